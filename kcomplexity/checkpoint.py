@@ -1,0 +1,331 @@
+"""Checkpoints and their tensors: ordered, lazy, closable, and no framework in sight.
+
+A :class:`Tensor` is anything with a name, a shape, a stored dtype and bytes that can be read by
+range. A stored one reads its file; those in :mod:`kcomplexity.derived` are made from others
+(shuffled, re-initialised, laid end to end), so that one pipeline measures them all.
+
+A :class:`Checkpoint` is an ordered mapping of names to tensors together with what was read of the
+files: format, metadata, size, fingerprint.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import math
+import os
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kcomplexity.dtypes import StoredDtype
+from kcomplexity.errors import CheckpointError, CorruptCheckpointError, SpecError
+
+__all__ = ["ArrayTensor", "Checkpoint", "FileSource", "Layout", "StoredTensor", "Tensor"]
+
+Bytes = NDArray[np.uint8]
+#: Where a matrix keeps its outputs: ``"out-in"`` is PyTorch's (out, in, *kernel), ``"in-out"``
+#: is Keras' and Flax' (*kernel, in, out). Fans of a re-initialisation follow it.
+Layout = Literal["out-in", "in-out"]
+
+
+@dataclass(frozen=True)
+class Tensor(ABC):
+    """A named array of weights whose bytes are read by range.
+
+    Attributes
+    ----------
+    name : str
+    shape : tuple of int
+    dtype : StoredDtype
+    layout : {"out-in", "in-out"}
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: StoredDtype
+    layout: Layout = field(default="out-in", kw_only=True)
+
+    #: Whether any range can be read at the cost of that range alone, from any process. A tensor
+    #: that is not addressable is spooled once to a temporary file before it is measured.
+    addressable = True
+
+    @property
+    def n_weights(self) -> int:
+        """Number of values, counted from the shape; 1 for a scalar."""
+        return math.prod(self.shape)
+
+    @property
+    def n_bytes(self) -> int:
+        """Stored bytes; types below 8 bits are packed."""
+        return self.dtype.n_bytes(self.n_weights)
+
+    @property
+    def matrix_shape(self) -> tuple[int, int]:
+        """The matrix form (d0, product of the rest); a vector is one row, a scalar 1 x 1."""
+        if len(self.shape) < 2:
+            return 1, self.n_weights
+        return self.shape[0], math.prod(self.shape[1:])
+
+    @abstractmethod
+    def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
+        """Return the stored little-endian bytes of weights `start` to `stop`.
+
+        Parameters
+        ----------
+        start, stop : int
+            Range in weights, row-major. Of a packed type, `start` is a multiple of 8.
+        out : ndarray of uint8, optional
+            Where to put them if they have to be read; at least as long as the range.
+
+        Returns
+        -------
+        ndarray of uint8
+            A view of `out`, of the tensor's own memory (do not write to it), or a new array.
+        """
+
+    def read(self, start: int = 0, stop: int | None = None) -> NDArray[Any]:
+        """Return weights `start` to `stop`, one-dimensional, row-major, in their own dtype.
+
+        Reads just that range. Do not write to the result: it may be the tensor's own memory.
+
+        Raises
+        ------
+        UnmeasurableError
+            If the dtype's values cannot be decoded.
+        """
+        stop = self.n_weights if stop is None else min(stop, self.n_weights)
+        aligned = start - start % 8 if self.dtype.bits < 8 else start
+        values = self.dtype.decode(self.raw(aligned, stop), stop - aligned)
+        return values[start - aligned :]
+
+    def to_numpy(self) -> NDArray[Any]:
+        """Return a copy of the whole tensor in its shape."""
+        return self.read().reshape(self.shape).copy()
+
+
+class FileSource:
+    """One open file, read by ranges; safe to share between threads, cheap to pickle.
+
+    Where ``os.pread`` is missing (Windows) a lock guards seek and read. A pickled source carries
+    the path and opens it again on first use, so it may travel to another process.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._fd: int | None = None
+        self._closed = False
+
+    def __reduce__(self) -> tuple[type[FileSource], tuple[Path]]:
+        return FileSource, (self.path,)
+
+    def size(self) -> int:
+        """Size of the file in bytes, now."""
+        return os.fstat(self._descriptor()).st_size
+
+    def read(self, offset: int, n_bytes: int, out: Bytes | None = None) -> Bytes:
+        """Read exactly `n_bytes` from `offset`, into `out` when it is given.
+
+        Raises
+        ------
+        CorruptCheckpointError
+            If the file ends first: it was cut since it was opened.
+        """
+        buffer = np.empty(n_bytes, np.uint8) if out is None else out[:n_bytes]
+        view, done = memoryview(buffer), 0
+        while done < n_bytes:
+            got = self._read_into(view[done:], offset + done)
+            if got == 0:
+                raise CorruptCheckpointError(
+                    f"{self.path}: the file ends at byte {offset + done}, while {n_bytes} bytes "
+                    f"from {offset} were expected; it was cut since it was opened"
+                )
+            done += got
+        return buffer
+
+    def close(self) -> None:
+        """Close the file; further reads raise CheckpointError."""
+        with self._lock:
+            self._closed = True
+            if self._fd is not None:
+                os.close(self._fd)
+                self._fd = None
+
+    def _descriptor(self) -> int:
+        if self._fd is None:
+            with self._lock:
+                if self._closed:
+                    raise CheckpointError(f"{self.path}: the checkpoint was closed; open it again")
+                if self._fd is None:
+                    self._fd = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        return self._fd
+
+    def _read_into(self, view: memoryview, offset: int) -> int:
+        fd = self._descriptor()
+        if hasattr(os, "preadv"):
+            return os.preadv(fd, [view], offset)
+        with self._lock:
+            os.lseek(fd, offset, os.SEEK_SET)
+            data = os.read(fd, len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def __del__(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+
+
+@dataclass(frozen=True)
+class StoredTensor(Tensor):
+    """A tensor whose little-endian, row-major bytes lie in one piece in a file."""
+
+    source: FileSource = field(kw_only=True, compare=False)
+    offset: int = field(kw_only=True)
+
+    def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
+        """Read the range from the file, into `out` when it is given."""
+        first = start * self.dtype.bits // 8
+        return self.source.read(self.offset + first, self.dtype.n_bytes(stop) - first, out)
+
+
+@dataclass(frozen=True)
+class ArrayTensor(Tensor):
+    """A tensor in memory: the stored bytes of a contiguous little-endian array."""
+
+    data: Bytes = field(kw_only=True, repr=False, compare=False)
+
+    def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
+        """Return a view of the array's own bytes; nothing is copied."""
+        return self.data[start * self.dtype.bits // 8 : self.dtype.n_bytes(stop)]
+
+
+@dataclass(frozen=True)
+class Checkpoint(Mapping[str, Tensor]):
+    """An ordered, lazy, closable mapping of tensor names to tensors.
+
+    Attributes
+    ----------
+    path : str
+        What was opened, as the user gave it.
+    format : str
+        Name of the loader, e.g. ``"safetensors"``.
+    tensors : dict of str to Tensor
+        In file-offset order.
+    metadata : dict of str to str
+        What the file says about itself, unchanged.
+    sources : tuple of FileSource
+        The files, kept open until :meth:`close`.
+    notes : tuple of str
+        Odd things a reader of the figures should know, one line each.
+    skipped : dict of str to str
+        Tensors selected but not readable as such, with the reason.
+    """
+
+    path: str
+    format: str
+    tensors: dict[str, Tensor]
+    metadata: dict[str, str] = field(default_factory=dict)
+    sources: tuple[FileSource, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.tensors[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tensors)
+
+    def __len__(self) -> int:
+        return len(self.tensors)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the files; the tensors cannot be read any more."""
+        for source in self.sources:
+            source.close()
+
+    @property
+    def n_weights(self) -> int:
+        """Number of values in all tensors together."""
+        return sum(tensor.n_weights for tensor in self.values())
+
+    @property
+    def n_bytes(self) -> int:
+        """Stored bytes of all tensors together, without the container."""
+        return sum(tensor.n_bytes for tensor in self.values())
+
+    @property
+    def n_container_bytes(self) -> int:
+        """Bytes of the files that hold no tensor: headers, indices, padding."""
+        return max(sum(source.size() for source in self.sources) - self.n_bytes, 0)
+
+    def select(self, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> Checkpoint:
+        """Return the checkpoint with only the tensors that the globs admit.
+
+        Parameters
+        ----------
+        include, exclude : sequence of str
+            Shell-style patterns on names (``*``, ``?``, ``[abc]``; case matters). A tensor stays
+            when it matches any of `include` (all do if that is empty) and none of `exclude`.
+
+        Raises
+        ------
+        SpecError
+            If a pattern of `include` matches nothing.
+        """
+        for pattern in include:
+            if not fnmatch.filter(self.tensors, pattern):
+                names = ", ".join(list(self.tensors)[:3])
+                raise SpecError(
+                    f"no tensor of {self.path} matches {pattern!r}: names look like {names}"
+                )
+
+        def admitted(name: str) -> bool:
+            matches = [fnmatch.fnmatchcase(name, pattern) for pattern in include]
+            barred = [fnmatch.fnmatchcase(name, pattern) for pattern in exclude]
+            return (any(matches) or not include) and not any(barred)
+
+        kept = {name: tensor for name, tensor in self.tensors.items() if admitted(name)}
+        return Checkpoint(
+            self.path, self.format, kept, self.metadata, self.sources, self.notes
+        )
+
+    def fingerprint(self) -> str:
+        """Return a SHA-256 over names, dtypes, shapes and a fixed sample of the stored bytes.
+
+        The sample is up to 16 runs of 4 KiB spread evenly over each tensor, so the cost does not
+        grow with the size of the file. Equal fingerprints make two checkpoints very likely the
+        same; they are no proof.
+        """
+        digest = hashlib.sha256()
+        for name, tensor in self.items():
+            digest.update(f"{name}\0{tensor.dtype.code}\0{tensor.shape}\0".encode())
+            for start, stop in _sample_ranges(tensor):
+                digest.update(tensor.raw(start, stop))
+        return digest.hexdigest()
+
+
+def _sample_ranges(tensor: Tensor, n_runs: int = 16, run: int = 1024) -> list[tuple[int, int]]:
+    """Spread `n_runs` runs of `run` weights evenly; the whole tensor if it is no longer."""
+    n = tensor.n_weights
+    if n <= n_runs * run or not tensor.addressable:
+        return [(0, min(n, n_runs * run))] if n else []
+    starts = [(n - run) * i // (n_runs - 1) // 8 * 8 for i in range(n_runs)]
+    return [(start, start + run) for start in starts]

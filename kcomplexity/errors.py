@@ -1,0 +1,86 @@
+"""Every exception and warning kcomplexity raises on purpose.
+
+::
+
+    KComplexityError
+    ├── CheckpointError (ValueError)          the file is not what it says it is
+    │   ├── CheckpointNotFoundError (FileNotFoundError)
+    │   ├── UnknownFormatError                nothing here reads such a file
+    │   ├── CorruptCheckpointError            truncated, overlapping, lying headers
+    │   └── ShardError                        an index and its shards disagree
+    ├── SpecError (ValueError)                a spec, panel, control or option that means nothing
+    ├── UnmeasurableError (ValueError)        this tensor cannot be measured this way: a skipped row
+    ├── OutputError (OSError)                 a result could not be written
+    └── CtmTableError (RuntimeError)          pybdm's tables are missing or not the ones we know
+
+    KComplexityWarning (UserWarning)
+    └── ShardWarning                          odd, but nothing is lost
+
+Leaves also inherit the builtin a caller would expect, so ``except FileNotFoundError`` works.
+A message says what was given, what was expected and what to do next.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CheckpointError",
+    "CheckpointNotFoundError",
+    "CorruptCheckpointError",
+    "CtmTableError",
+    "KComplexityError",
+    "KComplexityWarning",
+    "OutputError",
+    "ShardError",
+    "ShardWarning",
+    "SpecError",
+    "UnknownFormatError",
+    "UnmeasurableError",
+]
+
+
+class KComplexityError(Exception):
+    """Base of every error raised on purpose by kcomplexity."""
+
+
+class CheckpointError(KComplexityError, ValueError):
+    """A checkpoint cannot be read as what it claims to be."""
+
+
+class CheckpointNotFoundError(CheckpointError, FileNotFoundError):
+    """The path given does not exist."""
+
+
+class UnknownFormatError(CheckpointError):
+    """No loader recognises the content of the file."""
+
+
+class CorruptCheckpointError(CheckpointError):
+    """The format is recognised, but the file breaks its own rules."""
+
+
+class ShardError(CheckpointError):
+    """The index of a sharded checkpoint and its shards disagree."""
+
+
+class SpecError(KComplexityError, ValueError):
+    """A spec, panel, control or option that does not name anything that can be done."""
+
+
+class UnmeasurableError(KComplexityError, ValueError):
+    """This tensor cannot be measured this way; it becomes a row with ``status="skipped"``."""
+
+
+class OutputError(KComplexityError, OSError):
+    """A result could not be written; nothing half-written was left behind."""
+
+
+class CtmTableError(KComplexityError, RuntimeError):
+    """pybdm's CTM tables are absent, or are not the files this version knows."""
+
+
+class KComplexityWarning(UserWarning):
+    """Base of every warning issued by kcomplexity."""
+
+
+class ShardWarning(KComplexityWarning):
+    """A sharded checkpoint is odd in a way that loses nothing."""

@@ -1,0 +1,25 @@
+"""What is measured: one small class per estimator; see :mod:`kcomplexity.estimators.base`."""
+
+from __future__ import annotations
+
+from kcomplexity.estimators.base import Estimator, Measure
+from kcomplexity.estimators.compressors import Brotli, Bz2, Gzip, Igzip, Xz, Zstd
+from kcomplexity.estimators.entropy import BlockEntropy, Entropy
+from kcomplexity.estimators.statistics import L2, NonZero
+from kcomplexity.registry import Registry
+
+__all__ = ["ESTIMATORS", "Estimator", "Measure"]
+
+#: Every estimator by the name it has in a spec.
+ESTIMATORS: Registry[type[Estimator]] = Registry("kcomplexity.estimators", "estimator")
+
+ESTIMATORS.register("gzip", Gzip)
+ESTIMATORS.register("igzip", Igzip)
+ESTIMATORS.register("zstd", Zstd)
+ESTIMATORS.register("brotli", Brotli)
+ESTIMATORS.register("bz2", Bz2)
+ESTIMATORS.register("xz", Xz)
+ESTIMATORS.register("entropy", Entropy)
+ESTIMATORS.register("block-entropy", BlockEntropy)
+ESTIMATORS.register("nonzero", NonZero)
+ESTIMATORS.register("l2", L2)

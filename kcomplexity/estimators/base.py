@@ -1,0 +1,120 @@
+"""The contract of an estimator: symbols (or weights) in, one measured value out.
+
+An estimator is a frozen dataclass whose fields are its parameters, in the order of the spec's
+grammar; the first may be written without its name (``zstd:19``). It says with class variables what
+its number is - a code length a decoder could use, an estimate, a statistic - and which way is
+simpler, and then does two things:
+
+``reducer(alphabet, shape)``
+    The recipe that gathers what it needs from one stream of symbols: see
+    :class:`kcomplexity.parallel.Reducer`. Chunks are arrays of unsigned symbols below
+    ``alphabet.size``, a whole number of the reducer's cuts long. An estimator without a view
+    (``default_view = None``) gets ``alphabet = None`` and chunks that are
+    :class:`~kcomplexity.parallel.Piece`: the weights themselves.
+``measure(states, alphabets)``
+    The value, from the final state of each stream.
+
+States hold integers, or one float per leaf, so that figures never depend on how the work was cut.
+
+To add one: a class here or in a package of yours with an entry point in the group
+``kcomplexity.estimators``; it is then listed, scored and tested against this contract by name. A
+name means one definition for ever: changed maths gets a new name.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from kcomplexity.parallel import Reducer, State
+from kcomplexity.views.base import Alphabet
+
+__all__ = ["Estimator", "Kind", "Measure"]
+
+Kind = Literal["code", "estimate", "statistic"]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What an estimator found.
+
+    Attributes
+    ----------
+    value : float
+        In the estimator's unit; for codes and estimates the bits of all streams.
+    n_ignored : int
+        Weights that the definition leaves out, such as a remainder shorter than a block.
+    n_blocks, n_codes_seen : int or None
+        Blocks counted, and how many different ones.
+    saturated : bool or None
+        Whether blocks so outnumber codes that the value has stopped growing with complexity.
+    details : dict
+        Anything else worth keeping in the row; JSON values.
+    """
+
+    value: float
+    n_ignored: int = 0
+    n_blocks: int | None = None
+    n_codes_seen: int | None = None
+    saturated: bool | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Estimator(ABC):
+    """Base of every estimator; the fields of a subclass are its parameters."""
+
+    #: One line for ``kcomplexity estimators``.
+    summary: ClassVar[str]
+    #: ``code``: something can decode it; ``estimate``: nothing can; ``statistic``: not in bits.
+    kind: ClassVar[Kind]
+    #: Whether the value can change when values trade places.
+    positional: ClassVar[bool]
+    #: The view of a spec that names none; None for those that see the weights themselves.
+    default_view: ClassVar[str | None]
+    #: Where the definition comes from.
+    reference: ClassVar[str]
+    unit: ClassVar[str] = "bits"
+    direction: ClassVar[str] = "lower = simpler"
+
+    @property
+    def rate(self) -> float:
+        """Rough speed of one core in symbols a second, for ``--dry-run`` and nothing else."""
+        return 3e8
+
+    @property
+    def cap(self) -> int | None:
+        """Weights measured in full, replicates of controls counted in; None: any number.
+
+        Above it a seeded sample is measured. Fixed, so that no figure depends on the machine.
+        """
+        return None
+
+    @abstractmethod
+    def reducer(self, alphabet: Alphabet | None, shape: tuple[int, int]) -> Reducer:
+        """Return what gathers one stream over a tensor whose matrix form is `shape`.
+
+        Raises
+        ------
+        UnmeasurableError
+            If such a stream or shape has no such value.
+        """
+
+    @abstractmethod
+    def measure(self, states: Sequence[State], alphabets: Sequence[Alphabet]) -> Measure:
+        """Return the value, from the final state of each stream.
+
+        Raises
+        ------
+        UnmeasurableError
+            If what was gathered has no such value.
+        """
+
+    def whole(self, values: Sequence[float], n_weights: Sequence[int]) -> float | None:
+        """Return the value of all tensors together, for a statistic that has one.
+
+        Bits are simply added; a statistic says here how its values combine.
+        """
+        return None

@@ -1,0 +1,328 @@
+"""Entropies of symbols: the plug-in estimate, a two-part code, and blocks of symbols.
+
+All three count how often each symbol occurs and see no positions (blocks see them inside a block).
+Alphabets up to 2**16 are counted in a table; larger ones as sorted distinct values, refused above
+2**24 of them, where nearly every symbol is different and a count says nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kcomplexity.errors import SpecError, UnmeasurableError
+from kcomplexity.estimators.base import Estimator, Kind, Measure
+from kcomplexity.parallel import LEAF, Cut, Every, Reducer, State
+from kcomplexity.views.base import Alphabet
+
+__all__ = ["BlockEntropy", "Entropy", "entropy_bits", "two_part_bits"]
+
+_DENSE = 1 << 16
+_MOST_DISTINCT = 1 << 24
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Entropy(Estimator):
+    """Order-0 entropy of each stream, plug-in, or with its counts and values charged.
+
+    ``entropy`` is n * H of the observed frequencies: no code reaches it, since a decoder would
+    have to know them. ``entropy:two-part`` is a code: see :func:`two_part_bits`.
+    """
+
+    form: str = "plug-in"
+
+    summary: ClassVar[str] = "order-0 entropy of the symbols; two-part: counts and values charged"
+    positional: ClassVar[bool] = False
+    default_view: ClassVar[str | None] = "q8"
+    reference: ClassVar[str] = "Shannon 1948; two-part: Rissanen 1978, enumerative (Cover 1973)"
+
+    def __post_init__(self) -> None:
+        if self.form not in ("plug-in", "two-part"):
+            raise SpecError(f"entropy:{self.form}: expected plug-in (the default) or two-part")
+
+    @property
+    def kind(self) -> Kind:  # type: ignore[override]
+        """A code only when the decoder is told everything."""
+        return "code" if self.form == "two-part" else "estimate"
+
+    def reducer(self, alphabet: Alphabet | None, shape: tuple[int, int]) -> Reducer:
+        """Count the symbols."""
+        assert alphabet is not None  # noqa: S101 - it has a default view
+        return _Count(alphabet.size)
+
+    def measure(self, states: Sequence[State], alphabets: Sequence[Alphabet]) -> Measure:
+        """Add the bits of all streams."""
+        of = entropy_bits if self.form == "plug-in" else two_part_bits
+        counts = [_counts(state) for state in states]
+        bits = [of(c, a.size) for c, a in zip(counts, alphabets, strict=True)]
+        named = {a.name: b for a, b in zip(alphabets, bits, strict=True) if a.name}
+        details: dict[str, Any] = {"n_distinct": sum(int(np.count_nonzero(c)) for c in counts)}
+        return Measure(math.fsum(bits), details=details | ({"bits": named} if named else {}))
+
+
+@dataclass(frozen=True)
+class BlockEntropy(Estimator):
+    """Plug-in entropy of non-overlapping blocks of N symbols.
+
+    Blocks start at the tensor's first symbol; a remainder shorter than a block is left out and
+    counted in ``n_ignored``. The value is (number of blocks) * H(block).
+    """
+
+    size: int = 2
+
+    summary: ClassVar[str] = "plug-in entropy of blocks of N symbols: order within a block"
+    kind: ClassVar[Kind] = "estimate"
+    positional: ClassVar[bool] = True
+    default_view: ClassVar[str | None] = "q4"
+    reference: ClassVar[str] = "Shannon 1948, section 7"
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.size <= 32:
+            raise SpecError(f"block-entropy:{self.size}: expected 2 to 32 symbols a block")
+
+    @property
+    def rate(self) -> float:
+        """Sorting distinct blocks is what takes the time."""
+        return 3e7
+
+    def reducer(self, alphabet: Alphabet | None, shape: tuple[int, int]) -> Reducer:
+        """Count the blocks."""
+        assert alphabet is not None  # noqa: S101 - it has a default view
+        if self.size * alphabet.width > 63:
+            raise UnmeasurableError(
+                f"a block of {self.size} symbols of {alphabet.width} bits does not fit 63 bits: "
+                f"take blocks of at most {63 // alphabet.width}"
+            )
+        return _CountBlocks(alphabet, self.size)
+
+    def measure(self, states: Sequence[State], alphabets: Sequence[Alphabet]) -> Measure:
+        """Add the bits of all streams."""
+        counts = [_counts(state) for state in states]
+        n_left = sum(state.n_left for state in states if isinstance(state, _BlockState))
+        n_blocks = sum(int(c.sum()) for c in counts)
+        if not n_blocks:
+            raise UnmeasurableError(f"fewer than {self.size} symbols: no block")
+        return Measure(
+            math.fsum(entropy_bits(c, 0) for c in counts),
+            n_ignored=round(n_left / sum(a.per_weight for a in alphabets)),
+            n_blocks=n_blocks,
+            n_codes_seen=sum(int(np.count_nonzero(c)) for c in counts),
+        )
+
+
+def entropy_bits(counts: NDArray[Any], alphabet_size: int) -> float:
+    """Return n * H, the plug-in entropy of observed counts, in bits.
+
+    Parameters
+    ----------
+    counts : ndarray of int, shape (n_symbols,)
+        How often each symbol occurs; zeros are left out.
+    alphabet_size : int
+        Not used: the plug-in estimate does not charge for the alphabet.
+
+    Examples
+    --------
+    >>> entropy_bits(np.array([4, 4]), 2)
+    8.0
+    """
+    seen = np.sort(counts[counts > 0]).astype(np.float64)
+    n = seen.sum()
+    return float(max(n * np.log2(n) - (seen * np.log2(seen)).sum(), 0.0)) if seen.size > 1 else 0.0
+
+
+def two_part_bits(counts: NDArray[Any], alphabet_size: int) -> float:
+    """Return the length in bits of an enumerative code of symbols with these counts.
+
+    A decoder that knows n and the alphabet is told, each as the index in an enumeration:
+
+    1. how many different symbols occur, d: log2 min(A, n);
+    2. which ones: log2 C(A, d);
+    3. how often each (d positive numbers that sum to n): log2 C(n - 1, d - 1);
+    4. which of the sequences with these counts it is: log2 (n! / prod c_i!).
+
+    Parameters
+    ----------
+    counts : ndarray of int, shape (n_symbols,)
+        How often each symbol occurs; zeros are left out.
+    alphabet_size : int
+        A, the number of symbols there might be.
+
+    Returns
+    -------
+    float
+        Not rounded up; add one bit for a real code.
+
+    Examples
+    --------
+    Four symbols 0 0 1 1: log2 2 for d, then C(2, 2) = 1, C(3, 1) = 3 and 4! / (2! 2!) = 6 ways.
+
+    >>> round(two_part_bits(np.array([2, 2]), 2), 6) == round(1 + np.log2(3 * 6), 6)
+    True
+    """
+    from scipy.special import gammaln
+
+    seen = np.sort(counts[counts > 0]).astype(np.float64)
+    n, d = float(seen.sum()), float(seen.size)
+    if not n:
+        return 0.0
+    ways = float(gammaln(n + 1) - gammaln(seen + 1).sum())
+    ways += _log_binomial(float(alphabet_size), d) + _log_binomial(n - 1, d - 1)
+    return max(ways, 0.0) / math.log(2) + math.log2(min(alphabet_size, n))
+
+
+def _log_binomial(n: float, k: float) -> float:
+    """Return the natural logarithm of C(n, k), also where n is so large that n - k == n."""
+    k = min(k, n - k)
+    if n > 2**40 and k < 2**30:
+        # lgamma(n) - lgamma(n - k) would cancel: n**k bounds the falling factorial from above.
+        return k * math.log(n) - math.lgamma(k + 1)
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+
+
+def _counts(state: State) -> Counts:
+    assert isinstance(state, _TableState | _DistinctState)  # noqa: S101 - our own reducers
+    if isinstance(state, _DistinctState) and state.too_many:
+        raise UnmeasurableError(
+            f"more than {_MOST_DISTINCT} distinct symbols: a count of each says nothing; "
+            "quantise (@q8) or split (@bytes/fields)"
+        )
+    return state.counts
+
+
+@dataclass(frozen=True)
+class _Count:
+    """Count symbols: in a table if the alphabet is small, else as sorted distinct values."""
+
+    alphabet_size: int
+    cut: Cut = field(default=Every(), init=False)
+
+    @property
+    def memory(self) -> int:
+        return 16 * LEAF if self.alphabet_size <= _DENSE else 64 << 20
+
+    def start(self) -> State:
+        if self.alphabet_size <= _DENSE:
+            return _TableState(np.zeros(self.alphabet_size, np.int64))
+        return _DistinctState()
+
+
+@dataclass(frozen=True)
+class _CountBlocks:
+    alphabet: Alphabet
+    size: int
+
+    @property
+    def cut(self) -> Cut:
+        return Every(math.lcm(LEAF, self.size))
+
+    @property
+    def memory(self) -> int:
+        return 64 << 20
+
+    def start(self) -> State:
+        return _BlockState(reducer=self)
+
+
+@dataclass
+class _TableState(State):
+    """How often each symbol occurs, by symbol."""
+
+    counts: Counts
+
+    def update(self, chunk: NDArray[Any], at: Any) -> None:
+        flat = chunk.reshape(-1)
+        if self.counts.size == 2:
+            ones = np.count_nonzero(flat)
+            self.counts += (flat.size - ones, ones)
+        elif flat.dtype == np.uint8 and flat.size >= LEAF:
+            self.counts += _count_bytes(flat)[: self.counts.size]
+        else:
+            self.counts += np.bincount(flat.astype(np.intp), minlength=self.counts.size)
+
+    def __add__(self, other: _TableState) -> _TableState:
+        return _TableState(self.counts + other.counts)
+
+
+@dataclass
+class _DistinctState(State):
+    """Distinct symbols in order, and how often each occurs.
+
+    New symbols wait in ``pending`` until there are as many as distinct ones, so that each is
+    sorted a bounded number of times.
+    """
+
+    values: NDArray[Any] = field(default_factory=lambda: np.empty(0, np.uint64))
+    counts: Counts = field(default_factory=lambda: np.empty(0, np.int64))
+    pending: list[NDArray[Any]] = field(default_factory=list)
+
+    @property
+    def too_many(self) -> bool:
+        return self.values.size > _MOST_DISTINCT
+
+    def update(self, chunk: NDArray[Any], at: Any) -> None:
+        if self.too_many:
+            return
+        self.pending.append(chunk.reshape(-1).astype(np.uint64))
+        if sum(part.size for part in self.pending) >= max(self.values.size, 1 << 21):
+            self.finish()
+
+    def finish(self) -> None:
+        if self.pending:
+            values, counts = np.unique(np.concatenate(self.pending), return_counts=True)
+            self.pending = []
+            self._add(values, counts)
+
+    def _add(self, values: NDArray[Any], counts: Counts) -> None:
+        both = np.concatenate([self.values, values])
+        self.values, inverse = np.unique(both, return_inverse=True)
+        # Float64 holds counts exactly up to 2**53.
+        weights = np.concatenate([self.counts, counts]).astype(np.float64)
+        self.counts = np.bincount(inverse, weights, self.values.size).astype(np.int64)
+
+    def __add__(self, other: _DistinctState) -> _DistinctState:
+        total = _DistinctState(self.values, self.counts)
+        if not total.too_many:
+            total._add(other.values, other.counts)
+        return total
+
+
+@dataclass
+class _BlockState(_DistinctState):
+    """Blocks as base-2**width numbers; what is left at the tensor's end."""
+
+    reducer: _CountBlocks = field(kw_only=True)
+    n_left: int = 0
+
+    def update(self, chunk: NDArray[Any], at: Any) -> None:
+        flat = chunk.reshape(-1)
+        size, width = self.reducer.size, self.reducer.alphabet.width
+        whole = flat.size - flat.size % size
+        self.n_left += flat.size - whole
+        rows = flat[:whole].reshape(-1, size).astype(np.uint64)
+        codes = np.zeros(len(rows), np.uint64)
+        for column in rows.T:
+            codes = codes << np.uint64(width) | column
+        super().update(codes, at)
+
+    def __add__(self, other: _DistinctState) -> _BlockState:
+        assert isinstance(other, _BlockState)  # noqa: S101 - states of one reducer
+        total = super().__add__(other)
+        left = self.n_left + other.n_left
+        return _BlockState(total.values, total.counts, reducer=self.reducer, n_left=left)
+
+
+def _count_bytes(flat: NDArray[np.uint8]) -> Counts:
+    """Count bytes two at a time: a pair takes one step of the counting loop instead of two."""
+    even = flat[: flat.size - flat.size % 2].view(np.uint16)
+    pairs = np.bincount(even, minlength=65536).reshape(256, 256)
+    counts = pairs.sum(axis=0) + pairs.sum(axis=1)
+    if flat.size % 2:
+        counts[flat[-1]] += 1
+    total: Counts = counts.astype(np.int64, copy=False)
+    return total

@@ -1,0 +1,100 @@
+"""Plain statistics of the weights that stand beside the code lengths: not in bits.
+
+They see the weights themselves and take no view.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from kcomplexity.errors import UnmeasurableError
+from kcomplexity.estimators.base import Estimator, Kind, Measure
+from kcomplexity.parallel import LEAF, Cut, Every, Piece, Reducer, State
+from kcomplexity.views.base import Alphabet
+from kcomplexity.views.passes import LeafSums, SumOfSquares
+
+__all__ = ["L2", "NonZero"]
+
+
+@dataclass(frozen=True)
+class NonZero(Estimator):
+    """Share of the weights that are not exactly zero (of either sign); NaN is not zero."""
+
+    summary: ClassVar[str] = "share of the weights that are not exactly zero"
+    kind: ClassVar[Kind] = "statistic"
+    positional: ClassVar[bool] = False
+    default_view: ClassVar[str | None] = None
+    reference: ClassVar[str] = "definition"
+    unit: ClassVar[str] = "share"
+    direction: ClassVar[str] = "lower = sparser"
+
+    def reducer(self, alphabet: Alphabet | None, shape: tuple[int, int]) -> Reducer:
+        """Count them."""
+        return _CountNonZero()
+
+    def measure(self, states: Sequence[State], alphabets: Sequence[Alphabet]) -> Measure:
+        """Divide by the number of weights."""
+        (state,) = states
+        assert isinstance(state, _NonZeroState)  # noqa: S101 - our own reducer
+        details = {"n_zero": state.n - state.n_nonzero}
+        return Measure(state.n_nonzero / state.n, details=details)
+
+    def whole(self, values: Sequence[float], n_weights: Sequence[int]) -> float | None:
+        """Return the mean, weighted by the number of weights."""
+        return math.fsum(v * n for v, n in zip(values, n_weights, strict=True)) / sum(n_weights)
+
+
+@dataclass(frozen=True)
+class L2(Estimator):
+    """Euclidean norm of the weights, in float64."""
+
+    summary: ClassVar[str] = "Euclidean norm of the weights"
+    kind: ClassVar[Kind] = "statistic"
+    positional: ClassVar[bool] = False
+    default_view: ClassVar[str | None] = None
+    reference: ClassVar[str] = "definition"
+    unit: ClassVar[str] = "norm"
+    direction: ClassVar[str] = "lower = smaller weights"
+
+    def reducer(self, alphabet: Alphabet | None, shape: tuple[int, int]) -> Reducer:
+        """Sum the squares."""
+        return SumOfSquares()
+
+    def measure(self, states: Sequence[State], alphabets: Sequence[Alphabet]) -> Measure:
+        """Take the root."""
+        (state,) = states
+        assert isinstance(state, LeafSums)  # noqa: S101 - our own reducer
+        if not math.isfinite(state.total):
+            raise UnmeasurableError("some weights are NaN or infinite: there is no norm")
+        return Measure(math.sqrt(state.total))
+
+    def whole(self, values: Sequence[float], n_weights: Sequence[int]) -> float | None:
+        """Return the root of the sum of squares."""
+        return math.hypot(*values)
+
+
+@dataclass(frozen=True)
+class _CountNonZero:
+    cut: Cut = field(default=Every(), init=False)
+    memory: int = field(default=LEAF, init=False)
+
+    def start(self) -> State:
+        return _NonZeroState()
+
+
+@dataclass
+class _NonZeroState(State):
+    n: int = 0
+    n_nonzero: int = 0
+
+    def update(self, chunk: Piece, at: Any) -> None:
+        self.n += chunk.n_weights
+        self.n_nonzero += int(np.count_nonzero(chunk.weights))
+
+    def __add__(self, other: _NonZeroState) -> _NonZeroState:
+        return _NonZeroState(self.n + other.n, self.n_nonzero + other.n_nonzero)

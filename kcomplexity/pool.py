@@ -1,0 +1,225 @@
+"""Where work runs: an executor, a memory budget, a progress callback and a temporary folder.
+
+A :class:`Pool` carries everything about *how* figures are computed and nothing about *which*: the
+figures are the same for any pool. Threads are the default, since compressors and NumPy release the
+interpreter lock; processes or any other ``concurrent.futures`` executor do as well.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self, TypeVar
+
+__all__ = ["Job", "Pool"]
+
+R_co = TypeVar("R_co", covariant=True)
+
+#: What a task may hold at most when nobody says otherwise: the promise of the README.
+DEFAULT_MAX_MEMORY = 768 << 20
+
+
+class Job(Protocol[R_co]):
+    """A picklable piece of work that knows what it costs."""
+
+    @property
+    def memory(self) -> int:
+        """Bytes it holds at its peak."""
+
+    @property
+    def work(self) -> int:
+        """What it adds to the progress bar, in bytes."""
+
+    def __call__(self) -> R_co:
+        """Do it."""
+
+
+class Pool:
+    """An executor with a memory budget; a context manager.
+
+    Parameters
+    ----------
+    threads : int, optional
+        How many workers; by default the processors this process may use.
+    kind : {"thread", "process"}
+        What the workers are.
+    executor : concurrent.futures.Executor, optional
+        One of your own instead (it is not shut down here).
+    max_memory : int
+        Bytes that the jobs in flight may declare together. A single job above it still runs,
+        alone, so that no setting makes a figure impossible.
+    piece : int
+        How many cuts' worth of weights are handled at once; changes the speed and the memory,
+        never a figure.
+    progress : callable, optional
+        Called with the number of bytes a finished job accounts for, from the waiting thread.
+    tmpdir : path, optional
+        Where tensors that cannot be read by range are spooled; the system's by default.
+    """
+
+    def __init__(
+        self,
+        threads: int | None = None,
+        *,
+        kind: Literal["thread", "process"] = "thread",
+        executor: Executor | None = None,
+        max_memory: int = DEFAULT_MAX_MEMORY,
+        piece: int = 1,
+        progress: Callable[[int], None] | None = None,
+        tmpdir: Path | None = None,
+    ) -> None:
+        self.threads = threads or available_processors()
+        self.piece = piece
+        self.progress = progress or _ignore
+        self.shares_memory = executor is None and kind == "thread"
+        self._budget = _Budget(max_memory)
+        self._kind = kind
+        self._tmpdir = tmpdir
+        self._stack = ExitStack()
+        self._given = executor
+        self._executor: Executor | None = executor
+        self._workspace: Path | None = None
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        from threadpoolctl import threadpool_limits
+
+        # Workers are the parallelism: a BLAS that starts threads of its own inside one would
+        # oversubscribe the machine and add in another order.
+        self._stack.enter_context(threadpool_limits(limits=1))
+        if self._given is None:
+            self._executor = self._start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._given is None and self._executor is not None:
+            self._executor.shutdown(wait=True, cancel_futures=True)
+        self._stack.close()
+
+    def run(self, jobs: Iterable[Job[R_co]]) -> Iterator[R_co]:
+        """Yield the results of `jobs` in their order, as many at once as memory admits."""
+        if self._executor is None:
+            raise RuntimeError("a Pool is used as a context manager: with Pool() as pool: ...")
+        flying: deque[tuple[Future[Any], int]] = deque()
+        try:
+            for job in jobs:
+                # Results are handed on in order; a bounded queue keeps finished ones few.
+                while len(flying) > 2 * self.threads:
+                    yield self._take(flying)
+                self._budget.admit(job.memory)
+                future = self._executor.submit(_call, job)
+                future.add_done_callback(lambda _, n=job.memory: self._budget.release(n))  # type: ignore[misc]
+                flying.append((future, job.work))
+            while flying:
+                yield self._take(flying)
+        finally:
+            for future, _ in flying:
+                future.cancel()
+
+    def _take(self, flying: deque[tuple[Future[Any], int]]) -> Any:
+        future, work = flying.popleft()
+        result = future.result()
+        self.progress(work)
+        return result
+
+    @contextmanager
+    def reserve(self, n_bytes: int) -> Iterator[None]:
+        """Hold `n_bytes` of the budget for something that outlives a job (a shuffled tensor)."""
+        self._budget.reserve(n_bytes)
+        try:
+            yield
+        finally:
+            self._budget.unreserve(n_bytes)
+
+    def temporary_file(self) -> Path:
+        """Return the path of a new empty file that is removed with the pool."""
+        with self._lock:
+            if self._workspace is None:
+                folder = tempfile.TemporaryDirectory(prefix="kcomplexity-", dir=self._tmpdir)
+                self._workspace = Path(self._stack.enter_context(folder))
+        handle, name = tempfile.mkstemp(dir=self._workspace)
+        os.close(handle)
+        return Path(name)
+
+    def _start(self) -> Executor:
+        if self._kind == "thread":
+            return ThreadPoolExecutor(self.threads, thread_name_prefix="kcomplexity")
+        import multiprocessing
+
+        # Spawn, not fork: the coordinating threads hold locks that a forked child would inherit.
+        return ProcessPoolExecutor(
+            self.threads,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_single_threaded_blas,
+        )
+
+
+class _Budget:
+    """Bytes declared by the jobs in flight and by what outlives them."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.jobs = self.jobs_bytes = 0
+        self.reserved = 0
+        self.changed = threading.Condition()
+
+    def admit(self, n_bytes: int) -> None:
+        def fits() -> bool:
+            return self.jobs == 0 or self.jobs_bytes + self.reserved + n_bytes <= self.limit
+
+        with self.changed:
+            self.changed.wait_for(fits)
+            self.jobs += 1
+            self.jobs_bytes += n_bytes
+
+    def release(self, n_bytes: int) -> None:
+        with self.changed:
+            self.jobs -= 1
+            self.jobs_bytes -= n_bytes
+            self.changed.notify_all()
+
+    def reserve(self, n_bytes: int) -> None:
+        def fits() -> bool:
+            return self.reserved == 0 or self.reserved + n_bytes <= self.limit
+
+        with self.changed:
+            self.changed.wait_for(fits)
+            self.reserved += n_bytes
+
+    def unreserve(self, n_bytes: int) -> None:
+        with self.changed:
+            self.reserved -= n_bytes
+            self.changed.notify_all()
+
+
+def available_processors() -> int:
+    """Processors this process may use (its affinity where the system tells)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _ignore(n_bytes: int) -> None:
+    """Report nothing."""
+
+
+def _call(job: Job[R_co]) -> R_co:
+    return job()
+
+
+def _single_threaded_blas() -> None:
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(limits=1)

@@ -1,0 +1,255 @@
+"""Specs: the names of what is measured, and panels of them.
+
+::
+
+    spec  = name(:param)*[@view]
+    view  = name(:param)*[/split]
+    param = value (the first only) | key=value
+
+``zstd:19@bytes/planes``, ``entropy@q8``, ``entropy:two-part@rd0.01``. The text of a parsed spec is
+canonical: lower case, parameters in the order they are declared, defaults left out. Equal text
+means an equal definition, for ever.
+"""
+
+from __future__ import annotations
+
+import re
+import types
+import typing
+from collections.abc import Iterable, Sequence
+from dataclasses import MISSING, Field, dataclass, fields
+from typing import Any, TypeVar
+
+from kcomplexity.errors import SpecError
+from kcomplexity.estimators import ESTIMATORS, Estimator
+from kcomplexity.registry import Registry
+from kcomplexity.views import VIEWS, View
+
+__all__ = ["PANELS", "Panel", "Spec", "panel", "parse_spec", "parse_specs"]
+
+T = TypeVar("T", Estimator, View)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One thing to measure: an estimator, and the view it looks through.
+
+    Attributes
+    ----------
+    estimator : Estimator
+    view : View or None
+        None for estimators that see the weights themselves.
+    """
+
+    estimator: Estimator
+    view: View | None
+
+    def __str__(self) -> str:
+        name = _text(ESTIMATORS, self.estimator)
+        return name if self.view is None else f"{name}@{self.view_text}"
+
+    @property
+    def view_text(self) -> str | None:
+        """The canonical text of the view alone."""
+        if self.view is None:
+            return None
+        split = f"/{self.view.split}" if self.view.split else ""
+        return _text(VIEWS, self.view) + split
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A named list of specs with their controls.
+
+    Attributes
+    ----------
+    name, summary : str
+    specs : tuple of str
+    controls : tuple of str
+        Used unless the user names others.
+    """
+
+    name: str
+    summary: str
+    specs: tuple[str, ...]
+    controls: tuple[str, ...] = ()
+
+
+_FAST = ("zstd@bytes/planes", "entropy:two-part@q8", "nonzero")
+_DEFAULT = (
+    "zstd@bytes",
+    "zstd@bytes/planes",
+    "entropy:two-part@bytes/fields",
+    "entropy:two-part@rd0.01",
+    "entropy:two-part@q8",
+    "entropy@sign",
+    "zstd@q4",
+    "nonzero",
+    "l2",
+)
+_LOSSLESS = (
+    "gzip@bytes",
+    "zstd@bytes",
+    "zstd@bytes/planes",
+    "zstd:19@bytes/planes",
+    "brotli@bytes",
+    "bz2@bytes/planes",
+    "xz@bytes/planes",
+    "entropy:two-part@bytes/planes",
+    "entropy:two-part@bytes/fields",
+    "entropy@words",
+)
+
+PANELS = {
+    entry.name: entry
+    for entry in (
+        Panel("fast", "one pass of lossless size, 8-bit size and zeros; no controls", _FAST),
+        Panel(
+            "default",
+            "lossless size, size at 1 % error and at 8 bits, signs; order against shuffles",
+            _DEFAULT,
+            ("shuffle:5",),
+        ),
+        Panel("lossless", "every lossless code; what the stored bytes need", _LOSSLESS),
+        Panel("all", "every spec of the other panels", tuple(dict.fromkeys(_DEFAULT + _LOSSLESS))),
+    )
+}
+
+
+def panel(name: str) -> Panel:
+    """Return the panel called `name`.
+
+    Raises
+    ------
+    SpecError
+        If there is none; the message lists them.
+    """
+    if name not in PANELS:
+        raise SpecError(f"unknown panel {name!r}: expected one of {', '.join(PANELS)}")
+    return PANELS[name]
+
+
+def parse_specs(texts: Iterable[str]) -> tuple[Spec, ...]:
+    """Parse specs, each once, in their order."""
+    return tuple(dict.fromkeys(parse_spec(text) for text in texts))
+
+
+def parse_spec(text: str) -> Spec:
+    """Parse one spec.
+
+    Raises
+    ------
+    SpecError
+        If it names no estimator, view or split, or a parameter has no such name or value.
+
+    Examples
+    --------
+    >>> str(parse_spec("ZSTD:3@bytes/planes"))
+    'zstd@bytes/planes'
+    >>> str(parse_spec("entropy"))
+    'entropy@q8'
+    """
+    name, at, view_text = text.strip().lower().partition("@")
+    estimator = _build(ESTIMATORS, name, text)
+    if estimator.default_view is None:
+        if at:
+            raise SpecError(f"{text!r}: {name} sees the weights themselves; leave out @{view_text}")
+        return Spec(estimator, None)
+    if at and not view_text:
+        raise SpecError(f"{text!r}: a view is missing after @; known: {', '.join(VIEWS)}")
+    return Spec(estimator, _parse_view(view_text or estimator.default_view, text))
+
+
+def _parse_view(view_text: str, text: str) -> View:
+    name, slash, split = view_text.partition("/")
+    view = _build(VIEWS, name, text, split=split or None)
+    if slash and split not in view.splits:
+        known = ", ".join(view.splits) or "none"
+        raise SpecError(f"{text!r}: {name} has no split {split!r}; its splits: {known}")
+    return view
+
+
+def _build(registry: Registry[type[T]], text: str, whole: str, **extra: Any) -> T:
+    """Build the frozen dataclass that ``name:value:key=value`` stands for."""
+    head, *rest = text.split(":")
+    name, glued = _unglue(registry, head)
+    cls = registry.lookup(name)
+    known = parameters(cls)
+    values: dict[str, Any] = {}
+    for position, given in enumerate([*glued, *rest]):
+        key, equals, value = given.partition("=")
+        if not equals:
+            if position or not known:
+                raise SpecError(f"{whole!r}: {given!r} needs a name: {_usage(name, known)}")
+            key, value = known[0].name, given
+        key = key.replace("-", "_")
+        field = next((f for f in known if f.name == key), None)
+        if field is None or key in values:
+            what = "is given twice" if field else "is no parameter"
+            raise SpecError(f"{whole!r}: {key!r} {what} of {name}: {_usage(name, known)}")
+        values[key] = _value(cls, field, value, whole)
+    missing = [f.name for f in known if f.default is MISSING and f.name not in values]
+    if missing:
+        raise SpecError(f"{whole!r}: {name} needs a value for {missing[0]}, e.g. {name}8")
+    return cls(**values, **extra)
+
+
+def _unglue(registry: Registry[type[T]], head: str) -> tuple[str, list[str]]:
+    """Split ``q8`` into its name and its first parameter; a name that has digits comes first."""
+    match = re.fullmatch(r"([a-z-]+)(\d+(?:\.\d+)?(?:e-?\d+)?)", head)
+    if not match or registry.known(head):
+        return head, []
+    if not registry.known(match[1]) and head in registry:  # the other packages' names
+        return head, []
+    cls = registry.get(match[1])
+    return (match[1], [match[2]]) if cls and _is_glued(cls) else (head, [])
+
+
+def _is_glued(cls: type[Any]) -> bool:
+    """Whether the first parameter is part of the name: it is when it has no default."""
+    known = parameters(cls)
+    return bool(known) and known[0].default is MISSING
+
+
+def parameters(cls: type[Any]) -> list[Field[Any]]:
+    """Return the fields that a spec can set."""
+    return [field for field in fields(cls) if field.init and field.name != "split"]
+
+
+def _value(cls: type[Any], field: Field[Any], text: str, whole: str) -> Any:
+    kinds = _kinds(cls, field)
+    for kind in kinds:
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    names = {int: "a whole number", float: "a number", str: "a word"}
+    expected = " or ".join(names[kind] for kind in kinds)
+    raise SpecError(f"{whole!r}: {field.name}={text!r} is not {expected}")
+
+
+def _kinds(cls: type[Any], field: Field[Any]) -> Sequence[type[Any]]:
+    hint = typing.get_type_hints(cls)[field.name]
+    hints = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    return [kind for kind in hints if kind in (int, float, str)]
+
+
+def _usage(name: str, known: list[Field[Any]]) -> str:
+    return f"its parameters: {', '.join(f.name for f in known) or 'none'}"
+
+
+def _text(registry: Registry[type[T]], thing: T) -> str:
+    """Return the canonical text of one estimator or view."""
+    name = registry.name_of(type(thing))
+    for position, field in enumerate(parameters(type(thing))):
+        value = getattr(thing, field.name)
+        if field.default is MISSING:
+            name += _number(value)
+        elif value != field.default:
+            key = "" if position == 0 else f"{field.name.replace('_', '-')}="
+            name += f":{key}{_number(value)}"
+    return name
+
+
+def _number(value: object) -> str:
+    return f"{value:.12g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,22 @@
+"""How weights become symbols: one small class per view; see :mod:`kcomplexity.views.base`."""
+
+from __future__ import annotations
+
+from kcomplexity.registry import Registry
+from kcomplexity.views.base import Alphabet, Encoded, Encoder, Reduce, View
+from kcomplexity.views.distortion import DistortionView
+from kcomplexity.views.levels import SignView, SymmetricView, UniformView
+from kcomplexity.views.stored import BytesView, Float32View, WordsView
+
+__all__ = ["VIEWS", "Alphabet", "Encoded", "Encoder", "Reduce", "View"]
+
+#: Every view by the name it has in a spec. A first parameter is glued to the name: ``q8``.
+VIEWS: Registry[type[View]] = Registry("kcomplexity.views", "view")
+
+VIEWS.register("bytes", BytesView)
+VIEWS.register("words", WordsView)
+VIEWS.register("f32", Float32View)
+VIEWS.register("sign", SignView)
+VIEWS.register("q", SymmetricView)
+VIEWS.register("l", UniformView)
+VIEWS.register("rd", DistortionView)

@@ -1,0 +1,143 @@
+"""Views of the stored bits themselves: lossless, any dtype, no number is interpreted.
+
+``bytes``
+    The stored little-endian bytes, as they lie in the file.
+``words``
+    Whole stored words as one symbol each.
+``f32``
+    The weights cast to float32, then as ``bytes``: only to compare checkpoints of several dtypes.
+
+``/planes`` makes a stream of each byte of the word (least significant first), ``/fields`` of sign,
+exponent and mantissa, ``/bits`` of each bit (most significant first).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kcomplexity.checkpoint import Tensor
+from kcomplexity.dtypes import DTYPES, StoredDtype
+from kcomplexity.errors import UnmeasurableError
+from kcomplexity.parallel import Piece
+from kcomplexity.views.base import (
+    Alphabet,
+    Encoded,
+    Encoder,
+    Reduce,
+    View,
+    bit_planes,
+    plane_alphabets,
+    smallest,
+    weights_only,
+)
+
+__all__ = ["BytesView", "Float32View", "WordsView"]
+
+
+@dataclass(frozen=True)
+class BytesView(View):
+    """The stored bytes; lossless for every dtype, NaN and packed types included."""
+
+    lossless: ClassVar[bool] = True
+    splits: ClassVar[tuple[str, ...]] = ("planes", "fields", "bits")
+
+    def prepare(self, tensor: Tensor, reduce: Reduce) -> Encoder:
+        """Need no pass: the layout of the dtype says everything."""
+        return _BytesEncoder(_alphabets(tensor.dtype, self.split), split=self.split)
+
+
+@dataclass(frozen=True)
+class WordsView(View):
+    """Whole stored words; entropies over distinct values see every dependence inside a word."""
+
+    lossless: ClassVar[bool] = True
+
+    def prepare(self, tensor: Tensor, reduce: Reduce) -> Encoder:
+        """Need no pass."""
+        if tensor.dtype.bits < 8 and tensor.dtype.numpy is None:
+            raise UnmeasurableError(f"{tensor.dtype.code}: {tensor.dtype.refusal}")
+        return _WordsEncoder((Alphabet("", 1 << tensor.dtype.bits),))
+
+
+@dataclass(frozen=True)
+class Float32View(View):
+    """The bytes of the weights cast to float32."""
+
+    splits: ClassVar[tuple[str, ...]] = ("planes", "fields", "bits")
+    common_dtype: ClassVar[str | None] = "F32"
+
+    def prepare(self, tensor: Tensor, reduce: Reduce) -> Encoder:
+        """Need no pass; only F64 can lose digits, and says how much."""
+        weights_only(tensor, "@f32")
+        return _Float32Encoder(_alphabets(DTYPES["F32"], self.split), split=self.split)
+
+
+@dataclass(frozen=True)
+class _BytesEncoder(Encoder):
+    split: str | None = field(default=None, kw_only=True)
+
+    def encode(self, piece: Piece) -> Encoded:
+        return Encoded(_split(piece.raw, piece.dtype, piece.n_weights, self.split))
+
+
+@dataclass(frozen=True)
+class _WordsEncoder(Encoder):
+    def encode(self, piece: Piece) -> Encoded:
+        return Encoded((piece.words,))
+
+
+@dataclass(frozen=True)
+class _Float32Encoder(Encoder):
+    split: str | None = field(default=None, kw_only=True)
+
+    def encode(self, piece: Piece) -> Encoded:
+        with np.errstate(over="ignore"):  # F64 beyond float32 becomes Inf, as any cast does
+            cast = piece.weights.astype("<f4", copy=False).reshape(-1)
+        return Encoded(_split(cast.view(np.uint8), DTYPES["F32"], cast.size, self.split))
+
+
+def _alphabets(dtype: StoredDtype, split: str | None) -> tuple[Alphabet, ...]:
+    if split is None:
+        return (Alphabet("", 256, dtype.bits / 8),)
+    if split == "planes":
+        if dtype.bits < 8:
+            return (Alphabet("plane 0", 256, dtype.bits / 8),)
+        return tuple(Alphabet(f"plane {i}", 256) for i in range(dtype.bits // 8))
+    if dtype.numpy is None:
+        raise UnmeasurableError(f"{dtype.code}: {dtype.refusal}")
+    if split == "bits":
+        return plane_alphabets(dtype.bits)
+    if not dtype.is_float:
+        raise UnmeasurableError(f"{dtype.code} has no sign, exponent and mantissa")
+    return tuple(Alphabet(name, 1 << width) for name, _, width in _fields(dtype))
+
+
+def _fields(dtype: StoredDtype) -> list[tuple[str, int, int]]:
+    """Name, lowest bit and width of each field that the dtype has, from the top down."""
+    fields = [
+        ("sign", dtype.exponent_bits + dtype.mantissa_bits, dtype.sign_bits),
+        ("exponent", dtype.mantissa_bits, dtype.exponent_bits),
+        ("mantissa", 0, dtype.mantissa_bits),
+    ]
+    return [f for f in fields if f[2]]
+
+
+def _split(
+    raw: NDArray[np.uint8], dtype: StoredDtype, n: int, split: str | None
+) -> tuple[NDArray[Any], ...]:
+    if split is None or (split == "planes" and dtype.bits <= 8):
+        return (raw,)
+    if split == "planes":
+        table = raw.reshape(n, -1)
+        return tuple(np.ascontiguousarray(table[:, i]) for i in range(table.shape[1]))
+    words = dtype.words(raw, n)
+    if split == "bits":
+        return bit_planes(words, dtype.bits)
+    return tuple(
+        (words >> low & ((1 << width) - 1)).astype(smallest(1 << width))
+        for _, low, width in _fields(dtype)
+    )
