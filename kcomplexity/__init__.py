@@ -1,5 +1,69 @@
-"""Measure how complex a neural network's weights really are."""
+"""Measure how complex a neural network's weights really are.
+
+Point it at a checkpoint file - no framework, no data, no model class - and learn how many bits the
+weights need, and how much of their structure survives a shuffle:
+
+>>> import numpy as np, kcomplexity as kc
+>>> rng = np.random.default_rng(0)
+>>> report = kc.score({"layer.weight": rng.normal(size=(256, 256)).astype("f4")}, panel="fast")
+>>> [row.spec for row in report.rows]
+['zstd@bytes/planes', 'entropy:two-part@q8', 'nonzero']
+
+The data flow, which the modules follow: checkpoint -> tensor -> view -> estimator -> score ->
+report.
+"""
 
 from kcomplexity._version import __version__
+from kcomplexity.checkpoint import Checkpoint, Tensor
+from kcomplexity.controls import Control, parse_control
+from kcomplexity.dtypes import StoredDtype
+from kcomplexity.errors import (
+    CheckpointError,
+    KComplexityError,
+    KComplexityWarning,
+    SpecError,
+    UnmeasurableError,
+)
+from kcomplexity.estimators import Estimator, Measure
+from kcomplexity.loaders import open_checkpoint
+from kcomplexity.parallel import Every, Piece, Reducer, Rows, State, Whole, fold
+from kcomplexity.pool import Pool
+from kcomplexity.records import Report, Score
+from kcomplexity.score import score
+from kcomplexity.specs import PANELS, Spec, parse_spec
+from kcomplexity.views import Alphabet, Encoded, Encoder, View
 
-__all__ = ["__version__"]
+__all__ = [
+    "PANELS",
+    "Alphabet",
+    "Checkpoint",
+    "CheckpointError",
+    "Control",
+    "Encoded",
+    "Encoder",
+    "Estimator",
+    "Every",
+    "KComplexityError",
+    "KComplexityWarning",
+    "Measure",
+    "Piece",
+    "Pool",
+    "Reducer",
+    "Report",
+    "Rows",
+    "Score",
+    "Spec",
+    "SpecError",
+    "State",
+    "StoredDtype",
+    "Tensor",
+    "UnmeasurableError",
+    "View",
+    "Whole",
+    "__version__",
+    "fold",
+    "open_checkpoint",
+    "parse_control",
+    "parse_spec",
+    "score",
+]

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
+import json
 import math
 import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -26,7 +27,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcomplexity.dtypes import StoredDtype
-from kcomplexity.errors import CheckpointError, CorruptCheckpointError, SpecError
+from kcomplexity.errors import (
+    CheckpointError,
+    CheckpointNotFoundError,
+    CorruptCheckpointError,
+    SpecError,
+)
+from kcomplexity.text import printable
 
 __all__ = ["ArrayTensor", "Checkpoint", "FileSource", "Layout", "StoredTensor", "Tensor"]
 
@@ -96,12 +103,15 @@ class Tensor(ABC):
 
         Reads just that range. Do not write to the result: it may be the tensor's own memory.
 
+        `start` and `stop` count from the end when negative, and stop at the ends, as in a slice.
+
         Raises
         ------
         UnmeasurableError
             If the dtype's values cannot be decoded.
         """
-        stop = self.n_weights if stop is None else min(stop, self.n_weights)
+        start, stop, _ = slice(start, stop).indices(self.n_weights)
+        stop = max(start, stop)
         aligned = start - start % 8 if self.dtype.bits < 8 else start
         values = self.dtype.decode(self.raw(aligned, stop), stop - aligned)
         return values[start - aligned :]
@@ -109,6 +119,15 @@ class Tensor(ABC):
     def to_numpy(self) -> NDArray[Any]:
         """Return a copy of the whole tensor in its shape."""
         return self.read().reshape(self.shape).copy()
+
+    def sample(self) -> Iterator[Bytes]:
+        """Yield a fixed sample of the stored bytes, for :meth:`Checkpoint.fingerprint`.
+
+        It is up to 16 runs of 1024 weights spread evenly, so that its cost does not grow with the
+        size of the tensor.
+        """
+        for start, stop in _sample_ranges(self.n_weights):
+            yield self.raw(start, stop)
 
 
 class FileSource:
@@ -125,7 +144,8 @@ class FileSource:
         self._closed = False
 
     def __reduce__(self) -> tuple[type[FileSource], tuple[Path]]:
-        return FileSource, (self.path,)
+        # Absolute: the other process may have another current folder.
+        return FileSource, (self.path.absolute(),)
 
     def size(self) -> int:
         """Size of the file in bytes, now."""
@@ -140,13 +160,13 @@ class FileSource:
             If the file ends first: it was cut since it was opened.
         """
         buffer = np.empty(n_bytes, np.uint8) if out is None else out[:n_bytes]
-        view, done = memoryview(buffer), 0
+        view, done = buffer.data, 0
         while done < n_bytes:
             got = self._read_into(view[done:], offset + done)
             if got == 0:
                 raise CorruptCheckpointError(
-                    f"{self.path}: the file ends at byte {offset + done}, while {n_bytes} bytes "
-                    f"from {offset} were expected; it was cut since it was opened"
+                    f"{printable(self.path)}: the file ends at byte {offset + done}, while "
+                    f"{n_bytes} bytes from {offset} were expected; it was cut since it was opened"
                 )
             done += got
         return buffer
@@ -163,9 +183,11 @@ class FileSource:
         if self._fd is None:
             with self._lock:
                 if self._closed:
-                    raise CheckpointError(f"{self.path}: the checkpoint was closed; open it again")
+                    raise CheckpointError(
+                        f"{printable(self.path)}: the checkpoint was closed; open it again"
+                    )
                 if self._fd is None:
-                    self._fd = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+                    self._fd = _open(self.path)
         return self._fd
 
     def _read_into(self, view: memoryview, offset: int) -> int:
@@ -181,6 +203,15 @@ class FileSource:
     def __del__(self) -> None:
         if self._fd is not None:
             os.close(self._fd)
+
+
+def _open(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    except FileNotFoundError:
+        raise CheckpointNotFoundError(f"{printable(path)}: no such file; check the path") from None
+    except OSError as error:
+        raise CheckpointError(f"{printable(path)}: cannot be opened: {error.strerror}") from None
 
 
 @dataclass(frozen=True)
@@ -223,10 +254,11 @@ class Checkpoint(Mapping[str, Tensor]):
         What the file says about itself, unchanged.
     sources : tuple of FileSource
         The files, kept open until :meth:`close`.
+    n_container_bytes : int
+        Bytes of the files that hold no tensor: headers, indices, padding. With `n_bytes` of all
+        tensors they add up to the size of the files, unless members are compressed.
     notes : tuple of str
         Odd things a reader of the figures should know, one line each.
-    skipped : dict of str to str
-        Tensors selected but not readable as such, with the reason.
     """
 
     path: str
@@ -234,6 +266,7 @@ class Checkpoint(Mapping[str, Tensor]):
     tensors: dict[str, Tensor]
     metadata: dict[str, str] = field(default_factory=dict)
     sources: tuple[FileSource, ...] = ()
+    n_container_bytes: int = 0
     notes: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Tensor:
@@ -271,11 +304,6 @@ class Checkpoint(Mapping[str, Tensor]):
         """Stored bytes of all tensors together, without the container."""
         return sum(tensor.n_bytes for tensor in self.values())
 
-    @property
-    def n_container_bytes(self) -> int:
-        """Bytes of the files that hold no tensor: headers, indices, padding."""
-        return max(sum(source.size() for source in self.sources) - self.n_bytes, 0)
-
     def select(self, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> Checkpoint:
         """Return the checkpoint with only the tensors that the globs admit.
 
@@ -291,10 +319,11 @@ class Checkpoint(Mapping[str, Tensor]):
             If a pattern of `include` matches nothing.
         """
         for pattern in include:
-            if not fnmatch.filter(self.tensors, pattern):
-                names = ", ".join(list(self.tensors)[:3])
+            if not any(fnmatch.fnmatchcase(name, pattern) for name in self.tensors):
+                names = ", ".join(printable(name) for name in list(self.tensors)[:3])
                 raise SpecError(
-                    f"no tensor of {self.path} matches {pattern!r}: names look like {names}"
+                    f"no tensor of {printable(self.path)} matches {pattern!r}: "
+                    f"names look like {names or 'nothing, there are none'}"
                 )
 
         def admitted(name: str) -> bool:
@@ -303,29 +332,27 @@ class Checkpoint(Mapping[str, Tensor]):
             return (any(matches) or not include) and not any(barred)
 
         kept = {name: tensor for name, tensor in self.tensors.items() if admitted(name)}
-        return Checkpoint(
-            self.path, self.format, kept, self.metadata, self.sources, self.notes
-        )
+        return replace(self, tensors=kept)
 
     def fingerprint(self) -> str:
         """Return a SHA-256 over names, dtypes, shapes and a fixed sample of the stored bytes.
 
-        The sample is up to 16 runs of 4 KiB spread evenly over each tensor, so the cost does not
-        grow with the size of the file. Equal fingerprints make two checkpoints very likely the
-        same; they are no proof.
+        See :meth:`Tensor.sample`. Equal fingerprints make two checkpoints very likely the same;
+        they are no proof.
         """
         digest = hashlib.sha256()
         for name, tensor in self.items():
-            digest.update(f"{name}\0{tensor.dtype.code}\0{tensor.shape}\0".encode())
-            for start, stop in _sample_ranges(tensor):
-                digest.update(tensor.raw(start, stop))
+            # JSON, so that no name can be mistaken for another name and a dtype.
+            head = json.dumps([name, tensor.dtype.code, tensor.shape])
+            digest.update(head.encode())
+            for piece in tensor.sample():
+                digest.update(piece.data)
         return digest.hexdigest()
 
 
-def _sample_ranges(tensor: Tensor, n_runs: int = 16, run: int = 1024) -> list[tuple[int, int]]:
-    """Spread `n_runs` runs of `run` weights evenly; the whole tensor if it is no longer."""
-    n = tensor.n_weights
-    if n <= n_runs * run or not tensor.addressable:
-        return [(0, min(n, n_runs * run))] if n else []
+def _sample_ranges(n: int, n_runs: int = 16, run: int = 1024) -> list[tuple[int, int]]:
+    """Spread `n_runs` runs of `run` weights evenly; all `n` weights if they are no more."""
+    if n <= n_runs * run:
+        return [(0, n)] if n else []
     starts = [(n - run) * i // (n_runs - 1) // 8 * 8 for i in range(n_runs)]
     return [(start, start + run) for start in starts]

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from kcomplexity.errors import UnmeasurableError
 
-__all__ = ["DTYPES", "StoredDtype", "from_numpy"]
+__all__ = ["DTYPES", "StoredDtype", "from_numpy", "opaque"]
 
-Kind = Literal["float", "int", "uint", "bool", "complex"]
+Kind = Literal["float", "int", "uint", "bool", "complex", "opaque"]
 Bytes = NDArray[np.uint8]
 Array = NDArray[Any]
+_WORD_BITS = (4, 8, 16, 32, 64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,8 @@ class StoredDtype:
         safetensors' name, e.g. ``"BF16"``.
     bits : int
         Stored bits per value; below 8 the values are packed.
-    kind : {"float", "int", "uint", "bool", "complex"}
+    kind : {"float", "int", "uint", "bool", "complex", "opaque"}
+        ``"opaque"`` says nothing about the values: only their bytes can be measured.
     numpy : numpy.dtype or None
         What :meth:`decode` returns; None when the values cannot be decoded.
     sign_bits, exponent_bits, mantissa_bits : int
@@ -58,7 +60,15 @@ class StoredDtype:
 
     @property
     def word(self) -> np.dtype[Any]:
-        """The unsigned little-endian integer that holds one stored value (one byte if packed)."""
+        """The unsigned little-endian integer that holds one stored value (one byte if packed).
+
+        Raises
+        ------
+        UnmeasurableError
+            If no integer is as wide: the six-bit floats and some opaque types.
+        """
+        if self.bits not in _WORD_BITS:
+            raise UnmeasurableError(f"{self.code}: {self.refusal}")
         return np.dtype(f"<u{max(self.bits // 8, 1)}")
 
     def n_bytes(self, n_values: int) -> int:
@@ -69,9 +79,7 @@ class StoredDtype:
         """View stored bytes as `n_values` unsigned integers; packed types are unpacked (copied)."""
         if self.bits >= 8:
             return raw.view(self.word)
-        if self.bits != 4:
-            raise UnmeasurableError(f"{self.code}: {self.refusal}")
-        nibbles = np.empty((raw.size, 2), np.uint8)
+        nibbles = np.empty((raw.size, 2), self.word)
         np.bitwise_and(raw, 0x0F, out=nibbles[:, 0])
         np.right_shift(raw, 4, out=nibbles[:, 1])
         return nibbles.reshape(-1)[:n_values]
@@ -89,15 +97,20 @@ class StoredDtype:
         return self.words(raw, n_values).view(self.numpy)
 
     def encode(self, values: Array) -> Bytes:
-        """Cast values to this type and return their stored bytes (a copy, packed below 8 bits)."""
+        """Cast values to this type and return their stored bytes, one-dimensional.
+
+        They are copied only where that is needed: to cast, to put in order, to pack.
+        """
         if self.numpy is None:
             raise UnmeasurableError(f"{self.code}: {self.refusal}")
-        stored = np.ascontiguousarray(values.astype(self.numpy, copy=False)).view(np.uint8)
+        cast = values.astype(self.numpy, copy=False)
+        stored: Bytes = np.ascontiguousarray(cast).reshape(-1).view(np.uint8)
         if self.bits >= 8:
-            return stored.reshape(-1)
+            return stored
         padded = np.zeros(stored.size + stored.size % 2, np.uint8)
         padded[: stored.size] = stored
-        return padded[0::2] | padded[1::2] << 4
+        packed = (padded[0::2] & 0x0F) | (padded[1::2] << 4)
+        return packed.astype(np.uint8, copy=False)
 
 
 def _little(kind: str) -> np.dtype[Any]:
@@ -149,3 +162,17 @@ def from_numpy(dtype: np.dtype[Any]) -> StoredDtype | None:
     """Return the stored dtype that holds values of a NumPy type in any byte order, or None."""
     little = dtype.newbyteorder("<") if dtype.byteorder == ">" else dtype
     return _BY_NUMPY.get(little)
+
+
+def opaque(dtype: np.dtype[Any], refusal: str) -> StoredDtype:
+    """Return a stored dtype for a NumPy type that has no code: its bytes can be measured.
+
+    Parameters
+    ----------
+    dtype : numpy.dtype
+        Of a fixed size, holding no Python objects; its name becomes the code.
+    refusal : str
+        Why the values cannot be decoded, and what to do about it.
+    """
+    code = dtype.str[1:] if dtype.kind == "V" and dtype.name.startswith("void") else dtype.name
+    return StoredDtype(code, 8 * dtype.itemsize, "opaque", None, refusal=refusal)

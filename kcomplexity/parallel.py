@@ -40,7 +40,10 @@ __all__ = [
     "State",
     "Whole",
     "fold",
+    "guarded",
     "leaf_sums",
+    "merge",
+    "sharing",
     "spool",
 ]
 
@@ -183,14 +186,39 @@ def guarded(state: State, step: Callable[[], None]) -> State:
         step()
     # The reason becomes the row's reason: nothing is hidden.
     except Exception as error:
-        return Failed(f"{type(error).__name__}: {error}")
+        return _failed(error)
     return state
 
 
+def _failed(error: Exception) -> Failed:
+    return Failed(f"{type(error).__name__}: {error}")
+
+
+def _begin(reducer: Reducer) -> State:
+    try:
+        return reducer.start()
+    except Exception as error:
+        return _failed(error)
+
+
 def merge(left: State, right: State) -> State:
-    """Add two states; :class:`Failed` wins."""
-    merged: State = right if isinstance(right, Failed) else left + right
+    """Add two states; the first that :class:`Failed` wins, in any grouping."""
+    if isinstance(left, Failed) or isinstance(right, Failed):
+        return left if isinstance(left, Failed) else right
+    try:
+        merged: State = left + right
+    except Exception as error:
+        return _failed(error)
     return merged
+
+
+def sharing(cut: Cut) -> object:
+    """Return a key that is equal for cuts which can share one read.
+
+    Cuts that divide a frame are served by pieces of a frame. Any other keeps to itself: the least
+    common multiple of, say, blocks of 7, 11 and 13 frames would be a piece of a thousand frames.
+    """
+    return Every if isinstance(cut, Every) and FRAME % cut.n == 0 else cut
 
 
 def fold(tensor: Tensor, reducers: Sequence[Reducer], pool: Pool, *, work: int = 1) -> list[State]:
@@ -214,15 +242,26 @@ def fold(tensor: Tensor, reducers: Sequence[Reducer], pool: Pool, *, work: int =
     list of State
         :class:`Failed` in place of a state whose reducer raised.
     """
-    states: list[State] = [reducer.start() for reducer in reducers]
+    states: list[State | None] = [None] * len(reducers)
     groups = _groups(reducers)
-    share = work / max(len(groups), 1)
-    for members in groups:
+    total = tensor.n_bytes * work
+    for order, members in enumerate(groups):
         chosen = tuple(reducers[i] for i in members)
+        share = _part(total, order, order + 1, len(groups))
         for found in pool.run(_jobs(tensor, chosen, pool.piece, share)):
             for i, state in zip(members, found, strict=True):
-                states[i] = merge(states[i], state)
-    return states
+                before = states[i]
+                states[i] = state if before is None else merge(before, state)
+    # A tensor without weights has no jobs.
+    return [
+        _begin(reducer) if state is None else state
+        for reducer, state in zip(reducers, states, strict=True)
+    ]
+
+
+def _part(total: int, start: int, stop: int, of: int) -> int:
+    """Return the share of `total` from `start` to `stop`, so that all shares add up to it."""
+    return total * stop // of - total * start // of
 
 
 def spool(tensor: Tensor, pool: Pool) -> Tensor:
@@ -234,6 +273,8 @@ def spool(tensor: Tensor, pool: Pool) -> Tensor:
     if tensor.addressable and (portable or tensor.n_bytes <= _PICKLED):
         return tensor
     path = pool.temporary_file()
+    source = FileSource(path)
+    pool.at_exit(source.close)
     with path.open("wb") as file:
         for start in range(0, tensor.n_weights, FRAME):
             file.write(tensor.raw(start, min(start + FRAME, tensor.n_weights)).data)
@@ -242,7 +283,7 @@ def spool(tensor: Tensor, pool: Pool) -> Tensor:
         tensor.shape,
         tensor.dtype,
         layout=tensor.layout,
-        source=FileSource(path),
+        source=source,
         offset=0,
     )
 
@@ -258,6 +299,10 @@ def leaf_sums(values: NDArray[Any]) -> list[float]:
     return [*sums, float(flat[whole:].sum(dtype=np.float64))] if whole < flat.size else sums
 
 
+#: Weights are any bits: what is not finite is looked for and counted, not warned of.
+_QUIET = np.errstate(over="ignore", invalid="ignore")
+
+
 @dataclass(frozen=True)
 class _Run:
     """Feed some reducers the weights `start` to `stop`, `step` at a time."""
@@ -267,19 +312,21 @@ class _Run:
     start: int
     stop: int
     step: int
-    share: float
+    share: int
 
     @property
     def memory(self) -> int:
         n = min(self.step, self.stop - self.start)
-        return self.tensor.dtype.n_bytes(n) + sum(reducer.memory for reducer in self.reducers)
+        # One reducer works at a time, on the same piece.
+        return self.tensor.dtype.n_bytes(n) + max(reducer.memory for reducer in self.reducers)
 
     @property
     def work(self) -> int:
-        return round(self.tensor.dtype.n_bytes(self.stop - self.start) * self.share)
+        return _part(self.share, self.start, self.stop, self.tensor.n_weights)
 
+    @_QUIET
     def __call__(self) -> list[State]:
-        states = [reducer.start() for reducer in self.reducers]
+        states = [_begin(reducer) for reducer in self.reducers]
         dtype = self.tensor.dtype
         buffer = np.empty(dtype.n_bytes(min(self.step, self.stop - self.start)), np.uint8)
         for at in range(self.start, self.stop, self.step):
@@ -298,21 +345,21 @@ class _Band:
     cut: Rows
     start: int
     stop: int
-    share: float
+    share: int
 
     @property
     def memory(self) -> int:
         columns = min(self.cut.width, self.tensor.matrix_shape[1])
         chunk = self.tensor.dtype.n_bytes((self.cut.height + self.cut.halo) * columns)
-        return chunk + sum(reducer.memory for reducer in self.reducers)
+        return chunk + max(reducer.memory for reducer in self.reducers)
 
     @property
     def work(self) -> int:
-        columns = self.tensor.matrix_shape[1]
-        return round(self.tensor.dtype.n_bytes((self.stop - self.start) * columns) * self.share)
+        return _part(self.share, self.start, self.stop, self.tensor.matrix_shape[0])
 
+    @_QUIET
     def __call__(self) -> list[State]:
-        states = [reducer.start() for reducer in self.reducers]
+        states = [_begin(reducer) for reducer in self.reducers]
         columns = self.tensor.matrix_shape[1]
         for row in range(self.start, self.stop, self.cut.height):
             bottom = min(row + self.cut.height, self.stop)
@@ -329,13 +376,12 @@ def _groups(reducers: Sequence[Reducer]) -> list[list[int]]:
     for i, reducer in enumerate(reducers):
         cut = reducer.cut
         # An ordered stream is one long job: streams of their own run side by side.
-        key: object = Every if isinstance(cut, Every) else (Whole, i) if cut == Whole() else cut
-        groups.setdefault(key, []).append(i)
+        groups.setdefault((Whole, i) if cut == Whole() else sharing(cut), []).append(i)
     return list(groups.values())
 
 
 def _jobs(
-    tensor: Tensor, reducers: tuple[Reducer, ...], piece: int, share: float
+    tensor: Tensor, reducers: tuple[Reducer, ...], piece: int, share: int
 ) -> Iterator[_Run | _Band]:
     n = tensor.n_weights
     cut = reducers[0].cut
@@ -346,7 +392,8 @@ def _jobs(
             yield _Band(tensor, reducers, cut, row, min(row + bands, rows), share)
         return
     if isinstance(cut, Whole):
-        yield _Run(tensor, reducers, 0, n, FRAME, share)
+        if n:
+            yield _Run(tensor, reducers, 0, n, FRAME, share)
         return
     unit = math.lcm(*(reducer.cut.n for reducer in reducers if isinstance(reducer.cut, Every)))
     step = piece * unit if piece > 1 else max(unit, _PIECE // unit * unit)

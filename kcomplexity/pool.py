@@ -12,7 +12,7 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -118,19 +118,28 @@ class Pool:
                 # Results are handed on in order; a bounded queue keeps finished ones few.
                 while len(flying) > 2 * self.threads:
                     yield self._take(flying)
-                self._budget.admit(job.memory)
-                future = self._executor.submit(_call, job)
-                future.add_done_callback(lambda _, n=job.memory: self._budget.release(n))  # type: ignore[misc]
-                flying.append((future, job.work))
+                flying.append((self._submit(self._executor, job), job.work))
             while flying:
                 yield self._take(flying)
         finally:
-            for future, _ in flying:
-                future.cancel()
+            # What a job reads may be closed next: none is left running.
+            wait([future for future, _ in flying if not future.cancel()])
+
+    def _submit(self, executor: Executor, job: Job[R_co]) -> Future[R_co]:
+        n_bytes = job.memory
+        self._budget.admit(n_bytes)
+        try:
+            future = executor.submit(_call, job)
+        except BaseException:
+            self._budget.release(n_bytes)
+            raise
+        future.add_done_callback(lambda _: self._budget.release(n_bytes))
+        return future
 
     def _take(self, flying: deque[tuple[Future[Any], int]]) -> Any:
-        future, work = flying.popleft()
+        future, work = flying[0]
         result = future.result()
+        flying.popleft()
         self.progress(work)
         return result
 
@@ -142,6 +151,11 @@ class Pool:
             yield
         finally:
             self._budget.unreserve(n_bytes)
+
+    def at_exit(self, close: Callable[[], None]) -> None:
+        """Call `close` when the pool is done, before its temporary files are removed."""
+        with self._lock:
+            self._stack.callback(close)
 
     def temporary_file(self) -> Path:
         """Return the path of a new empty file that is removed with the pool."""

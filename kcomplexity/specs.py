@@ -17,7 +17,7 @@ import re
 import types
 import typing
 from collections.abc import Iterable, Sequence
-from dataclasses import MISSING, Field, dataclass, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, TypeVar
 
 from kcomplexity.errors import SpecError
@@ -65,14 +65,15 @@ class Panel:
     ----------
     name, summary : str
     specs : tuple of str
-    controls : tuple of str
-        Used unless the user names others.
+        Canonical.
+    controls : dict of str to tuple of str
+        Which controls each spec has, unless the user names others for all.
     """
 
     name: str
     summary: str
     specs: tuple[str, ...]
-    controls: tuple[str, ...] = ()
+    controls: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 _FAST = ("zstd@bytes/planes", "entropy:two-part@q8", "nonzero")
@@ -80,10 +81,10 @@ _DEFAULT = (
     "zstd@bytes",
     "zstd@bytes/planes",
     "entropy:two-part@bytes/fields",
-    "entropy:two-part@rd0.01",
     "entropy:two-part@q8",
+    "entropy:two-part@rd0.01",
     "entropy@sign",
-    "zstd@q4",
+    "zstd:9@q4",
     "nonzero",
     "l2",
 )
@@ -99,6 +100,8 @@ _LOSSLESS = (
     "entropy:two-part@bytes/fields",
     "entropy@words",
 )
+#: Order is cheap to test on few levels, and shows there first.
+_ORDER = {"zstd:9@q4": ("shuffle:5",)}
 
 PANELS = {
     entry.name: entry
@@ -108,10 +111,15 @@ PANELS = {
             "default",
             "lossless size, size at 1 % error and at 8 bits, signs; order against shuffles",
             _DEFAULT,
-            ("shuffle:5",),
+            _ORDER,
         ),
         Panel("lossless", "every lossless code; what the stored bytes need", _LOSSLESS),
-        Panel("all", "every spec of the other panels", tuple(dict.fromkeys(_DEFAULT + _LOSSLESS))),
+        Panel(
+            "all",
+            "every spec of the other panels",
+            tuple(dict.fromkeys(_DEFAULT + _LOSSLESS)),
+            _ORDER,
+        ),
     )
 }
 
@@ -183,20 +191,22 @@ def _build(registry: Registry[type[T]], text: str, whole: str, **extra: Any) -> 
                 raise SpecError(f"{whole!r}: {given!r} needs a name: {_usage(name, known)}")
             key, value = known[0].name, given
         key = key.replace("-", "_")
-        field = next((f for f in known if f.name == key), None)
-        if field is None or key in values:
-            what = "is given twice" if field else "is no parameter"
+        found = next((f for f in known if f.name == key), None)
+        if found is None or key in values:
+            what = "is given twice" if found else "is no parameter"
             raise SpecError(f"{whole!r}: {key!r} {what} of {name}: {_usage(name, known)}")
-        values[key] = _value(cls, field, value, whole)
+        values[key] = _value(cls, found, value, whole)
     missing = [f.name for f in known if f.default is MISSING and f.name not in values]
     if missing:
-        raise SpecError(f"{whole!r}: {name} needs a value for {missing[0]}, e.g. {name}8")
+        raise SpecError(
+            f"{whole!r}: {name} needs a value for {missing[0]} right after it, as in q8 or rd0.01"
+        )
     return cls(**values, **extra)
 
 
 def _unglue(registry: Registry[type[T]], head: str) -> tuple[str, list[str]]:
     """Split ``q8`` into its name and its first parameter; a name that has digits comes first."""
-    match = re.fullmatch(r"([a-z-]+)(\d+(?:\.\d+)?(?:e-?\d+)?)", head)
+    match = re.fullmatch(r"([a-z-]+)(\d+(?:\.\d+)?(?:e[+-]?\d+)?)", head)
     if not match or registry.known(head):
         return head, []
     if not registry.known(match[1]) and head in registry:  # the other packages' names
@@ -213,11 +223,11 @@ def _is_glued(cls: type[Any]) -> bool:
 
 def parameters(cls: type[Any]) -> list[Field[Any]]:
     """Return the fields that a spec can set."""
-    return [field for field in fields(cls) if field.init and field.name != "split"]
+    return [f for f in fields(cls) if f.init and f.name != "split"]
 
 
-def _value(cls: type[Any], field: Field[Any], text: str, whole: str) -> Any:
-    kinds = _kinds(cls, field)
+def _value(cls: type[Any], param: Field[Any], text: str, whole: str) -> Any:
+    kinds = _kinds(cls, param)
     for kind in kinds:
         try:
             return kind(text)
@@ -225,11 +235,11 @@ def _value(cls: type[Any], field: Field[Any], text: str, whole: str) -> Any:
             continue
     names = {int: "a whole number", float: "a number", str: "a word"}
     expected = " or ".join(names[kind] for kind in kinds)
-    raise SpecError(f"{whole!r}: {field.name}={text!r} is not {expected}")
+    raise SpecError(f"{whole!r}: {param.name}={text!r} is not {expected}")
 
 
-def _kinds(cls: type[Any], field: Field[Any]) -> Sequence[type[Any]]:
-    hint = typing.get_type_hints(cls)[field.name]
+def _kinds(cls: type[Any], param: Field[Any]) -> Sequence[type[Any]]:
+    hint = typing.get_type_hints(cls)[param.name]
     hints = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     return [kind for kind in hints if kind in (int, float, str)]
 
@@ -241,15 +251,16 @@ def _usage(name: str, known: list[Field[Any]]) -> str:
 def _text(registry: Registry[type[T]], thing: T) -> str:
     """Return the canonical text of one estimator or view."""
     name = registry.name_of(type(thing))
-    for position, field in enumerate(parameters(type(thing))):
-        value = getattr(thing, field.name)
-        if field.default is MISSING:
+    for position, param in enumerate(parameters(type(thing))):
+        value = getattr(thing, param.name)
+        if param.default is MISSING:
             name += _number(value)
-        elif value != field.default:
-            key = "" if position == 0 else f"{field.name.replace('_', '-')}="
+        elif value != param.default:
+            key = "" if position == 0 else f"{param.name.replace('_', '-')}="
             name += f":{key}{_number(value)}"
     return name
 
 
 def _number(value: object) -> str:
-    return f"{value:.12g}" if isinstance(value, float) else str(value)
+    # The shortest text that reads back as the same number: equal text, equal definition.
+    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)

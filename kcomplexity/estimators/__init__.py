@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from kcomplexity.estimators.base import Estimator, Measure
+from kcomplexity.estimators.bdm import Bdm1d, Bdm2d, Qubd
 from kcomplexity.estimators.compressors import Brotli, Bz2, Gzip, Igzip, Xz, Zstd
 from kcomplexity.estimators.entropy import BlockEntropy, Entropy
+from kcomplexity.estimators.lempel_ziv import Lz76
 from kcomplexity.estimators.statistics import L2, NonZero
 from kcomplexity.registry import Registry
 
@@ -21,5 +23,9 @@ ESTIMATORS.register("bz2", Bz2)
 ESTIMATORS.register("xz", Xz)
 ESTIMATORS.register("entropy", Entropy)
 ESTIMATORS.register("block-entropy", BlockEntropy)
+ESTIMATORS.register("bdm1d", Bdm1d)
+ESTIMATORS.register("bdm2d", Bdm2d)
+ESTIMATORS.register("qubd", Qubd)
+ESTIMATORS.register("lz76", Lz76)
 ESTIMATORS.register("nonzero", NonZero)
 ESTIMATORS.register("l2", L2)

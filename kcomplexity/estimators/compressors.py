@@ -148,13 +148,16 @@ class Zstd(Compressor):
     level: int = 3
     levels: ClassVar[range] = range(1, 23)
     rates: ClassVar[dict[int, float]] = {3: 600e6, 9: 100e6, 15: 20e6, 22: 7e6}
-    summary: ClassVar[str] = "Zstandard: fast at 3; from 19 a window that spans the frame"
+    summary: ClassVar[str] = "Zstandard: fast at 3; from 19 a window of 8 MiB and more"
     reference: ClassVar[str] = "RFC 8878"
 
     @property
     def working_memory(self) -> int:
-        """Window and tables grow with the level."""
-        return 8 * _MIB if self.level < 10 else 128 * _MIB
+        """Window and tables, as the library tells them for data of any length."""
+        import zstandard
+
+        parameters = zstandard.ZstdCompressionParameters.from_level(self.level)
+        return int(parameters.estimated_compression_context_size())
 
     def compress(self, data: NDArray[np.uint8]) -> bytes:
         """Compress one frame."""

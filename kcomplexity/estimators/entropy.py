@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,12 +18,15 @@ from numpy.typing import NDArray
 from kcomplexity.errors import SpecError, UnmeasurableError
 from kcomplexity.estimators.base import Estimator, Kind, Measure
 from kcomplexity.parallel import LEAF, Cut, Every, Reducer, State
-from kcomplexity.views.base import Alphabet
+from kcomplexity.views.base import Alphabet, smallest
 
 __all__ = ["BlockEntropy", "Entropy", "entropy_bits", "two_part_bits"]
 
 _DENSE = 1 << 16
 _MOST_DISTINCT = 1 << 24
+#: Symbols that wait to be sorted together, and what sorting and counting them takes.
+_PENDING = 1 << 22
+_SORTING = 40 * _PENDING
 Counts = NDArray[np.int64]
 
 
@@ -186,6 +189,8 @@ def _log_binomial(n: float, k: float) -> float:
 
 
 def _counts(state: State) -> Counts:
+    if isinstance(state, _BlockState):
+        state = state.codes
     assert isinstance(state, _TableState | _DistinctState)  # noqa: S101 - our own reducers
     if isinstance(state, _DistinctState) and state.too_many:
         raise UnmeasurableError(
@@ -204,12 +209,12 @@ class _Count:
 
     @property
     def memory(self) -> int:
-        return 16 * LEAF if self.alphabet_size <= _DENSE else 64 << 20
+        return 16 * LEAF if self.alphabet_size <= _DENSE else _SORTING
 
     def start(self) -> State:
         if self.alphabet_size <= _DENSE:
             return _TableState(np.zeros(self.alphabet_size, np.int64))
-        return _DistinctState()
+        return _DistinctState(self.alphabet_size)
 
 
 @dataclass(frozen=True)
@@ -223,10 +228,10 @@ class _CountBlocks:
 
     @property
     def memory(self) -> int:
-        return 64 << 20
+        return _SORTING
 
     def start(self) -> State:
-        return _BlockState(reducer=self)
+        return _BlockState(self, _Count(1 << self.size * self.alphabet.width).start())
 
 
 @dataclass
@@ -245,8 +250,12 @@ class _TableState(State):
         else:
             self.counts += np.bincount(flat.astype(np.intp), minlength=self.counts.size)
 
-    def __add__(self, other: _TableState) -> _TableState:
-        return _TableState(self.counts + other.counts)
+    def __add__(self, other: _TableState | _DistinctState) -> _TableState:
+        if isinstance(other, _TableState):
+            return _TableState(self.counts + other.counts)
+        total = self.counts.copy()
+        total[other.values] += other.counts
+        return _TableState(total)
 
 
 @dataclass
@@ -254,10 +263,12 @@ class _DistinctState(State):
     """Distinct symbols in order, and how often each occurs.
 
     New symbols wait in ``pending`` until there are as many as distinct ones, so that each is
-    sorted a bounded number of times.
+    sorted a bounded number of times. Where a table of the alphabet is no larger than what it
+    replaces, the sum of two states is a table.
     """
 
-    values: NDArray[Any] = field(default_factory=lambda: np.empty(0, np.uint64))
+    alphabet_size: int
+    values: NDArray[Any] = field(default_factory=lambda: np.empty(0, np.uint8))
     counts: Counts = field(default_factory=lambda: np.empty(0, np.int64))
     pending: list[NDArray[Any]] = field(default_factory=list)
 
@@ -268,35 +279,46 @@ class _DistinctState(State):
     def update(self, chunk: NDArray[Any], at: Any) -> None:
         if self.too_many:
             return
-        self.pending.append(chunk.reshape(-1).astype(np.uint64))
-        if sum(part.size for part in self.pending) >= max(self.values.size, 1 << 21):
+        self.pending.append(chunk.reshape(-1).copy())
+        if sum(part.size for part in self.pending) >= max(self.values.size, _PENDING):
             self.finish()
 
     def finish(self) -> None:
         if self.pending:
-            values, counts = np.unique(np.concatenate(self.pending), return_counts=True)
+            symbols = np.concatenate(self.pending)
             self.pending = []
-            self._add(values, counts)
+            # NumPy sorts little numbers several times as fast as wide ones.
+            values, counts = np.unique(symbols, return_counts=True)
+            self._add(values, counts.astype(np.int64, copy=False))
 
     def _add(self, values: NDArray[Any], counts: Counts) -> None:
+        if not self.values.size:
+            self.values, self.counts = values, counts
+            return
         both = np.concatenate([self.values, values])
-        self.values, inverse = np.unique(both, return_inverse=True)
-        # Float64 holds counts exactly up to 2**53.
-        weights = np.concatenate([self.counts, counts]).astype(np.float64)
-        self.counts = np.bincount(inverse, weights, self.values.size).astype(np.int64)
+        order = np.argsort(both, kind="stable")  # merges sorted runs
+        both = both[order]
+        first = np.flatnonzero(np.concatenate([[True], both[1:] != both[:-1]]))
+        self.counts = np.add.reduceat(np.concatenate([self.counts, counts])[order], first)
+        self.values = both[first]
 
-    def __add__(self, other: _DistinctState) -> _DistinctState:
-        total = _DistinctState(self.values, self.counts)
+    def __add__(self, other: _DistinctState | _TableState) -> _DistinctState | _TableState:
+        if isinstance(other, _TableState):
+            return other + self
+        if self.alphabet_size < min(4 * (self.values.size + other.values.size), _MOST_DISTINCT + 1):
+            return _TableState(np.zeros(self.alphabet_size, np.int64)) + self + other
+        total = replace(self, pending=[])
         if not total.too_many:
             total._add(other.values, other.counts)
         return total
 
 
 @dataclass
-class _BlockState(_DistinctState):
+class _BlockState(State):
     """Blocks as base-2**width numbers; what is left at the tensor's end."""
 
-    reducer: _CountBlocks = field(kw_only=True)
+    reducer: _CountBlocks
+    codes: State
     n_left: int = 0
 
     def update(self, chunk: NDArray[Any], at: Any) -> None:
@@ -304,17 +326,18 @@ class _BlockState(_DistinctState):
         size, width = self.reducer.size, self.reducer.alphabet.width
         whole = flat.size - flat.size % size
         self.n_left += flat.size - whole
-        rows = flat[:whole].reshape(-1, size).astype(np.uint64)
-        codes = np.zeros(len(rows), np.uint64)
-        for column in rows.T:
-            codes = codes << np.uint64(width) | column
-        super().update(codes, at)
+        rows = flat[:whole].reshape(-1, size).astype(smallest(1 << size * width))
+        codes = rows[:, 0].copy()
+        for column in rows.T[1:]:
+            codes <<= codes.dtype.type(width)
+            codes |= column
+        self.codes.update(codes, at)
 
-    def __add__(self, other: _DistinctState) -> _BlockState:
-        assert isinstance(other, _BlockState)  # noqa: S101 - states of one reducer
-        total = super().__add__(other)
-        left = self.n_left + other.n_left
-        return _BlockState(total.values, total.counts, reducer=self.reducer, n_left=left)
+    def finish(self) -> None:
+        self.codes.finish()
+
+    def __add__(self, other: _BlockState) -> _BlockState:
+        return _BlockState(self.reducer, self.codes + other.codes, self.n_left + other.n_left)
 
 
 def _count_bytes(flat: NDArray[np.uint8]) -> Counts:

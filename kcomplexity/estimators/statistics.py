@@ -41,6 +41,8 @@ class NonZero(Estimator):
         """Divide by the number of weights."""
         (state,) = states
         assert isinstance(state, _NonZeroState)  # noqa: S101 - our own reducer
+        if not state.n:
+            raise UnmeasurableError("the tensor is empty: there is no share of its weights")
         details = {"n_zero": state.n - state.n_nonzero}
         return Measure(state.n_nonzero / state.n, details=details)
 
@@ -70,7 +72,7 @@ class L2(Estimator):
         (state,) = states
         assert isinstance(state, LeafSums)  # noqa: S101 - our own reducer
         if not math.isfinite(state.total):
-            raise UnmeasurableError("some weights are NaN or infinite: there is no norm")
+            raise UnmeasurableError("weights are NaN, infinite or so large that their squares are: there is no norm in float64")
         return Measure(math.sqrt(state.total))
 
     def whole(self, values: Sequence[float], n_weights: Sequence[int]) -> float | None:

@@ -63,8 +63,8 @@ class Encoded(NamedTuple):
     streams : tuple of ndarray
         One array of unsigned symbols per stream, in the piece's shape (flat for byte streams).
     squared_error, squares : list of float
-        Per leaf, the sum of squared error and of squared weights, both in the same unit; empty
-        for lossless views.
+        Per leaf, the sum of squared error and of squared weights, both in units of the encoder's
+        ``error_unit``; empty for lossless views.
     """
 
     streams: tuple[Symbols, ...]
@@ -83,11 +83,14 @@ class Encoder(ABC):
         Bits a decoder needs beside the symbols: scales, levels, steps.
     details : dict
         What the passes found (step, range), kept in the row.
+    error_unit : float
+        What one unit of squared error is in squared weights.
     """
 
     streams: tuple[Alphabet, ...]
     side_bits: float = 0.0
     details: dict[str, float] = field(default_factory=dict, hash=False, compare=False)
+    error_unit: float = 1.0
 
     @abstractmethod
     def encode(self, piece: Piece) -> Encoded:

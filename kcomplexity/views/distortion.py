@@ -21,7 +21,7 @@ was learned.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -168,7 +168,7 @@ class _Errors:
         self._exact: dict[float, float] = {}
         span = min(top, _SPAN * math.sqrt(squares / tensor.n_weights))
         few = tensor.n_weights <= _FEW
-        found: _Magnitudes = reduce(_Histogram(0.0 if few else span))
+        found: _Magnitudes = reduce(_Histogram(0.0 if few else span)).joined()
         # The coarse one settles most of the steps far from the target, sixty times faster.
         self._histograms = (found,) if few else (found.coarser(64), found)
 
@@ -272,6 +272,11 @@ class _Magnitudes(State):
             self.squares + other.squares,
             self.beyond + other.beyond,
         )
+
+    def joined(self) -> _Magnitudes:
+        """Return the same with the magnitudes beyond in one piece, in their order."""
+        beyond = [np.concatenate(self.beyond)] if self.beyond else []
+        return replace(self, beyond=beyond)
 
     def coarser(self, factor: int) -> _Magnitudes:
         """Return the histogram with `factor` bins put in one."""

@@ -37,13 +37,13 @@ from kcomplexity.views.base import (
     smallest,
     weights_only,
 )
-from kcomplexity.views.passes import compute_dtype, extent, floats, quantile
+from kcomplexity.views.passes import ExtentState, compute_dtype, extent, floats, quantile
 
 __all__ = ["SignView", "SymmetricView", "UniformView"]
 
 Floats = NDArray[Any]
-#: Partial sums of this many float32 squares keep seven digits; they are then added in float64.
-_RUN = 1024
+#: Magnitudes from one to the other have squares, and sums of squares, that float64 holds.
+_SQUARABLE = 1e-150, 1e150
 #: A range narrower than this is one value for QuBD's reference: all levels are zero.
 _NO_RANGE = 1e-8
 
@@ -64,7 +64,8 @@ class SignView(View):
 @dataclass(frozen=True)
 class _SignEncoder(Encoder):
     def encode(self, piece: Piece) -> Encoded:
-        return Encoded(((piece.weights > 0).view(np.uint8),))
+        # In float32: E8M0 has no zero to compare with.
+        return Encoded(((floats(piece) > 0).view(np.uint8).reshape(piece.shape),))
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,7 @@ class SymmetricView(View):
 
     def prepare(self, tensor: Tensor, reduce: Reduce) -> Encoder:
         """Find the range, or the percentiles, and from them the step."""
-        weights_only(tensor, f"@q{self.bits}")
-        limits = extent(reduce)
+        limits = _limits(tensor, f"@q{self.bits}", reduce)
         if self.clip is None:
             top = (1 << (self.bits - 1)) - 1
             return _level_encoder(tensor, 0.0, max(-limits.low, limits.high), -top, top, self.split)
@@ -109,9 +109,20 @@ class UniformView(View):
 
     def prepare(self, tensor: Tensor, reduce: Reduce) -> Encoder:
         """Find the range."""
-        weights_only(tensor, f"@l{self.levels}")
-        limits = extent(reduce)
+        limits = _limits(tensor, f"@l{self.levels}", reduce)
         return _level_encoder(tensor, limits.low, limits.high, 0, self.levels - 1, self.split)
+
+
+def _limits(tensor: Tensor, what: str, reduce: Reduce) -> ExtentState:
+    """Return the range of weights that can be quantised and whose squares can be added."""
+    weights_only(tensor, what)
+    limits = extent(reduce)
+    top, (least, most) = max(-limits.low, limits.high), _SQUARABLE
+    if top and not least < top < most:
+        raise UnmeasurableError(
+            f"the largest magnitude is {top:g}: float64 does not hold its square; scale the tensor"
+        )
+    return limits
 
 
 def _level_encoder(
@@ -125,8 +136,6 @@ def _level_encoder(
     if dtype == np.float32 and not np.finfo(np.float32).tiny <= step <= np.finfo(np.float32).max:
         # The step falls below or above float32's normal numbers: one wider type is exact again.
         dtype, step = np.dtype(np.float64), (end - zero) / highest
-    if not np.isfinite(step):
-        raise UnmeasurableError(f"the range {zero:g} to {end:g} has no finite step in float64")
     size = highest - lowest + 1
     width = Alphabet("", size).width
     # A scale, or a scale and an offset: all a decoder has to be told.
@@ -159,9 +168,12 @@ class _LevelEncoder(Encoder):
         symbols = np.empty(flat.size, smallest(size))
         errors: list[float] = []
         squares: list[float] = []
+        work = np.empty(min(flat.size, LEAF)), np.empty(min(flat.size, LEAF))
         for i in leaves(flat):
             leaf = flat[i : i + LEAF].astype(self.dtype, copy=False)
-            error, square = self._encode_leaf(leaf, symbols[i : i + LEAF])
+            error, square = self._encode_leaf(
+                leaf, symbols[i : i + LEAF], (work[0][: leaf.size], work[1][: leaf.size])
+            )
             errors.append(error)
             squares.append(square)
         symbols = symbols.reshape(piece.shape)
@@ -171,29 +183,34 @@ class _LevelEncoder(Encoder):
             return Encoded(bit_planes(symbols, len(self.streams)), errors, squares)
         return Encoded((symbols,), errors, squares)
 
-    def _encode_leaf(self, leaf: Floats, out: NDArray[Any]) -> tuple[float, float]:
-        """Write the symbols of one leaf; return its squared error and its squares."""
+    def _encode_leaf(
+        self, leaf: Floats, out: NDArray[Any], work: tuple[Floats, Floats]
+    ) -> tuple[float, float]:
+        """Write the symbols of one leaf; return its squared error and its squares.
+
+        The levels are those of the dtype's own arithmetic; the error is that of a decoder in
+        float64, computed in `work`.
+        """
+        exact, decoded = work
+        np.copyto(exact, leaf)
+        square = _squares(exact)
         zero, step = leaf.dtype.type(self.zero), leaf.dtype.type(self.step)
         if not step:
             out[...] = -self.lowest
-            return _squares(leaf - zero), _squares(leaf)
-        # In units of the step no square overflows, whatever the scale of the tensor.
-        scaled = leaf / step
-        square = _squares(scaled)
-        if zero:
-            scaled = (leaf - zero) / step
-        level = np.rint(scaled)
-        np.clip(level, self.lowest, self.highest, out=level)
-        scaled -= level
-        level -= self.lowest
-        np.copyto(out, level, casting="unsafe")
-        return _squares(scaled), square
+            decoded[...] = self.zero
+        else:
+            level = (leaf - zero) / step if zero else leaf / step
+            np.rint(level, out=level)
+            np.clip(level, self.lowest, self.highest, out=level)
+            np.multiply(level, self.step, out=decoded, dtype=np.float64)
+            if zero:
+                decoded += self.zero
+            level -= self.lowest
+            np.copyto(out, level, casting="unsafe")
+        exact -= decoded
+        return _squares(exact), square
 
 
 def _squares(values: Floats) -> float:
-    """Sum of squares: float32 runs by einsum (four times faster than squaring in float64)."""
-    whole = values.size - values.size % _RUN
-    runs = values[:whole].reshape(-1, _RUN)
-    total = np.einsum("ij,ij->i", runs, runs).sum(dtype=np.float64)
-    rest = values[whole:].astype(np.float64)
-    return float(total + np.square(rest).sum())
+    """Sum of squares in float64, without an array of them."""
+    return float(np.einsum("i,i->", values, values))

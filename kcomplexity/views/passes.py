@@ -95,7 +95,7 @@ def extent(reduce: Reduce) -> ExtentState:
     Raises
     ------
     UnmeasurableError
-        If some are NaN or infinite; the message counts them.
+        If some are NaN or infinite (the message counts them), or there is none.
     """
     state: ExtentState = reduce(Extent())
     if state.n_nan or state.n_inf:
@@ -103,6 +103,8 @@ def extent(reduce: Reduce) -> ExtentState:
             f"{state.n_nan} NaN and {state.n_inf} infinite weights: there is no level for them; "
             "@bytes measures them as they are stored"
         )
+    if state.low > state.high:
+        raise UnmeasurableError("the tensor is empty: there is no weight to quantise")
     return state
 
 
@@ -135,8 +137,11 @@ class LeafSums(State):
 
     @property
     def total(self) -> float:
-        """The sum, correctly rounded over the leaves."""
-        return math.fsum(self.sums)
+        """The sum, correctly rounded over the leaves; inf where it leaves float64."""
+        try:
+            return math.fsum(self.sums)
+        except OverflowError:
+            return math.inf
 
 
 def quantile(tensor: Tensor, share: float, reduce: Reduce) -> float:

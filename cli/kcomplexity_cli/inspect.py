@@ -1,0 +1,247 @@
+"""``kcomplexity inspect``: what a checkpoint holds, by its headers or by its values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kcomplexity_cli.options import run_options, selection_options
+
+if TYPE_CHECKING:
+    from kcomplexity.inspection import Inspection, TensorInfo, ValueInfo
+    from kcomplexity.report.tables import Table
+
+__all__ = ["inspect"]
+
+#: Lines of metadata that are shown without --all: some writers leave whole training logs there.
+_MOST_METADATA = 20
+_WIDTH = 100
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  kcomplexity inspect model.safetensors
+  kcomplexity inspect model/ --all
+  kcomplexity inspect model.safetensors --values     (is float32 really bfloat16?)
+  kcomplexity inspect a.npz b.npz --json > inspected.json
+  kcomplexity inspect model.npz --dtype '*.weight=F8_E4M3' -o inspected.json
+""",
+)
+@click.argument("checkpoints", nargs=-1, required=True, metavar="CHECKPOINT...")
+@click.option(
+    "--values",
+    is_flag=True,
+    help="Read every weight: zeros, NaN, range, and whether a narrower dtype holds them all.",
+)
+@click.option("--all", "everything", is_flag=True, help="Print every tensor, as plain text.")
+@selection_options
+@run_options
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    metavar="FILE.json",
+    help="Write the JSON document to a file.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")
+def inspect(checkpoints: tuple[str, ...], **options: Any) -> None:
+    """Tell what checkpoints hold: dtypes, counts, sizes, metadata, layers.
+
+    CHECKPOINT is a .safetensors or .npz file, a sharded checkpoint's folder or index, or several of
+    them. Only headers are read, unless --values asks for the weights too.
+    """
+    from kcomplexity.inspection import document, inspect_checkpoint
+    from kcomplexity.pool import Pool
+    from kcomplexity.report import write_atomically
+    from kcomplexity.score import open_selected
+    from kcomplexity_cli.terminal import progress_bar
+
+    output: Path | None = options["output"]
+    if output and output.suffix.lower() != ".json":
+        raise click.UsageError(f"inspect writes JSON: end {output.name} in .json")
+    values: bool = options["values"]
+    with ExitStack() as stack:
+        opened = [
+            stack.enter_context(checkpoint)
+            for checkpoint in open_selected(
+                list(checkpoints), options["include"], options["exclude"], dict(options["dtypes"])
+            )
+        ]
+        pool = None
+        if values:
+            total = sum(checkpoint.n_bytes for checkpoint in opened)
+            pool = Pool(
+                options["threads"],
+                kind=options["workers"],
+                max_memory=options["max_memory"],
+                progress=stack.enter_context(progress_bar(total, quiet=options["quiet"])),
+            )
+            stack.enter_context(pool)
+        found = [inspect_checkpoint(one, values=values, pool=pool) for one in opened]
+    text = json.dumps(document(found), indent=1, allow_nan=False)
+    if output:
+        write_atomically(output, f"{text}\n".encode())
+    if options["as_json"]:
+        click.echo(text)
+        return
+    for i, inspection in enumerate(found):
+        if i and not output:
+            click.echo()
+        _show(inspection, values=values, everything=options["everything"], silent=bool(output))
+
+
+def _show(inspection: Inspection, *, values: bool, everything: bool, silent: bool) -> None:
+    from kcomplexity.text import human_bytes, plural, printable
+    from kcomplexity_cli.terminal import print_table
+
+    click.echo(
+        f"{printable(inspection.path)}: {inspection.format}, "
+        f"{plural(inspection.n_tensors, 'tensor')}, {plural(inspection.n_weights, 'weight')}, "
+        f"{human_bytes(inspection.n_bytes)}, "
+        f"and {human_bytes(inspection.n_container_bytes)} of container"
+    )
+    if silent:
+        return
+    for line in _metadata_lines(inspection, everything=everything):
+        click.echo(line)
+    click.echo()
+    if len(inspection.files) > 1:
+        print_table(_file_table(inspection), everything=everything)
+    print_table(_dtype_table(inspection))
+    print_table(_layer_table(inspection, everything=everything), everything=everything)
+    if values or everything:
+        table = _tensor_table(inspection, values=values, everything=everything)
+        print_table(table, everything=everything)
+    for text in (*inspection.notes, *_reasons(inspection)):
+        click.echo(f"note: {printable(text)}")
+
+
+def _metadata_lines(inspection: Inspection, *, everything: bool) -> Iterator[str]:
+    from kcomplexity.text import printable, shorten
+
+    entries = list(inspection.metadata.items())
+    for key, value in entries if everything else entries[:_MOST_METADATA]:
+        if everything:
+            yield f"  {printable(key)}: {printable(value)}"
+        else:
+            name = shorten(key, 30)
+            yield f"  {name}: {shorten(value, _WIDTH - len(name) - 4)}"
+    left = len(entries) - _MOST_METADATA
+    if left > 0 and not everything:
+        yield f"  ... {left:,} more: --all prints every one"
+
+
+def _file_table(inspection: Inspection) -> Table:
+    from kcomplexity.report.tables import Table
+    from kcomplexity.text import human_bytes, printable
+
+    rows = tuple(
+        (printable(Path(file.name).name), human_bytes(file.n_bytes)) for file in inspection.files
+    )
+    return Table("files", ("file", "size"), rows, frozenset({1}))
+
+
+def _dtype_table(inspection: Inspection) -> Table:
+    from kcomplexity.report.tables import Table
+    from kcomplexity.text import human_bytes
+
+    rows = tuple(
+        (d.code, f"{d.n_tensors:,}", f"{d.n_weights:,}", human_bytes(d.n_bytes))
+        for d in inspection.dtypes
+    )
+    return Table("dtypes", ("dtype", "tensors", "weights", "size"), rows, frozenset({1, 2, 3}))
+
+
+def _layer_table(inspection: Inspection, *, everything: bool) -> Table:
+    from kcomplexity.report.tables import Table
+    from kcomplexity.text import human_bytes, printable, shorten
+
+    total = max(inspection.n_weights, 1)
+    rows = tuple(
+        (
+            printable(layer.pattern) if everything else shorten(layer.pattern),
+            f"{layer.n_tensors:,}",
+            _shapes(layer.shapes),
+            ", ".join(layer.dtypes),
+            f"{layer.n_weights:,}",
+            f"{layer.n_weights / total:.1%}",
+            human_bytes(layer.n_bytes),
+        )
+        for layer in inspection.layers
+    )
+    columns = ("name", "tensors", "shape", "dtype", "weights", "share", "size")
+    return Table("layers: # is a layer's number", columns, rows, frozenset({1, 4, 5, 6}))
+
+
+def _tensor_table(inspection: Inspection, *, values: bool, everything: bool) -> Table:
+    from kcomplexity.report.tables import Table
+    from kcomplexity.text import human_bytes, printable, shorten
+
+    columns: tuple[str, ...] = ("tensor", "dtype", "shape", "weights", "size")
+    if values:
+        columns += ("really", "zeros", "NaN", "Inf", "min", "max")
+    rows = tuple(
+        (
+            printable(tensor.name) if everything else shorten(tensor.name, 32),
+            tensor.dtype,
+            _shapes((tensor.shape,)),
+            f"{tensor.n_weights:,}",
+            human_bytes(tensor.n_bytes),
+            *(_value_cells(tensor) if values else ()),
+        )
+        for tensor in inspection.tensors
+    )
+    return Table("tensors", columns, rows, frozenset({3, 4, 6, 7, 8, 9, 10}))
+
+
+def _value_cells(tensor: TensorInfo) -> tuple[str, ...]:
+    values = tensor.values
+    if values is None:
+        return ("not looked at", "", "", "", "", "")
+    return (
+        _really(tensor, values),
+        f"{values.n_zero / tensor.n_weights:.1%}" if tensor.n_weights else "",
+        f"{values.n_nan:,}",
+        f"{values.n_inf:,}",
+        _number(values.min),
+        _number(values.max),
+    )
+
+
+def _really(tensor: TensorInfo, values: ValueInfo) -> str:
+    if values.constant:  # any dtype holds it; a single value is no news
+        return "constant" if tensor.n_weights > 1 else tensor.dtype
+    return "/".join(values.effective_dtypes)
+
+
+def _number(value: int | float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _shapes(shapes: tuple[tuple[int, ...], ...], most: int = 2) -> str:
+    texts = ["x".join(map(str, shape)) or "scalar" for shape in shapes[:most]]
+    more = f", {len(shapes) - most} more" if len(shapes) > most else ""
+    return ", ".join(texts) + more
+
+
+def _reasons(inspection: Inspection) -> list[str]:
+    """Return one line per reason for which values were not looked at."""
+    from kcomplexity.text import plural
+
+    reasons: dict[str, int] = {}
+    for tensor in inspection.tensors:
+        if tensor.reason:
+            reasons[tensor.reason] = reasons.get(tensor.reason, 0) + 1
+    return [
+        f"the values of {plural(count, 'tensor')} were not looked at: {reason}"
+        for reason, count in reasons.items()
+    ]

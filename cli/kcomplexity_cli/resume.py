@@ -1,0 +1,105 @@
+"""The journal of a long score: every row as it comes, so that an interruption loses nothing.
+
+Rows go to ``FILE.part``, one JSON object a line, after a first line that says what is measured.
+When the score is complete the journal is removed; after Ctrl-C it is a valid JSON-lines file, and
+``--resume`` takes its rows instead of measuring them again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from kcomplexity.errors import OutputError, SpecError
+from kcomplexity.plan import Plan
+from kcomplexity.records import Score
+from kcomplexity.report.documents import json_line, read_lines
+from kcomplexity.units import Unit
+
+__all__ = ["Journal"]
+
+Key = tuple[str, str | None, str | None, str | None, str]
+
+
+class Journal:
+    """Rows on disk as they are measured; does nothing without an output file."""
+
+    def __init__(self, output: Path | None, plan: Plan, *, resume: bool) -> None:
+        self.path = output.with_name(output.name + ".part") if output else None
+        self._plan = self._identity(plan)
+        self._rows: dict[Key, Score] = {}
+        self._resume = resume
+
+    def __enter__(self) -> Self:
+        if self.path is None:
+            return self
+        kept = self._read() if self._resume and self.path.exists() else []
+        self._rows = {self._key(row): row for row in kept}
+        try:
+            self._file = self.path.open("wb")
+            self._file.write(json_line("plan", self._plan))
+            self.write(kept)
+        except OSError as error:
+            raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.path is not None:
+            self._file.close()
+
+    def known(self, path: str, unit: Unit) -> list[Score] | None:
+        """Return the rows of a unit if all of them were measured before."""
+        dtype = None if unit.mixed else unit.tensor.dtype.code
+        keys = [(path, unit.name, unit.group, dtype, str(spec)) for spec in unit.specs]
+        if all(key in self._rows for key in keys):
+            return [self._rows[key] for key in keys]
+        return None
+
+    def write(self, rows: Sequence[Score]) -> None:
+        """Append rows; they are on disk when this returns."""
+        if self.path is None:
+            return
+        try:
+            self._file.write(b"".join(json_line("row", row.to_dict()) for row in rows))
+            self._file.flush()
+        except OSError as error:
+            raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
+
+    def discard(self) -> None:
+        """Remove the journal: the result is complete."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+
+    def _read(self) -> list[Score]:
+        assert self.path is not None  # noqa: S101 - called with a path only
+        try:
+            lines = read_lines(self.path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise SpecError(f"{self.path} cannot be resumed: {error}; remove it") from error
+        if not lines or {k: v for k, v in lines[0].items() if k != "record"} != self._plan:
+            raise SpecError(
+                f"{self.path} was measured from other files or with other options: repeat those, "
+                "or leave out --resume to start anew"
+            )
+        # What failed is worth another try.
+        rows = [Score.from_dict(line) for line in lines[1:] if line["record"] == "row"]
+        return [row for row in rows if row.status != "failed"]
+
+    @staticmethod
+    def _identity(plan: Plan) -> dict[str, object]:
+        return {
+            "checkpoints": [c.fingerprint() for c in plan.checkpoints],
+            "tasks": [[str(t.spec), [str(c) for c in t.controls], t.fraction] for t in plan.tasks],
+            "seed": plan.seed,
+        }
+
+    @staticmethod
+    def _key(row: Score) -> Key:
+        return row.checkpoint, row.tensor, row.group, row.dtype, row.spec

@@ -1,0 +1,35 @@
+"""``kcomplexity schema``: the JSON Schema of each document that a command prints."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+__all__ = ["schema"]
+
+
+def _complete(_context: click.Context, _param: click.Parameter, start: str) -> list[str]:
+    from kcomplexity.schemas import schema_names
+
+    return [name for name in schema_names() if name.startswith(start)]
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  kcomplexity schema
+  kcomplexity schema score > score.schema.json
+""",
+)
+@click.argument("name", required=False, shell_complete=_complete)
+def schema(name: str | None) -> None:
+    """Print the JSON Schema of what 'kcomplexity NAME --json' prints; without NAME, list them."""
+    from kcomplexity.schemas import load_schema, schema_names
+
+    if name is not None:
+        click.echo(json.dumps(load_schema(name), indent=1, ensure_ascii=False))
+        return
+    width = max(map(len, schema_names()))
+    for known in schema_names():
+        click.echo(f"{known:{width}}  {load_schema(known)['title']}")

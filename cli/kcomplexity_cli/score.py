@@ -1,0 +1,165 @@
+"""``kcomplexity score``: the main job."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kcomplexity_cli.options import output_options, run_options, selection_options
+
+__all__ = ["score"]
+
+SOME_FAILED, NOTHING_MEASURED = 3, 4
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  kcomplexity score model.safetensors
+  kcomplexity score model/ --panel fast
+  kcomplexity score model.npz -e zstd:19@bytes/planes,entropy@q8 --control shuffle:19
+  kcomplexity score a.safetensors b.safetensors -o scores.csv
+  kcomplexity score big/ -o scores.jsonl           (after Ctrl-C: add --resume)
+""",
+)
+@click.argument("checkpoints", nargs=-1, required=True, metavar="CHECKPOINT...")
+@click.option("-p", "--panel", default="default", show_default=True,
+              help="A named list of specs: fast, default, lossless, all.")
+@click.option("-e", "--estimators", default=None, metavar="SPEC,...",
+              help="Specs instead of a panel; 'kcomplexity estimators' lists the names.")
+@click.option("--control", "controls", multiple=True, metavar="KIND[:N]",
+              help="Hold specs against N replicates: shuffle, shuffle-rows, shuffle-cols, signs, "
+                   "init:KIND. Repeatable; replaces the panel's own. 'none' takes them away.")
+@click.option("--scope", type=click.Choice(["tensor", "group", "model"]), default="tensor",
+              show_default=True, help="What is measured as one.")
+@click.option("--seed", default=0, show_default=True, help="Of controls and samples.")
+@click.option("--sample", type=float, default=None, metavar="SHARE",
+              help="Measure this share of each big tensor, with a standard error.")
+@click.option("--exact", is_flag=True, help="Never sample, however long it takes.")
+@click.option("--all", "everything", is_flag=True, help="Print every row, as plain text.")
+@click.option("--dry-run", is_flag=True, help="Tell what would be measured, and how long it takes.")
+@click.option("--resume", is_flag=True, help="Go on with an interrupted -o FILE.jsonl.")
+@selection_options
+@run_options
+@output_options
+def score(checkpoints: tuple[str, ...], **options: Any) -> None:
+    """Measure the complexity of checkpoints: bits, bits per weight, structure against controls.
+
+    CHECKPOINT is a .safetensors or .npz file, a sharded checkpoint's folder or index, or several of
+    them. The content decides the format. Nothing in a file is ever executed.
+    """
+    from kcomplexity.pool import Pool
+    from kcomplexity.report import format_of
+    from kcomplexity.score import assemble, make_plan, open_selected, run_plan
+    from kcomplexity_cli.resume import Journal
+    from kcomplexity_cli.terminal import note, progress_bar
+
+    started = time.time()
+    output: Path | None = options["output"]
+    kind = format_of(output) if output else None
+    if options["resume"] and kind != "jsonl":
+        raise click.UsageError("--resume goes on with a .jsonl file: name it with -o FILE.jsonl")
+    controls = options["controls"] or None
+    with ExitStack() as stack:
+        opened = open_selected(
+            list(checkpoints), options["include"], options["exclude"], dict(options["dtypes"])
+        )
+        plan = make_plan(
+            [stack.enter_context(checkpoint) for checkpoint in opened],
+            panel_name=options["panel"],
+            specs=options["estimators"].split(",") if options["estimators"] else None,
+            controls=() if controls == ("none",) else controls,
+            scope=options["scope"],
+            seed=options["seed"],
+            sample=options["sample"],
+            exact=options["exact"],
+        )
+        pool = Pool(
+            options["threads"], kind=options["workers"], max_memory=options["max_memory"]
+        )
+        if options["dry_run"]:
+            _tell_plan(plan, pool.threads, as_json=options["as_json"])
+            return
+        if not options["quiet"]:
+            for checkpoint in plan.checkpoints:
+                for text in checkpoint.notes:
+                    note(text)
+        command = shlex.join(["kcomplexity", *sys.argv[1:]])
+        journal = stack.enter_context(
+            Journal(output if kind == "jsonl" else None, plan, resume=options["resume"])
+        )
+        pool.progress = stack.enter_context(progress_bar(plan.work, quiet=options["quiet"]))
+        stack.enter_context(pool)
+        rows = []
+        for found in run_plan(plan, pool, journal.known):
+            journal.write(found)
+            rows += found
+        report = assemble(plan, rows, pool.threads, started, command)
+    if output:
+        report.save(output)
+        journal.discard()
+    _show(report, as_json=options["as_json"], everything=options["everything"], silent=bool(output))
+    if not any(row.status == "ok" for row in rows):
+        sys.exit(NOTHING_MEASURED)
+    if any(row.status == "failed" for row in rows):
+        sys.exit(SOME_FAILED)
+
+
+def _show(report: Any, *, as_json: bool, everything: bool, silent: bool) -> None:
+    from kcomplexity.report.tables import extremes, full_table, problems, summary_table
+    from kcomplexity.text import printable
+    from kcomplexity_cli.terminal import print_table
+
+    if as_json:
+        click.echo(json.dumps(report.to_dict(), indent=1, allow_nan=False))
+        return
+    for sentence in report.headline:
+        click.echo(printable(sentence))
+    if silent:
+        return
+    click.echo()
+    print_table(summary_table(report))
+    if everything:
+        print_table(full_table(report), everything=True)
+    elif len(report.checkpoints) == 1:
+        for table in extremes(report.rows):
+            print_table(table)
+    for line in problems(report):
+        click.echo(line)
+
+
+def _tell_plan(plan: Any, threads: int, *, as_json: bool) -> None:
+    from kcomplexity.report.tables import Table
+    from kcomplexity.text import human_bytes, plural
+    from kcomplexity_cli.terminal import print_table
+
+    seconds = plan.seconds(threads)
+    if as_json:
+        tasks = [
+            {"spec": str(t.spec), "controls": [str(c) for c in t.controls], "fraction": t.fraction}
+            for t in plan.tasks
+        ]
+        document = {"tasks": tasks, "n_bytes": plan.n_bytes, "predicted_seconds": seconds}
+        click.echo(json.dumps(document, indent=1))
+        return
+    n_tensors = sum(len(checkpoint) for checkpoint in plan.checkpoints)
+    click.echo(
+        f"{plural(n_tensors, 'tensor')}, {human_bytes(plan.n_bytes)}; "
+        f"about {seconds:.1f} s with {plural(threads, 'worker')}"
+    )
+    rows = tuple(
+        (
+            str(task.spec),
+            ", ".join(str(control) for control in task.controls),
+            "all" if task.fraction >= 1 else f"{task.fraction:.2%} of big tensors",
+        )
+        for task in plan.tasks
+    )
+    print_table(Table("what would be measured", ("spec", "controls", "measured"), rows))

@@ -1,0 +1,389 @@
+"""Tensors made from tensors: laid end to end, cast, cut, with random signs, drawn anew.
+
+All are lazy: nothing is computed until a range is read, and a range costs what that range costs.
+Random ones are *counter-based* (Philox; Salmon et al., Parallel random numbers: as easy as 1, 2, 3,
+SC 2011): what a weight becomes depends on the key and its position alone, so any range gives the
+same weights whatever the pieces, from any process. Recipes over them are in
+:mod:`kcomplexity.controls`.
+"""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import NDArray
+
+from kcomplexity.checkpoint import Bytes, Tensor
+from kcomplexity.dtypes import DTYPES, StoredDtype
+from kcomplexity.errors import UnmeasurableError
+
+__all__ = [
+    "Cast",
+    "Concat",
+    "Law",
+    "Part",
+    "Reinit",
+    "SignFlipped",
+    "concat",
+    "generator",
+    "origins",
+    "packed",
+    "rebuilt",
+    "stored_words",
+]
+
+Words = NDArray[Any]
+#: Weights that are drawn together. Starting a generator costs about as much as drawing 500
+#: normals, so smaller units waste time on starts, larger ones on short reads: rows of a matrix.
+_UNIT = 1 << 12
+#: Signs that one step of the Philox counter gives: four words of 64 bits.
+_SIGNS_PER_STEP = 256
+
+
+@dataclass(frozen=True)
+class Concat(Tensor):
+    """Tensors of one stored dtype laid end to end, of shape ``(n,)``; made by :func:`concat`.
+
+    Members of a packed type follow each other without gaps, so a member need not start on a byte.
+    """
+
+    members: tuple[Tensor, ...] = field(kw_only=True)
+    #: Where each member starts, in weights, and where the last one ends.
+    starts: tuple[int, ...] = field(kw_only=True, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        _set_addressable(self, *self.members)
+
+    def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
+        """Read the range from the members it covers; nothing is copied if that is one."""
+        covered = list(self.covered(start, stop))
+        if self.dtype.bits < 8 and any(at % 8 for _, at, _, _ in covered):
+            words = [stored_words(member, a, b) for member, _, a, b in covered]
+            return packed(self.dtype, np.concatenate(words))
+        if len(covered) == 1:
+            member, _, a, b = covered[0]
+            return member.raw(a, b, out)
+        size = self.dtype.n_bytes(stop - start)
+        buffer = np.empty(size, np.uint8) if out is None else out[:size]
+        done = 0
+        for member, _, a, b in covered:
+            place = buffer[done : done + self.dtype.n_bytes(b - a)]
+            found = member.raw(a, b, place)
+            if not np.may_share_memory(found, place):
+                place[:] = found
+            done += place.size
+        return buffer
+
+    def covered(self, start: int, stop: int) -> Iterator[tuple[Tensor, int, int, int]]:
+        """Yield each member that lies in a range: it, where it starts, its own start and stop."""
+        first = max(bisect.bisect_right(self.starts, start) - 1, 0)
+        spans = zip(self.members[first:], itertools.pairwise(self.starts[first:]), strict=True)
+        for member, (begin, end) in spans:
+            if begin >= stop:
+                return
+            a, b = max(start, begin), min(stop, end)
+            if a < b:
+                yield member, begin, a - begin, b - begin
+
+
+def concat(name: str, tensors: Iterable[Tensor]) -> Concat:
+    """Lay tensors of one stored dtype end to end, in their order.
+
+    Raises
+    ------
+    UnmeasurableError
+        If there are none, or their stored dtypes differ: cast them first.
+    """
+    members = tuple(tensors)
+    codes = sorted({tensor.dtype.code for tensor in members})
+    if len(codes) != 1:
+        raise UnmeasurableError(
+            f"{name}: tensors stored as {', '.join(codes) or 'nothing'} cannot be laid end to end; "
+            "expected one stored dtype (cast them to one)"
+        )
+    starts = tuple(itertools.accumulate((tensor.n_weights for tensor in members), initial=0))
+    return Concat(name, (starts[-1],), members[0].dtype, members=members, starts=starts)
+
+
+@dataclass(frozen=True)
+class Cast(Tensor):
+    """Weights cast to another stored dtype on reading; name and shape are kept.
+
+    Values out of the new type's range become what NumPy's cast makes of them (infinite for IEEE
+    types), without a warning.
+    """
+
+    tensor: Tensor = field(kw_only=True)
+
+    @classmethod
+    def of(cls, tensor: Tensor, code: str) -> Self:
+        """Cast `tensor` to the stored dtype `code`.
+
+        Raises
+        ------
+        UnmeasurableError
+            If either side has no real values that can be decoded.
+        """
+        dtype = DTYPES[code]
+        for side in (tensor.dtype, dtype):
+            if side.numpy is None or side.kind == "complex":
+                why = side.refusal or "complex values have no order"
+                raise UnmeasurableError(f"{tensor.name} cannot be cast to {code}: {why}")
+        return cls(tensor.name, tensor.shape, dtype, layout=tensor.layout, tensor=tensor)
+
+    def __post_init__(self) -> None:
+        _set_addressable(self, self.tensor)
+
+    def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
+        """Read and cast the range."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.dtype.encode(self.tensor.read(start, stop))
+
+
+@dataclass(frozen=True)
+class Part(Tensor):
+    """A run of a tensor's weights, as a tensor of its own called ``name[start:stop]``."""
+
+    tensor: Tensor = field(kw_only=True)
+    start: int = field(kw_only=True)
+
+    @classmethod
+    def of(cls, tensor: Tensor, start: int, stop: int, *, rows: bool = False) -> Self:
+        """Cut weights `start` to `stop` out of `tensor`.
+
+        Parameters
+        ----------
+        tensor : Tensor
+        start, stop : int
+            In weights, row-major.
+        rows : bool
+            Whether the shape stays ``(rows, *rest)``: the run then consists of whole rows of the
+            matrix form. Otherwise the part has shape ``(stop - start,)``.
+
+        Raises
+        ------
+        ValueError
+            If the range leaves the tensor, or does not consist of whole rows when it has to.
+        """
+        if not 0 <= start <= stop <= tensor.n_weights:
+            raise ValueError(
+                f"{tensor.name}: weights {start} to {stop} are not within 0 to {tensor.n_weights}"
+            )
+        shape: tuple[int, ...] = (stop - start,)
+        if rows and len(tensor.shape) > 1:
+            columns = tensor.matrix_shape[1]
+            if columns and (start % columns or stop % columns):
+                raise ValueError(
+                    f"{tensor.name}: weights {start} to {stop} are no whole rows of {columns}"
+                )
+            shape = ((stop - start) // max(columns, 1), *tensor.shape[1:])
+        name = f"{tensor.name}[{start}:{stop}]"
+        return cls(name, shape, tensor.dtype, layout=tensor.layout, tensor=tensor, start=start)
+
+    def __post_init__(self) -> None:
+        _set_addressable(self, self.tensor)
+
+    @property
+    def stop(self) -> int:
+        """Where the part ends in its tensor, in weights."""
+        return self.start + self.n_weights
+
+    def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
+        """Read the range from the tensor."""
+        start, stop = self.start + start, self.start + stop
+        if self.dtype.bits < 8 and start % 8:
+            return packed(self.dtype, stored_words(self.tensor, start, stop))
+        return self.tensor.raw(start, stop, out)
+
+
+@dataclass(frozen=True)
+class SignFlipped(Tensor):
+    """Magnitudes kept, signs drawn anew: one fair bit per position, written to the sign bit.
+
+    Zeros (of either sign) and NaN have no sign to draw and keep their stored bytes; what is -0
+    elsewhere is NaN in the FNUZ types, so this rule covers them too.
+    """
+
+    tensor: Tensor = field(kw_only=True)
+    key: int = field(kw_only=True)
+
+    @classmethod
+    def of(cls, tensor: Tensor, key: int) -> Self:
+        """Draw the signs of `tensor` from the 128-bit `key`.
+
+        Raises
+        ------
+        UnmeasurableError
+            If the stored dtype has no sign bit (E8M0, integers) or cannot be decoded.
+        """
+        if not tensor.dtype.sign_bits or tensor.dtype.numpy is None:
+            why = tensor.dtype.refusal or "there is no sign bit"
+            raise UnmeasurableError(f"{tensor.name}: {tensor.dtype.code} signs: {why}")
+        return cls(
+            tensor.name, tensor.shape, tensor.dtype, layout=tensor.layout, tensor=tensor, key=key
+        )
+
+    def __post_init__(self) -> None:
+        _set_addressable(self, self.tensor)
+
+    def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
+        """Read the range and write the signs; about 4 ns a weight."""
+        dtype = self.dtype
+        raw = self.tensor.raw(start, stop, out)
+        words = dtype.words(raw, stop - start)
+        magnitudes = words & words.dtype.type((1 << (dtype.bits - 1)) - 1)
+        signs = _random_bits(self.key, start, stop).astype(words.dtype)
+        signs <<= dtype.bits - 1
+        with np.errstate(invalid="ignore"):
+            kept = (magnitudes == 0) | np.isnan(dtype.decode(raw, stop - start))
+        return packed(dtype, np.where(kept, words, magnitudes | signs))
+
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """A distribution of weights.
+
+    Attributes
+    ----------
+    family : {"normal", "truncated", "uniform"}
+        ``"truncated"`` is a normal one cut off at two `scale` either side of the centre and drawn
+        again there; its standard deviation is .8796 of `scale`.
+    centre : float
+    scale : float
+        Standard deviation before any truncation; half the width of a uniform one.
+    """
+
+    family: Literal["normal", "truncated", "uniform"]
+    centre: float
+    scale: float
+
+    def draw(self, rng: np.random.Generator, n: int) -> NDArray[np.float64]:
+        """Draw `n` weights, as float64."""
+        if self.family == "uniform":
+            return self.centre + self.scale * (2 * rng.random(n) - 1)
+        values = rng.standard_normal(n)
+        if self.family == "truncated":
+            while (outside := np.flatnonzero(np.abs(values) > 2)).size:
+                values[outside] = rng.standard_normal(outside.size)
+        return self.centre + self.scale * values
+
+
+@dataclass(frozen=True)
+class Reinit(Tensor):
+    """Weights drawn from a law and rounded to the stored dtype; beyond its range, to its ends."""
+
+    law: Law = field(kw_only=True)
+    key: int = field(kw_only=True)
+
+    @classmethod
+    def like(cls, tensor: Tensor, law: Law, key: int) -> Self:
+        """Draw a tensor with the name, shape and dtype of `tensor` from the 128-bit `key`.
+
+        Raises
+        ------
+        UnmeasurableError
+            If the dtype is no signed floating-point type that can be encoded.
+        """
+        if not tensor.dtype.sign_bits or tensor.dtype.numpy is None:
+            why = tensor.dtype.refusal or "it holds no signed floating-point numbers"
+            raise UnmeasurableError(f"{tensor.name}: {tensor.dtype.code} cannot be drawn: {why}")
+        return cls(tensor.name, tensor.shape, tensor.dtype, layout=tensor.layout, law=law, key=key)
+
+    def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
+        """Draw the units that hold the range; about 20 ns a weight."""
+        first = start // _UNIT
+        values = np.empty((math.ceil(stop / _UNIT) - first, _UNIT))
+        with np.errstate(over="ignore"):
+            for i, unit in enumerate(values):
+                unit[:] = self.law.draw(generator(self.key, first + i), _UNIT)
+        # Some types of eight bits have no infinity: past the largest number comes NaN.
+        info = ml_dtypes.finfo(self.dtype.numpy)  # type: ignore[no-untyped-call]
+        np.clip(values, float(info.min), float(info.max), out=values)
+        return self.dtype.encode(values.reshape(-1)[start - first * _UNIT :][: stop - start])
+
+
+def generator(key: int, stream: int) -> np.random.Generator:
+    """Return generator number `stream` of a 128-bit key; its streams never overlap."""
+    return np.random.Generator(np.random.Philox(key=key, counter=stream << 128))
+
+
+def stored_words(tensor: Tensor, start: int, stop: int) -> Words:
+    """Return stored values as unsigned integers; `start` may be odd in a packed type."""
+    aligned = start - start % 8 if tensor.dtype.bits < 8 else start
+    words = tensor.dtype.words(tensor.raw(aligned, stop), stop - aligned)
+    return words[start - aligned :]
+
+
+def packed(dtype: StoredDtype, words: Words) -> Bytes:
+    """Return the stored bytes of unsigned integers: the inverse of :func:`stored_words`."""
+    if dtype.bits >= 8:
+        return np.ascontiguousarray(words).view(np.uint8)
+    if dtype.numpy is None:
+        raise UnmeasurableError(f"{dtype.code}: {dtype.refusal}")
+    return dtype.encode(words.view(dtype.numpy))
+
+
+def origins(tensor: Tensor) -> Iterator[Tensor]:
+    """Yield what a tensor is laid together, cast or cut from; itself if it is none of these."""
+    match tensor:
+        case Concat():
+            for member in tensor.members:
+                yield from origins(member)
+        case Cast() | Part():
+            yield from origins(tensor.tensor)
+        case _:
+            yield tensor
+
+
+def rebuilt(tensor: Tensor, change: Callable[[Tensor], Tensor], *, whole: bool = True) -> Tensor:
+    """Return `tensor` made again from changed origins, so that each is changed on its own.
+
+    Parameters
+    ----------
+    tensor : Tensor
+    change : callable
+        Gets a tensor and returns one of the same name, shape and dtype.
+    whole : bool
+        Whether a part is cut out of its changed tensor. Otherwise `change` gets the part itself,
+        or, if it spans several origins, the part of each.
+    """
+    match tensor:
+        case Concat():
+            members = [rebuilt(member, change, whole=whole) for member in tensor.members]
+            return concat(tensor.name, members)
+        case Cast():
+            return Cast.of(rebuilt(tensor.tensor, change, whole=whole), tensor.dtype.code)
+        case Part() if whole:
+            rows = len(tensor.shape) > 1
+            changed = rebuilt(tensor.tensor, change, whole=whole)
+            return Part.of(changed, tensor.start, tensor.stop, rows=rows)
+        case Part(tensor=Concat() as joined) if tensor.n_weights:
+            covered = joined.covered(tensor.start, tensor.stop)
+            pieces = [
+                member if b - a == member.n_weights else Part.of(member, a, b)
+                for member, _, a, b in covered
+            ]
+            return rebuilt(concat(tensor.name, pieces), change, whole=whole)
+        case _:
+            return change(tensor)
+
+
+def _random_bits(key: int, start: int, stop: int) -> NDArray[np.uint8]:
+    """Return bits `start` to `stop` of the key's endless row of fair bits, as 0 and 1."""
+    step = start // _SIGNS_PER_STEP
+    first = step * _SIGNS_PER_STEP
+    drawn = np.random.Philox(key=key, counter=step).random_raw(math.ceil((stop - first) / 64))
+    bits = np.unpackbits(drawn.astype("<u8", copy=False).view(np.uint8), bitorder="little")
+    return bits[start - first : stop - first]
+
+
+def _set_addressable(tensor: Tensor, *origin: Tensor) -> None:
+    """Make a new tensor as addressable as what it reads."""
+    object.__setattr__(tensor, "addressable", all(part.addressable for part in origin))

@@ -1,0 +1,139 @@
+"""The contract of a loader.
+
+A loader reads one file format. It is an object with three things:
+
+``extensions``
+    Suffixes that files of this format usually have, e.g. ``(".npz",)``. They decide nothing: they
+    only tell which format a file *claims* to be when nothing recognises its content, so that the
+    message can say what is wrong with it, and let a misleading suffix be noted.
+
+``sniff(path, head)``
+    Whether `path` is this loader's to read. `head` holds the first bytes of the file (up to
+    :data:`HEAD`; empty for a folder). The content decides, so look at the extension only if the
+    content leaves it open. It must be quick, raise nothing, and be shy: the first loader that says
+    yes gets the file.
+
+``load(path, options)``
+    Open the file and return a :class:`~kcomplexity.checkpoint.Checkpoint`. Read headers only: the
+    tensors read their own bytes when asked. The file is hostile until checked: bound what is read
+    before it is believed, execute nothing it contains, follow no path that leaves its folder, and
+    never allocate what a number in the file asks for. Raise a subclass of
+    :class:`~kcomplexity.errors.CheckpointError` whose message is one line that names the file,
+    what was expected and what to do; names out of the file pass through
+    :func:`kcomplexity.text.printable`. What cannot be decoded but whose bytes are known becomes a
+    tensor with an opaque dtype; what is left out altogether is told in ``notes``.
+
+An optional dependency is imported inside ``load``; where it is missing, the error names the extra
+that brings it. The loader is registered under the name that ``Checkpoint.format`` shows, in the
+block at the end of ``kcomplexity/loaders/__init__.py``, or as an entry point of the group
+``kcomplexity.loaders`` that points to such an object.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+from kcomplexity.checkpoint import Checkpoint, FileSource, Layout, Tensor
+from kcomplexity.dtypes import DTYPES
+from kcomplexity.errors import SpecError
+from kcomplexity.text import printable
+
+__all__ = ["HEAD", "Loader", "Options", "layout_of", "opened"]
+
+#: Bytes of a file that :meth:`Loader.sniff` is shown.
+HEAD = 4096
+
+#: Writers that say so in a file's metadata and keep matrices as (in, out).
+_IN_OUT = frozenset({"flax", "tf", "keras", "jax"})
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user says about a checkpoint that the file itself does not.
+
+    Attributes
+    ----------
+    dtypes : mapping of str to str
+        Glob on tensor names -> dtype code that its values really have. The last match wins.
+
+    Raises
+    ------
+    SpecError
+        If a code is none of safetensors'.
+    """
+
+    dtypes: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for glob, code in self.dtypes.items():
+            if code not in DTYPES:
+                raise SpecError(f"dtype {code!r} given for {glob!r} is none of {', '.join(DTYPES)}")
+
+    def dtype_of(self, name: str) -> str | None:
+        """Return the code given for the tensor `name`, or None."""
+        codes = [code for glob, code in self.dtypes.items() if fnmatch.fnmatchcase(name, glob)]
+        return codes[-1] if codes else None
+
+    def apply(self, checkpoint: Checkpoint) -> Checkpoint:
+        """Return `checkpoint` with the dtypes that the user gave.
+
+        Raises
+        ------
+        SpecError
+            If a glob matches nothing, or a code is not as wide as what is stored.
+        """
+        for glob in self.dtypes:
+            if not any(fnmatch.fnmatchcase(name, glob) for name in checkpoint):
+                raise SpecError(
+                    f"no tensor of {printable(checkpoint.path)} matches {glob!r}, "
+                    "for which a dtype was given"
+                )
+        tensors = {name: self._apply_to(tensor) for name, tensor in checkpoint.items()}
+        return replace(checkpoint, tensors=tensors)
+
+    def _apply_to(self, tensor: Tensor) -> Tensor:
+        code = self.dtype_of(tensor.name)
+        if code is None:
+            return tensor
+        dtype = DTYPES[code]
+        if dtype.bits != tensor.dtype.bits:
+            raise SpecError(
+                f"{printable(tensor.name)} stores {tensor.dtype.bits} bits a value "
+                f"({tensor.dtype.code}), and {code} has {dtype.bits}; give a code as wide"
+            )
+        return replace(tensor, dtype=dtype)
+
+
+class Loader(Protocol):
+    """Reads one file format; the contract is the prose above."""
+
+    @property
+    def extensions(self) -> tuple[str, ...]:
+        """Suffixes that such files usually have."""
+
+    def sniff(self, path: Path, head: bytes) -> bool:
+        """Whether `path`, which starts with `head`, is this loader's to read."""
+
+    def load(self, path: Path, options: Options) -> Checkpoint:
+        """Open `path`, reading headers only."""
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[FileSource]:
+    """Open a file for a loader, and close it again if loading fails."""
+    source = FileSource(path)
+    try:
+        yield source
+    except BaseException:
+        source.close()
+        raise
+
+
+def layout_of(metadata: Mapping[str, str]) -> Layout:
+    """Return where matrices keep their outputs, by the ``format`` that the writer left."""
+    return "in-out" if metadata.get("format", "").lower() in _IN_OUT else "out-in"

@@ -1,0 +1,79 @@
+"""``.npz``: a zip archive of ``.npy`` members, stored or deflated.
+
+Stored members are read by range where they lie; deflated ones are streamed. Object arrays are
+never unpickled.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from kcomplexity.checkpoint import Checkpoint, FileSource, Tensor
+from kcomplexity.errors import CorruptCheckpointError
+from kcomplexity.loaders.base import Options, opened
+from kcomplexity.loaders.npy import Parsed, parse
+from kcomplexity.loaders.zips import Member, read_directory
+from kcomplexity.text import printable
+
+__all__ = ["NpzLoader"]
+
+
+@dataclass(frozen=True)
+class NpzLoader:
+    """One archive; its tensors are in file-offset order."""
+
+    extensions: tuple[str, ...] = (".npz",)
+
+    def sniff(self, path: Path, head: bytes) -> bool:
+        """Whether it is a zip archive with at least one array in it."""
+        if not head.startswith(b"PK\x03\x04"):
+            return False
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return any(name.endswith(".npy") for name in archive.namelist())
+        except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+            # Damaged: if it calls itself .npz, load() will say how.
+            return False
+
+    def load(self, path: Path, options: Options) -> Checkpoint:
+        """Open the archive.
+
+        Raises
+        ------
+        CorruptCheckpointError
+            If the archive or the header of a member is damaged or lies.
+        """
+        tensors: dict[str, Tensor] = {}
+        notes: list[str] = []
+        payload = 0
+        with opened(path) as source:
+            for member in read_directory(source):
+                if not member.name.endswith(".npy"):
+                    notes.append(f"{printable(member.name)} is left out: it is no .npy array")
+                    continue
+                parsed = _parse(source, member, options)
+                notes += parsed.notes
+                if parsed.tensor is not None:
+                    tensors[parsed.tensor.name] = parsed.tensor
+                    # What a deflated header takes is not known apart from its array.
+                    payload += member.compressed_size
+                    payload -= 0 if member.deflated else parsed.header_bytes
+            rest = source.size() - payload
+        return Checkpoint(
+            str(path),
+            "npz",
+            tensors,
+            sources=(source,),
+            n_container_bytes=rest,
+            notes=tuple(notes),
+        )
+
+
+def _parse(source: FileSource, member: Member, options: Options) -> Parsed:
+    where = f"{printable(source.path)}: member {printable(member.name)}"
+    name = member.name.removesuffix(".npy")
+    if not name:
+        raise CorruptCheckpointError(f"{where} has no name before its .npy; rename it")
+    return parse(name, member.stream(source), options, where)

@@ -1,0 +1,179 @@
+"""Tensors whose bytes must be put in order as they are read: deflated, big-endian, Fortran-order.
+
+None is addressable, so each is copied once to a temporary file, in order, before it is measured.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kcomplexity.checkpoint import Tensor
+from kcomplexity.errors import OutputError
+from kcomplexity.loaders.arrays import little, ranges
+from kcomplexity.loaders.streams import ByteStream
+
+__all__ = ["FortranTensor", "StreamedTensor", "TransposedCopy"]
+
+Bytes = NDArray[np.uint8]
+#: Bytes that are laid out anew at once.
+_BLOCK = 32 << 20
+
+
+@dataclass(frozen=True)
+class StreamedTensor(Tensor):
+    """Row-major values in a stream of bytes, from `offset` on, in the byte order of `stored_as`."""
+
+    stream: ByteStream = field(kw_only=True, compare=False)
+    offset: int = field(kw_only=True)
+    stored_as: np.dtype[Any] = field(kw_only=True)
+
+    addressable = False
+
+    def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
+        """Read the range and make it little-endian."""
+        size = self.stored_as.itemsize
+        found = self.stream.read(self.offset + start * size, (stop - start) * size, out)
+        return _to_little(found, self.stored_as)
+
+    def sample(self) -> Iterator[Bytes]:
+        """Yield what the stream can tell without being read to its end."""
+        return self.stream.sample()
+
+
+@dataclass(frozen=True)
+class FortranTensor(Tensor):
+    """Column-major values, read from a row-major copy."""
+
+    copy: TransposedCopy = field(kw_only=True, compare=False)
+
+    addressable = False
+
+    def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
+        """Read the range from the copy, which is made first if there is none."""
+        return self.copy.read(start, stop, out)
+
+    def sample(self) -> Iterator[Bytes]:
+        """Yield what the stream can tell without being read to its end."""
+        return self.copy.stream.sample()
+
+
+class TransposedCopy:
+    """A row-major, little-endian copy of a Fortran-order array, in a temporary file while in use.
+
+    The array is read once, in its own order, and each block is written where it belongs; memory
+    stays bounded whatever the shape. The copy is let go when its last value has been read, so that
+    a checkpoint of many such arrays does not fill the disk.
+
+    Parameters
+    ----------
+    stream : ByteStream
+    offset : int
+        Of the first value in the stream.
+    dtype : numpy.dtype
+        In the stream's byte order.
+    shape : tuple of int
+    where : str
+        What it is and in which file, printable, for messages.
+    """
+
+    def __init__(
+        self,
+        stream: ByteStream,
+        offset: int,
+        dtype: np.dtype[Any],
+        shape: tuple[int, ...],
+        where: str,
+    ) -> None:
+        self.stream = stream
+        self.offset = offset
+        self.dtype = dtype
+        self.shape = shape
+        self.where = where
+        self._lock = threading.Lock()
+        self._file: IO[bytes] | None = None
+
+    def __reduce__(self) -> tuple[type[TransposedCopy], tuple[object, ...]]:
+        return TransposedCopy, (self.stream, self.offset, self.dtype, self.shape, self.where)
+
+    def __del__(self) -> None:
+        self._drop()
+
+    def read(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
+        """Return the bytes of values `start` to `stop`, row-major, in `out` when it is given."""
+        size, n = self.dtype.itemsize, math.prod(self.shape)
+        n_bytes = (stop - start) * size
+        buffer = np.empty(n_bytes, np.uint8) if out is None else out[:n_bytes]
+        if not n_bytes:
+            return buffer
+        with self._lock:
+            if self._file is None:
+                self._file = self._lay_out(n * size)
+            self._file.seek(start * size)
+            self._file.readinto(buffer.data)  # type: ignore[attr-defined]
+            if stop == n:
+                self._drop()
+        return buffer
+
+    def _lay_out(self, n_bytes: int) -> IO[bytes]:
+        file = self._reserve(n_bytes)
+        size = self.dtype.itemsize
+        step = max(_BLOCK // size, 1)
+        try:
+            for start in range(0, n_bytes // size, step):
+                count = min(step, n_bytes // size - start)
+                block = self.stream.read(self.offset + start * size, count * size)
+                self._place(_to_little(block, self.dtype).view(little(self.dtype)), start, file)
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    def _reserve(self, n_bytes: int) -> IO[bytes]:
+        with ExitStack() as undo:
+            file = undo.enter_context(TemporaryFile(prefix="kcomplexity-"))
+            # Written, not merely made long: to write through a mapping when the disk is full
+            # kills the process, while a write says so.
+            zeros = bytes(min(n_bytes, 1 << 20))
+            try:
+                for at in range(0, n_bytes, len(zeros)):
+                    file.write(zeros[: n_bytes - at])
+                file.flush()
+            except OSError as error:
+                raise OutputError(
+                    f"{self.where}: the row-major copy of a Fortran-order array needs {n_bytes} "
+                    f"bytes in {tempfile.gettempdir()}: {error.strerror}; make room or set TMPDIR"
+                ) from None
+            undo.pop_all()
+        return file
+
+    def _place(self, block: NDArray[Any], start: int, file: IO[bytes]) -> None:
+        """Write values `start` onwards in Fortran order to where they are in row-major order."""
+        # A new mapping for each block: the pages of an old one would count as our memory.
+        values: NDArray[Any] = np.frombuffer(mmap.mmap(file.fileno(), 0), block.dtype)
+        at = 0
+        for part in ranges(values.reshape(self.shape).T, start, start + block.size):
+            part[...] = block[at : at + part.size].reshape(part.shape)
+            at += part.size
+
+    def _drop(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def _to_little(raw: Bytes, dtype: np.dtype[Any]) -> Bytes:
+    """Turn bytes stored as `dtype` into little-endian ones, in place."""
+    if dtype != little(dtype):
+        raw[...] = raw.view(dtype).astype(little(dtype)).view(np.uint8)
+    return raw

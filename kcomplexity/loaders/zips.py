@@ -1,0 +1,128 @@
+"""The directory of a zip archive, checked before any member is believed."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+
+from kcomplexity.checkpoint import FileSource
+from kcomplexity.errors import CorruptCheckpointError
+from kcomplexity.loaders.streams import ByteStream, DeflatedBytes, StoredBytes
+from kcomplexity.text import printable
+
+__all__ = ["Member", "read_directory"]
+
+#: Deflate cannot shrink more than this (258 bytes cost two bits at least), so a member that
+#: claims more is lying about its size.
+MAX_DEFLATE_RATIO = 1032
+#: A directory entry costs about a kilobyte of memory; no checkpoint has so many tensors.
+MAX_MEMBERS = 1_000_000
+
+_LOCAL_HEADER = 30
+_ENCRYPTED = 0x1
+
+
+@dataclass(frozen=True)
+class Member:
+    """One file in a zip archive.
+
+    Attributes
+    ----------
+    name : str
+    offset : int
+        Of its first stored byte in the archive.
+    compressed_size, size : int
+        Bytes in the archive, and once inflated.
+    crc : int
+        CRC-32 of the inflated bytes.
+    deflated : bool
+    """
+
+    name: str
+    offset: int
+    compressed_size: int
+    size: int
+    crc: int
+    deflated: bool
+
+    def stream(self, source: FileSource) -> ByteStream:
+        """Return the member's bytes."""
+        if not self.deflated:
+            return StoredBytes(source, self.offset, self.size)
+        return DeflatedBytes(
+            source, self.name, self.offset, self.compressed_size, self.size, self.crc
+        )
+
+
+def read_directory(source: FileSource) -> list[Member]:
+    """Return the members of a zip archive in file-offset order; folders are left out.
+
+    Raises
+    ------
+    CorruptCheckpointError
+        If the archive is cut or damaged, a member is encrypted, compressed otherwise than by
+        deflate, larger than its bytes can hold, overlaps another or shares its name.
+    """
+    shown = printable(source.path)
+    try:
+        with zipfile.ZipFile(source.path) as archive:
+            infos = [info for info in archive.infolist() if not info.is_dir()]
+    # zipfile lets what a damaged directory does to struct and codecs through.
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, OverflowError) as error:
+        raise CorruptCheckpointError(
+            f"{shown}: not a whole zip archive: {printable(error)}; copy it again"
+        ) from None
+    if len(infos) > MAX_MEMBERS:
+        raise CorruptCheckpointError(f"{shown}: {len(infos)} members; {MAX_MEMBERS} are read")
+    members = [_member(source, info, shown) for info in infos]
+    members.sort(key=lambda member: member.offset)
+    _check_apart(members, shown)
+    return members
+
+
+def _member(source: FileSource, info: zipfile.ZipInfo, shown: str) -> Member:
+    where = f"{shown}: member {printable(info.filename)}"
+    if info.flag_bits & _ENCRYPTED:
+        raise CorruptCheckpointError(f"{where} is encrypted; unpack it first")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise CorruptCheckpointError(
+            f"{where} is compressed by method {info.compress_type}; expected stored or deflated: "
+            "save it anew with numpy.savez"
+        )
+    deflated = info.compress_type == zipfile.ZIP_DEFLATED
+    most = info.compress_size * MAX_DEFLATE_RATIO if deflated else info.compress_size
+    if info.file_size > most or (not deflated and info.file_size != most):
+        raise CorruptCheckpointError(
+            f"{where} claims {info.file_size} bytes, but its {info.compress_size} stored ones "
+            f"cannot hold {'them' if deflated else 'that'}; the file is damaged or malicious"
+        )
+    offset = _data_offset(source, info, where)
+    if offset + info.compress_size > source.size():
+        raise CorruptCheckpointError(f"{where} leaves the file; the file is cut: copy it again")
+    return Member(info.filename, offset, info.compress_size, info.file_size, info.CRC, deflated)
+
+
+def _data_offset(source: FileSource, info: zipfile.ZipInfo, where: str) -> int:
+    """Return where the member's bytes start: after its local header, whose length only it knows."""
+    if not 0 <= info.header_offset <= source.size() - _LOCAL_HEADER:
+        raise CorruptCheckpointError(f"{where} starts outside the file; the file is cut")
+    head = source.read(info.header_offset, _LOCAL_HEADER).tobytes()
+    if head[:4] != b"PK\x03\x04":
+        raise CorruptCheckpointError(f"{where} has no local header; the file is damaged")
+    name = int.from_bytes(head[26:28], "little")
+    extra = int.from_bytes(head[28:30], "little")
+    return info.header_offset + _LOCAL_HEADER + name + extra
+
+
+def _check_apart(members: list[Member], shown: str) -> None:
+    names: set[str] = set()
+    at, before = 0, ""
+    for member in members:
+        name = printable(member.name)
+        if member.name in names:
+            raise CorruptCheckpointError(f"{shown}: two members are called {name}; rename one")
+        if member.offset < at:
+            # Overlapping members are how a small archive unpacks to petabytes.
+            raise CorruptCheckpointError(f"{shown}: members {before} and {name} overlap")
+        names.add(member.name)
+        at, before = member.offset + member.compressed_size, name

@@ -1,0 +1,266 @@
+"""Measure one tensor by many specs in as few reads as the parallel contract allows.
+
+The stages, and the functions that do them:
+
+1. each distinct view makes its passes: :func:`prepare`;
+2. the reducers of all specs are joined by view, so that a piece is encoded once per view:
+   :class:`_Encoding`;
+3. one fold feeds them, and each estimator turns its states into a value: :func:`gather`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from kcomplexity.checkpoint import Tensor
+from kcomplexity.errors import UnmeasurableError
+from kcomplexity.estimators import Measure
+from kcomplexity.parallel import (
+    Cut,
+    Every,
+    Failed,
+    Piece,
+    Reducer,
+    Rows,
+    State,
+    Whole,
+    fold,
+    guarded,
+    merge,
+)
+from kcomplexity.pool import Pool
+from kcomplexity.specs import Spec
+from kcomplexity.views import Encoder, View
+
+__all__ = ["Gathered", "Outcome", "gather", "outcome", "prepare"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one spec gave for one tensor.
+
+    Attributes
+    ----------
+    status : {"ok", "skipped", "failed"}
+    reason : str or None
+    measure : Measure or None
+        Without side information.
+    side_bits : float
+    relative_mse : float or None
+    details : dict
+    """
+
+    status: str
+    reason: str | None = None
+    measure: Measure | None = None
+    side_bits: float = 0.0
+    relative_mse: float | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def bits(self) -> float:
+        """Bits with side information; only where `measure` is one in bits."""
+        assert self.measure is not None  # noqa: S101 - callers look at status first
+        return self.measure.value + self.side_bits
+
+
+#: Encoders by view, or the reason why there is none.
+Encoders = Mapping[View | None, "Encoder | Outcome | None"]
+
+
+def prepare(tensor: Tensor, specs: Sequence[Spec], pool: Pool) -> Encoders:
+    """Make the passes that the views of `specs` need over `tensor`; each pass is made once."""
+    passes: dict[Reducer, State] = {}
+
+    def reduce(reducer: Reducer) -> State:
+        if reducer not in passes:
+            (passes[reducer],) = fold(tensor, [reducer], pool, work=0)
+        state = passes[reducer]
+        if isinstance(state, Failed):
+            raise RuntimeError(state.reason)
+        return state
+
+    return {view: _prepare_one(view, tensor, reduce) for view in {s.view: None for s in specs}}
+
+
+def _prepare_one(view: View | None, tensor: Tensor, reduce: Any) -> Encoder | Outcome | None:
+    if view is None:
+        return None
+    try:
+        return view.prepare(tensor, reduce)
+    except UnmeasurableError as error:
+        return Outcome("skipped", str(error))
+    # A view may come from any package: its failure is the reason of its rows.
+    except Exception as error:
+        return Outcome("failed", f"{type(error).__name__}: {error}")
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The states of one spec after a fold, mergeable with those of another part of the tensor.
+
+    Attributes
+    ----------
+    states : tuple of State
+        One per stream.
+    errors, squares : tuple of float
+        One per leaf, in units of the encoder's ``error_unit``.
+    """
+
+    states: tuple[State, ...]
+    errors: tuple[float, ...] = ()
+    squares: tuple[float, ...] = ()
+
+    def __add__(self, other: Gathered) -> Gathered:
+        states = tuple(merge(a, b) for a, b in zip(self.states, other.states, strict=True))
+        return Gathered(states, self.errors + other.errors, self.squares + other.squares)
+
+
+def gather(
+    tensor: Tensor, specs: Sequence[Spec], encoders: Encoders, pool: Pool
+) -> dict[Spec, Gathered | Outcome]:
+    """Run the reducers of all `specs` over `tensor`, sharing reads and encodings.
+
+    Returns
+    -------
+    dict of Spec to Gathered or Outcome
+        An Outcome where there is nothing to measure, with the reason.
+    """
+    results: dict[Spec, Gathered | Outcome] = {}
+    joint: dict[Any, list[tuple[Spec, tuple[Reducer, ...]]]] = {}
+    for spec in specs:
+        encoder = encoders[spec.view]
+        if isinstance(encoder, Outcome):
+            results[spec] = encoder
+            continue
+        try:
+            reducers = _reducers(spec, encoder, tensor)
+        except UnmeasurableError as error:
+            results[spec] = Outcome("skipped", str(error))
+            continue
+        except Exception as error:  # an estimator of any package; told in its row
+            results[spec] = Outcome("failed", f"{type(error).__name__}: {error}")
+            continue
+        cut = reducers[0].cut
+        # An ordered stream runs by itself; the others share the encoding of their view.
+        key = (spec,) if cut == Whole() else (spec.view, Every if isinstance(cut, Every) else cut)
+        joint.setdefault(key, []).append((spec, reducers))
+
+    encodings = [_Encoding(encoders[m[0][0].view], tuple(r for _, r in m)) for m in joint.values()]
+    states = fold(tensor, encodings, pool, work=len(specs))
+    for members, state in zip(joint.values(), states, strict=True):
+        for i, (spec, _) in enumerate(members):
+            if isinstance(state, Failed):
+                results[spec] = Outcome("failed", state.reason)
+            else:
+                assert isinstance(state, _EncodingState)  # noqa: S101 - our own reducer
+                results[spec] = Gathered(
+                    tuple(state.states[i]), tuple(state.errors), tuple(state.squares)
+                )
+    return results
+
+
+def outcome(spec: Spec, encoder: Encoder | Outcome | None, found: Gathered | Outcome) -> Outcome:
+    """Turn what was gathered into the value of one spec."""
+    if isinstance(found, Outcome):
+        return found
+    failed = next((state for state in found.states if isinstance(state, Failed)), None)
+    if failed is not None:
+        return Outcome("failed", failed.reason)
+    assert not isinstance(encoder, Outcome)  # noqa: S101 - it gathered something
+    try:
+        measure = spec.estimator.measure(found.states, encoder.streams if encoder else ())
+    except UnmeasurableError as error:
+        return Outcome("skipped", str(error))
+    except Exception as error:  # an estimator of any package; told in its row
+        return Outcome("failed", f"{type(error).__name__}: {error}")
+    if not math.isfinite(measure.value):
+        return Outcome("failed", f"the value is {measure.value}: expected a finite number")
+    if encoder is None:
+        return Outcome("ok", None, measure, details=measure.details)
+    details = {**encoder.details, **measure.details}
+    relative_mse = None
+    if found.squares:
+        error, squares = math.fsum(found.errors), math.fsum(found.squares)
+        relative_mse = error / squares if squares else 0.0
+        details["squared_error"] = error * encoder.error_unit
+        details["sum_of_squares"] = squares * encoder.error_unit
+    return Outcome("ok", None, measure, encoder.side_bits, relative_mse, details)
+
+
+def _reducers(spec: Spec, encoder: Encoder | None, tensor: Tensor) -> tuple[Reducer, ...]:
+    shape = tensor.matrix_shape
+    if encoder is None:
+        return (spec.estimator.reducer(None, shape),)
+    return tuple(spec.estimator.reducer(alphabet, shape) for alphabet in encoder.streams)
+
+
+@dataclass(frozen=True)
+class _Encoding:
+    """Reducers of several specs behind one encoder: a piece is encoded once for all of them.
+
+    Attributes
+    ----------
+    encoder : Encoder or None
+        None hands on the piece itself.
+    members : tuple of tuple of Reducer
+        For each spec, one reducer a stream.
+    """
+
+    encoder: Encoder | Outcome | None
+    members: tuple[tuple[Reducer, ...], ...]
+
+    @property
+    def cut(self) -> Cut:
+        cuts = [reducer.cut for member in self.members for reducer in member]
+        every = [cut.n for cut in cuts if isinstance(cut, Every)]
+        return Every(math.lcm(*every)) if every else cuts[0]
+
+    @property
+    def memory(self) -> int:
+        cut = self.cut
+        n = cut.n if isinstance(cut, Every) else 1 << 22
+        if isinstance(cut, Rows):
+            n = (cut.height + cut.halo) * cut.width
+        symbols = 0.0
+        if isinstance(self.encoder, Encoder):
+            widths = [-(-a.width // 8) * a.per_weight for a in self.encoder.streams]
+            symbols = n * sum(widths)
+        return int(symbols) + max(r.memory for member in self.members for r in member)
+
+    def start(self) -> _EncodingState:
+        return _EncodingState(self.encoder, [[r.start() for r in m] for m in self.members])
+
+
+@dataclass
+class _EncodingState(State):
+    encoder: Encoder | Outcome | None
+    states: list[list[State]]
+    errors: list[float] = field(default_factory=list)
+    squares: list[float] = field(default_factory=list)
+
+    def update(self, chunk: Piece, at: Any) -> None:
+        streams: tuple[Any, ...] = (chunk,)
+        if isinstance(self.encoder, Encoder):
+            streams, errors, squares = self.encoder.encode(chunk)
+            self.errors += errors
+            self.squares += squares
+        for member in self.states:
+            for i, symbols in enumerate(streams):
+                member[i] = guarded(member[i], partial(member[i].update, symbols, at))
+
+    def finish(self) -> None:
+        for member in self.states:
+            member[:] = [guarded(state, state.finish) for state in member]
+
+    def __add__(self, other: _EncodingState) -> _EncodingState:
+        states = [
+            [merge(a, b) for a, b in zip(mine, theirs, strict=True)]
+            for mine, theirs in zip(self.states, other.states, strict=True)
+        ]
+        errors, squares = self.errors + other.errors, self.squares + other.squares
+        return _EncodingState(self.encoder, states, errors, squares)

@@ -1,0 +1,79 @@
+"""Writing results: one small module per format, chosen by the ending of the file.
+
+A writer is a function from a :class:`~kcomplexity.records.Report` to bytes. :func:`save` writes
+them to a temporary file beside the target and renames it, so that a result is there whole or not
+at all.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from kcomplexity.errors import OutputError, SpecError
+from kcomplexity.records import Report
+from kcomplexity.registry import Registry
+from kcomplexity.report.columns import csv_bytes, parquet_bytes
+from kcomplexity.report.documents import json_bytes, jsonl_bytes
+from kcomplexity.report.markdown import markdown_bytes
+
+__all__ = ["FORMATS", "format_of", "save", "write_atomically"]
+
+#: Every format by the ending it has.
+FORMATS: Registry[Callable[[Report], bytes]] = Registry("kcomplexity.formats", "output format")
+
+
+def format_of(path: Path, kind: str | None = None) -> str:
+    """Return the format that a path's ending, or `kind`, asks for.
+
+    Raises
+    ------
+    SpecError
+        If there is no such format.
+    """
+    name = (kind or path.suffix.lstrip(".")).lower()
+    if name not in FORMATS:
+        raise SpecError(
+            f"{path}: cannot tell the output format from {name or 'no ending'!r}; "
+            f"end the name in one of {', '.join('.' + known for known in FORMATS)}"
+        )
+    return name
+
+
+def save(report: Report, path: Path, kind: str | None = None) -> None:
+    """Write `report` to `path`, whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written; what was at `path` before is left as it was.
+    """
+    write_atomically(path, FORMATS[format_of(path, kind)](report))
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Put `data` at `path` by way of a temporary file in the same folder."""
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            # mkstemp makes private files; a result has the mode any new file would have.
+            mask = os.umask(0)
+            os.umask(mask)
+            Path(name).chmod(0o666 & ~mask)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+FORMATS.register("json", json_bytes)
+FORMATS.register("jsonl", jsonl_bytes)
+FORMATS.register("csv", csv_bytes)
+FORMATS.register("md", markdown_bytes)
+FORMATS.register("parquet", parquet_bytes)

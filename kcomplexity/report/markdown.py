@@ -1,0 +1,29 @@
+"""Markdown: the headline, the whole, and every row, to paste into an issue or a paper's appendix."""
+
+from __future__ import annotations
+
+from kcomplexity.records import Report
+from kcomplexity.report.tables import Table, extremes, full_table, problems, summary_table
+from kcomplexity.text import printable
+
+__all__ = ["markdown_bytes"]
+
+
+def markdown_bytes(report: Report) -> bytes:
+    """Return the report as a Markdown page."""
+    parts = ["# Weight complexity", *(f"- {printable(text)}" for text in report.headline)]
+    tables = [summary_table(report), *extremes(report.rows), full_table(report)]
+    parts += [_markdown(table) for table in tables]
+    parts += [f"- {line}" for line in problems(report)]
+    source = report.provenance
+    parts.append(f"kcomplexity {source.version}, seed {source.seed}: `{printable(source.command)}`")
+    return ("\n\n".join(parts) + "\n").encode()
+
+
+def _markdown(table: Table) -> str:
+    def line(cells: tuple[str, ...]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+    rule = tuple("---:" if i in table.numeric else "---" for i in range(len(table.columns)))
+    rows = [line(table.columns), line(rule), *(line(row) for row in table.rows)]
+    return f"## {table.title.capitalize()}\n\n" + "\n".join(rows)

@@ -1,0 +1,25 @@
+"""The table that a notebook shows for a report; everything from a file is escaped."""
+
+from __future__ import annotations
+
+from html import escape
+
+from kcomplexity.records import Report
+from kcomplexity.report.tables import Table, summary_table
+
+__all__ = ["summary_html"]
+
+
+def summary_html(report: Report) -> str:
+    """Return the headline and the table of the whole as HTML."""
+    lines = "".join(f"<p>{escape(text)}</p>" for text in report.headline)
+    return lines + _html(summary_table(report))
+
+
+def _html(table: Table) -> str:
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.columns)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows
+    )
+    caption = f"<caption>{escape(table.title)}</caption>"
+    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

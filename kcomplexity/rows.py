@@ -1,0 +1,235 @@
+"""From a unit to its rows: measure, sample, hold against controls, and say why where it cannot be.
+
+Whatever goes wrong with one tensor or one estimator becomes a row with the reason; never a zero,
+never another unit, and never the end of the run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from functools import reduce as fold_left
+from operator import add
+
+from kcomplexity.checkpoint import Tensor
+from kcomplexity.controls import Control, control_statistics, unmeasured_control
+from kcomplexity.derived import Part
+from kcomplexity.errors import CheckpointError, UnmeasurableError
+from kcomplexity.measure import Encoders, Gathered, Outcome, gather, outcome, prepare
+from kcomplexity.parallel import Cut, Every, Rows, spool
+from kcomplexity.plan import Task
+from kcomplexity.pool import Pool
+from kcomplexity.records import Score
+from kcomplexity.sampling import sample_parts, scaled
+from kcomplexity.specs import Spec
+from kcomplexity.units import Unit
+
+__all__ = ["measure_unit"]
+
+
+def measure_unit(
+    path: str, unit: Unit, tasks: Mapping[Spec, Task], seed: int, pool: Pool
+) -> list[Score]:
+    """Measure one unit by all its specs and return a row for each, in their order."""
+    started = time.perf_counter()
+    try:
+        rows = _rows(unit, tasks, seed, pool)
+    except (CheckpointError, OSError) as error:
+        rows = [_row(unit, spec, Outcome("failed", str(error))) for spec in unit.specs]
+    seconds = (time.perf_counter() - started) / max(len(rows), 1)
+    return [replace(row, checkpoint=path, seconds=round(seconds, 6)) for row in rows]
+
+
+def _rows(unit: Unit, tasks: Mapping[Spec, Task], seed: int, pool: Pool) -> list[Score]:
+    if not unit.tensor.n_weights:
+        empty = Outcome("skipped", "the tensor is empty: there is no weight to measure")
+        return [_row(unit, spec, empty) for spec in unit.specs]
+    tensor = spool(unit.tensor, pool)
+    encoders = prepare(tensor, unit.specs, pool)
+    rows: dict[Spec, Score] = {}
+    for specs, parts in _shares(unit, tensor, encoders, tasks, seed):
+        n_measured = sum(part.n_weights for part in parts)
+        scale = tensor.n_weights / n_measured
+        found = _gather_all(parts, specs, encoders, pool)
+        for spec in specs:
+            states = [one[spec] for one in found]
+            rows[spec] = _measured(unit, spec, encoders, states, parts)
+        for control, controlled in _controlled(specs, tasks, rows):
+            try:
+                bits = _control_bits(control, parts, controlled, encoders, seed, pool)
+            except UnmeasurableError as error:
+                record = unmeasured_control(control, str(error))
+                for spec in controlled:
+                    rows[spec] = replace(rows[spec], controls=(*rows[spec].controls, record))
+                continue
+            for spec in controlled:
+                scores = [b * scale for b in bits[spec]]
+                record = control_statistics(control, rows[spec].bits or 0.0, scores)
+                rows[spec] = replace(rows[spec], controls=(*rows[spec].controls, record))
+    return [rows[spec] for spec in unit.specs]
+
+
+def _shares(
+    unit: Unit, tensor: Tensor, encoders: Encoders, tasks: Mapping[Spec, Task], seed: int
+) -> Iterator[tuple[list[Spec], Sequence[Tensor]]]:
+    """Put specs that measure the same parts of the tensor together: the whole, or a sample."""
+    whole = [spec for spec in unit.specs if tasks[spec].fraction >= 1]
+    shares: dict[tuple[float, Cut], list[Spec]] = {}
+    for spec in unit.specs:
+        if tasks[spec].fraction < 1:
+            key = tasks[spec].fraction, _cut(spec, tensor, encoders)
+            shares.setdefault(key, []).append(spec)
+    for (fraction, cut), specs in shares.items():
+        parts = sample_parts(tensor, cut, fraction, seed)
+        if parts is None:
+            whole += specs
+        else:
+            yield specs, parts
+    if whole:
+        yield whole, [tensor]
+
+
+def _cut(spec: Spec, tensor: Tensor, encoders: Encoders) -> Cut:
+    """Return the kind of cut a sample is made of: bands for 2-D estimators, else frames."""
+    encoder = encoders[spec.view]
+    if isinstance(encoder, Outcome):
+        return Every()
+    try:
+        alphabet = encoder.streams[0] if encoder else None
+        cut = spec.estimator.reducer(alphabet, tensor.matrix_shape).cut
+    except Exception:  # noqa: BLE001 - gathering meets it again, and tells it in the row
+        return Every()
+    return Rows(cut.height) if isinstance(cut, Rows) else Every()
+
+
+def _gather_all(
+    parts: Sequence[Tensor], specs: Sequence[Spec], encoders: Encoders, pool: Pool
+) -> list[dict[Spec, Gathered | Outcome]]:
+    """Gather from each part, several at once: a part is one cut and fills one worker."""
+    if len(parts) == 1:
+        return [gather(parts[0], specs, encoders, pool)]
+    with ThreadPoolExecutor(pool.threads) as drivers:
+        return list(drivers.map(lambda part: gather(part, specs, encoders, pool), parts))
+
+
+def _measured(
+    unit: Unit,
+    spec: Spec,
+    encoders: Encoders,
+    states: Sequence[Gathered | Outcome],
+    parts: Sequence[Tensor],
+) -> Score:
+    """Make the row of one spec from what was gathered of the whole tensor, or of a sample."""
+    encoder = encoders[spec.view]
+    gathered = [state for state in states if isinstance(state, Gathered)]
+    if len(gathered) < len(states):
+        refused = next(state for state in states if isinstance(state, Outcome))
+        return _row(unit, spec, refused)
+    result = outcome(spec, encoder, fold_left(add, gathered))
+    if len(parts) == 1 and parts[0].n_weights == unit.tensor.n_weights:
+        return _row(unit, spec, result)
+    sizes = [part.n_weights for part in parts]
+    row = _row(unit, spec, result)
+    sampled = replace(row, sampled_fraction=sum(sizes) / unit.tensor.n_weights)
+    if row.bits is None:
+        return sampled
+
+    def bits(found: Gathered) -> float:
+        one = outcome(spec, encoder, found)
+        return one.measure.value if one.measure else 0.0
+
+    value, se_bits = scaled(gathered, sizes, unit.tensor.n_weights, add, bits)
+    return _with_bits(replace(sampled, se_bits=se_bits), value + result.side_bits)
+
+
+def _controlled(
+    specs: Sequence[Spec], tasks: Mapping[Spec, Task], rows: Mapping[Spec, Score]
+) -> list[tuple[Control, list[Spec]]]:
+    """Return each control with the specs that it is to be measured by: those that have bits."""
+    found: dict[Control, list[Spec]] = {}
+    for spec in specs:
+        if rows[spec].bits is not None:
+            for control in tasks[spec].controls:
+                found.setdefault(control, []).append(spec)
+    return list(found.items())
+
+
+def _control_bits(
+    control: Control,
+    parts: Sequence[Tensor],
+    specs: Sequence[Spec],
+    encoders: Encoders,
+    seed: int,
+    pool: Pool,
+) -> dict[Spec, list[float]]:
+    """Measure each replicate of each part; return the bits of each replicate by spec."""
+    bits: dict[Spec, list[float]] = {spec: [0.0] * control.n for spec in specs}
+    for part in parts:
+        with closing(control.replicates(part, seed, pool)) as replicates:
+            for i, replicate in enumerate(replicates):
+                tensor = spool(replicate, pool)
+                # Moved values have the same range and histogram, so the same encoder.
+                own = encoders if control.keeps_values else prepare(tensor, specs, pool)
+                found = gather(tensor, specs, own, pool)
+                for spec in specs:
+                    result = outcome(spec, own[spec.view], found[spec])
+                    if result.measure is None:
+                        raise UnmeasurableError(f"{spec} of {control}: {result.reason}")
+                    bits[spec][i] += result.bits
+    return bits
+
+
+def _row(unit: Unit, spec: Spec, result: Outcome) -> Score:
+    """Make a row of what one spec gave for a unit; the checkpoint is filled in later."""
+    estimator, tensor = spec.estimator, unit.tensor
+    decodes = None
+    if estimator.kind == "code" and spec.view is not None:
+        decodes = "weights" if spec.view.lossless else "view"
+    row = Score(
+        checkpoint="",
+        tensor=unit.name,
+        scope=unit.scope,
+        group=unit.group,
+        dtype=None if unit.mixed else tensor.dtype.code,
+        shape=tensor.shape,
+        n_weights=tensor.n_weights,
+        n_bytes=unit.n_bytes,
+        spec=str(spec),
+        estimator=str(spec).partition("@")[0],
+        view=spec.view_text,
+        kind=estimator.kind,
+        decodes=decodes,
+        direction=estimator.direction,
+        positional=estimator.positional,
+        status=result.status,
+        reason=result.reason,
+        unit=estimator.unit,
+        raw_bits=8 * unit.n_bytes,
+        relative_mse=result.relative_mse,
+        details=result.details,
+    )
+    measure = result.measure
+    if measure is None:
+        return row
+    row = replace(
+        row,
+        value=measure.value,
+        n_ignored=measure.n_ignored,
+        n_blocks=measure.n_blocks,
+        n_codes_seen=measure.n_codes_seen,
+        saturated=measure.saturated,
+    )
+    return row if estimator.kind == "statistic" else _with_bits(row, result.bits)
+
+
+def _with_bits(row: Score, bits: float) -> Score:
+    return replace(
+        row,
+        value=bits,
+        bits=bits,
+        bits_per_weight=bits / row.n_weights,
+        ratio_raw_over_comp=row.raw_bits / bits if bits else None,
+    )

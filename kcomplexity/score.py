@@ -1,0 +1,195 @@
+"""Score a checkpoint: the main job, from the file to a report.
+
+The stages, and where they are: open and select (:func:`open_selected`), decide what is measured by
+what (:mod:`kcomplexity.plan`), measure one unit after the other, several side by side
+(:func:`run_plan`, :mod:`kcomplexity.rows`), add up (:mod:`kcomplexity.summary`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any, Literal
+
+from kcomplexity.checkpoint import Checkpoint
+from kcomplexity.loaders import open_checkpoint
+from kcomplexity.plan import Plan, make_plan
+from kcomplexity.pool import DEFAULT_MAX_MEMORY, Pool
+from kcomplexity.provenance import describe, provenance
+from kcomplexity.records import Report, Score
+from kcomplexity.rows import measure_unit
+from kcomplexity.summary import headline, summarise
+from kcomplexity.units import Scope, Unit
+
+__all__ = ["assemble", "open_selected", "run_plan", "score"]
+
+
+def score(
+    source: Any,
+    *,
+    panel: str = "default",
+    specs: Iterable[str] | None = None,
+    controls: Iterable[str] | None = None,
+    scope: Scope = "tensor",
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    dtypes: Mapping[str, str] | None = None,
+    seed: int = 0,
+    sample: float | None = None,
+    exact: bool = False,
+    threads: int | None = None,
+    workers: Literal["thread", "process"] = "thread",
+    executor: Executor | None = None,
+    max_memory: int = DEFAULT_MAX_MEMORY,
+    piece: int = 1,
+    progress: Callable[[int], None] | None = None,
+    command: str = "",
+) -> Report:
+    """Measure the complexity of a checkpoint, tensor by tensor.
+
+    Parameters
+    ----------
+    source : path, mapping of arrays, Checkpoint, or a list of them
+        What :func:`kcomplexity.open_checkpoint` opens.
+    panel : str
+        A named list of specs with their controls; see ``kcomplexity estimators``.
+    specs : iterable of str, optional
+        Specs instead of a panel, e.g. ``["zstd:19@bytes/planes", "entropy@q8"]``.
+    controls : iterable of str, optional
+        Controls for every spec that can see them, e.g. ``["shuffle:19"]``; by default the
+        panel's own, none with `specs`.
+    scope : {"tensor", "group", "model"}
+        What is measured as one.
+    include, exclude : sequence of str
+        Globs on tensor names.
+    dtypes : mapping of str to str, optional
+        Globs to dtype codes, for files that do not say.
+    seed : int
+        Of the controls and of the sample.
+    sample : float, optional
+        Share of each big tensor to measure, 0 to 1, for every spec.
+    exact : bool
+        Forbid sampling; expensive specs then take as long as they take.
+    threads : int, optional
+        Workers; all processors by default. No figure depends on it.
+    workers : {"thread", "process"}
+    executor : concurrent.futures.Executor, optional
+        One of your own instead.
+    max_memory : int
+        Bytes that the work in flight may take.
+    piece : int
+        Cuts handled at once; no figure depends on it.
+    progress : callable, optional
+        Called with a number of bytes as work is done; they add up to ``Plan.work``.
+    command : str
+        What the user typed, for the provenance.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    CheckpointError
+        If `source` cannot be read.
+    SpecError
+        If a spec, panel, control, glob or option means nothing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> report = score({"w": np.zeros((64, 64), np.float32)}, specs=["entropy@q8"])
+    >>> report.rows[0].bits_per_weight
+    0.0078125
+    """
+    started = time.time()
+    with ExitStack() as stack:
+        plan = make_plan(
+            [
+                stack.enter_context(opened)
+                for opened in open_selected(source, include, exclude, dtypes or {})
+            ],
+            panel_name=panel,
+            specs=specs,
+            controls=controls,
+            scope=scope,
+            seed=seed,
+            sample=sample,
+            exact=exact,
+        )
+        pool = stack.enter_context(
+            Pool(
+                threads,
+                kind=workers,
+                executor=executor,
+                max_memory=max_memory,
+                piece=piece,
+                progress=progress,
+            )
+        )
+        rows = [row for found in run_plan(plan, pool) for row in found]
+        return assemble(plan, rows, pool.threads, started, command)
+
+
+def assemble(
+    plan: Plan, rows: Sequence[Score], threads: int, started: float, command: str
+) -> Report:
+    """Put rows, sums, sentences and provenance together."""
+    infos = tuple(describe(checkpoint) for checkpoint in plan.checkpoints)
+    summary = summarise(rows)
+    return Report(
+        provenance=provenance(command, plan.seed, threads, started),
+        checkpoints=infos,
+        rows=tuple(rows),
+        summary=summary,
+        headline=headline(infos, rows),
+    )
+
+
+def open_selected(
+    source: Any, include: Sequence[str], exclude: Sequence[str], dtypes: Mapping[str, str]
+) -> Iterator[Checkpoint]:
+    """Open each source and keep the tensors that the globs admit."""
+    for one in source if isinstance(source, list | tuple) else [source]:
+        yield open_checkpoint(one, dtypes=dtypes).select(include, exclude)
+
+
+def run_plan(
+    plan: Plan, pool: Pool, done: Callable[[str, Unit], list[Score] | None] | None = None
+) -> Iterator[list[Score]]:
+    """Yield the rows of one unit after the other, in their order.
+
+    Several units are under way at once, each driven by a thread of its own that hands its cuts to
+    the pool: small tensors fill the pool together, a big one fills it alone.
+
+    Parameters
+    ----------
+    plan : Plan
+    pool : Pool
+    done : callable, optional
+        Rows that an earlier run has measured already, or None.
+    """
+    tasks = plan.task_of
+    every = [(c.path, unit) for c, found in zip(plan.checkpoints, plan.units, strict=True)
+             for unit in found]
+    flying: deque[Future[list[Score]]] = deque()
+    with ThreadPoolExecutor(pool.threads, thread_name_prefix="kcomplexity-unit") as drivers:
+        try:
+            for path, unit in every:
+                known = done(path, unit) if done else None
+                if known is not None:
+                    future: Future[list[Score]] = Future()
+                    future.set_result(known)
+                else:
+                    future = drivers.submit(measure_unit, path, unit, tasks, plan.seed, pool)
+                flying.append(future)
+                while len(flying) > 4 * pool.threads:
+                    yield flying.popleft().result()
+            while flying:
+                yield flying.popleft().result()
+        finally:
+            for future in flying:
+                future.cancel()

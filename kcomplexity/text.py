@@ -1,0 +1,75 @@
+"""Text for people: names from files made safe to print, sizes, counts, shortened names."""
+
+from __future__ import annotations
+
+__all__ = ["human_bytes", "plural", "printable", "shorten"]
+
+
+def printable(name: object) -> str:
+    r"""Return `name` with everything a terminal could act on escaped.
+
+    Control characters, newlines, terminal codes, direction marks and lone surrogates become
+    ``\n``, ``\x1b`` or ``\u202e``; what can be seen stays as it is.
+
+    Parameters
+    ----------
+    name : str or path
+        A tensor name, a file name or a message that holds one.
+
+    Examples
+    --------
+    >>> print(printable("layer\n\x1b[31m.weight"))
+    layer\n\x1b[31m.weight
+    >>> print(printable("größe"))
+    größe
+    """
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+        for char in str(name)
+    )
+
+
+def shorten(name: object, width: int = 48) -> str:
+    """Return a printable name of at most `width` characters, cut in the middle.
+
+    Both ends of a tensor's name tell it from its neighbours.
+
+    Examples
+    --------
+    >>> shorten("model.layers.11.self_attn.q_proj.weight", 21)
+    'model.laye…roj.weight'
+    """
+    text = printable(name)
+    if len(text) <= width:
+        return text
+    head = width // 2
+    return f"{text[:head]}…{text[len(text) - (width - head - 1) :]}"
+
+
+def human_bytes(n_bytes: float) -> str:
+    """Return a size in decimal units with three significant digits.
+
+    Examples
+    --------
+    >>> human_bytes(999), human_bytes(1_080_000)
+    ('999 B', '1.08 MB')
+    """
+    if n_bytes < 1000:
+        return f"{n_bytes:.0f} B"
+    for unit in ("kB", "MB", "GB", "TB"):
+        n_bytes /= 1000
+        # 999.5 would round to four digits: it belongs to the next unit.
+        if n_bytes < 999.5 or unit == "TB":
+            break
+    return f"{n_bytes:.{max(0, 2 - len(str(int(n_bytes))) + 1)}f} {unit}"
+
+
+def plural(count: int, noun: str) -> str:
+    """Return the count with its noun.
+
+    Examples
+    --------
+    >>> plural(1, "tensor"), plural(2000, "tensor")
+    ('1 tensor', '2,000 tensors')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

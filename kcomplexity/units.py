@@ -1,0 +1,110 @@
+"""What is measured as one: each tensor, each group of tensors, or the whole checkpoint.
+
+Several tensors are laid end to end in file order and measured like a single one. They are joined
+only where they are stored alike; views that read any dtype as the same numbers (``@f32``,
+``@sign``) join them all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from kcomplexity.checkpoint import Checkpoint, Tensor
+from kcomplexity.derived import Cast, concat
+from kcomplexity.specs import Spec
+
+__all__ = ["SCOPES", "Scope", "Unit", "group_name", "units"]
+
+Scope = Literal["tensor", "group", "model"]
+SCOPES: tuple[Scope, ...] = ("tensor", "group", "model")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Something measured as one, and the specs it is measured by.
+
+    Attributes
+    ----------
+    tensor : Tensor
+        A stored tensor, or several laid end to end.
+    specs : tuple of Spec
+    scope : {"tensor", "group", "model"}
+    group : str or None
+        The name, or the names' pattern, with layer numbers as ``#``.
+    n_bytes : int
+        Stored bytes, before any cast.
+    mixed : bool
+        Whether tensors of several stored dtypes were joined.
+    """
+
+    tensor: Tensor
+    specs: tuple[Spec, ...]
+    scope: Scope
+    group: str | None
+    n_bytes: int
+    mixed: bool = False
+
+    @property
+    def name(self) -> str | None:
+        """The tensor's name; None for several."""
+        return self.tensor.name if self.scope == "tensor" else None
+
+
+def group_name(name: str) -> str:
+    """Return a tensor's name with its layer numbers as ``#``.
+
+    Examples
+    --------
+    >>> group_name("model.layers.11.mlp.conv1.weight")
+    'model.layers.#.mlp.conv1.weight'
+    """
+    return re.sub(r"(?<![^./_-])\d+(?![^./_-])", "#", name)
+
+
+def units(checkpoint: Checkpoint, specs: Sequence[Spec], scope: Scope) -> list[Unit]:
+    """Return what is measured as one in `checkpoint`, in file order."""
+    tensors = list(checkpoint.values())
+    if scope == "tensor":
+        return [Unit(t, tuple(specs), scope, group_name(t.name), t.n_bytes) for t in tensors]
+    groups: dict[str | None, list[Tensor]] = {}
+    for tensor in tensors:
+        groups.setdefault(group_name(tensor.name) if scope == "group" else None, []).append(tensor)
+    return [
+        unit for group, members in groups.items() for unit in _joined(members, specs, scope, group)
+    ]
+
+
+def _joined(
+    members: Sequence[Tensor], specs: Sequence[Spec], scope: Scope, group: str | None
+) -> list[Unit]:
+    name = group or "model"
+    found: list[Unit] = []
+    by_dtype: dict[str, list[Tensor]] = {}
+    for tensor in members:
+        by_dtype.setdefault(tensor.dtype.code, []).append(tensor)
+    apart = tuple(spec for spec in specs if _common(spec) is None)
+    for code, alike in by_dtype.items():
+        whole = concat(f"{name}:{code}", alike)
+        if apart:
+            found.append(Unit(whole, apart, scope, group, whole.n_bytes))
+    numbers = [t for t in members if t.dtype.is_float and t.dtype.numpy is not None]
+    for code in dict.fromkeys(_common(spec) for spec in specs):
+        if code is None or not numbers:
+            continue
+        together = tuple(spec for spec in specs if _common(spec) == code)
+        whole = concat(f"{name}:{code}", [_as(tensor, code) for tensor in numbers])
+        stored = sum(tensor.n_bytes for tensor in numbers)
+        mixed = len({tensor.dtype.code for tensor in numbers}) > 1
+        found.append(Unit(whole, together, scope, group, stored, mixed))
+    return found
+
+
+def _common(spec: Spec) -> str | None:
+    return spec.view.common_dtype if spec.view else None
+
+
+def _as(tensor: Tensor, code: str) -> Tensor:
+    return tensor if tensor.dtype.code == code else Cast.of(tensor, code)
