@@ -26,11 +26,12 @@ from kcomplexity.errors import (
 )
 from kcomplexity.estimators import Estimator, Measure
 from kcomplexity.loaders import open_checkpoint
+from kcomplexity.panels import PANELS
 from kcomplexity.parallel import Every, Piece, Reducer, Rows, State, Whole, fold
 from kcomplexity.pool import Pool
 from kcomplexity.records import Report, Score
 from kcomplexity.score import score
-from kcomplexity.specs import PANELS, Spec, parse_spec
+from kcomplexity.specs import Spec, parse_spec
 from kcomplexity.views import Alphabet, Encoded, Encoder, View
 
 __all__ = [

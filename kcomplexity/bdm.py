@@ -828,8 +828,8 @@ def normalized_bdm(counts: BlockCounts) -> float:
     SpecError
         The partition is "correlated".
     UnmeasurableError
-        No block; all arrays of this size have the same BDM; or a matrix with left-over strips
-        under "recursive", for which no bounds are defined.
+        No block; too small an array, whose bounds meet or cross; or a matrix with left-over
+        strips under "recursive", for which no bounds are defined.
     """
     table = _table_for(counts.how)
     least, greatest = 0.0, 0.0
@@ -911,8 +911,8 @@ def _bounding_blocks(counts: BlockCounts) -> dict[int, int]:
 def _between(value: float, least: float, greatest: float) -> float:
     if greatest <= least:
         raise UnmeasurableError(
-            f"every array of this size has the same value ({least} bits), so that none can be "
-            "normalized; measure a larger array"
+            f"nothing to normalize: arrays of this size have at least {least} and at most "
+            f"{greatest} bits by pybdm's bounds; measure a larger array"
         )
     return (value - least) / (greatest - least)
 

@@ -27,7 +27,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from functools import partial
-from typing import Any, BinaryIO, ClassVar, NamedTuple, Protocol, Self
+from io import BufferedRandom
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -178,7 +179,7 @@ class _Permutation(Control):
     """Base of the shuffles: the stored words of each tensor trade places; any dtype has words.
 
     Replicates are made once and read by all that measures them: in memory up to 64 MiB, else in a
-    temporary file. Time O(n), some 15 to 40 ns a weight; memory at most 2**26 words.
+    temporary file. Time O(n), some 20 to 65 ns a weight; memory at most about 2**26 words.
     """
 
     keeps_values: ClassVar[bool] = True
@@ -277,7 +278,8 @@ def _permute_rows(tensor: Tensor, rows: int, columns: int, key: int, sink: _Sink
     # The generator goes on from row to row, so that blocks of any height give the same weights.
     for top in range(0, rows, step):
         bottom = min(top + step, rows)
-        words = _own_words(tensor, top * columns, bottom * columns).reshape(-1, columns)
+        words = _own_words(tensor, top * columns, bottom * columns)
+        words = words.reshape(bottom - top, columns)
         sink.put(top * columns, rng.permuted(words, axis=1, out=words).reshape(-1))
 
 
@@ -334,10 +336,11 @@ def _scatter(
 
 
 def _picks(rng: np.random.Generator, n: int) -> Iterator[NDArray[np.uint8]]:
-    """Yield the buckets that `n` weights pick, a frame of weights at a time."""
+    """Yield the buckets that `n` weights pick, a frame (a multiple of 8) at a time."""
     for start in range(0, n, FRAME):
-        drawn = rng.bit_generator.random_raw(FRAME // 8).astype("<u8", copy=False)
-        yield drawn.view(np.uint8)[: n - start]
+        size = min(FRAME, n - start)
+        drawn = rng.bit_generator.random_raw(-(-size // 8)).astype("<u8", copy=False)
+        yield drawn.view(np.uint8)[:size]
 
 
 def _own_words(tensor: Tensor, start: int, stop: int) -> Words:
@@ -382,7 +385,7 @@ class _Memory:
 class _File:
     """Words in a file."""
 
-    def __init__(self, file: BinaryIO, word: np.dtype[Any]) -> None:
+    def __init__(self, file: BufferedRandom, word: np.dtype[Any]) -> None:
         self._file, self._word = file, word
 
     def put(self, at: int, words: Words) -> None:
@@ -390,8 +393,10 @@ class _File:
         self._file.write(words.data)
 
     def get(self, at: int, n: int) -> Words:
+        words = np.empty(n, self._word)
         self._file.seek(at * self._word.itemsize)
-        return np.frombuffer(self._file.read(n * self._word.itemsize), self._word)
+        self._file.readinto(words.data)
+        return words
 
 
 class _Store:

@@ -202,12 +202,19 @@ class CtmTable:
         n_renamings : ndarray, int64
             How many blocks become that normalised block: ``n_symbols! / (n_symbols - used)!``.
         """
-        span = self._span(size)
-        digits = _digits(self.keys[span] - self.n_symbols**size, self.n_symbols, size)
-        n_used = 1 + np.maximum.reduce(list(digits))
-        renamings = np.array([math.perm(self.n_symbols, u) for u in range(self.n_symbols + 1)])
-        order = np.argsort(-self.values[span], kind="stable")
-        return self.values[span][order], renamings[n_used[order]]
+        if size not in self._ranked:
+            span = self._span(size)
+            digits = _digits(self.keys[span] - self.n_symbols**size, self.n_symbols, size)
+            n_used = 1 + np.maximum.reduce(digits)
+            renamings = np.array([math.perm(self.n_symbols, u) for u in range(self.n_symbols + 1)])
+            order = np.argsort(-self.values[span], kind="stable")
+            self._ranked[size] = self.values[span][order], renamings[n_used[order]]
+        return self._ranked[size]
+
+    @cached_property
+    def _ranked(self) -> dict[int, tuple[Bits, NDArray[np.int64]]]:
+        """What :meth:`ranked` found so far: half a second for three million blocks."""
+        return {}
 
     @cached_property
     def _dense(self) -> dict[int, Bits]:

@@ -143,8 +143,12 @@ class Cast(Tensor):
 
     def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
         """Read and cast the range."""
+        values = self.tensor.read(start, stop)
         with np.errstate(over="ignore", invalid="ignore"):
-            return self.dtype.encode(self.tensor.read(start, stop))
+            if self.tensor.dtype.bits <= 8:
+                # ml_dtypes has no cast between some of its types; float32 holds them all exactly.
+                values = values.astype(np.float32)
+            return self.dtype.encode(values)
 
 
 @dataclass(frozen=True)
@@ -234,7 +238,7 @@ class SignFlipped(Tensor):
         _set_addressable(self, self.tensor)
 
     def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
-        """Read the range and write the signs; about 4 ns a weight."""
+        """Read the range and write the signs; about 6 ns a weight."""
         dtype = self.dtype
         raw = self.tensor.raw(start, stop, out)
         words = dtype.words(raw, stop - start)
@@ -297,7 +301,7 @@ class Reinit(Tensor):
         return cls(tensor.name, tensor.shape, tensor.dtype, layout=tensor.layout, law=law, key=key)
 
     def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
-        """Draw the units that hold the range; about 20 ns a weight."""
+        """Draw the units that hold the range; 7 to 30 ns a weight."""
         first = start // _UNIT
         values = np.empty((math.ceil(stop / _UNIT) - first, _UNIT))
         with np.errstate(over="ignore"):

@@ -9,6 +9,7 @@ half as complex; a look at their values finds that out (:class:`_Seen`).
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -314,14 +315,9 @@ def _grouped(
 
 
 def _value_notes(tensors: Iterable[TensorInfo]) -> list[str]:
-    """Say what the values tell that the header does not, the widest find first."""
+    """Say what the values tell that the header does not."""
     looked = [(tensor, tensor.values) for tensor in tensors if tensor.values is not None]
-    upcast: dict[tuple[str, tuple[str, ...]], list[TensorInfo]] = {}
-    for tensor, values in looked:
-        # A constant fits any dtype: that says nothing of where it comes from.
-        if not values.constant and values.effective_dtypes != (tensor.dtype,):
-            upcast.setdefault((tensor.dtype, values.effective_dtypes), []).append(tensor)
-    notes = [_upcast_note(*key, members) for key, members in upcast.items()]
+    notes = _upcast_notes(looked)
     constant = [tensor for tensor, values in looked if values.constant and tensor.n_weights > 1]
     if constant:
         verb = "is" if len(constant) == 1 else "are"
@@ -338,13 +334,27 @@ def _value_notes(tensors: Iterable[TensorInfo]) -> list[str]:
     return notes
 
 
-def _upcast_note(stored: str, narrow: tuple[str, ...], tensors: Sequence[TensorInfo]) -> str:
-    size = human_bytes(sum(tensor.n_bytes for tensor in tensors))
-    return (
-        f"{plural(len(tensors), 'tensor')} stored as {stored} ({size}) "
-        f"{'holds' if len(tensors) == 1 else 'hold'} only {'/'.join(narrow)} values: "
+def _upcast_notes(looked: Iterable[tuple[TensorInfo, ValueInfo]]) -> list[str]:
+    # A constant fits any dtype: that says nothing of where it comes from.
+    upcast = [
+        (tensor, values.effective_dtypes)
+        for tensor, values in looked
+        if not values.constant and values.effective_dtypes != (tensor.dtype,)
+    ]
+    # Some tensors of an upcast checkpoint fit a second dtype by chance: the common one counts.
+    counts = Counter((tensor.dtype, code) for tensor, narrow in upcast for code in narrow)
+    groups: dict[tuple[str, tuple[str, ...]], list[TensorInfo]] = {}
+    for tensor, narrow in upcast:
+        most = max(counts[tensor.dtype, code] for code in narrow)
+        common = tuple(code for code in narrow if counts[tensor.dtype, code] == most)
+        groups.setdefault((tensor.dtype, common), []).append(tensor)
+    return [
+        f"{plural(len(members), 'tensor')} stored as {stored} "
+        f"({human_bytes(sum(tensor.n_bytes for tensor in members))}) "
+        f"{'holds' if len(members) == 1 else 'hold'} only {'/'.join(narrow)} values: "
         f"{DTYPES[stored].bits // DTYPES[narrow[0]].bits}x smaller without loss"
-    )
+        for (stored, narrow), members in groups.items()
+    ]
 
 
 def _names(tensors: Sequence[TensorInfo], most: int = 3) -> str:

@@ -130,9 +130,9 @@ def lz76_complexity(symbols: ArrayLike) -> float:
 def lz76_entropy_rate(symbols: ArrayLike) -> float:
     """Entropy rate estimated from the phrase count: ``N(x) * log2(n) / n``.
 
-    For a stationary ergodic source it tends to the entropy rate [1]_ [2]_, slowly and from above:
-    on fair bits some 1.07 at n = 10^3, 1.02 at 3 * 10^5, 1.01 at 10^7. Only the forward direction
-    is counted, as in the references.
+    For a stationary ergodic source it tends to the entropy rate [1]_ [2]_, slowly: on fair bits it
+    is some 1.07 at n = 10^3, 1.02 at 3 * 10^5, 1.01 at 10^7. Only the forward direction is counted,
+    as in the references.
 
     Parameters
     ----------

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from kcomplexity.checkpoint import Checkpoint
 from kcomplexity.controls import Control, parse_control
 from kcomplexity.errors import SpecError
-from kcomplexity.specs import Spec, panel, parse_spec, parse_specs
+from kcomplexity.panels import Panel, affordable, panel
+from kcomplexity.specs import Spec, parse_spec, parse_specs
 from kcomplexity.units import SCOPES, Scope, Unit, units
 
 __all__ = ["Plan", "Task", "make_plan"]
@@ -57,12 +58,15 @@ class Plan:
         For each checkpoint.
     tasks : tuple of Task
     seed : int
+    warning : str
+        What a reader has to know before any figure; empty for most.
     """
 
     checkpoints: tuple[Checkpoint, ...]
     units: tuple[tuple[Unit, ...], ...]
     tasks: tuple[Task, ...]
     seed: int
+    warning: str = ""
 
     @property
     def n_bytes(self) -> int:
@@ -97,35 +101,37 @@ def make_plan(
     panel_name: str = "default",
     specs: Iterable[str] | None = None,
     controls: Iterable[str] | None = None,
-    scope: Scope = "tensor",
+    scope: Scope | None = None,
     seed: int = 0,
     sample: float | None = None,
     exact: bool = False,
 ) -> Plan:
-    """Decide what is measured by what; parameters as for :func:`score`."""
-    if scope not in SCOPES:
+    """Decide what is measured by what; parameters as for :func:`kcomplexity.score`."""
+    if scope is not None and scope not in SCOPES:
         raise SpecError(f"scope {scope!r}: expected one of {', '.join(SCOPES)}")
     if sample is not None and not 0 < sample <= 1:
         raise SpecError(f"sample {sample:g}: expected a share above 0 and at most 1, e.g. 0.1")
     if sample is not None and exact:
         raise SpecError("a sample was asked for and forbidden: choose one of sample and exact")
-    own: Mapping[str, tuple[str, ...]] = {}
-    if specs is None:
-        chosen = panel(panel_name)
-        parsed, own = parse_specs(chosen.specs), chosen.controls
-    else:
-        parsed = parse_specs(specs)
+    chosen = panel(panel_name) if specs is None else Panel("own", "specs of your own", tuple(specs))
+    parsed = parse_specs(chosen.specs)
     if not parsed:
         raise SpecError("no spec was given: expected at least one, e.g. entropy@q8")
+    selected = [checkpoint.select(exclude=chosen.exclude) for checkpoint in checkpoints]
+    # By the largest alone, so that a figure hardly depends on what else is scored beside it.
+    n_weights = max((checkpoint.n_weights for checkpoint in selected), default=0)
     given = None if controls is None else [parse_control(text) for text in controls]
-    by_spec = {parse_spec(text): [parse_control(c) for c in named] for text, named in own.items()}
-    n_weights = sum(checkpoint.n_weights for checkpoint in checkpoints)
+    own = {
+        parse_spec(text): [parse_control(f"{name}:{affordable(n_weights)}") for name in names]
+        for text, names in chosen.controls.items()
+    }
     tasks = [
-        _task(spec, by_spec.get(spec, []) if given is None else given, n_weights, sample, exact)
+        _task(spec, own.get(spec, []) if given is None else given, n_weights, sample, exact)
         for spec in parsed
     ]
-    found = tuple(tuple(units(checkpoint, parsed, scope)) for checkpoint in checkpoints)
-    return Plan(tuple(checkpoints), found, tuple(tasks), seed)
+    wide = scope or chosen.scope
+    found = tuple(tuple(units(checkpoint, parsed, wide)) for checkpoint in selected)
+    return Plan(tuple(selected), found, tuple(tasks), seed, chosen.warning)
 
 
 def _task(
@@ -140,7 +146,7 @@ def _task(
         and (spec.estimator.positional or not control.keeps_values)
     )
     task = Task(spec, telling)
-    if exact:
+    if exact or not spec.estimator.additive:
         return task
     if sample is not None:
         return replace(task, fraction=sample)

@@ -193,7 +193,7 @@ def _row(unit: Unit, spec: Spec, result: Outcome) -> Score:
         tensor=unit.name,
         scope=unit.scope,
         group=unit.group,
-        dtype=None if unit.mixed else tensor.dtype.code,
+        dtype=unit.dtype,
         shape=tensor.shape,
         n_weights=tensor.n_weights,
         n_bytes=unit.n_bytes,
@@ -231,5 +231,6 @@ def _with_bits(row: Score, bits: float) -> Score:
         value=bits,
         bits=bits,
         bits_per_weight=bits / row.n_weights,
-        ratio_raw_over_comp=row.raw_bits / bits if bits else None,
+        # What nothing can decode is no compression.
+        ratio_raw_over_comp=row.raw_bits / bits if bits and row.kind == "code" else None,
     )

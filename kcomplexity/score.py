@@ -15,13 +15,14 @@ from contextlib import ExitStack
 from typing import Any, Literal
 
 from kcomplexity.checkpoint import Checkpoint
+from kcomplexity.headline import headline
 from kcomplexity.loaders import open_checkpoint
 from kcomplexity.plan import Plan, make_plan
 from kcomplexity.pool import DEFAULT_MAX_MEMORY, Pool
 from kcomplexity.provenance import describe, provenance
 from kcomplexity.records import Report, Score
 from kcomplexity.rows import measure_unit
-from kcomplexity.summary import headline, summarise
+from kcomplexity.summary import summarise
 from kcomplexity.units import Scope, Unit
 
 __all__ = ["assemble", "open_selected", "run_plan", "score"]
@@ -33,7 +34,7 @@ def score(
     panel: str = "default",
     specs: Iterable[str] | None = None,
     controls: Iterable[str] | None = None,
-    scope: Scope = "tensor",
+    scope: Scope | None = None,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     dtypes: Mapping[str, str] | None = None,
@@ -61,8 +62,8 @@ def score(
     controls : iterable of str, optional
         Controls for every spec that can see them, e.g. ``["shuffle:19"]``; by default the
         panel's own, none with `specs`.
-    scope : {"tensor", "group", "model"}
-        What is measured as one.
+    scope : {"tensor", "group", "model"}, optional
+        What is measured as one; by default what the panel says, mostly each tensor.
     include, exclude : sequence of str
         Globs on tensor names.
     dtypes : mapping of str to str, optional
@@ -145,7 +146,7 @@ def assemble(
         checkpoints=infos,
         rows=tuple(rows),
         summary=summary,
-        headline=headline(infos, rows),
+        headline=((plan.warning,) if plan.warning else ()) + headline(infos, rows, summary),
     )
 
 

@@ -1,4 +1,4 @@
-"""Specs: the names of what is measured, and panels of them.
+"""Specs: the names of what is measured.
 
 ::
 
@@ -17,7 +17,7 @@ import re
 import types
 import typing
 from collections.abc import Iterable, Sequence
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any, TypeVar
 
 from kcomplexity.errors import SpecError
@@ -25,7 +25,7 @@ from kcomplexity.estimators import ESTIMATORS, Estimator
 from kcomplexity.registry import Registry
 from kcomplexity.views import VIEWS, View
 
-__all__ = ["PANELS", "Panel", "Spec", "panel", "parse_spec", "parse_specs"]
+__all__ = ["Spec", "parameters", "parse_spec", "parse_specs"]
 
 T = TypeVar("T", Estimator, View)
 
@@ -55,86 +55,6 @@ class Spec:
             return None
         split = f"/{self.view.split}" if self.view.split else ""
         return _text(VIEWS, self.view) + split
-
-
-@dataclass(frozen=True)
-class Panel:
-    """A named list of specs with their controls.
-
-    Attributes
-    ----------
-    name, summary : str
-    specs : tuple of str
-        Canonical.
-    controls : dict of str to tuple of str
-        Which controls each spec has, unless the user names others for all.
-    """
-
-    name: str
-    summary: str
-    specs: tuple[str, ...]
-    controls: dict[str, tuple[str, ...]] = field(default_factory=dict)
-
-
-_FAST = ("zstd@bytes/planes", "entropy:two-part@q8", "nonzero")
-_DEFAULT = (
-    "zstd@bytes",
-    "zstd@bytes/planes",
-    "entropy:two-part@bytes/fields",
-    "entropy:two-part@q8",
-    "entropy:two-part@rd0.01",
-    "entropy@sign",
-    "zstd:9@q4",
-    "nonzero",
-    "l2",
-)
-_LOSSLESS = (
-    "gzip@bytes",
-    "zstd@bytes",
-    "zstd@bytes/planes",
-    "zstd:19@bytes/planes",
-    "brotli@bytes",
-    "bz2@bytes/planes",
-    "xz@bytes/planes",
-    "entropy:two-part@bytes/planes",
-    "entropy:two-part@bytes/fields",
-    "entropy@words",
-)
-#: Order is cheap to test on few levels, and shows there first.
-_ORDER = {"zstd:9@q4": ("shuffle:5",)}
-
-PANELS = {
-    entry.name: entry
-    for entry in (
-        Panel("fast", "one pass of lossless size, 8-bit size and zeros; no controls", _FAST),
-        Panel(
-            "default",
-            "lossless size, size at 1 % error and at 8 bits, signs; order against shuffles",
-            _DEFAULT,
-            _ORDER,
-        ),
-        Panel("lossless", "every lossless code; what the stored bytes need", _LOSSLESS),
-        Panel(
-            "all",
-            "every spec of the other panels",
-            tuple(dict.fromkeys(_DEFAULT + _LOSSLESS)),
-            _ORDER,
-        ),
-    )
-}
-
-
-def panel(name: str) -> Panel:
-    """Return the panel called `name`.
-
-    Raises
-    ------
-    SpecError
-        If there is none; the message lists them.
-    """
-    if name not in PANELS:
-        raise SpecError(f"unknown panel {name!r}: expected one of {', '.join(PANELS)}")
-    return PANELS[name]
 
 
 def parse_specs(texts: Iterable[str]) -> tuple[Spec, ...]:

@@ -1,26 +1,17 @@
-"""From rows to what a person wants to know: sums over the checkpoint, and sentences.
-
-The sentence for an engineer (:func:`headline`) counts everything a decoder needs: for each tensor
-the smallest *decodable* code among the specs that were run, which of them it was, the tensors that
-no code could take as they are stored, and the container.
-"""
+"""Sums over a checkpoint: one row per spec over the tensors that were measured."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from kcomplexity.controls import control_record
-from kcomplexity.records import CheckpointInfo, Score
+from kcomplexity.records import Score
 from kcomplexity.specs import parse_spec
-from kcomplexity.text import human_bytes, plural, shorten
 
-__all__ = ["Needed", "headline", "needed", "summarise"]
-
-#: The error at which the engineer's sentence asks for bytes.
-_TARGET = 0.01
+__all__ = ["leave_one_out", "summarise"]
 
 
 def summarise(rows: Sequence[Score]) -> tuple[Score, ...]:
@@ -31,9 +22,10 @@ def summarise(rows: Sequence[Score]) -> tuple[Score, ...]:
     """
     groups: dict[tuple[str, str], list[Score]] = {}
     for row in rows:
+        measured = groups.setdefault((row.checkpoint, row.spec), [])
         if row.status == "ok":
-            groups.setdefault((row.checkpoint, row.spec), []).append(row)
-    return tuple(_sum(members) for members in groups.values())
+            measured.append(row)
+    return tuple(_sum(measured) for measured in groups.values() if measured)
 
 
 def _sum(rows: Sequence[Score]) -> Score:
@@ -72,7 +64,7 @@ def _sum(rows: Sequence[Score]) -> Score:
         value=bits,
         bits=bits,
         bits_per_weight=bits / n_weights,
-        ratio_raw_over_comp=raw_bits / bits if bits else None,
+        ratio_raw_over_comp=raw_bits / bits if bits and rows[0].kind == "code" else None,
     )
 
 
@@ -118,123 +110,29 @@ def _sum_controls(rows: Sequence[Score], bits: float) -> tuple[dict[str, Any], .
     return tuple(totals)
 
 
-@dataclass(frozen=True)
-class Needed:
-    """What a checkpoint needs to be stored, everything counted.
-
-    Attributes
-    ----------
-    bits : float
-        Codes, the choice among them, tensors kept as they are, and the container.
-    bits_per_weight : float
-        Of the coded tensors alone.
-    stored_bits : int
-        What it takes now.
-    n_coded, n_kept : int
-        Tensors that some code took, and those kept as they are stored.
-    specs : tuple of str
-        The codes used, the most used first.
-    sampled : bool
-        Whether some of it was scaled up from a sample.
-    """
-
-    bits: float
-    bits_per_weight: float
-    stored_bits: int
-    n_coded: int
-    n_kept: int
-    specs: tuple[str, ...]
-    sampled: bool
-
-
-def needed(info: CheckpointInfo, rows: Sequence[Score], target: float | None) -> Needed | None:
-    """Count what the smallest decodable codes need; None if no code was among the specs.
+def leave_one_out(rows: Sequence[Score], kind: str) -> tuple[float, float] | None:
+    """Return the range of the ratio to a control when any one tensor is left out.
 
     Parameters
     ----------
-    info : CheckpointInfo
     rows : sequence of Score
-        Those of this checkpoint.
-    target : float or None
-        Largest relative squared error of a tensor; None for lossless codes only.
+        Of one checkpoint and spec.
+    kind : str
+        The control, e.g. ``"shuffle"``.
+
+    Returns
+    -------
+    lowest, highest : float
+        None with fewer than two tensors that have the control.
     """
-    by_unit: dict[object, list[Score]] = {}
-    for row in rows:
-        if row.dtype is not None:  # tensors of mixed dtypes are measured by dtype as well
-            by_unit.setdefault((row.tensor, row.group, row.dtype, row.scope), []).append(row)
-    coded = [_competitors(unit, target) for unit in by_unit.values()]
-    if not any(coded):
+    pairs = [
+        (row.bits or 0.0, control["mean_bits"])
+        for row in rows
+        for control in row.controls
+        if control["kind"] == kind and control["bits"]
+    ]
+    if len(pairs) < 2:
         return None
-    bits = 8.0 * info.n_container_bytes
-    coded_bits, n_weights, used = 0.0, 0, []
-    for unit, codes in zip(by_unit.values(), coded, strict=True):
-        # Its best code, and which of them that is; storing it as it is competes too.
-        choice = math.ceil(math.log2(len(codes) + 1))
-        best = min(codes, key=lambda row: row.bits or 0.0, default=None)
-        if best is None or best.bits is None or best.bits >= best.raw_bits:
-            bits += unit[0].raw_bits + choice
-            continue
-        used.append(best)
-        coded_bits += best.bits + choice
-        n_weights += best.n_weights
-    specs = sorted({row.spec for row in used}, key=lambda s: -sum(r.n_weights for r in used if r.spec == s))
-    return Needed(
-        bits=bits + coded_bits,
-        bits_per_weight=coded_bits / n_weights if n_weights else 0.0,
-        stored_bits=sum(unit[0].raw_bits for unit in by_unit.values()) + 8 * info.n_container_bytes,
-        n_coded=len(used),
-        n_kept=len(by_unit) - len(used),
-        specs=tuple(specs),
-        sampled=any(row.sampled_fraction < 1 for row in used),
-    )
-
-
-def _competitors(rows: Sequence[Score], target: float | None) -> list[Score]:
-    def admitted(row: Score) -> bool:
-        if row.status != "ok" or row.kind != "code":
-            return False
-        if row.decodes == "weights":
-            return True
-        return target is not None and row.relative_mse is not None and row.relative_mse <= target
-
-    return [row for row in rows if admitted(row)]
-
-
-def headline(infos: Sequence[CheckpointInfo], rows: Sequence[Score]) -> tuple[str, ...]:
-    """Return the sentences that open a report, one or more a checkpoint."""
-    sentences = []
-    for info in infos:
-        own = [row for row in rows if row.checkpoint == info.path]
-        sentences += [f"{shorten(info.path, 60)}: {text}" for text in _sentences(info, own)]
-    return tuple(sentences)
-
-
-def _sentences(info: CheckpointInfo, rows: Sequence[Score]) -> list[str]:
-    found = []
-    lossy, lossless = needed(info, rows, _TARGET), needed(info, rows, None)
-    if lossy and any(s.decodes == "view" for s in rows) and (not lossless or lossy.bits < lossless.bits):
-        found.append(
-            f"{_amount(lossy)} needed at {_TARGET:.0%} weight error "
-            f"({lossy.bits_per_weight:.2f} bits/weight, decodable, all side information"
-            f"{_kept(lossy)}); accuracy not checked"
-        )
-    if lossless:
-        found.append(
-            f"{_amount(lossless)} needed without loss "
-            f"({lossless.bits_per_weight:.2f} bits/weight, decodable{_kept(lossless)})"
-        )
-    tensors = {(row.tensor, row.group, row.dtype): row for row in rows if row.dtype is not None}
-    if len(tensors) > 1:
-        largest = max(tensors.values(), key=lambda row: row.n_weights)
-        share = largest.n_weights / sum(row.n_weights for row in tensors.values())
-        found.append(f"the largest of them, {shorten(largest.label)}, holds {share:.0%} of the weights")
-    return found
-
-
-def _amount(need: Needed) -> str:
-    about = "about " if need.sampled else ""
-    return f"{about}{human_bytes(need.bits / 8)} of {human_bytes(need.stored_bits / 8)}"
-
-
-def _kept(need: Needed) -> str:
-    return f", {plural(need.n_kept, 'tensor')} kept as stored" if need.n_kept else ""
+    own, chance = math.fsum(b for b, _ in pairs), math.fsum(c for _, c in pairs)
+    ratios = [(own - b) / (chance - c) for b, c in pairs if chance > c]
+    return (min(ratios), max(ratios)) if ratios else None

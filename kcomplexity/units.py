@@ -36,8 +36,8 @@ class Unit:
         The name, or the names' pattern, with layer numbers as ``#``.
     n_bytes : int
         Stored bytes, before any cast.
-    mixed : bool
-        Whether tensors of several stored dtypes were joined.
+    dtype : str or None
+        Code of the stored dtype; None where several were joined.
     """
 
     tensor: Tensor
@@ -45,7 +45,7 @@ class Unit:
     scope: Scope
     group: str | None
     n_bytes: int
-    mixed: bool = False
+    dtype: str | None
 
     @property
     def name(self) -> str | None:
@@ -68,7 +68,10 @@ def units(checkpoint: Checkpoint, specs: Sequence[Spec], scope: Scope) -> list[U
     """Return what is measured as one in `checkpoint`, in file order."""
     tensors = list(checkpoint.values())
     if scope == "tensor":
-        return [Unit(t, tuple(specs), scope, group_name(t.name), t.n_bytes) for t in tensors]
+        return [
+            Unit(t, tuple(specs), scope, group_name(t.name), t.n_bytes, t.dtype.code)
+            for t in tensors
+        ]
     groups: dict[str | None, list[Tensor]] = {}
     for tensor in tensors:
         groups.setdefault(group_name(tensor.name) if scope == "group" else None, []).append(tensor)
@@ -89,7 +92,7 @@ def _joined(
     for code, alike in by_dtype.items():
         whole = concat(f"{name}:{code}", alike)
         if apart:
-            found.append(Unit(whole, apart, scope, group, whole.n_bytes))
+            found.append(Unit(whole, apart, scope, group, whole.n_bytes, code))
     numbers = [t for t in members if t.dtype.is_float and t.dtype.numpy is not None]
     for code in dict.fromkeys(_common(spec) for spec in specs):
         if code is None or not numbers:
@@ -97,8 +100,9 @@ def _joined(
         together = tuple(spec for spec in specs if _common(spec) == code)
         whole = concat(f"{name}:{code}", [_as(tensor, code) for tensor in numbers])
         stored = sum(tensor.n_bytes for tensor in numbers)
-        mixed = len({tensor.dtype.code for tensor in numbers}) > 1
-        found.append(Unit(whole, together, scope, group, stored, mixed))
+        codes = {tensor.dtype.code for tensor in numbers}
+        dtype = codes.pop() if len(codes) == 1 else None
+        found.append(Unit(whole, together, scope, group, stored, dtype))
     return found
 
 

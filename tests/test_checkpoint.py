@@ -3,7 +3,9 @@
 import os
 import pickle
 from pathlib import Path
+from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -20,7 +22,8 @@ from kcomplexity.errors import (
 )
 from kcomplexity.loaders import open_checkpoint
 
-ARRAYS = {
+FP4 = np.dtype(ml_dtypes.float4_e2m1fn)
+ARRAYS: dict[str, Any] = {
     "layers.0.weight": np.arange(12, dtype=np.float32).reshape(3, 4),
     "layers.0.bias": np.arange(3, dtype=np.float16),
     "layers.1.weight": np.arange(40_000, dtype=np.float64),
@@ -60,9 +63,9 @@ def test_a_range_is_read_as_a_slice_would(start, stop):
 @given(n=st.integers(0, 40), bounds=st.tuples(st.integers(0, 41), st.integers(0, 41)))
 def test_any_range_of_a_packed_tensor_is_read(n, bounds):
     codes = np.arange(n, dtype=np.uint8) % 16
-    packed = DTYPES["F4"].encode(codes.view(DTYPES["F4"].numpy))
+    packed = DTYPES["F4"].encode(codes.view(FP4))
     start, stop = bounds
-    with open_checkpoint({"w": codes.view(DTYPES["F4"].numpy)}) as checkpoint:
+    with open_checkpoint({"w": codes.view(FP4)}) as checkpoint:
         tensor = checkpoint["w"]
         assert tensor.n_bytes == packed.size
         assert tensor.read(start, stop).view(np.uint8).tolist() == codes[start:stop].tolist()
@@ -126,7 +129,7 @@ def test_the_fingerprint_is_stable_and_sees_names_shapes_dtypes_and_values(path)
     def of(arrays):
         return open_checkpoint(arrays).fingerprint()
 
-    base = {"w": np.arange(6, dtype=np.float32), "v": np.ones(2, np.int8)}
+    base: dict[str, Any] = {"w": np.arange(6, dtype=np.float32), "v": np.ones(2, np.int8)}
     changed = [
         {"x": base["w"], "v": base["v"]},
         {"v": base["v"], "w": base["w"]},

@@ -108,9 +108,7 @@ def test_ranked_blocks_with_their_renamings_are_all_blocks(n_symbols, size):
     table = ctm_table(n_symbols)
     values, n_renamings = table.ranked(size)
     everything, known = table.lookup(np.arange(n_symbols**size), size)
-    np.testing.assert_array_equal(
-        np.repeat(values, n_renamings), np.sort(everything[known])[::-1]
-    )
+    np.testing.assert_array_equal(np.repeat(values, n_renamings), np.sort(everything[known])[::-1])
     assert table.smallest(size) == everything.min()
 
 

@@ -1,5 +1,7 @@
 """Stored dtypes: bit fields, decoding and packing, against NumPy and ml_dtypes."""
 
+from typing import Any
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from kcomplexity.dtypes import DTYPES, from_numpy, opaque
 from kcomplexity.errors import UnmeasurableError
 
-DECODABLE = [dtype for dtype in DTYPES.values() if dtype.numpy is not None]
+DECODABLE: list[Any] = [dtype for dtype in DTYPES.values() if dtype.numpy is not None]
 PACKED_SIX = ["F6_E2M3", "F6_E3M2"]
 WIDE = [dtype for dtype in DECODABLE if dtype.bits >= 8]
 
@@ -49,8 +51,8 @@ def test_bytes_decode_to_what_numpy_sees_and_encode_back(dtype):
 
 @pytest.mark.parametrize("dtype", DECODABLE, ids=lambda d: d.code)
 def test_from_numpy_finds_the_code_in_any_byte_order(dtype):
-    assert from_numpy(dtype.numpy) is dtype
-    assert from_numpy(dtype.numpy.newbyteorder(">")) is dtype
+    assert from_numpy(dtype.numpy) == dtype
+    assert from_numpy(dtype.numpy.newbyteorder(">")) == dtype
 
 
 @pytest.mark.parametrize("dtype", [d for d in DTYPES.values() if d.is_float], ids=lambda d: d.code)
@@ -100,7 +102,7 @@ def test_six_bit_floats_are_counted_but_not_decoded(code):
         lambda: dtype.word,
     ]
     for refused in refusals:
-        with pytest.raises(UnmeasurableError, match=f"{code}: .*only the bytes"):
+        with pytest.raises(UnmeasurableError, match=rf"{code}: .*only the bytes"):
             refused()
 
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import types
 from collections import OrderedDict
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -29,7 +30,8 @@ def test_names_keep_their_order_and_nothing_has_a_file():
     assert [*checkpoint] == ["b", "a"]
     assert (checkpoint.format, checkpoint.path) == ("mapping", "<mapping>")
     assert (checkpoint.n_bytes, checkpoint.n_container_bytes) == (20, 0)
-    assert checkpoint.sources == checkpoint.notes == ()
+    assert not checkpoint.sources
+    assert not checkpoint.notes
     with checkpoint:
         pass
     assert checkpoint["b"].read().tolist() == [1, 1]
@@ -147,7 +149,7 @@ class Raises:
         raise RuntimeError("lost\nto sea")
 
 
-REFUSED = {
+REFUSED: dict[str, Any] = {
     "float": ({"lr": 0.1}, "lr is a float; expected a NumPy array"),
     "list": ({"w": [1.0, 2.0]}, "w is a list; .* wrap it in numpy.asarray"),
     "None": ({"w": None}, "w is a NoneType"),
@@ -170,7 +172,7 @@ def test_what_is_no_array_is_refused_clearly(name):
 
 
 def test_a_mapping_that_contains_itself_is_refused():
-    loop = {"w": np.ones(1)}
+    loop: dict[str, Any] = {"w": np.ones(1)}
     loop["again"] = loop
     with pytest.raises(CheckpointError, match="nested more than 32 deep"):
         open_checkpoint(loop)
@@ -276,7 +278,7 @@ def test_a_pending_negation_is_carried_out(foreign):
 
 
 def test_what_dlpack_cannot_carry_is_refused_with_the_reason(foreign):
-    with pytest.raises(CheckpointError, match="w: Foreign could not be read .*quint4 is not supp"):
+    with pytest.raises(CheckpointError, match=r"w: Foreign could not be read .*quint4 is not supp"):
         open_checkpoint({"w": Foreign(np.ones(2, np.uint8), foreign.quint4)})
 
 

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from kcomplexity.loaders import open_checkpoint
 ONE = "model-00001-of-00002.safetensors"
 TWO = "model-00002-of-00002.safetensors"
 INDEX = "model.safetensors.index.json"
-ARRAYS = {
+ARRAYS: dict[str, Any] = {
     "a": np.arange(4, dtype=np.float32),
     "b": np.arange(6, dtype=np.float16).reshape(2, 3),
     "c": np.arange(3, dtype=np.int64),
@@ -102,7 +103,7 @@ def test_a_link_to_an_absent_blob_is_an_unfinished_download(tmp_path):
         (tmp_path / TWO).symlink_to(tmp_path / "blobs" / "0123")
     except OSError:
         pytest.skip("no links here")
-    with pytest.raises(ShardError, match="1 of 2 shards are missing.*finish the download"):
+    with pytest.raises(ShardError, match=r"1 of 2 shards are missing.*finish the download"):
         open_checkpoint(tmp_path)
 
 
@@ -113,7 +114,7 @@ def test_shards_may_lie_in_a_folder_below(tmp_path):
         assert set(checkpoint) == {"a", "b"}
 
 
-REFUSED = {
+REFUSED: dict[str, Any] = {
     "missing shard": (
         {"shards": {ONE: "ab"}},
         ShardError,
@@ -181,7 +182,7 @@ def test_an_index_that_points_outside_its_folder_is_refused(tmp_path, file):
     assert str(refused.value).isprintable()
 
 
-ODD = {
+ODD: dict[str, Any] = {
     "stray shard": (
         {"shards": {ONE: "ab", TWO: "c", "consolidated.safetensors": "d"}},
         "1 files beside the shards are not in the index, such as consolidated.safetensors",
@@ -207,9 +208,11 @@ ODD = {
 def test_what_is_odd_but_loses_nothing_is_a_warning(tmp_path, name):
     made, message, tensors = ODD[name]
     write(tmp_path, **made)
-    with pytest.warns(ShardWarning, match=message) as caught, open_checkpoint(tmp_path) as found:
+    with pytest.warns(ShardWarning, match=message) as caught:
+        checkpoint = open_checkpoint(tmp_path)
+    assert [w.filename for w in caught] == [__file__]
+    with checkpoint as found:
         assert set(found) == tensors
-        assert [w.filename for w in caught] == [__file__]
         sizes = {p: p.stat().st_size for p in tmp_path.iterdir() if "consolidated" not in p.name}
         assert found.n_bytes + found.n_container_bytes == sum(sizes.values())
 
@@ -270,7 +273,7 @@ def test_a_folder_without_checkpoints_is_told(tmp_path):
 def test_two_indices_leave_the_choice_to_the_user(tmp_path):
     write(tmp_path)
     (tmp_path / "model.fp16.safetensors.index.json").write_text("{}")
-    with pytest.raises(ShardError, match="holds 2 indices; give one: model.fp16"):
+    with pytest.raises(ShardError, match=r"holds 2 indices; give one: model\.fp16"):
         open_checkpoint(tmp_path)
 
 

@@ -199,7 +199,7 @@ def test_f32_is_the_bytes_of_the_weights_cast_to_float32(code, text, n, seed):
         check(values, text)
 
 
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(
     st.sampled_from(FLOATS),
     st.sampled_from(QUANTISERS + CLIPPED),
@@ -213,7 +213,7 @@ def test_quantisers_yield_the_levels_of_their_definitions(code, text, kind, n, s
         check(values, text)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     st.sampled_from(FLOATS),
     st.sampled_from(["rd0.5", "rd0.1", "rd0.01", "rd0.001/bits", "rd0.00001", "rd0.999"]),
@@ -273,7 +273,8 @@ def test_rd_bounds_hold_the_exact_error_between_them(kind, n, seed, exponent):
     assert isinstance(state, distortion._Magnitudes)
     for histogram in (state.joined(), state.joined().coarser(64)):
         low, high = histogram.error_bounds(step)
-        assert low * (1 - 1e-11) <= error <= high * (1 + 1e-11)
+        slack = distortion._SLACK * float(np.square(exact).sum())
+        assert low - slack <= error <= high + slack
 
 
 def test_rd_reports_the_error_it_reaches_where_the_error_jumps():
@@ -340,7 +341,7 @@ def test_six_bit_floats_are_refused_by_name_where_values_are_needed(text):
 
 
 def test_integers_have_no_fields():
-    with Pool(1) as pool, pytest.raises(UnmeasurableError, match="I8 has no sign, exponent"):
+    with Pool(1) as pool, pytest.raises(UnmeasurableError, match="I8 values are not weights"):
         prepared(tensor_of(np.ones(3, np.int8)), view_of("bytes/fields"), pool)
 
 

@@ -221,10 +221,10 @@ def _really(tensor: TensorInfo, values: ValueInfo) -> str:
     return "/".join(values.effective_dtypes)
 
 
-def _number(value: int | float | None) -> str:
+def _number(value: float | None) -> str:
     if value is None:
         return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return str(value) if isinstance(value, int) else f"{value:.4g}"
 
 
 def _shapes(shapes: tuple[tuple[int, ...], ...], most: int = 2) -> str:

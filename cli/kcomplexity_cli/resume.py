@@ -56,8 +56,7 @@ class Journal:
 
     def known(self, path: str, unit: Unit) -> list[Score] | None:
         """Return the rows of a unit if all of them were measured before."""
-        dtype = None if unit.mixed else unit.tensor.dtype.code
-        keys = [(path, unit.name, unit.group, dtype, str(spec)) for spec in unit.specs]
+        keys = [(path, unit.name, unit.group, unit.dtype, str(spec)) for spec in unit.specs]
         if all(key in self._rows for key in keys):
             return [self._rows[key] for key in keys]
         return None

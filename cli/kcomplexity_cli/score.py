@@ -31,14 +31,14 @@ Examples:
 )
 @click.argument("checkpoints", nargs=-1, required=True, metavar="CHECKPOINT...")
 @click.option("-p", "--panel", default="default", show_default=True,
-              help="A named list of specs: fast, default, lossless, all.")
+              help="A named list of specs: fast, default, lossless, momos, qubd, all.")
 @click.option("-e", "--estimators", default=None, metavar="SPEC,...",
               help="Specs instead of a panel; 'kcomplexity estimators' lists the names.")
 @click.option("--control", "controls", multiple=True, metavar="KIND[:N]",
               help="Hold specs against N replicates: shuffle, shuffle-rows, shuffle-cols, signs, "
                    "init:KIND. Repeatable; replaces the panel's own. 'none' takes them away.")
-@click.option("--scope", type=click.Choice(["tensor", "group", "model"]), default="tensor",
-              show_default=True, help="What is measured as one.")
+@click.option("--scope", type=click.Choice(["tensor", "group", "model"]), default=None,
+              help="What is measured as one.  [default: the panel's, mostly tensor]")
 @click.option("--seed", default=0, show_default=True, help="Of controls and samples.")
 @click.option("--sample", type=float, default=None, metavar="SHARE",
               help="Measure this share of each big tensor, with a standard error.")

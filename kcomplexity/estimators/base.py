@@ -76,6 +76,9 @@ class Estimator(ABC):
     default_view: ClassVar[str | None]
     #: Where the definition comes from.
     reference: ClassVar[str]
+    #: Whether the bits of a sample, scaled up, stand for the bits of the whole. Where they do not
+    #: (BDM counts a repeated block once), everything is always measured.
+    additive: ClassVar[bool] = True
     unit: ClassVar[str] = "bits"
     direction: ClassVar[str] = "lower = simpler"
 

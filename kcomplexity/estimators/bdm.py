@@ -51,6 +51,7 @@ class _Bdm(Estimator):
 
     kind: ClassVar[Kind] = "estimate"
     positional: ClassVar[bool] = True
+    additive: ClassVar[bool] = False
     default_view: ClassVar[str | None] = "sign"
     reference: ClassVar[str] = "Zenil et al., Entropy 20:605 (2018); CTM tables of pybdm 0.1.0"
     ndim: ClassVar[int]

@@ -35,6 +35,7 @@ class Lz76(Estimator):
     summary: ClassVar[str] = "Lempel-Ziv 1976: phrases of the exhaustive history, both directions"
     kind: ClassVar[Kind] = "estimate"
     positional: ClassVar[bool] = True
+    additive: ClassVar[bool] = False
     default_view: ClassVar[str | None] = "sign"
     reference: ClassVar[str] = (
         "Lempel & Ziv 1976; Kaspar & Schuster 1987; Dingle, Camargo & Louis, Nat. Commun. 9:761"

@@ -10,26 +10,23 @@ import json
 import warnings
 from collections import Counter
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from kcomplexity.checkpoint import Checkpoint, Tensor
 from kcomplexity.errors import (
     CheckpointNotFoundError,
-    CorruptCheckpointError,
     ShardError,
     ShardWarning,
 )
-from kcomplexity.loaders.base import Options, opened
+from kcomplexity.loaders.base import Options
 from kcomplexity.loaders.safetensors import SHARD, SafetensorsLoader
-from kcomplexity.loaders.strict_json import parse_object
+from kcomplexity.loaders.shard_index import Index, read_index
 from kcomplexity.text import printable
 
 __all__ = ["ShardedLoader"]
 
-INDEX = ".safetensors.index.json"
-#: As many bytes as a header may have: an index says less about each tensor.
-MAX_INDEX = 100_000_000
+SUFFIX = ".safetensors.index.json"
 
 _READER = SafetensorsLoader()
 
@@ -47,7 +44,7 @@ class ShardedLoader:
     def sniff(self, path: Path, head: bytes) -> bool:
         """Whether it is a folder, or JSON that is called an index or has a weight map."""
         text = head.lstrip()
-        named = path.name.endswith(INDEX)
+        named = path.name.endswith(SUFFIX)
         return path.is_dir() or (text.startswith(b"{") and (named or b'"weight_map"' in text))
 
     def load(self, path: Path, options: Options) -> Checkpoint:
@@ -61,7 +58,7 @@ class ShardedLoader:
         """
         if not path.is_dir():
             return _load_indexed(path, path, options)
-        indices = sorted(p for p in path.glob(f"*{INDEX}") if not p.name.startswith("."))
+        indices = sorted(p for p in path.glob(f"*{SUFFIX}") if not p.name.startswith("."))
         if len(indices) > 1:
             names = ", ".join(printable(p.name) for p in indices)
             raise ShardError(f"{printable(path)} holds {len(indices)} indices; give one: {names}")
@@ -70,30 +67,8 @@ class ShardedLoader:
         return _load_folder(path, options)
 
 
-@dataclass(frozen=True)
-class _Index:
-    """What an index says.
-
-    Attributes
-    ----------
-    shard_of : dict of str to str
-        Tensor name -> file name, relative to the index.
-    metadata : dict
-    n_bytes : int
-        Of the index itself.
-    """
-
-    shard_of: dict[str, str]
-    metadata: dict[str, Any]
-    n_bytes: int
-
-    @property
-    def shards(self) -> list[str]:
-        return sorted(set(self.shard_of.values()))
-
-
 def _load_indexed(given: Path, index_path: Path, options: Options) -> Checkpoint:
-    index = _read_index(index_path)
+    index = read_index(index_path)
     folder, shown = index_path.parent, printable(index_path)
     missing = [name for name in index.shards if not (folder / name).is_file()]
     if missing:
@@ -138,44 +113,6 @@ def _load_folder(folder: Path, options: Options) -> Checkpoint:
     return _merge(folder, shards, tensors, {})
 
 
-def _read_index(path: Path) -> _Index:
-    shown = printable(path)
-    with opened(path) as source:
-        size = source.size()
-        if size > MAX_INDEX:
-            raise CorruptCheckpointError(f"{shown}: {size} bytes; an index has {MAX_INDEX} at most")
-        found = parse_object(source.read(0, size).tobytes(), f"{shown}: the index")
-        source.close()
-    shard_of, metadata = found.get("weight_map"), found.get("metadata")
-    if (
-        not isinstance(shard_of, dict)
-        or not shard_of
-        or not all(isinstance(shard, str) for shard in shard_of.values())
-    ):
-        raise CorruptCheckpointError(
-            f"{shown}: no weight_map from tensor names to file names; it is no index of shards"
-        )
-    for shard in sorted(set(shard_of.values())):
-        if _leaves_folder(shard):
-            raise ShardError(
-                f"{shown}: the shard {printable(shard)!r} is not inside the folder of the index; "
-                "shards lie beside it"
-            )
-    return _Index(shard_of, metadata if isinstance(metadata, dict) else {}, size)
-
-
-def _leaves_folder(name: str) -> bool:
-    """Whether a relative path could lead out of its folder on any system."""
-    posix, windows = PurePosixPath(name), PureWindowsPath(name)
-    return (
-        not posix.parts
-        or posix.is_absolute()
-        or bool(windows.anchor)
-        or ".." in windows.parts
-        or "\0" in name
-    )
-
-
 def _open_all(paths: list[Path], options: Options) -> list[Checkpoint]:
     shards: list[Checkpoint] = []
     try:
@@ -192,7 +129,7 @@ def _close(shards: list[Checkpoint]) -> None:
         shard.close()
 
 
-def _choose(index: _Index, shards: list[Checkpoint], shown: str) -> dict[str, Tensor]:
+def _choose(index: Index, shards: list[Checkpoint], shown: str) -> dict[str, Tensor]:
     """Return the tensors of all shards, those in the index from the shard it names."""
     by_name = dict(zip(index.shards, shards, strict=True))
     for name, shard in index.shard_of.items():
@@ -212,7 +149,7 @@ def _choose(index: _Index, shards: list[Checkpoint], shown: str) -> dict[str, Te
 
 
 def _check_shards(
-    index: _Index, shards: list[Checkpoint], checkpoint: Checkpoint, folder: Path, shown: str
+    index: Index, shards: list[Checkpoint], checkpoint: Checkpoint, folder: Path, shown: str
 ) -> None:
     """Warn of what is odd but loses nothing that the index promises."""
     by_name = dict(zip(index.shards, shards, strict=True))

@@ -28,6 +28,8 @@ __all__ = ["FortranTensor", "StreamedTensor", "TransposedCopy"]
 Bytes = NDArray[np.uint8]
 #: Bytes that are laid out anew at once.
 _BLOCK = 32 << 20
+#: Rows of the copy that are written to at once: each touches one page of memory at least.
+_ROWS = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -159,11 +161,16 @@ class TransposedCopy:
 
     def _place(self, block: NDArray[Any], start: int, file: IO[bytes]) -> None:
         """Write values `start` onwards in Fortran order to where they are in row-major order."""
-        # A new mapping for each block: the pages of an old one would count as our memory.
-        values: NDArray[Any] = np.frombuffer(mmap.mmap(file.fileno(), 0), block.dtype)
+        mapped = mmap.mmap(file.fileno(), 0)
+        values: NDArray[Any] = np.frombuffer(mapped, block.dtype)
         at = 0
         for part in ranges(values.reshape(self.shape).T, start, start + block.size):
-            part[...] = block[at : at + part.size].reshape(part.shape)
+            ordered = block[at : at + part.size].reshape(part.shape)
+            for row in range(0, part.shape[-1], _ROWS):
+                part[..., row : row + _ROWS] = ordered[..., row : row + _ROWS]
+                # What was written stays in the file; mapped, it would count as our memory.
+                if hasattr(mapped, "madvise"):
+                    mapped.madvise(mmap.MADV_DONTNEED)
             at += part.size
 
     def _drop(self) -> None:

@@ -70,16 +70,16 @@ def _summary_cells(row: Score, n_selected: int) -> tuple[str, ...]:
         what = f"{row.unit}, {row.direction}"
     if row.sampled_fraction < 1:
         what += f", {row.sampled_fraction:.0%} sampled"
-    if row.n_weights < n_selected:
-        what += f", {row.n_weights / n_selected:.2g} of the weights"
+    if row.n_weights < 0.995 * n_selected:
+        what += f", on {row.n_weights / n_selected:.2g} of the weights"
     if row.saturated:
         what += ", saturated"
     return (
         row.spec,
         _bits(row) if row.kind != "statistic" else _number(row.value),
-        human_bytes(row.bits / 8) if row.bits is not None else "",
+        human_bytes(row.bits / 8) if row.bits is not None and row.kind == "code" else "",
         f"{row.ratio_raw_over_comp:.3f}" if row.ratio_raw_over_comp else "",
-        f"{row.relative_mse:.2%}" if row.relative_mse is not None else "",
+        f"{100 * row.relative_mse:.2g}%" if row.relative_mse is not None else "",
         _controls(row),
         what,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kcomplexity.registry import Registry
 from kcomplexity.views.base import Alphabet, Encoded, Encoder, Reduce, View
 from kcomplexity.views.distortion import DistortionView
-from kcomplexity.views.levels import SignView, SymmetricView, UniformView
+from kcomplexity.views.levels import SignByteView, SignView, SymmetricView, UniformView
 from kcomplexity.views.stored import BytesView, Float32View, WordsView
 
 __all__ = ["VIEWS", "Alphabet", "Encoded", "Encoder", "Reduce", "View"]
@@ -17,6 +17,7 @@ VIEWS.register("bytes", BytesView)
 VIEWS.register("words", WordsView)
 VIEWS.register("f32", Float32View)
 VIEWS.register("sign", SignView)
+VIEWS.register("sign-byte", SignByteView)
 VIEWS.register("q", SymmetricView)
 VIEWS.register("l", UniformView)
 VIEWS.register("rd", DistortionView)

@@ -122,12 +122,11 @@ class View(ABC):
         """
 
 
-def weights_only(tensor: Tensor, what: str) -> None:
+def weights_only(tensor: Tensor) -> None:
     """Refuse what is not real floating-point: codes, indices, masks and complex numbers."""
     if not tensor.dtype.is_float:
         raise UnmeasurableError(
-            f"{tensor.dtype.code} values are not weights: {what} needs floating-point values; "
-            "@bytes and @words measure them"
+            f"{tensor.dtype.code} values are not weights: only @bytes and @words measure them"
         )
     if tensor.dtype.numpy is None:
         raise UnmeasurableError(f"{tensor.dtype.code}: {tensor.dtype.refusal}")

@@ -52,6 +52,9 @@ _BINS = 1 << 16
 _SPAN = 16.0
 #: Tensors of up to this many weights keep every magnitude instead of a histogram.
 _FEW = 1 << 12
+#: Rounding of the bounds, in sums of squares: they are differences of sums as large as that, a
+#: leaf's 2**16 terms and a tensor's 2**16 leaves being added one by one: 2**17 * 2**-53 < 2e-11.
+_SLACK = 2e-11
 _TOLERANCE = 1e-4
 _BISECTIONS = 40
 
@@ -69,7 +72,7 @@ class DistortionView(View):
 
     def prepare(self, tensor: Tensor, reduce: Reduce) -> Encoder:
         """Find the step and the range of its levels."""
-        weights_only(tensor, f"@rd{self.error:g}")
+        weights_only(tensor)
         limits = extent(reduce)
         top = max(-limits.low, limits.high)
         if top == 0:
@@ -184,9 +187,7 @@ class _Errors:
         """Return bounds on the error that do not have `limit` between them."""
         for histogram in self._histograms:
             low, high = histogram.error_bounds(step)
-            # Sums in another order differ in their last digits: those stay open.
-            slack = 1e-11 * high
-            low, high = (low - slack) / self._squares, (high + slack) / self._squares
+            low, high = low / self._squares - _SLACK, high / self._squares + _SLACK
             if not low <= limit <= high:
                 return low, high
         if step not in self._exact:

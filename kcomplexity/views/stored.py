@@ -72,7 +72,7 @@ class Float32View(View):
 
     def prepare(self, tensor: Tensor, reduce: Reduce) -> Encoder:
         """Need no pass; only F64 can lose digits, and says how much."""
-        weights_only(tensor, "@f32")
+        weights_only(tensor)
         return _Float32Encoder(_alphabets(DTYPES["F32"], self.split), split=self.split)
 
 
@@ -112,7 +112,9 @@ def _alphabets(dtype: StoredDtype, split: str | None) -> tuple[Alphabet, ...]:
     if split == "bits":
         return plane_alphabets(dtype.bits)
     if not dtype.is_float:
-        raise UnmeasurableError(f"{dtype.code} has no sign, exponent and mantissa")
+        raise UnmeasurableError(
+            f"{dtype.code} values are not weights: only @bytes and @words measure them"
+        )
     return tuple(Alphabet(name, 1 << width) for name, _, width in _fields(dtype))
 
 

@@ -1,0 +1,87 @@
+"""The index of a sharded checkpoint: which tensor lies in which file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from kcomplexity.errors import CorruptCheckpointError, ShardError
+from kcomplexity.loaders.base import opened
+from kcomplexity.loaders.strict_json import parse_object
+from kcomplexity.text import printable
+
+__all__ = ["Index", "read_index"]
+
+#: As many bytes as a safetensors header may have: an index says less about each tensor.
+MAX_INDEX = 100_000_000
+
+
+@dataclass(frozen=True)
+class Index:
+    """What an index says.
+
+    Attributes
+    ----------
+    shard_of : dict of str to str
+        Tensor name -> file name, relative to the index.
+    metadata : dict
+    n_bytes : int
+        Of the index itself.
+    """
+
+    shard_of: dict[str, str]
+    metadata: dict[str, Any]
+    n_bytes: int
+
+    @property
+    def shards(self) -> list[str]:
+        """The file names, sorted."""
+        return sorted(set(self.shard_of.values()))
+
+
+def read_index(path: Path) -> Index:
+    """Read an index.
+
+    Raises
+    ------
+    CorruptCheckpointError
+        If it is no JSON object with a map from tensor names to file names.
+    ShardError
+        If a shard would lie outside the folder of the index.
+    """
+    shown = printable(path)
+    with opened(path) as source:
+        size = source.size()
+        if size > MAX_INDEX:
+            raise CorruptCheckpointError(f"{shown}: {size} bytes; an index has {MAX_INDEX} at most")
+        found = parse_object(source.read(0, size).tobytes(), f"{shown}: the index")
+        source.close()
+    shard_of, metadata = found.get("weight_map"), found.get("metadata")
+    if (
+        not isinstance(shard_of, dict)
+        or not shard_of
+        or not all(isinstance(shard, str) for shard in shard_of.values())
+    ):
+        raise CorruptCheckpointError(
+            f"{shown}: no weight_map from tensor names to file names; it is no index of shards"
+        )
+    for shard in sorted(set(shard_of.values())):
+        if _leaves_folder(shard):
+            raise ShardError(
+                f"{shown}: the shard {printable(shard)!r} is not inside the folder of the index; "
+                "shards lie beside it"
+            )
+    return Index(shard_of, metadata if isinstance(metadata, dict) else {}, size)
+
+
+def _leaves_folder(name: str) -> bool:
+    """Whether a relative path could lead out of its folder on any system."""
+    posix, windows = PurePosixPath(name), PureWindowsPath(name)
+    return (
+        not posix.parts
+        or posix.is_absolute()
+        or bool(windows.anchor)
+        or ".." in windows.parts
+        or "\0" in name
+    )
