@@ -7,7 +7,7 @@ down half-way then slows both sides of a ratio, and one disturbed run does not c
 The made checkpoint (:func:`gpt_layers`, :func:`write_safetensors`) has the shapes of a GPT: one
 large embedding, matrices in five sizes, and twice as many vectors as matrices. Its weights follow
 Student's t with 4 degrees of freedom, whose tails are about as heavy as those of trained layers.
-They are noise: nothing is easier to compress than it would be in a real file.
+They are noise, in the order of drawing: nothing to find for a compressor but the histogram.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import os
 import platform
 import statistics
 import struct
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -33,7 +34,6 @@ __all__ = [
     "Layer",
     "Paired",
     "Row",
-    "embedding",
     "gpt_layers",
     "heavy_tailed",
     "machine",
@@ -41,13 +41,13 @@ __all__ = [
     "seconds",
     "table",
     "to_bfloat16",
+    "warn_if_busy",
     "write_safetensors",
 ]
 
 MIB = 1 << 20
 Layer: TypeAlias = tuple[str, tuple[int, ...]]
 """Name and shape of a tensor."""
-BLOCKS = 16  # layers of the made GPT, whatever its size
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,19 @@ def machine() -> str:
     return f"{os.cpu_count()} processors, {platform.machine()}, {python}, NumPy {np.__version__}"
 
 
+def warn_if_busy() -> None:
+    """Say on stderr that other programs are running, if they are.
+
+    They take processors from a job of several threads and leave the one of its single-threaded
+    peer alone: such ratios come out too high.
+    """
+    import psutil
+
+    busy = psutil.cpu_percent(interval=1)
+    if busy > 10:
+        print(f"warning: the machine is {busy:.0f} % busy already; expect noise", file=sys.stderr)
+
+
 def heavy_tailed(n: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """Draw `n` float32 weights from Student's t, 4 degrees of freedom, scaled by 0.02.
 
@@ -150,12 +163,12 @@ def to_bfloat16(weights: NDArray[np.float32]) -> NDArray[np.uint16]:
     return (words >> 16).astype(np.uint16)
 
 
-def gpt_layers(n_weights: int) -> list[Layer]:
-    """Shapes of a GPT of about `n_weights`: a quarter in the embedding, the rest in 16 blocks."""
+def gpt_layers(n_weights: int, blocks: int = 16) -> list[Layer]:
+    """Shapes of a GPT of about `n_weights`: a quarter in the embedding, the rest in `blocks`."""
     # A block has 12 width**2 weights in its matrices.
-    width = max(round(math.sqrt(n_weights * 0.75 / (12 * BLOCKS)) / 8) * 8, 8)
-    layers: list[Layer] = [embedding(n_weights // 4, width)]
-    for i in range(BLOCKS):
+    width = max(round(math.sqrt(n_weights * 0.75 / (12 * blocks)) / 8) * 8, 8)
+    layers: list[Layer] = [("embedding.weight", (max(n_weights // 4 // width, 1), width))]
+    for i in range(blocks):
         prefix = f"blocks.{i}"
         layers += [
             (f"{prefix}.norm_1.weight", (width,)),
@@ -172,11 +185,6 @@ def gpt_layers(n_weights: int) -> list[Layer]:
             (f"{prefix}.down.bias", (width,)),
         ]
     return layers
-
-
-def embedding(n_weights: int, width: int) -> Layer:
-    """One matrix of about `n_weights` with rows of `width`."""
-    return "embedding.weight", (max(n_weights // width, 1), width)
 
 
 def write_safetensors(

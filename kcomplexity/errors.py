@@ -67,7 +67,7 @@ class SpecError(KComplexityError, ValueError):
 
 
 class UnmeasurableError(KComplexityError, ValueError):
-    """This tensor cannot be measured this way; it becomes a row with ``status="skipped"``."""
+    """A tensor cannot be measured this way; it becomes a row with ``status="skipped"``."""
 
 
 class OutputError(KComplexityError, OSError):

@@ -33,6 +33,7 @@ from kcomplexity.parallel import (
     merge,
 )
 from kcomplexity.pool import Pool
+from kcomplexity.records import Status
 from kcomplexity.specs import Spec
 from kcomplexity.views import Encoder, View
 
@@ -54,7 +55,7 @@ class Outcome:
     details : dict
     """
 
-    status: str
+    status: Status
     reason: str | None = None
     measure: Measure | None = None
     side_bits: float = 0.0
@@ -81,7 +82,7 @@ def prepare(tensor: Tensor, specs: Sequence[Spec], pool: Pool) -> Encoders:
             (passes[reducer],) = fold(tensor, [reducer], pool, work=0)
         state = passes[reducer]
         if isinstance(state, Failed):
-            raise RuntimeError(state.reason)
+            raise RuntimeError(state.reason)  # noqa: TRY004 - a pass failed, not a type
         return state
 
     return {view: _prepare_one(view, tensor, reduce) for view in {s.view: None for s in specs}}
@@ -95,7 +96,7 @@ def _prepare_one(view: View | None, tensor: Tensor, reduce: Any) -> Encoder | Ou
     except UnmeasurableError as error:
         return Outcome("skipped", str(error))
     # A view may come from any package: its failure is the reason of its rows.
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         return Outcome("failed", f"{type(error).__name__}: {error}")
 
 
@@ -142,7 +143,7 @@ def gather(
         except UnmeasurableError as error:
             results[spec] = Outcome("skipped", str(error))
             continue
-        except Exception as error:  # an estimator of any package; told in its row
+        except Exception as error:  # noqa: BLE001 - an estimator of any package; told in its row
             results[spec] = Outcome("failed", f"{type(error).__name__}: {error}")
             continue
         cut = reducers[0].cut
@@ -176,7 +177,7 @@ def outcome(spec: Spec, encoder: Encoder | Outcome | None, found: Gathered | Out
         measure = spec.estimator.measure(found.states, encoder.streams if encoder else ())
     except UnmeasurableError as error:
         return Outcome("skipped", str(error))
-    except Exception as error:  # an estimator of any package; told in its row
+    except Exception as error:  # noqa: BLE001 - an estimator of any package; told in its row
         return Outcome("failed", f"{type(error).__name__}: {error}")
     if not math.isfinite(measure.value):
         return Outcome("failed", f"the value is {measure.value}: expected a finite number")
@@ -185,9 +186,9 @@ def outcome(spec: Spec, encoder: Encoder | Outcome | None, found: Gathered | Out
     details = {**encoder.details, **measure.details}
     relative_mse = None
     if found.squares:
-        error, squares = math.fsum(found.errors), math.fsum(found.squares)
-        relative_mse = error / squares if squares else 0.0
-        details["squared_error"] = error * encoder.error_unit
+        lost, squares = math.fsum(found.errors), math.fsum(found.squares)
+        relative_mse = lost / squares if squares else 0.0
+        details["squared_error"] = lost * encoder.error_unit
         details["sum_of_squares"] = squares * encoder.error_unit
     return Outcome("ok", None, measure, encoder.side_bits, relative_mse, details)
 

@@ -82,7 +82,7 @@ _DEFAULT = (
     "nonzero",
     "l2",
 )
-_ORDER = {spec: ("shuffle",) for spec in ("zstd:9@q4", "bdm2d@sign", _QUBD)}
+_ORDER = dict.fromkeys(("zstd:9@q4", "bdm2d@sign", _QUBD), ("shuffle",))
 _LOSSLESS = (
     "gzip@bytes",
     "zstd@bytes",
@@ -138,7 +138,7 @@ PANELS: Mapping[str, Panel] = MappingProxyType(
                 "qubd",
                 "QuBD and the signs' BDM against shuffles and a matched re-initialisation",
                 (_QUBD, "bdm2d@sign"),
-                {spec: ("shuffle", "init:normal") for spec in (_QUBD, "bdm2d@sign")},
+                dict.fromkeys((_QUBD, "bdm2d@sign"), ("shuffle", "init:normal")),
             ),
             Panel(
                 "all",

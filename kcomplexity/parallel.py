@@ -24,7 +24,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.checkpoint import StoredTensor, FileSource, Tensor
+from kcomplexity.checkpoint import FileSource, StoredTensor, Tensor
 from kcomplexity.dtypes import StoredDtype
 from kcomplexity.pool import Pool
 
@@ -134,7 +134,7 @@ class State(ABC):
     def __add__(self, other: Any) -> Any:
         """Return what one state would hold had it seen both parts."""
 
-    def finish(self) -> None:
+    def finish(self) -> None:  # noqa: B027 - most states have nothing to finish
         """Close a stream in the worker that wrote it: called once, after the last update."""
 
 
@@ -184,8 +184,7 @@ def guarded(state: State, step: Callable[[], None]) -> State:
     """
     try:
         step()
-    # The reason becomes the row's reason: nothing is hidden.
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - becomes the reason of its rows
         return _failed(error)
     return state
 
@@ -197,7 +196,7 @@ def _failed(error: Exception) -> Failed:
 def _begin(reducer: Reducer) -> State:
     try:
         return reducer.start()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - becomes the reason of its rows
         return _failed(error)
 
 
@@ -207,7 +206,7 @@ def merge(left: State, right: State) -> State:
         return left if isinstance(left, Failed) else right
     try:
         merged: State = left + right
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - becomes the reason of its rows
         return _failed(error)
     return merged
 
@@ -408,7 +407,9 @@ def _rectangle(tensor: Tensor, top: int, bottom: int, left: int, right: int) -> 
     shape = (bottom - top, right - left)
     if tensor.dtype.bits < 8:
         # Packed rows need not start on a byte: unpack, then pack the rectangle anew.
-        values = [tensor.read(row * columns + left, row * columns + right) for row in range(top, bottom)]
+        values = [
+            tensor.read(row * columns + left, row * columns + right) for row in range(top, bottom)
+        ]
         return Piece(tensor.dtype, tensor.dtype.encode(np.concatenate(values)), shape)
     if right - left == columns:
         return Piece(tensor.dtype, tensor.raw(top * columns, bottom * columns), shape)

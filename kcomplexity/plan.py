@@ -90,7 +90,9 @@ class Plan:
             for spec in unit.specs:
                 task = self.task_of[spec]
                 n = unit.n_bytes if spec.estimator.kind == "code" else unit.tensor.n_weights
-                cost = n / spec.estimator.rate + unit.tensor.n_weights * _SHUFFLE * len(task.controls)
+                cost = n / spec.estimator.rate + unit.tensor.n_weights * _SHUFFLE * len(
+                    task.controls
+                )
                 total += cost * task.fraction * (1 + task.n_replicates)
         return total / threads
 
@@ -120,7 +122,7 @@ def make_plan(
     selected = [checkpoint.select(exclude=chosen.exclude) for checkpoint in checkpoints]
     # By the largest alone, so that a figure hardly depends on what else is scored beside it.
     n_weights = max((checkpoint.n_weights for checkpoint in selected), default=0)
-    given = None if controls is None else [parse_control(text) for text in controls]
+    given = None if controls is None else _each_once(parse_control(text) for text in controls)
     own = {
         parse_spec(text): [parse_control(f"{name}:{affordable(n_weights)}") for name in names]
         for text, names in chosen.controls.items()
@@ -132,6 +134,16 @@ def make_plan(
     wide = scope or chosen.scope
     found = tuple(tuple(units(checkpoint, parsed, wide)) for checkpoint in selected)
     return Plan(tuple(selected), found, tuple(tasks), seed, chosen.warning)
+
+
+def _each_once(controls: Iterable[Control]) -> list[Control]:
+    """Keep one control of each kind, the one with the most replicates: it holds the others."""
+    by_kind: dict[str, Control] = {}
+    for control in controls:
+        known = by_kind.get(control.kind)
+        if known is None or known.n < control.n:
+            by_kind[control.kind] = control
+    return list(by_kind.values())
 
 
 def _task(

@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["SCHEMA_VERSION", "CheckpointInfo", "Provenance", "Report", "Score"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "CheckpointInfo",
+    "Provenance",
+    "Report",
+    "Score",
+    "Status",
+    "plain",
+]
 
 #: Rises only on a breaking change; readers accept older ones.
 SCHEMA_VERSION = 1
@@ -124,7 +132,8 @@ class Score:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
-        return plain(self)
+        record: dict[str, Any] = plain(self)
+        return record
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> Score:
@@ -143,7 +152,7 @@ class CheckpointInfo:
     Attributes
     ----------
     n_tensors, n_weights, n_bytes : int
-        Of all its tensors, selected or not; stored bytes, without the container.
+        Of the selected tensors; stored bytes, without the container.
     n_container_bytes : int
         Bytes of the files that hold no tensor.
     notes : tuple of str
@@ -163,8 +172,9 @@ class CheckpointInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """How the figures were made. ``started``, ``seconds`` and ``threads`` alone may differ
-    between two runs that give the same figures.
+    """How the figures were made.
+
+    ``started``, ``seconds`` and ``threads`` alone may differ between two runs of the same figures.
     """
 
     version: str

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Generic, TypeVar
 
 from kcomplexity.errors import SpecError
@@ -74,6 +75,12 @@ class Registry(Mapping[str, T], Generic[T]):
         """Whether `name` is registered already; other packages are not asked."""
         return name in self._entries
 
+    @property
+    def broken(self) -> Mapping[str, str]:
+        """What other packages offer but cannot be used, by name, each with the reason."""
+        self._scan()
+        return MappingProxyType(self._broken)
+
     def __getitem__(self, name: str) -> T:
         if name not in self._entries:
             self._scan()
@@ -99,6 +106,5 @@ class Registry(Mapping[str, T], Generic[T]):
                 continue
             try:
                 self._entries[entry.name] = entry.load()
-            # A plug-in may fail in any way at import; the reason is kept and told on use.
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - of any kind; told when it is used
                 self._broken[entry.name] = f"{entry.value}: {type(error).__name__}: {error}"

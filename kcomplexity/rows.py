@@ -16,7 +16,7 @@ from operator import add
 
 from kcomplexity.checkpoint import Tensor
 from kcomplexity.controls import Control, control_statistics, unmeasured_control
-from kcomplexity.derived import Part
+from kcomplexity.derived import rebuilt
 from kcomplexity.errors import CheckpointError, UnmeasurableError
 from kcomplexity.measure import Encoders, Gathered, Outcome, gather, outcome, prepare
 from kcomplexity.parallel import Cut, Every, Rows, spool
@@ -47,7 +47,7 @@ def _rows(unit: Unit, tasks: Mapping[Spec, Task], seed: int, pool: Pool) -> list
     if not unit.tensor.n_weights:
         empty = Outcome("skipped", "the tensor is empty: there is no weight to measure")
         return [_row(unit, spec, empty) for spec in unit.specs]
-    tensor = spool(unit.tensor, pool)
+    tensor = _reachable(unit.tensor, pool)
     encoders = prepare(tensor, unit.specs, pool)
     rows: dict[Spec, Score] = {}
     for specs, parts in _shares(unit, tensor, encoders, tasks, seed):
@@ -70,6 +70,11 @@ def _rows(unit: Unit, tasks: Mapping[Spec, Task], seed: int, pool: Pool) -> list
                 record = control_statistics(control, rows[spec].bits or 0.0, scores)
                 rows[spec] = replace(rows[spec], controls=(*rows[spec].controls, record))
     return [rows[spec] for spec in unit.specs]
+
+
+def _reachable(tensor: Tensor, pool: Pool) -> Tensor:
+    """Spool what workers cannot read by range, member by member: replicates go by the members."""
+    return rebuilt(tensor, lambda one: spool(one, pool), whole=False)
 
 
 def _shares(
@@ -170,7 +175,7 @@ def _control_bits(
     for part in parts:
         with closing(control.replicates(part, seed, pool)) as replicates:
             for i, replicate in enumerate(replicates):
-                tensor = spool(replicate, pool)
+                tensor = _reachable(replicate, pool)
                 # Moved values have the same range and histogram, so the same encoder.
                 own = encoders if control.keeps_values else prepare(tensor, specs, pool)
                 found = gather(tensor, specs, own, pool)

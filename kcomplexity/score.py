@@ -174,8 +174,11 @@ def run_plan(
         Rows that an earlier run has measured already, or None.
     """
     tasks = plan.task_of
-    every = [(c.path, unit) for c, found in zip(plan.checkpoints, plan.units, strict=True)
-             for unit in found]
+    every = [
+        (c.path, unit)
+        for c, found in zip(plan.checkpoints, plan.units, strict=True)
+        for unit in found
+    ]
     flying: deque[Future[list[Score]]] = deque()
     with ThreadPoolExecutor(pool.threads, thread_name_prefix="kcomplexity-unit") as drivers:
         try:

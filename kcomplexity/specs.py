@@ -100,21 +100,21 @@ def _parse_view(view_text: str, text: str) -> View:
 def _build(registry: Registry[type[T]], text: str, whole: str, **extra: Any) -> T:
     """Build the frozen dataclass that ``name:value:key=value`` stands for."""
     head, *rest = text.split(":")
-    name, glued = _unglue(registry, head)
+    name, first = _unglue(registry, head)
     cls = registry.lookup(name)
     known = parameters(cls)
     values: dict[str, Any] = {}
-    for position, given in enumerate([*glued, *rest]):
+    for position, given in enumerate(first + rest):
         key, equals, value = given.partition("=")
         if not equals:
             if position or not known:
-                raise SpecError(f"{whole!r}: {given!r} needs a name: {_usage(name, known)}")
+                raise SpecError(f"{whole!r}: {given!r} needs a name: {_usage(known)}")
             key, value = known[0].name, given
         key = key.replace("-", "_")
         found = next((f for f in known if f.name == key), None)
         if found is None or key in values:
             what = "is given twice" if found else "is no parameter"
-            raise SpecError(f"{whole!r}: {key!r} {what} of {name}: {_usage(name, known)}")
+            raise SpecError(f"{whole!r}: {key!r} {what} of {name}: {_usage(known)}")
         values[key] = _value(cls, found, value, whole)
     missing = [f.name for f in known if f.default is MISSING and f.name not in values]
     if missing:
@@ -164,7 +164,7 @@ def _kinds(cls: type[Any], param: Field[Any]) -> Sequence[type[Any]]:
     return [kind for kind in hints if kind in (int, float, str)]
 
 
-def _usage(name: str, known: list[Field[Any]]) -> str:
+def _usage(known: list[Field[Any]]) -> str:
     return f"its parameters: {', '.join(f.name for f in known) or 'none'}"
 
 

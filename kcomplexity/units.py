@@ -94,9 +94,8 @@ def _joined(
         if apart:
             found.append(Unit(whole, apart, scope, group, whole.n_bytes, code))
     numbers = [t for t in members if t.dtype.is_float and t.dtype.numpy is not None]
-    for code in dict.fromkeys(_common(spec) for spec in specs):
-        if code is None or not numbers:
-            continue
+    shared = dict.fromkeys(_common(spec) for spec in specs) if numbers else {}
+    for code in filter(None, shared):
         together = tuple(spec for spec in specs if _common(spec) == code)
         whole = concat(f"{name}:{code}", [_as(tensor, code) for tensor in numbers])
         stored = sum(tensor.n_bytes for tensor in numbers)

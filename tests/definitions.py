@@ -104,8 +104,9 @@ def view(values: Array, text: str) -> Viewed:
         return Viewed(_split_words(flat.astype(np.float32) if name == "f32" else flat, split))
     if name == "words":
         return Viewed([Stream(words(flat), 1 << bits_of(flat.dtype))])
-    if name == "sign":
-        return Viewed([Stream((flat.astype(np.float64) > 0).astype(np.uint64), 2)])
+    if name in ("sign", "sign-byte"):
+        positive = (flat.astype(np.float64) > 0).astype(np.uint64)
+        return Viewed([Stream(positive, 2 if name == "sign" else 256)])
     viewed, offset = _quantised(flat, name)
     if split == "bits":
         (stream,) = viewed.streams
@@ -166,7 +167,7 @@ def _levels(
     """Levels in float32 (float64 for F64, and where float32 has no such step)."""
     with np.errstate(over="ignore"):
         step = float((kind(end) - kind(zero)) / kind(highest))
-    if kind is np.float32 and not 2.0**-126 <= step < math.inf:
+    if kind is np.float32 and end != zero and not 2.0**-126 <= step < math.inf:
         kind, step = np.float64, (end - zero) / highest
     level = np.zeros(exact.size)
     if step:
@@ -192,11 +193,14 @@ def _quantile(exact: Array, kind: type[Any], share: float) -> float:
     ordered = np.sort(exact).astype(kind)
     below = ordered[math.floor(position)]
     above = ordered[min(math.floor(position) + 1, exact.size - 1)]
-    return float(below + (above - below) * kind(position - math.floor(position)))
+    share = position - math.floor(position)
+    if float(above) - float(below) > float(np.finfo(kind).max):
+        return float(below) * (1 - share) + float(above) * share
+    return float(below + (above - below) * kind(share))
 
 
 def error_of(exact: Array, step: float) -> float:
-    """Relative squared error of the levels round(w / step), half to even, put back as level * step."""
+    """Relative squared error of level * step, the levels being round(w / step), half to even."""
     squares = float(np.square(exact).sum())
     return float(np.square(exact - np.rint(exact / step) * step).sum()) / squares
 
@@ -246,7 +250,7 @@ COMPRESS: dict[str, Callable[[bytes, int], bytes]] = {
     "igzip": lambda data, level: igzip_lib.compress(data, level, igzip_lib.COMP_GZIP),
     "zstd": lambda data, level: zstandard.ZstdCompressor(level=level).compress(data),
     "brotli": lambda data, level: brotli.compress(data, quality=level),
-    "bz2": lambda data, level: bz2.compress(data, level),
+    "bz2": bz2.compress,
     "xz": lambda data, level: lzma.compress(data, preset=level),
 }
 #: Decoders of one stream of unknown length.
@@ -282,9 +286,7 @@ def frames(stream: Stream, frame: int) -> list[bytes]:
     """Packed bytes of each `frame` weights."""
     size = int(frame * stream.per_weight)
     n_bits = width(stream.size)
-    return [
-        pack(stream.symbols[i : i + size], n_bits) for i in range(0, stream.symbols.size, size)
-    ]
+    return [pack(stream.symbols[i : i + size], n_bits) for i in range(0, stream.symbols.size, size)]
 
 
 def entropy(counts: Iterable[int]) -> float:

@@ -12,8 +12,10 @@ import sys
 import types
 import warnings
 from functools import lru_cache
+from typing import IO, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 _PARTITIONS = {
     "ignore": "PartitionIgnore",
@@ -22,7 +24,7 @@ _PARTITIONS = {
 }
 
 
-def _import_pybdm():
+def _import_pybdm() -> types.ModuleType:
     stand_in = types.ModuleType("pkg_resources")
     vars(stand_in)["resource_stream"] = _resource_stream
     displaced = sys.modules.get("pkg_resources")
@@ -37,7 +39,7 @@ def _import_pybdm():
             sys.modules["pkg_resources"] = displaced
 
 
-def _resource_stream(package, name):
+def _resource_stream(package: str, name: str) -> IO[bytes]:
     return importlib.resources.files(package).joinpath(name).open("rb")
 
 
@@ -45,7 +47,14 @@ pybdm = _import_pybdm()
 
 
 @lru_cache
-def oracle(ndim, n_symbols=2, block=None, partition="ignore", shift=1, min_length=2):
+def oracle(
+    ndim: int,
+    n_symbols: int = 2,
+    block: int | None = None,
+    partition: str = "ignore",
+    shift: int = 1,
+    min_length: int = 2,
+) -> Any:
     """A configured ``pybdm.BDM``, silent about blocks that its table lacks."""
     options = {"correlated": {"shift": shift}, "recursive": {"min_length": min_length}}
     return pybdm.BDM(
@@ -58,19 +67,19 @@ def oracle(ndim, n_symbols=2, block=None, partition="ignore", shift=1, min_lengt
     )
 
 
-def pybdm_bdm(array, *, normalized=False, **how):
+def pybdm_bdm(array: ArrayLike, *, normalized: bool = False, **how: Any) -> float:
     """BDM as pybdm has it, in bits."""
-    array = np.asarray(array, dtype=np.int64)
-    return float(oracle(array.ndim, **how).bdm(array, normalized=normalized))
+    symbols = np.asarray(array, dtype=np.int64)
+    return float(oracle(symbols.ndim, **how).bdm(symbols, normalized=normalized))
 
 
-def pybdm_entropy(array, *, normalized=False, **how):
+def pybdm_entropy(array: ArrayLike, *, normalized: bool = False, **how: Any) -> float:
     """Block entropy as pybdm has it, in bits a block."""
-    array = np.asarray(array, dtype=np.int64)
-    return float(oracle(array.ndim, **how).ent(array, normalized=normalized))
+    symbols = np.asarray(array, dtype=np.int64)
+    return float(oracle(symbols.ndim, **how).ent(symbols, normalized=normalized))
 
 
-def forget_tables():
+def forget_tables() -> None:
     """Free pybdm's tables: the large ones take some hundred megabytes each."""
     oracle.cache_clear()
     pybdm.utils.get_ctm_dataset.cache_clear()

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kcomplexity import controls
 from kcomplexity.checkpoint import ArrayTensor, StoredTensor
 from kcomplexity.controls import (
     CONTROLS,
@@ -22,12 +21,16 @@ from kcomplexity.controls import (
     control_record,
     control_statistics,
     parse_control,
+    shuffles,
+    shuffling,
+    stores,
     unmeasured_control,
 )
-from kcomplexity.derived import Cast, Part, SignFlipped, concat, origins, packed, stored_words
+from kcomplexity.derived import Cast, Part, concat, origins, packed, stored_words
 from kcomplexity.dtypes import DTYPES
 from kcomplexity.errors import SpecError, UnmeasurableError
 from kcomplexity.pool import Pool
+from kcomplexity.replicas import SignFlipped
 
 DISTINCT = ["F4", "F8_E4M3", "BF16", "F32", "F64", "C64", "I8", "U16", "BOOL"]
 SHUFFLES = ["shuffle", "shuffle-rows", "shuffle-cols"]
@@ -120,7 +123,7 @@ class TestText:
             below = cls.__subclasses__()
             return {c for sub in below for c in leaves(sub)} if below else {cls}
 
-        own = {cls for cls in leaves(Control) if cls.__module__ == "kcomplexity.controls"}
+        own = {c for c in leaves(Control) if c.__module__.startswith("kcomplexity.controls.")}
         assert own == set(CONTROLS.values())
         assert all(cls.summary for cls in own)
 
@@ -180,9 +183,9 @@ class TestShuffle:
         np.testing.assert_array_equal(orders[0], orders[1])
         np.testing.assert_array_equal(orders[0], orders[2])
 
-    @pytest.mark.parametrize("limit", [controls._IN_MEMORY, 1])
+    @pytest.mark.parametrize("limit", [shuffling._IN_MEMORY, 1])
     def test_every_order_is_as_likely(self, pool, monkeypatch, limit):
-        monkeypatch.setattr(controls, "_IN_MEMORY", limit)
+        monkeypatch.setattr(shuffling, "_IN_MEMORY", limit)
         rng_seeds, n = 3, 4
         seen = Counter(
             tuple(words)
@@ -196,8 +199,9 @@ class TestShuffle:
 
     @pytest.mark.parametrize("code", ["F32", "F4", "U8"])
     def test_buckets_keep_the_values_and_forget_the_places(self, pool, monkeypatch, code):
-        monkeypatch.setattr(controls, "_IN_MEMORY", 64)
-        monkeypatch.setattr(controls, "FRAME", 4096)
+        monkeypatch.setattr(shuffling, "_IN_MEMORY", 64)
+        for module in (shuffling, stores):
+            monkeypatch.setattr(module, "FRAME", 4096)
         n = 20_001
         tensor = counting(n, code=code)
         words = first("shuffle", tensor, pool)
@@ -208,23 +212,24 @@ class TestShuffle:
             assert chi_square < 447  # 361 degrees of freedom, p = .001
 
     def test_buckets_do_not_depend_on_the_frame(self, pool, monkeypatch):
-        monkeypatch.setattr(controls, "_IN_MEMORY", 64)
+        monkeypatch.setattr(shuffling, "_IN_MEMORY", 64)
         tensor = counting(10_000)
         whole = first("shuffle", tensor, pool)
-        monkeypatch.setattr(controls, "FRAME", 512)
+        for module in (shuffling, stores):
+            monkeypatch.setattr(module, "FRAME", 512)
         np.testing.assert_array_equal(first("shuffle", tensor, pool), whole)
 
     @pytest.mark.parametrize("code", ["F32", "F4"])
     def test_blocks_of_any_height_or_width_give_the_same_weights(self, pool, monkeypatch, code):
         tensor = counting(70, 33, code=code)
         whole = [first(text, tensor, pool) for text in SHUFFLES[1:]]
-        monkeypatch.setattr(controls, "_BLOCK", 100)
-        monkeypatch.setattr(controls, "_IN_MEMORY", 300)
+        monkeypatch.setattr(shuffling, "_BLOCK", 100)
+        monkeypatch.setattr(shuffling, "_IN_MEMORY", 300)
         for text, words in zip(SHUFFLES[1:], whole, strict=True):
             np.testing.assert_array_equal(first(text, tensor, pool), words)
 
     def test_rows_too_long_for_memory_stay_rows(self, pool, monkeypatch):
-        monkeypatch.setattr(controls, "_IN_MEMORY", 64)
+        monkeypatch.setattr(shuffling, "_IN_MEMORY", 64)
         words = first("shuffle-rows", counting(3, 500), pool).reshape(3, 500)
         np.testing.assert_array_equal(np.sort(words, axis=1), np.arange(1500).reshape(3, 500))
         assert (words != np.arange(1500).reshape(3, 500)).any(axis=1).all()
@@ -235,10 +240,10 @@ class TestShuffle:
         members = [normal(30, 4, name="a"), normal(9, 5, name="b"), normal(7, 4, name="c")]
         joined = concat("all", members)
         in_memory = replicas(text, joined, pool)
-        monkeypatch.setattr(controls, "_HELD", 100)
-        monkeypatch.setattr(controls, "_IN_MEMORY", 64)
+        monkeypatch.setattr(shuffles, "_HELD", 100)
+        monkeypatch.setattr(shuffling, "_IN_MEMORY", 64)
         small = replicas(text, joined, pool)
-        monkeypatch.setattr(controls, "_IN_MEMORY", 1 << 26)
+        monkeypatch.setattr(shuffling, "_IN_MEMORY", 1 << 26)
         with Pool(1, tmpdir=tmp_path) as own:
             with closing(parse_control(text).replicates(joined, 0, own)) as found:
                 for replicate, expected in zip(found, in_memory, strict=True):
@@ -252,7 +257,7 @@ class TestShuffle:
             np.testing.assert_array_equal(small, in_memory)
 
     def test_a_replicate_left_early_leaves_no_file_and_no_reservation(self, monkeypatch, tmp_path):
-        monkeypatch.setattr(controls, "_HELD", 100)
+        monkeypatch.setattr(shuffles, "_HELD", 100)
         with Pool(1, tmpdir=tmp_path) as own:
             found = parse_control("shuffle").replicates(normal(30, 4), 0, own)
             next(found)

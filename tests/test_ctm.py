@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pybdm_oracle import pybdm  # type: ignore[import-not-found]
 
 from kcomplexity import ctm
 from kcomplexity.ctm import CTM_SOURCES, ctm_cache_folder, ctm_table, normalised_codes
 from kcomplexity.errors import CtmTableError, SpecError
+from tests.pybdm_oracle import pybdm
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -103,7 +103,7 @@ def test_a_block_that_no_machine_printed_costs_one_bit_above_the_largest():
     assert values[known].max() <= table.largest(12)
 
 
-@pytest.mark.parametrize(("n_symbols", "size"), [(2, 4), (4, 3), (5, 5), (6, 2)])
+@pytest.mark.parametrize(("n_symbols", "size"), [(2, 4), (4, 1), (4, 2), (4, 5)])
 def test_ranked_blocks_with_their_renamings_are_all_blocks(n_symbols, size):
     table = ctm_table(n_symbols)
     values, n_renamings = table.ranked(size)

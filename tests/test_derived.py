@@ -7,73 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kcomplexity.checkpoint import ArrayTensor, Tensor
-from kcomplexity.derived import (
-    Cast,
-    Law,
-    Part,
-    Reinit,
-    SignFlipped,
-    concat,
-    generator,
-    origins,
-    packed,
-    rebuilt,
-    stored_words,
-)
+from kcomplexity.checkpoint import ArrayTensor
+from kcomplexity.derived import Cast, Part, concat, origins, rebuilt
 from kcomplexity.dtypes import DTYPES
 from kcomplexity.errors import UnmeasurableError
+from kcomplexity.replicas import SignFlipped
+from tests.tensors import Slow, numbers, random_tensor, same, tensor_of, words_of
 
 NUMERIC = [d.code for d in DTYPES.values() if d.numpy is not None]
-SIGNED = [d.code for d in DTYPES.values() if d.numpy is not None and d.sign_bits]
-
-
-def tensor_of_words(words, code="F32", shape=None, name="w", layout="out-in"):
-    dtype = DTYPES[code]
-    words = np.asarray(words).astype(dtype.word)
-    data = packed(dtype, words)
-    return ArrayTensor(name, shape or (words.size,), dtype, data=data, layout=layout)
-
-
-def tensor_of(values, code="F32", shape=None, name="w", layout="out-in"):
-    values = np.asarray(values, np.float64)
-    dtype = DTYPES[code]
-    data = dtype.encode(values.reshape(-1))
-    return ArrayTensor(name, shape or values.shape, dtype, data=data, layout=layout)
-
-
-def random_tensor(n, code="F32", seed=0, name="w"):
-    """A tensor of any stored words: NaN, infinities and zeros of either sign among them."""
-    dtype = DTYPES[code]
-    top = 2 if code == "BOOL" else 1 << dtype.bits
-    words = np.random.default_rng(seed).integers(0, top, n, dtype=np.uint64)
-    return tensor_of_words(words, code, name=name)
-
-
-def words_of(tensor):
-    return stored_words(tensor, 0, tensor.n_weights)
-
-
-def numbers(tensor):
-    """The weights in float64; signalling NaN stay NaN without a word."""
-    with np.errstate(invalid="ignore"):
-        return tensor.read().astype(np.float64)
-
-
-def same(tensor: Tensor, start, stop):
-    """Whether a range read alone, with a buffer and without, is the slice of the whole."""
-    whole = words_of(tensor)[start:stop]
-    buffer = np.zeros(tensor.dtype.n_bytes(tensor.n_weights) + 8, np.uint8)
-    dtype, aligned = tensor.dtype, start - start % 8
-    raw = tensor.raw(aligned, stop, buffer)
-    assert raw.size == dtype.n_bytes(stop - aligned)
-    buffered = dtype.words(raw, stop - aligned)[start - aligned :]
-    return np.array_equal(buffered, whole) and np.array_equal(
-        stored_words(tensor, start, stop), whole
-    )
-
-
-ranges = st.tuples(st.integers(0, 9000), st.integers(0, 9000)).map(sorted)
 
 
 class TestConcat:
@@ -167,87 +108,11 @@ class TestPart:
             Part.of(tensor, 0, 13)
 
 
-class TestSignFlipped:
-    @pytest.mark.parametrize("code", SIGNED)
-    def test_magnitudes_nan_and_zeros_stay_for_every_signed_float(self, code):
-        tensor = random_tensor(3000, code)
-        flipped = SignFlipped.of(tensor, 7)
-        before, after = words_of(tensor), words_of(flipped)
-        top = before.dtype.type(1 << (tensor.dtype.bits - 1))
-        np.testing.assert_array_equal(before & ~top, after & ~top)
-        values = numbers(tensor)
-        still = np.isnan(values) | (values == 0)
-        np.testing.assert_array_equal(before[still], after[still])
-        assert np.isnan(numbers(flipped)).sum() == np.isnan(values).sum()
-        moved = ~still
-        negative = ((after & top) != 0)[moved].mean()
-        assert abs(negative - 0.5) < 5 * 0.5 / np.sqrt(moved.sum())
-        agree = ((before & top) == (after & top))[moved].mean()
-        assert abs(agree - 0.5) < 5 * 0.5 / np.sqrt(moved.sum())
-
-    @given(span=ranges, code=st.sampled_from(["F4", "F16", "F32"]))
-    @settings(max_examples=50, deadline=None)
-    def test_any_range_is_the_slice_of_the_whole(self, span, code):
-        assert same(SignFlipped.of(random_tensor(9000, code), 2**127 + 1), *span)
-
-    @pytest.mark.parametrize("code", ["F8_E8M0", "I8", "BOOL", "C64", "F6_E2M3"])
-    def test_what_has_no_sign_bit_is_refused(self, code):
-        tensor = ArrayTensor("w", (0,), DTYPES[code], data=np.zeros(0, np.uint8))
-        with pytest.raises(UnmeasurableError, match=f"{code} signs"):
-            SignFlipped.of(tensor, 1)
-
-    def test_the_bits_are_those_of_one_philox_stream(self):
-        flipped = SignFlipped.of(tensor_of(np.ones(600)), 5)
-        drawn = np.random.Philox(key=5).random_raw(10)
-        expected = [(int(drawn[i // 64]) >> (i % 64)) & 1 for i in range(600)]
-        np.testing.assert_array_equal(flipped.read() < 0, np.array(expected, bool))
-
-
-class TestReinit:
-    @pytest.mark.parametrize("family", ["normal", "truncated", "uniform"])
-    def test_any_range_is_the_slice_of_the_whole(self, family):
-        tensor = Reinit.like(random_tensor(9000), Law(family, 1.0, 2.0), 3)
-        for span in [(0, 9000), (4095, 4097), (4096, 8192), (8191, 9000), (17, 23), (5, 5)]:
-            assert same(tensor, *span)
-
-    def test_laws_have_the_moments_and_the_bounds_they_promise(self):
-        n = 200_000
-        for law, sd, reach in [
-            (Law("normal", 3.0, 2.0), 2.0, np.inf),
-            (Law("uniform", -1.0, 3.0), np.sqrt(3), 3.0),
-            (Law("truncated", 0.5, 1.0), 0.87962566103423978, 2.0),
-        ]:
-            values = Reinit.like(random_tensor(n, "F64"), law, 11).read()
-            assert abs(values.mean() - law.centre) < 5 * sd / np.sqrt(n)
-            assert values.std() == pytest.approx(sd, rel=0.01)
-            assert np.abs(values - law.centre).max() <= reach
-
-    @pytest.mark.parametrize("code", SIGNED)
-    def test_values_beyond_the_type_become_its_ends_never_nan(self, code):
-        values = Reinit.like(random_tensor(500, code), Law("normal", 0.0, 1e308), 1).read()
-        assert np.isfinite(values.astype(np.float64)).all()
-
-    def test_it_forgets_the_tensor_it_is_like(self):
-        tensor = random_tensor(100_000)
-        assert len(pickle.dumps(Reinit.like(tensor, Law("normal", 0.0, 1.0), 1))) < 2000
-
-    @pytest.mark.parametrize("code", ["F8_E8M0", "I32", "F6_E3M2"])
-    def test_what_holds_no_signed_floats_is_refused(self, code):
-        tensor = ArrayTensor("w", (0,), DTYPES[code], data=np.zeros(0, np.uint8))
-        with pytest.raises(UnmeasurableError, match=f"{code} cannot be drawn"):
-            Reinit.like(tensor, Law("normal", 0.0, 1.0), 1)
-
-
-class Slow(ArrayTensor):
-    addressable = False
-
-
 def made_from(tensor):
     return [
         concat("all", [tensor, random_tensor(5)]),
         Cast.of(tensor, "F64"),
         Part.of(tensor, 1, 4),
-        SignFlipped.of(tensor, 1),
     ]
 
 
@@ -255,21 +120,14 @@ def test_what_is_made_from_a_tensor_is_as_addressable_as_it():
     slow = Slow("w", (4,), DTYPES["F32"], data=np.zeros(16, np.uint8))
     assert all(tensor.addressable for tensor in made_from(random_tensor(5)))
     assert not any(tensor.addressable for tensor in made_from(slow))
-    assert Reinit.like(slow, Law("normal", 0.0, 1.0), 1).addressable
 
 
 def test_all_survive_a_pickle_with_the_same_weights():
     tensor = random_tensor(40)
-    for made in [*made_from(tensor), Reinit.like(tensor, Law("uniform", 0.0, 1.0), 9)]:
+    for made in made_from(tensor):
         again = pickle.loads(pickle.dumps(made))
         assert again == made
         np.testing.assert_array_equal(words_of(again), words_of(made))
-
-
-def test_streams_of_a_key_differ_and_repeat():
-    draws = {(key, i): generator(key, i).random() for key in (1, 2) for i in range(3)}
-    assert len(set(draws.values())) == 6
-    assert generator(1, 2).random() == draws[1, 2]
 
 
 class Negate:

@@ -13,7 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kcomplexity.errors import CorruptCheckpointError, OutputError, UnmeasurableError
+from kcomplexity.errors import (
+    CorruptCheckpointError,
+    OutputError,
+    UnknownFormatError,
+    UnmeasurableError,
+)
 from kcomplexity.loaders import open_checkpoint, streamed, zips
 
 MATRIX = np.arange(60, dtype=np.float32).reshape(3, 4, 5)
@@ -229,6 +234,14 @@ def test_text_and_other_files_are_left_out_with_a_note(tmp_path):
         assert checkpoint.n_bytes + checkpoint.n_container_bytes == path.stat().st_size
 
 
+def test_a_member_without_a_name_is_left_out_with_a_note(tmp_path):
+    # Readers cut a name at its first NUL.
+    content = archive(GOOD, ("qq", b"hello")).replace(b"qq", b"\0q")
+    (tmp_path / "m.npz").write_bytes(content)
+    with open_checkpoint(tmp_path / "m.npz") as checkpoint:
+        assert checkpoint.notes == ("a member without a name is left out: it is no .npy array",)
+
+
 class Executed(Exception):
     """Raised by a pickle that was run."""
 
@@ -277,6 +290,15 @@ def test_an_archive_without_arrays_opens_empty(tmp_path):
     np.savez(tmp_path / "m.npz")
     with open_checkpoint(tmp_path / "m.npz") as checkpoint:
         assert len(checkpoint) == 0
+
+
+def test_a_zip_of_other_things_is_not_taken_for_arrays(tmp_path):
+    for name in ("m.npz", "m.pt"):
+        save_members(tmp_path / name, {"archive/data.pkl": b"x", "archive/version": b"3"})
+    with pytest.raises(UnknownFormatError, match=r"without .npy arrays; .* is archive/data.pkl"):
+        open_checkpoint(tmp_path / "m.npz")
+    with pytest.raises(UnknownFormatError, match="the content is of no known format"):
+        open_checkpoint(tmp_path / "m.pt")
 
 
 def test_zip64_archives_are_read(tmp_path):

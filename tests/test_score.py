@@ -79,7 +79,9 @@ def test_what_cannot_be_measured_has_a_row_with_the_reason(network: dict[str, An
 
 def test_summary_adds_the_bits_of_the_measured_tensors(network: dict[str, Any]) -> None:
     report = score(network, specs=["entropy:two-part@q8", "nonzero", "l2"])
-    rows = [row for row in report.rows if row.spec == "entropy:two-part@q8" and row.bits is not None]
+    rows = [
+        row for row in report.rows if row.spec == "entropy:two-part@q8" and row.bits is not None
+    ]
     (total,) = (row for row in report.summary if row.spec == "entropy:two-part@q8")
     assert total.bits == math.fsum(row.bits or 0 for row in rows)
     assert total.n_weights == sum(row.n_weights for row in rows)
@@ -99,7 +101,9 @@ def test_side_information_is_inside_the_bits() -> None:
     assert plain.relative_mse is not None
     level = np.rint(array / np.float32(np.abs(array).max() / np.float32(127)))
     step = float(np.float32(np.abs(array).max() / np.float32(127)))
-    error = np.square(array.astype(float) - level * step).sum() / np.square(array.astype(float)).sum()
+    error = (
+        np.square(array.astype(float) - level * step).sum() / np.square(array.astype(float)).sum()
+    )
     assert plain.relative_mse == pytest.approx(error, rel=1e-5)
 
 
@@ -212,7 +216,7 @@ def layered(seed: int, n_frames: int = 12) -> dict[str, np.ndarray]:
 
 
 def test_sampled_bits_lie_within_three_standard_errors_as_often_as_they_should() -> None:
-    """Ratio estimates of 8 of 32 cuts: |t| with 7 degrees of freedom exceeds 3 in 2 % of samples."""
+    """Ratio estimates of 8 of 32 cuts: |t| with 7 degrees of freedom exceeds 3 in 2 % of them."""
     from kcomplexity.sampling import scaled
 
     rng = RNG(0)
@@ -326,7 +330,11 @@ def test_a_file_cut_while_it_is_read_gives_failed_rows(tmp_path: Path) -> None:
         from kcomplexity.score import run_plan
 
         with kc.Pool(2) as pool:
-            rows = [row for found in run_plan(plan_of([checkpoint], specs=["zstd"]), pool) for row in found]
+            rows = [
+                row
+                for found in run_plan(plan_of([checkpoint], specs=["zstd"]), pool)
+                for row in found
+            ]
     assert [row.status for row in rows] == ["ok", "failed"]
     assert "the file ends" in str(rows[1].reason)
 
@@ -334,7 +342,9 @@ def test_a_file_cut_while_it_is_read_gives_failed_rows(tmp_path: Path) -> None:
 def test_progress_adds_up_to_the_plans_work(network: dict[str, Any]) -> None:
     done: list[int] = []
     specs = ["zstd@bytes", "entropy@q8", "zstd:frame=0@sign"]
-    score({"w": network["layers.0.weight"]}, specs=specs, controls=["shuffle:3"], progress=done.append)
+    score(
+        {"w": network["layers.0.weight"]}, specs=specs, controls=["shuffle:3"], progress=done.append
+    )
     with kc.open_checkpoint({"w": network["layers.0.weight"]}) as checkpoint:
         plan = make_plan([checkpoint], specs=specs, controls=["shuffle:3"])
     # Two of the three specs see positions.

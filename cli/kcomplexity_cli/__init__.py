@@ -1,1 +1,1 @@
-"""The ``kcomplexity`` command: one file per subcommand, each of them parse, call the library, print."""
+"""The ``kcomplexity`` command: one file a subcommand: parse, call the library, print."""

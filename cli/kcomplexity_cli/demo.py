@@ -1,4 +1,374 @@
+"""``kcomplexity demo``: figures from nothing, and what each measure sees and what it does not."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+import sys
+import textwrap
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
-@click.command()
-def demo() -> None:
-    """Stub."""
+
+if TYPE_CHECKING:
+    from kcomplexity.calibration import Calibrated, Case, Known
+    from kcomplexity.records import CheckpointInfo, Report, Score
+    from kcomplexity.report.tables import Table
+
+__all__ = ["demo"]
+
+#: Beside the default panel: size at an equal, larger error, and where order shows.
+_EXTRA = ("entropy:two-part@rd0.1", "zstd:9@rd0.1", "zstd:9@sign")
+_CONTROL = "shuffle:19"
+_UNMET = 1
+_WIDTH = 100
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  kcomplexity demo
+  kcomplexity demo --calibrate
+  kcomplexity demo --json > demo.json
+""",
+)
+@click.option(
+    "--calibrate",
+    "calibrating",
+    is_flag=True,
+    help="Score made tensors with known answers instead: what each measure sees.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")
+@click.option("-q", "--quiet", is_flag=True, help="Only the figures, no explanations.")
+def demo(calibrating: bool, as_json: bool, quiet: bool) -> None:
+    """Score a small network before and after training; both files come with the package."""
+    if calibrating:
+        _calibrate(as_json=as_json, quiet=quiet)
+    else:
+        _score_pair(as_json=as_json, quiet=quiet)
+
+
+# --- The pair ----------------------------------------------------------------------------------
+
+
+def _score_pair(*, as_json: bool, quiet: bool) -> None:
+    from kcomplexity.panels import panel
+    from kcomplexity.samples import sample_paths
+    from kcomplexity.score import score
+
+    report = score(
+        list(sample_paths()),
+        specs=(*panel("default").specs, *_EXTRA),
+        controls=[_CONTROL],
+        command=_command(),
+    )
+    if as_json:
+        click.echo(json.dumps(report.to_dict(), indent=1, allow_nan=False))
+        return
+    if not quiet:
+        click.echo("\n".join(_what_they_are(report.checkpoints)) + "\n")
+    for info in report.checkpoints:
+        click.echo("\n".join(_headline(report, info)))
+    click.echo()
+    _show(*_side_by_side(report))
+    if not quiet:
+        click.echo("\n".join(_reading(report)) + "\n")
+        click.echo("\n".join(_what_next(report.checkpoints[-1].path)))
+
+
+def _what_they_are(infos: Sequence[CheckpointInfo]) -> list[str]:
+    from kcomplexity.text import human_bytes, plural
+
+    before, after = (float(info.metadata["held_out_accuracy"]) for info in infos)
+    trained = infos[-1]
+    facts = trained.metadata
+    size = (
+        f"{plural(trained.n_weights, 'weight')} in {plural(trained.n_tensors, 'tensor')}, "
+        f"{human_bytes(trained.n_bytes)}"
+    )
+    lines = {
+        "network": f"{facts['architecture']}; {size}",
+        "data set": facts["data_set"],
+        "training": f"{facts['epochs']} epochs, {facts['optimiser']}",
+        "accuracy": f"{before:.1%} before, {after:.1%} after, on held-out images",
+    }
+    return [
+        "One small network, as it was initialised and as it was trained:",
+        *(line for name, text in lines.items() for line in _wrapped(f"  {name:<10}", text)),
+    ]
+
+
+def _headline(report: Report, info: CheckpointInfo) -> list[str]:
+    """Return the sentences about one file, which name it once and without its folder.
+
+    Those about order are left out: they are a column of the table.
+    """
+    from kcomplexity.text import shorten
+
+    start = f"{shorten(info.path, 60)}: "
+    found = [s.removeprefix(start) for s in report.headline if s.startswith(start)]
+    specs = {row.spec for row in report.summary}
+    sentences = [sentence for sentence in found if sentence.partition(": ")[0] not in specs]
+    return [
+        f"{Path(info.path).name}:",
+        *(line for sentence in sentences for line in _wrapped("  ", sentence)),
+    ]
+
+
+def _pairs(report: Report) -> list[tuple[Score, Score]]:
+    """Return the sums of each spec, before and after."""
+    before, after = (
+        {row.spec: row for row in report.summary if row.checkpoint == info.path}
+        for info in report.checkpoints
+    )
+    return [(row, after[spec]) for spec, row in before.items() if spec in after]
+
+
+def _side_by_side(report: Report) -> tuple[Table, Table]:
+    """Return bits, then statistics: each spec in one line, before and after."""
+    from kcomplexity.report.tables import Table
+
+    pairs = _pairs(report)
+    order = ("lossless", "lossy", "estimate")
+    bits = sorted(
+        (p for p in pairs if p[0].bits is not None), key=lambda p: order.index(_kind(p[0]))
+    )
+    bit_rows = tuple(
+        (
+            a.spec,
+            _kind(a),
+            f"{a.bits_per_weight:.3f}",
+            f"{b.bits_per_weight:.3f}",
+            _change(a.value, b.value),
+            _both(a.relative_mse, b.relative_mse, "{:.2f}", 100),
+            _both(_of_control(a), _of_control(b), "{:.3f}"),
+        )
+        for a, b in bits
+    )
+    statistic_rows = tuple(
+        (a.spec, f"{a.value:.4g}", f"{b.value:.4g}", _change(a.value, b.value), a.direction)
+        for a, b in pairs
+        if a.bits is None
+    )
+    columns = ("spec", "what", "init", "trained", "change", "error %", "of shuffled")
+    return (
+        Table(
+            "bits/weight, side information included: lower = simpler",
+            columns,
+            bit_rows,
+            frozenset({2, 3, 4, 5, 6}),
+        ),
+        Table(
+            "statistics",
+            ("spec", "init", "trained", "change", "direction"),
+            statistic_rows,
+            frozenset({1, 2, 3}),
+        ),
+    )
+
+
+def _kind(row: Score) -> str:
+    if row.kind != "code":
+        return row.kind
+    return "lossless" if row.decodes == "weights" else "lossy"
+
+
+def _change(before: float | None, after: float | None) -> str:
+    if not before or after is None:
+        return ""
+    change = round(after / before - 1, 3)
+    return f"{change:+.1%}" if change else "0.0%"
+
+
+def _both(before: float | None, after: float | None, form: str, scale: float = 1) -> str:
+    if before is None or after is None:
+        return ""
+    return f"{form.format(before * scale)}->{form.format(after * scale)}"
+
+
+def _of_control(row: Score) -> float | None:
+    """Return bits over those of the same weights shuffled; None for what sees no positions."""
+    return row.controls[0]["ratio"] if row.controls else None
+
+
+def _reading(report: Report) -> list[str]:
+    """Return what the figures say, and no more than that."""
+    pairs = {a.spec: (a, b) for a, b in _pairs(report)}
+    levels, ordered = pairs["zstd:9@q4"], pairs["zstd:9@rd0.1"]
+    bdm = pairs["bdm2d@sign"]
+    control = ordered[1].controls[0]
+    share = bdm[1].n_weights / report.checkpoints[-1].n_weights
+    stored = (
+        f"Stored bytes: without loss the trained weights need {_words(pairs['zstd@bytes/planes'])} "
+        "(zstd@bytes/planes). Most of the stored bits are noise that no code here can shorten, "
+        "before training and after."
+    )
+    equal_error = (
+        "Equal error: beside the initial weights the trained ones need "
+        f"{_words(pairs['entropy:two-part@rd0.01'])} at a weight error of 1%, "
+        f"{_words(pairs['entropy:two-part@rd0.1'])} at 10% (entropy:two-part). "
+        f"zstd:9@q4 says {_change(levels[0].value, levels[1].value)}, but at {_times(levels)} "
+        "times the error: compare bits where the error is the same."
+    )
+    order = (
+        f"Order: the initial weights need {_of_control(ordered[0]):.3f} of the bits of the same "
+        f"weights shuffled, the trained ones {_of_control(ordered[1]):.3f} (zstd:9@rd0.1, below "
+        f"{control['n_lower']} of {control['n']} shuffles). Training arranged the weights; on "
+        "images that is in part the layout of the pixels."
+    )
+    estimates = (
+        "Estimates are no sizes: nothing decodes them. BDM and QuBD see matrices alone, "
+        f"{share:.0%} of the weights here."
+    )
+    runs = "This describes these two files; training runs vary."
+    return [
+        line
+        for text in (stored, equal_error, order, estimates, runs)
+        for line in _wrapped("* ", text)
+    ]
+
+
+def _words(pair: tuple[Score, Score]) -> str:
+    """Say how bits changed: a difference below half a percent is none worth a word."""
+    a, b = pair
+    change = b.bits / a.bits - 1 if a.bits and b.bits else 0.0
+    if abs(change) < 0.005:
+        return "as many bits"
+    return f"{abs(change):.1%} {'more' if change > 0 else 'fewer'} bits"
+
+
+def _times(pair: tuple[Score, Score]) -> str:
+    a, b = pair
+    return f"{b.relative_mse / a.relative_mse:.0f}" if a.relative_mse and b.relative_mse else "?"
+
+
+def _what_next(path: str) -> list[str]:
+    from kcomplexity.text import printable
+
+    return [
+        "What to type next:",
+        "  kcomplexity score MODEL.safetensors   the same for a file of yours",
+        "  kcomplexity demo --calibrate          what each measure sees, where the answer is known",
+        "  kcomplexity estimators                every measure there is",
+        f"These two files lie in {printable(Path(path).parent)}",
+    ]
+
+
+# --- Known answers -----------------------------------------------------------------------------
+
+
+def _calibrate(*, as_json: bool, quiet: bool) -> None:
+    from kcomplexity.calibration import calibrate, document
+    from kcomplexity.pool import Pool
+    from kcomplexity.provenance import provenance
+    from kcomplexity_cli.terminal import note
+
+    started = time.time()
+    if not (as_json or quiet):
+        click.echo(
+            "Made tensors whose complexity is known, measured like any checkpoint: bits/weight, "
+            "unless\nanother unit is named; lower = simpler. The last table sums it up.\n"
+        )
+    results: list[Calibrated] = []
+    for result in calibrate():
+        results.append(result)
+        if not as_json:
+            _show(_answers_table(result))
+    if as_json:
+        made = provenance(_command(), 0, Pool().threads, started)
+        click.echo(json.dumps(document(results, made), indent=1, allow_nan=False))
+    else:
+        _show(_sight_table(results))
+    answers = [answer for result in results for answer in result.answers]
+    n_met = sum(answer.met for answer in answers)
+    if not as_json:
+        click.echo(f"{n_met} of {len(answers)} known answers met")
+    if n_met < len(answers):
+        note(
+            "some known answers are not met: a measure, or a library under it, does not do here "
+            "what this version expects"
+        )
+        sys.exit(_UNMET)
+
+
+def _answers_table(result: Calibrated) -> Table:
+    from kcomplexity.report.tables import Table
+
+    rows = tuple(
+        (
+            # As wide as the widest of all cases, so that the columns of the tables meet.
+            _measure(result, answer.known).ljust(31),
+            "" if answer.measured is None else f"{answer.measured:.3f}".rjust(8),
+            _known(answer.known).rjust(15) + (" ok " if answer.met else " NOT"),
+            answer.known.sees.ljust(7),
+            answer.reason or answer.known.why,
+        )
+        for answer in result.answers
+    )
+    columns = ("measure", "measured", "known   ", "sees it", "because")
+    return Table(f"{result.case.name}: {result.case.what}", columns, rows, frozenset({1, 2}))
+
+
+def _measure(result: Calibrated, known: Known) -> str:
+    unit = "" if known.quantity == "bits/weight" else f", {known.quantity}"
+    several = len(result.arrays) > 1
+    return (f"{_part(result.case, known)}: " if several else "") + known.spec + unit
+
+
+def _part(case: Case, known: Known) -> str:
+    return known.tensor or f"{case.name} as one"
+
+
+def _known(known: Known) -> str:
+    if known.value is not None:
+        return f"{known.value:.3f}"
+    if math.isinf(known.high):
+        return f">= {known.low:.3f}"
+    return f"{known.low:.3f} to {known.high:.3f}" if known.low > 0 else f"<= {known.high:.3f}"
+
+
+def _sight_table(results: Iterable[Calibrated]) -> Table:
+    """Return what each measure sees: cases by spec, from the answers of all cases."""
+    from kcomplexity.report.tables import Table
+
+    columns = ("sees", "partly", "blind", "misled")
+    found: dict[str, dict[str, dict[str, None]]] = {}
+    for result in results:
+        for known in result.case.expect:
+            if known.sees:
+                by_sight = found.setdefault(known.spec, {})
+                by_sight.setdefault(known.sees, {})[_structure(result.case, known)] = None
+    rows = tuple(
+        (spec, *(", ".join(by_sight.get(column, ())) for column in columns))
+        for spec, by_sight in sorted(found.items())
+    )
+    return Table("what each measure sees, and what it does not", ("measure", *columns), rows)
+
+
+def _structure(case: Case, known: Known) -> str:
+    """Name what was put in: the tensor alone, where a measure sees it in one and not in another."""
+    verdicts = {other.sees for other in case.expect if other.spec == known.spec and other.sees}
+    return _part(case, known) if len(verdicts) > 1 else case.name
+
+
+# --- Both --------------------------------------------------------------------------------------
+
+
+def _show(*tables: Table) -> None:
+    from kcomplexity_cli.terminal import print_table
+
+    for table in tables:
+        print_table(table)
+
+
+def _wrapped(start: str, text: str) -> list[str]:
+    """Wrap a text to lines that begin under each other, after `start` on the first."""
+    return textwrap.wrap(text, _WIDTH, initial_indent=start, subsequent_indent=" " * len(start))
+
+
+def _command() -> str:
+    return shlex.join(["kcomplexity", *sys.argv[1:]])

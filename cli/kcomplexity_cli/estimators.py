@@ -12,6 +12,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, fields
+from functools import partial
 from inspect import cleandoc
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from kcomplexity.estimators import Estimator
     from kcomplexity.registry import Registry
     from kcomplexity.report.tables import Table
+    from kcomplexity.specs import Spec
     from kcomplexity.views import View
 
 __all__ = ["estimators"]
@@ -85,20 +87,21 @@ def _catalogue() -> dict[str, list[Entry]]:
     from kcomplexity.controls import CONTROLS
     from kcomplexity.estimators import ESTIMATORS
     from kcomplexity.panels import PANELS
+    from kcomplexity.specs import parse_specs
     from kcomplexity.views import VIEWS
 
-    return {
-        "estimators": _listed(ESTIMATORS, _estimator),
-        "views": _listed(VIEWS, _view),
+    used = parse_specs(text for panel in PANELS.values() for text in panel.specs)
+    catalogue = {
+        "estimators": _listed(ESTIMATORS, partial(_estimator, used=used)),
+        "views": _listed(VIEWS, partial(_view, used=used)),
         "controls": _listed(CONTROLS, _control),
         "panels": [_panel(name) for name in PANELS],
     }
+    _tell_broken([ESTIMATORS, VIEWS, CONTROLS])
+    return catalogue
 
 
 def _listed(registry: Registry[Any], describe: Callable[[str, Any], Entry]) -> list[Entry]:
-    from importlib.metadata import entry_points
-
-    from kcomplexity.errors import SpecError
     from kcomplexity_cli.terminal import note
 
     found = []
@@ -108,23 +111,33 @@ def _listed(registry: Registry[Any], describe: Callable[[str, Any], Entry]) -> l
         # A plug-in that breaks the contract in any way must not hide the others.
         except Exception as error:  # noqa: BLE001
             note(f"{registry.noun} {name!r} cannot be listed: {type(error).__name__}: {error}")
-    for entry in entry_points(group=registry.group):
-        if entry.name not in registry:
-            try:
-                registry.lookup(entry.name)
-            except SpecError as error:
-                note(str(error))
     return found
 
 
-def _estimator(name: str, cls: type[Estimator]) -> Entry:
+def _tell_broken(registries: Iterable[Registry[Any]]) -> None:
+    """Say on stderr which entry points of other packages could not be imported, and why."""
+    from importlib.metadata import entry_points
+
+    from kcomplexity.errors import SpecError
+    from kcomplexity_cli.terminal import note
+
+    known = entry_points()
+    for registry in registries:
+        for name in known.select(group=registry.group).names - set(registry):
+            try:
+                registry.lookup(name)
+            except SpecError as error:
+                note(str(error))
+
+
+def _estimator(name: str, cls: type[Estimator], *, used: Iterable[Spec]) -> Entry:
     from kcomplexity.specs import parameters, parse_spec
 
     known = parameters(cls)
     # One whose first value belongs to its name has no default; its class must tell the kind then.
     kind = str(cls.kind) if _is_glued(known) else cls().kind
     view = cls.default_view
-    specs = _examples(lambda spec: type(spec.estimator) is cls, str)
+    specs = [str(spec) for spec in used if type(spec.estimator) is cls]
     if not specs and not _is_glued(known):
         specs = [f"{name}@{view}" if view else name]
     return {
@@ -143,11 +156,12 @@ def _estimator(name: str, cls: type[Estimator]) -> Entry:
     }
 
 
-def _view(name: str, cls: type[View]) -> Entry:
+def _view(name: str, cls: type[View], *, used: Iterable[Spec]) -> Entry:
     from kcomplexity.specs import parameters
 
     known = parameters(cls)
-    examples = _examples(lambda spec: type(spec.view) is cls, lambda spec: spec.view_text)
+    texts = [spec.view_text for spec in used if type(spec.view) is cls]
+    examples = list(dict.fromkeys(texts))
     return {
         "name": name,
         "usage": _usage(name, known) + (f"[/{'|'.join(cls.splits)}]" if cls.splits else ""),
@@ -194,15 +208,6 @@ def _panel(name: str) -> Entry:
         "warning": found.warning,
         "specs": specs,
     }
-
-
-def _examples(chosen: Callable[[Any], bool], text: Callable[[Any], str | None]) -> list[str]:
-    """Return what the panels hold of one estimator or view, each once."""
-    from kcomplexity.panels import PANELS
-    from kcomplexity.specs import parse_specs
-
-    specs = parse_specs(text for panel in PANELS.values() for text in panel.specs)
-    return list(dict.fromkeys(str(text(spec)) for spec in specs if chosen(spec)))
 
 
 def _is_glued(known: list[Field[Any]]) -> bool:
@@ -266,12 +271,13 @@ def _only(catalogue: Mapping[str, list[Entry]], name: str) -> dict[str, list[Ent
 
 
 def _show_all(catalogue: Mapping[str, list[Entry]]) -> None:
-    from kcomplexity_cli.terminal import print_table
+    from kcomplexity_cli.terminal import plain_text
 
-    print_table(_estimator_table(catalogue["estimators"]))
-    print_table(_view_table(catalogue["views"]))
-    print_table(_control_table(catalogue["controls"]))
-    print_table(_panel_table(catalogue["panels"]))
+    # Plain text on a terminal too: the lines are wrapped to their width already.
+    click.echo(plain_text(_estimator_table(catalogue["estimators"])))
+    click.echo(plain_text(_view_table(catalogue["views"])))
+    click.echo(plain_text(_control_table(catalogue["controls"])))
+    click.echo(plain_text(_panel_table(catalogue["panels"])))
     click.echo(_GRAMMAR)
 
 
@@ -287,7 +293,8 @@ def _estimator_table(entries: Iterable[Entry]) -> Table:
         for entry in entries
     ]
     columns = ("estimator", "kind", "order?", "view", "what it measures")
-    return _table("estimators: bits, lower = simpler, unless it says otherwise", columns, rows)
+    title = "estimators: bits, lower = simpler, unless it says otherwise; order?: does order count"
+    return _table(title, columns, rows)
 
 
 def _kinds(entry: Entry) -> list[str]:
@@ -349,7 +356,7 @@ def _table(title: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]
 
 def _wrapped(text: str, width: int) -> list[str]:
     # A spec is one word, hyphens and all.
-    return textwrap.wrap(text, max(width, 40), break_on_hyphens=False, break_long_words=False)
+    return textwrap.wrap(text, max(width, 30), break_on_hyphens=False, break_long_words=False)
 
 
 def _show_one(kind: str, entry: Entry) -> None:
@@ -378,7 +385,10 @@ def _facts(kind: str, entry: Entry) -> list[tuple[str, str]]:
     if kind == "views":
         return [
             *usage,
-            ("lossless", "yes" if entry["lossless"] else "no: its error is in the row"),
+            (
+                "lossless",
+                "yes" if entry["lossless"] else "no: symbols do not tell the stored weights",
+            ),
             ("splits", ", ".join(f"/{split}" for split in entry["splits"])),
             ("examples", ", ".join(entry["examples"])),
         ]
@@ -401,7 +411,8 @@ def _facts(kind: str, entry: Entry) -> list[tuple[str, str]]:
 
 def _example(found: Entry, entry: Entry) -> str:
     """Return a spec, and its kind where that is not the usual one."""
-    return found["spec"] + ("" if found["kind"] == entry["kind"] else f" ({found['kind']})")
+    odd = "" if found["kind"] == entry["kind"] else f" ({found['kind']})"
+    return f"{found['spec']}{odd}"
 
 
 def _parameter_facts(parameters: list[Entry]) -> list[tuple[str, str]]:

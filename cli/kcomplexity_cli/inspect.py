@@ -184,21 +184,23 @@ def _tensor_table(inspection: Inspection, *, values: bool, everything: bool) -> 
     from kcomplexity.report.tables import Table
     from kcomplexity.text import human_bytes, printable, shorten
 
-    columns: tuple[str, ...] = ("tensor", "dtype", "shape", "weights", "size")
+    sizes = everything or not values  # both are too wide for most terminals
+    columns = ("tensor", "dtype", "shape", *(("weights", "size") if sizes else ()))
+    numeric = {3, 4} if sizes else set()
     if values:
+        numeric |= {len(columns) + i for i in range(1, 6)}
         columns += ("really", "zeros", "NaN", "Inf", "min", "max")
     rows = tuple(
         (
             printable(tensor.name) if everything else shorten(tensor.name, 32),
             tensor.dtype,
             _shapes((tensor.shape,)),
-            f"{tensor.n_weights:,}",
-            human_bytes(tensor.n_bytes),
+            *((f"{tensor.n_weights:,}", human_bytes(tensor.n_bytes)) if sizes else ()),
             *(_value_cells(tensor) if values else ()),
         )
         for tensor in inspection.tensors
     )
-    return Table("tensors", columns, rows, frozenset({3, 4, 6, 7, 8, 9, 10}))
+    return Table("tensors", columns, rows, frozenset(numeric))
 
 
 def _value_cells(tensor: TensorInfo) -> tuple[str, ...]:

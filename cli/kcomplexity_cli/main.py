@@ -83,8 +83,8 @@ Examples:
 """,
 )
 @click.version_option(package_name="kcomplexity")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def cli(debug: bool) -> None:
+@click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+def cli() -> None:
     """Measure how complex a neural network's weights really are, from the checkpoint file alone."""
     warnings.showwarning = _show_warning
 

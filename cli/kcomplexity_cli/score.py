@@ -30,18 +30,42 @@ Examples:
 """,
 )
 @click.argument("checkpoints", nargs=-1, required=True, metavar="CHECKPOINT...")
-@click.option("-p", "--panel", default="default", show_default=True,
-              help="A named list of specs: fast, default, lossless, momos, qubd, all.")
-@click.option("-e", "--estimators", default=None, metavar="SPEC,...",
-              help="Specs instead of a panel; 'kcomplexity estimators' lists the names.")
-@click.option("--control", "controls", multiple=True, metavar="KIND[:N]",
-              help="Hold specs against N replicates: shuffle, shuffle-rows, shuffle-cols, signs, "
-                   "init:KIND. Repeatable; replaces the panel's own. 'none' takes them away.")
-@click.option("--scope", type=click.Choice(["tensor", "group", "model"]), default=None,
-              help="What is measured as one.  [default: the panel's, mostly tensor]")
+@click.option(
+    "-p",
+    "--panel",
+    default="default",
+    show_default=True,
+    help="A named list of specs: fast, default, lossless, momos, qubd, all.",
+)
+@click.option(
+    "-e",
+    "--estimators",
+    default=None,
+    metavar="SPEC,...",
+    help="Specs instead of a panel; 'kcomplexity estimators' lists the names.",
+)
+@click.option(
+    "--control",
+    "controls",
+    multiple=True,
+    metavar="KIND[:N]",
+    help="Hold specs against N replicates: shuffle, shuffle-rows, shuffle-cols, signs, "
+    "init:KIND. Repeatable; replaces the panel's own. 'none' takes them away.",
+)
+@click.option(
+    "--scope",
+    type=click.Choice(["tensor", "group", "model"]),
+    default=None,
+    help="What is measured as one.  [default: the panel's, mostly tensor]",
+)
 @click.option("--seed", default=0, show_default=True, help="Of controls and samples.")
-@click.option("--sample", type=float, default=None, metavar="SHARE",
-              help="Measure this share of each big tensor, with a standard error.")
+@click.option(
+    "--sample",
+    type=float,
+    default=None,
+    metavar="SHARE",
+    help="Measure this share of each big tensor, with a standard error.",
+)
 @click.option("--exact", is_flag=True, help="Never sample, however long it takes.")
 @click.option("--all", "everything", is_flag=True, help="Print every row, as plain text.")
 @click.option("--dry-run", is_flag=True, help="Tell what would be measured, and how long it takes.")
@@ -55,9 +79,10 @@ def score(checkpoints: tuple[str, ...], **options: Any) -> None:
     CHECKPOINT is a .safetensors or .npz file, a sharded checkpoint's folder or index, or several of
     them. The content decides the format. Nothing in a file is ever executed.
     """
+    from kcomplexity.plan import make_plan
     from kcomplexity.pool import Pool
     from kcomplexity.report import format_of
-    from kcomplexity.score import assemble, make_plan, open_selected, run_plan
+    from kcomplexity.score import assemble, open_selected, run_plan
     from kcomplexity_cli.resume import Journal
     from kcomplexity_cli.terminal import note, progress_bar
 
@@ -81,9 +106,7 @@ def score(checkpoints: tuple[str, ...], **options: Any) -> None:
             sample=options["sample"],
             exact=options["exact"],
         )
-        pool = Pool(
-            options["threads"], kind=options["workers"], max_memory=options["max_memory"]
-        )
+        pool = Pool(options["threads"], kind=options["workers"], max_memory=options["max_memory"])
         if options["dry_run"]:
             _tell_plan(plan, pool.threads, as_json=options["as_json"])
             return

@@ -66,7 +66,7 @@ def plain_text(table: Table) -> str:
 def progress_bar(total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
     """Show one bar over bytes with an ETA on stderr; nothing where stderr is no terminal."""
     if quiet or not sys.stderr.isatty():
-        yield lambda n_bytes: None
+        yield lambda _: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn

@@ -2,7 +2,8 @@
 
 The maths is in :mod:`kcomplexity.bdm`; here stand the reducers that count blocks piece by piece:
 
-* blocks side by side (``ignore``, ``recursive``) are cut at multiples of the block: :class:`_Blocks`;
+* blocks side by side (``ignore``, ``recursive``) are cut at multiples of the block:
+  :class:`_Blocks`;
 * a sliding window (``correlated``) is one ordered stream: :class:`_Windows`;
 * ``tile=N`` takes the BDM of each tile, so that the sum does not saturate: :class:`_Tiles`.
 """
@@ -94,7 +95,9 @@ class _Bdm(Estimator):
 
     def measure(self, states: Sequence[State], alphabets: Sequence[Alphabet]) -> Measure:
         """Add the BDM of all streams."""
-        found = [s.result() for s in states if isinstance(s, _BlockState | _WindowState | _TileState)]
+        found = [
+            s.result() for s in states if isinstance(s, _BlockState | _WindowState | _TileState)
+        ]
         details: dict[str, Any] = {
             "block_entropy": [r.block_entropy for r in found],
             "n_missing": sum(r.n_missing for r in found),
@@ -141,7 +144,9 @@ class Bdm2d(_Bdm):
 
     block: int = 4
     ndim: ClassVar[int] = 2
-    summary: ClassVar[str] = "block decomposition method, 4x4 blocks; layout and input geometry count"
+    summary: ClassVar[str] = (
+        "block decomposition method, 4x4 blocks; layout and input geometry count"
+    )
 
     @property
     def rate(self) -> float:

@@ -111,7 +111,7 @@ class Gzip(Compressor):
 
     def compress(self, data: NDArray[np.uint8]) -> bytes:
         """Compress one frame."""
-        return gzip.compress(data, self.level, mtime=0)
+        return gzip.compress(data.data, self.level, mtime=0)
 
     def stream(self) -> _Stream:
         """Return a compressor of one stream."""
@@ -217,7 +217,7 @@ class Bz2(Compressor):
 
     def compress(self, data: NDArray[np.uint8]) -> bytes:
         """Compress one frame."""
-        return bz2.compress(data, self.level)
+        return bz2.compress(data.data, self.level)
 
     def stream(self) -> _Stream:
         """Return a compressor of one stream."""
@@ -241,7 +241,7 @@ class Xz(Compressor):
 
     def compress(self, data: NDArray[np.uint8]) -> bytes:
         """Compress one frame."""
-        return lzma.compress(data, preset=self.level)
+        return lzma.compress(data.data, preset=self.level)
 
     def stream(self) -> _Stream:
         """Return a compressor of one stream."""

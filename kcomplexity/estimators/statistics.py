@@ -72,7 +72,9 @@ class L2(Estimator):
         (state,) = states
         assert isinstance(state, LeafSums)  # noqa: S101 - our own reducer
         if not math.isfinite(state.total):
-            raise UnmeasurableError("weights are NaN, infinite or so large that their squares are: there is no norm in float64")
+            raise UnmeasurableError(
+                "weights (or their squares) are NaN or infinite in float64: there is no norm"
+            )
         return Measure(math.sqrt(state.total))
 
     def whole(self, values: Sequence[float], n_weights: Sequence[int]) -> float | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kcomplexity.checkpoint import Checkpoint, FileSource, Tensor
-from kcomplexity.errors import CorruptCheckpointError
+from kcomplexity.errors import CorruptCheckpointError, UnknownFormatError
 from kcomplexity.loaders.base import Options, opened
 from kcomplexity.loaders.npy import Parsed, parse
 from kcomplexity.loaders.zips import Member, read_directory
@@ -30,6 +30,9 @@ class NpzLoader:
         """Whether it is a zip archive with at least one array in it."""
         if not head.startswith(b"PK\x03\x04"):
             return False
+        first_name = head[30 : 30 + int.from_bytes(head[26:28], "little")]
+        if first_name.endswith(b".npy"):
+            return True
         try:
             with zipfile.ZipFile(path) as archive:
                 return any(name.endswith(".npy") for name in archive.namelist())
@@ -49,9 +52,16 @@ class NpzLoader:
         notes: list[str] = []
         payload = 0
         with opened(path) as source:
-            for member in read_directory(source):
+            members = read_directory(source)
+            if members and not any(member.name.endswith(".npy") for member in members):
+                raise UnknownFormatError(
+                    f"{printable(path)}: a zip archive without .npy arrays; its first member is "
+                    f"{printable(members[0].name)}"
+                )
+            for member in members:
                 if not member.name.endswith(".npy"):
-                    notes.append(f"{printable(member.name)} is left out: it is no .npy array")
+                    shown = printable(member.name) or "a member without a name"
+                    notes.append(f"{shown} is left out: it is no .npy array")
                     continue
                 parsed = _parse(source, member, options)
                 notes += parsed.notes

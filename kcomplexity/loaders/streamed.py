@@ -26,10 +26,8 @@ from kcomplexity.loaders.streams import ByteStream
 __all__ = ["FortranTensor", "StreamedTensor", "TransposedCopy"]
 
 Bytes = NDArray[np.uint8]
-#: Bytes that are laid out anew at once.
+#: Bytes that are laid out anew at once, and bytes of the copy that are written to at once.
 _BLOCK = 32 << 20
-#: Rows of the copy that are written to at once: each touches one page of memory at least.
-_ROWS = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -163,11 +161,12 @@ class TransposedCopy:
         """Write values `start` onwards in Fortran order to where they are in row-major order."""
         mapped = mmap.mmap(file.fileno(), 0)
         values: NDArray[Any] = np.frombuffer(mapped, block.dtype)
+        rows = max(_BLOCK * self.shape[0] // values.nbytes, 1)
         at = 0
         for part in ranges(values.reshape(self.shape).T, start, start + block.size):
             ordered = block[at : at + part.size].reshape(part.shape)
-            for row in range(0, part.shape[-1], _ROWS):
-                part[..., row : row + _ROWS] = ordered[..., row : row + _ROWS]
+            for row in range(0, part.shape[-1], rows):
+                part[..., row : row + rows] = ordered[..., row : row + rows]
                 # What was written stays in the file; mapped, it would count as our memory.
                 if hasattr(mapped, "madvise"):
                     mapped.madvise(mmap.MADV_DONTNEED)

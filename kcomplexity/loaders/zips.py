@@ -66,7 +66,7 @@ def read_directory(source: FileSource) -> list[Member]:
     shown = printable(source.path)
     try:
         with zipfile.ZipFile(source.path) as archive:
-            infos = [info for info in archive.infolist() if not info.is_dir()]
+            infos = [info for info in archive.infolist() if not info.filename.endswith("/")]
     # zipfile lets what a damaged directory does to struct and codecs through.
     except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, OverflowError) as error:
         raise CorruptCheckpointError(

@@ -22,11 +22,16 @@ def jsonl_bytes(report: Report) -> bytes:
     headline), ``checkpoint``, ``row``, ``summary``.
     """
     lines = [
-        json_line("report", plain({
-            "schema_version": report.schema_version,
-            "provenance": report.provenance,
-            "headline": report.headline,
-        }))
+        json_line(
+            "report",
+            plain(
+                {
+                    "schema_version": report.schema_version,
+                    "provenance": report.provenance,
+                    "headline": report.headline,
+                }
+            ),
+        )
     ]
     lines += [json_line("checkpoint", plain(info)) for info in report.checkpoints]
     lines += [json_line("row", row.to_dict()) for row in report.rows]
@@ -41,8 +46,5 @@ def json_line(record: str, values: dict[str, Any]) -> bytes:
 
 def read_lines(data: bytes) -> list[dict[str, Any]]:
     """Parse JSON lines; a last line that was cut while it was written is left out."""
-    found = []
-    for line in data.splitlines(keepends=True):
-        if line.endswith(b"\n") and line.strip():
-            found.append(json.loads(line))
-    return found
+    lines = data.splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith(b"\n") and line.strip()]

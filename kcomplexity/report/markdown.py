@@ -1,4 +1,4 @@
-"""Markdown: the headline, the whole, and every row, to paste into an issue or a paper's appendix."""
+"""Markdown: the headline, the whole and every row, to paste into an issue or an appendix."""
 
 from __future__ import annotations
 

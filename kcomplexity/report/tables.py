@@ -40,7 +40,8 @@ def summary_table(report: Report) -> Table:
     weights = _weights_by_checkpoint(report)
     columns = ("spec", "bits/weight", "size", "raw/comp", "error", "vs controls", "what it is")
     rows = [
-        ((shorten(row.checkpoint, 28),) if many else ()) + _summary_cells(row, weights[row.checkpoint])
+        ((shorten(row.checkpoint, 28),) if many else ())
+        + _summary_cells(row, weights[row.checkpoint])
         for row in report.summary
     ]
     first = 2 if many else 1

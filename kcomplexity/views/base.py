@@ -13,7 +13,7 @@ the order of the spec's grammar, registered in this package's ``__init__``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
@@ -62,14 +62,14 @@ class Encoded(NamedTuple):
     ----------
     streams : tuple of ndarray
         One array of unsigned symbols per stream, in the piece's shape (flat for byte streams).
-    squared_error, squares : list of float
+    squared_error, squares : sequence of float
         Per leaf, the sum of squared error and of squared weights, both in units of the encoder's
         ``error_unit``; empty for lossless views.
     """
 
     streams: tuple[Symbols, ...]
-    squared_error: list[float] = []
-    squares: list[float] = []
+    squared_error: Sequence[float] = ()
+    squares: Sequence[float] = ()
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,9 @@ class DistortionView(View):
 
     def __post_init__(self) -> None:
         if not 1e-9 <= self.error < 1:
-            raise SpecError(f"rd{self.error:g}: expected a relative error from 1e-9 to 1, e.g. 0.01")
+            raise SpecError(
+                f"rd{self.error:g}: expected a relative error from 1e-9 to 1, e.g. 0.01"
+            )
 
     def prepare(self, tensor: Tensor, reduce: Reduce) -> Encoder:
         """Find the step and the range of its levels."""

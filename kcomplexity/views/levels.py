@@ -16,6 +16,7 @@ All three compute in float32 (float64 for F64), as the quantisers of the field d
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -149,7 +150,7 @@ def _level_encoder(
     dtype = compute_dtype(tensor.dtype.numpy)
     with np.errstate(over="ignore"):
         step = float((dtype.type(end) - dtype.type(zero)) / dtype.type(highest))
-    if dtype == np.float32 and not np.finfo(np.float32).tiny <= step <= np.finfo(np.float32).max:
+    if dtype == np.float32 and end != zero and not 2.0**-126 <= step < math.inf:
         # The step falls below or above float32's normal numbers: one wider type is exact again.
         dtype, step = np.dtype(np.float64), (end - zero) / highest
     size = highest - lowest + 1
@@ -200,12 +201,14 @@ class _LevelEncoder(Encoder):
     def _encode_leaf(self, leaf: Floats, out: NDArray[Any]) -> tuple[float, float]:
         """Write the symbols of one leaf; return its squared error and its squares.
 
-        Both are in units of the step, where no square overflows, whatever the tensor's scale.
+        Both are in units of the step (of 1 if there is none), where no square leaves float32,
+        whatever the tensor's scale.
         """
         zero, step = leaf.dtype.type(self.zero), leaf.dtype.type(self.step)
         if not step:
             out[...] = -self.lowest
-            return _squares(leaf - zero), _squares(leaf)
+            wide = leaf.astype(np.float64)
+            return _squares(wide - self.zero), _squares(wide)
         scaled = leaf / step
         square = _squares(scaled)
         if zero:

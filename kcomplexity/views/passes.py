@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcomplexity.checkpoint import Tensor
-from kcomplexity.errors import UnmeasurableError
 from kcomplexity.dtypes import StoredDtype
+from kcomplexity.errors import UnmeasurableError
 from kcomplexity.parallel import LEAF, Cut, Every, Piece, State, leaf_sums
 from kcomplexity.views.base import Reduce, leaves
 
@@ -173,7 +173,11 @@ def quantile(tensor: Tensor, share: float, reduce: Reduce) -> float:
     if rank + 1 == tensor.n_weights:
         return float(below)
     above = dtype(_order_statistic(tensor.dtype, rank + 1, reduce))
-    return float(below + (above - below) * dtype(position - rank))
+    with np.errstate(over="ignore"):
+        gap = above - below
+    if np.isinf(gap):  # the two are further apart than the type reaches
+        return float(below) * (1 - (position - rank)) + float(above) * (position - rank)
+    return float(below + gap * dtype(position - rank))
 
 
 def _order_statistic(dtype: StoredDtype, rank: int, reduce: Reduce) -> float:
@@ -230,10 +234,12 @@ def _sort_keys(words: NDArray[Any], dtype: StoredDtype) -> NDArray[Any]:
     top = words.dtype.type(1 << (dtype.bits - 1))
     # Negative floats sort backwards as integers: flip all their bits; lift the others above them.
     ones = words.dtype.type((1 << dtype.bits) - 1)
-    return np.where(words & top, words ^ ones, words | top)
+    keys: NDArray[Any] = np.where(words & top, words ^ ones, words | top)
+    return keys
 
 
 def _value_of_key(key: int, dtype: StoredDtype) -> float:
     top, ones = 1 << (dtype.bits - 1), (1 << dtype.bits) - 1
     word = key if not dtype.sign_bits else key ^ top if key & top else key ^ ones
+    assert dtype.numpy is not None  # noqa: S101 - it has been decoded to be counted
     return float(np.array([word], dtype.word).view(dtype.numpy)[0])

@@ -71,7 +71,7 @@ class Float32View(View):
     common_dtype: ClassVar[str | None] = "F32"
 
     def prepare(self, tensor: Tensor, reduce: Reduce) -> Encoder:
-        """Need no pass; only F64 can lose digits, and says how much."""
+        """Need no pass; only F64 can lose digits."""
         weights_only(tensor)
         return _Float32Encoder(_alphabets(DTYPES["F32"], self.split), split=self.split)
 

@@ -1,0 +1,149 @@
+"""Controls: what the same measure gives when something about the weights is left to chance.
+
+A :class:`Control` is a recipe for seeded replicate tensors that run through the same pipeline as
+the tensor itself: shuffled (everything kept but the order), with random signs (magnitudes kept in
+place), or drawn anew as at initialisation. Which control answers which question:
+
+* any order at all: ``shuffle``; order along rows or columns: ``shuffle-rows``, ``shuffle-cols``;
+* the sign pattern, in sign views: ``signs``;
+* the histogram: ``init:KIND``.
+
+``name[:N]`` gives N replicates. Replicate i depends on the seed, the kind, the tensor's name and i
+alone, so ``shuffle:5`` is the beginning of ``shuffle:19``, and a tensor has the same replicates
+alone as among others: several laid end to end are controlled each by itself.
+
+To add one: a frozen dataclass deriving from :class:`Control` whose fields are its words in the
+text (``init:KIND``), registered in this package's ``__init__``, or by an entry point in the group
+``kcomplexity.controls`` of your package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Generator
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import Any, ClassVar
+
+from kcomplexity.checkpoint import Tensor
+from kcomplexity.derived import origins
+from kcomplexity.errors import SpecError
+from kcomplexity.pool import Pool
+from kcomplexity.registry import Registry
+
+__all__ = ["CONTROLS", "FEWEST_FOR_Z", "Control", "is_signed", "parse_control"]
+
+#: Fewest replicates with a z: a standard deviation of four has an error of some 40 %.
+FEWEST_FOR_Z = 5
+#: 999 replicates tell p down to .001; more than that says nothing more and takes days.
+_MOST = 999
+
+
+@dataclass(frozen=True)
+class Control(ABC):
+    """Base of every control; the fields of a subclass are the words of its text.
+
+    Attributes
+    ----------
+    n : int
+        Replicates, 1 to 999.
+    """
+
+    n: int = field(default=FEWEST_FOR_Z, kw_only=True)
+
+    #: One line for listings.
+    summary: ClassVar[str]
+    #: Whether weights only trade places: a view's encoder for the tensor then holds for its
+    #: replicates, and estimators that see no positions are not repeated.
+    keeps_values: ClassVar[bool]
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.n <= _MOST:
+            raise SpecError(f"{self}: expected 1 to {_MOST} replicates, e.g. {self.kind}:5")
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.n}"
+
+    @property
+    def kind(self) -> str:
+        """The canonical text without the number of replicates, e.g. ``"init:torch"``."""
+        words = [str(getattr(self, f.name)) for f in _words_of(type(self))]
+        return ":".join([CONTROLS.name_of(type(self)), *words])
+
+    def key(self, tensor: Tensor, seed: int, i: int) -> int:
+        """Return the 128-bit key of replicate `i` of one tensor."""
+        text = f"{seed}\0{self.kind}\0{tensor.name}\0{i}"
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
+
+    @abstractmethod
+    def changes(self, tensor: Tensor) -> bool:
+        """Whether the control means anything for a tensor that is not made from others."""
+
+    def applies(self, tensor: Tensor) -> bool:
+        """Whether replicates can differ from `tensor`; those that cannot are `tensor` itself."""
+        return any(self.changes(origin) for origin in origins(tensor))
+
+    @abstractmethod
+    def replicates(self, tensor: Tensor, seed: int, pool: Pool) -> Generator[Tensor, None, None]:
+        """Yield `n` replicates, each of which lives until the next is asked for.
+
+        Parameters
+        ----------
+        tensor : Tensor
+            Addressable. What is laid end to end is controlled member by member, each by its own
+            name; members that the control does not change stay as they are, so that sums over a
+            whole network are complete.
+        seed : int
+        pool : Pool
+            Its budget counts what a replicate holds in memory; its temporary folder takes what is
+            too big for that. Close the generator to give both back early.
+
+        Raises
+        ------
+        UnmeasurableError
+            If weights that are not finite leave nothing to match.
+        """
+
+
+#: Every control by the name it has in a text; here because a control's text begins with it.
+CONTROLS: Registry[type[Control]] = Registry("kcomplexity.controls", "control")
+
+
+def parse_control(text: str) -> Control:
+    """Parse ``name[:word][:N]``.
+
+    Raises
+    ------
+    SpecError
+        If it names no control, or a word or a number is missing, wrong or too much.
+
+    Examples
+    --------
+    >>> str(parse_control("shuffle"))
+    'shuffle:5'
+    >>> parse_control("INIT:torch:8").kind
+    'init:torch'
+    """
+    name, *given = text.strip().lower().split(":")
+    cls = CONTROLS.lookup(name)
+    words = _words_of(cls)
+    usage = ":".join([name, *(f.name.upper() for f in words)]) + "[:N]"
+    if len(given) > len(words) + 1:
+        raise SpecError(f"control {text!r}: {given[-1]!r} is one word too many: expected {usage}")
+    # A word that is missing is an empty one to its class, which tells what it may be.
+    values: dict[str, Any] = {f.name: "" for f in words if f.default is MISSING}
+    values |= {f.name: word for f, word in zip(words, given, strict=False)}
+    if len(given) > len(words):
+        if not given[-1].isdecimal():
+            raise SpecError(f"control {text!r}: {given[-1]!r} is no number: expected {usage}")
+        values["n"] = int(given[-1])
+    return cls(**values)
+
+
+def _words_of(cls: type[Control]) -> list[Field[Any]]:
+    return [f for f in fields(cls) if f.name != "n"]
+
+
+def is_signed(tensor: Tensor) -> bool:
+    """Whether it holds signed floating-point numbers, complex ones included."""
+    return bool(tensor.dtype.sign_bits) and tensor.dtype.numpy is not None

@@ -1,0 +1,127 @@
+"""Initialisations: every weight is drawn anew, from a law that the tensor or its shape gives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from kcomplexity.checkpoint import Tensor
+from kcomplexity.controls.base import Control, is_signed
+from kcomplexity.controls.moments import moments
+from kcomplexity.derived import origins, rebuilt
+from kcomplexity.errors import SpecError
+from kcomplexity.pool import Pool
+from kcomplexity.replicas import Law, Reinit
+
+__all__ = ["Init"]
+
+#: Laws that match a tensor's own mean and standard deviation.
+_MATCHED: dict[str, Callable[[float, float], Law]] = {
+    "normal": lambda mean, sd: Law("normal", mean, sd),
+    "uniform": lambda mean, sd: Law("uniform", mean, math.sqrt(3) * sd),
+}
+#: A normal law cut off at two standard deviations keeps this share of its standard deviation.
+_KEPT_BY_TRUNCATION = 0.87962566103423978
+
+
+class _Fans(NamedTuple):
+    """Connections into and out of one unit."""
+
+    ins: int
+    outs: int
+
+
+#: Laws that follow from the shape.
+_FROM_FANS: dict[str, Callable[[_Fans], Law]] = {
+    "torch": lambda fans: Law("uniform", 0.0, math.sqrt(1 / fans.ins)),
+    "glorot-uniform": lambda fans: Law("uniform", 0.0, math.sqrt(6 / (fans.ins + fans.outs))),
+    "he-normal": lambda fans: _truncated(math.sqrt(2 / fans.ins)),
+    "lecun-normal": lambda fans: _truncated(math.sqrt(1 / fans.ins)),
+}
+
+
+def _truncated(sd: float) -> Law:
+    """Return the truncated normal law that has this standard deviation once truncated."""
+    return Law("truncated", 0.0, sd / _KEPT_BY_TRUNCATION)
+
+
+@dataclass(frozen=True)
+class Init(Control):
+    """Each tensor is drawn anew as at an initialisation.
+
+    Attributes
+    ----------
+    scheme : str
+        ``normal``, ``uniform``
+            With the tensor's own mean and (population) standard deviation.
+        ``torch``
+            Uniform within 1/sqrt(fan_in): what ``torch.nn.Linear`` and ``ConvNd`` do, which is
+            ``kaiming_uniform_(a=sqrt(5))``.
+        ``glorot-uniform``
+            Uniform within sqrt(6/(fan_in + fan_out)) (Glorot & Bengio, AISTATS 2010).
+        ``he-normal``, ``lecun-normal``
+            Standard deviation sqrt(2/fan_in) (He et al., ICCV 2015) and sqrt(1/fan_in) (LeCun et
+            al., Efficient BackProp, 1998): a normal law cut off at two of its standard deviations
+            and widened by 1/.8796 to make up for it, as in Keras' and JAX' initialisers of these
+            names. PyTorch's ``kaiming_normal_`` is not cut off.
+
+    Notes
+    -----
+    Fans follow the tensor's layout: (out, in, *kernel), fans times the kernel's size, or
+    (*kernel, in, out). The shape alone does not tell an embedding, whose usual start is another.
+
+    Not changed: what holds no signed floating-point numbers, and, for schemes from the shape,
+    tensors of fewer than two dimensions, since biases and norms start at constants.
+    """
+
+    scheme: str
+
+    summary: ClassVar[str] = f"drawn anew: {', '.join([*_MATCHED, *_FROM_FANS])}"
+    keeps_values: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if self.scheme not in _MATCHED and self.scheme not in _FROM_FANS:
+            known = ", ".join([*_MATCHED, *_FROM_FANS])
+            raise SpecError(
+                f"control init: unknown scheme {self.scheme!r}: expected one of {known}"
+            )
+        super().__post_init__()
+
+    def changes(self, tensor: Tensor) -> bool:
+        """Whether it holds weights that the scheme can draw."""
+        has_shape = self.scheme in _MATCHED or len(tensor.shape) > 1
+        return is_signed(tensor) and tensor.n_weights > 0 and has_shape
+
+    def law(self, tensor: Tensor, pool: Pool) -> Law:
+        """Return what one tensor is drawn from; reads it twice to match its moments.
+
+        Raises
+        ------
+        UnmeasurableError
+            If the moments are to be matched and some weights are not finite.
+        """
+        if self.scheme in _MATCHED:
+            return _MATCHED[self.scheme](*moments(tensor, pool))
+        return _FROM_FANS[self.scheme](_fans(tensor))
+
+    def replicates(self, tensor: Tensor, seed: int, pool: Pool) -> Generator[Tensor, None, None]:
+        """Yield lazy tensors; a part has the weights it has in the whole."""
+        laws = {one: self.law(one, pool) for one in origins(tensor) if self.changes(one)}
+        for i in range(self.n):
+
+            def drawn(one: Tensor, i: int = i) -> Tensor:
+                return Reinit.like(one, laws[one], self.key(one, seed, i)) if one in laws else one
+
+            yield rebuilt(tensor, drawn)
+
+
+def _fans(tensor: Tensor) -> _Fans:
+    """Return the fans of a tensor of two or more dimensions."""
+    if tensor.layout == "out-in":
+        outs, ins, *kernel = tensor.shape
+    else:
+        *kernel, ins, outs = tensor.shape
+    size = math.prod(kernel)
+    return _Fans(ins * size, outs * size)

@@ -1,0 +1,111 @@
+"""Shuffles: the values stay, their order goes.
+
+``shuffle``
+    Inside the whole tensor.
+``shuffle-rows``, ``shuffle-cols``
+    Inside each row, or each column, of the matrix form.
+
+How the words trade places is in :mod:`~kcomplexity.controls.shuffling`, where they then live in
+:mod:`~kcomplexity.controls.stores`.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Generator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+from kcomplexity.checkpoint import Tensor
+from kcomplexity.controls.base import Control
+from kcomplexity.controls.shuffling import (
+    fits_in_memory,
+    permute_columns,
+    permute_rows,
+    working_bytes,
+)
+from kcomplexity.controls.stores import Sink, Store
+from kcomplexity.derived import rebuilt
+from kcomplexity.errors import UnmeasurableError
+from kcomplexity.pool import Pool
+
+__all__ = ["Shuffle", "ShuffleCols", "ShuffleRows"]
+
+#: Replicates up to this many bytes stay in memory: their pickle may travel to another process.
+_HELD = 64 << 20
+
+
+class _Permutation(Control):
+    """Base of the shuffles: the stored words of each tensor trade places; any dtype has words.
+
+    Replicates are made once and read by all that measures them: in memory up to 64 MiB, else in a
+    temporary file. Time O(n), some 20 to 65 ns a weight; memory at most about 2**26 words.
+    """
+
+    keeps_values: ClassVar[bool] = True
+
+    @abstractmethod
+    def permute(self, tensor: Tensor, key: int, sink: Sink) -> None:
+        """Write the words of `tensor` to `sink` in another order."""
+
+    def changes(self, tensor: Tensor) -> bool:
+        """Whether single values can be told apart: all but packings that nobody has defined."""
+        with suppress(UnmeasurableError):
+            return bool(tensor.dtype.word)
+        return False
+
+    def replicates(self, tensor: Tensor, seed: int, pool: Pool) -> Generator[Tensor, None, None]:
+        """Yield shuffled copies; what lies end to end is shuffled member by member."""
+        held = tensor.n_bytes if tensor.n_bytes <= _HELD else 0
+        for i in range(self.n):
+            with Store(pool, in_memory=bool(held)) as store:
+
+                def shuffled(one: Tensor, i: int = i, store: Store = store) -> Tensor:
+                    if not self.changes(one):
+                        return one
+                    permute = partial(self.permute, one, self.key(one, seed, i))
+                    with pool.reserve(working_bytes(one)):
+                        return store.keep(one, permute, whole=fits_in_memory(one))
+
+                replicate = rebuilt(tensor, shuffled, whole=False)
+                with pool.reserve(held):
+                    yield replicate
+
+
+@dataclass(frozen=True)
+class Shuffle(_Permutation):
+    """Weights permuted inside each tensor, every order as likely."""
+
+    summary: ClassVar[str] = "weights permuted inside each tensor: is there any order at all?"
+
+    def permute(self, tensor: Tensor, key: int, sink: Sink) -> None:
+        """Permute the tensor as one row."""
+        permute_rows(tensor, 1, tensor.n_weights, key, sink)
+
+
+@dataclass(frozen=True)
+class ShuffleRows(_Permutation):
+    """Weights permuted inside each row of the matrix form; a vector is one row."""
+
+    summary: ClassVar[str] = "weights permuted inside each row of the matrix form"
+
+    def permute(self, tensor: Tensor, key: int, sink: Sink) -> None:
+        """Permute row after row."""
+        permute_rows(tensor, *tensor.matrix_shape, key, sink)
+
+
+@dataclass(frozen=True)
+class ShuffleCols(_Permutation):
+    """Weights permuted inside each column of the matrix form; a vector, one row, stays."""
+
+    summary: ClassVar[str] = "weights permuted inside each column of the matrix form"
+
+    def changes(self, tensor: Tensor) -> bool:
+        """Whether there are columns to speak of."""
+        return super().changes(tensor) and tensor.matrix_shape[0] > 1
+
+    def permute(self, tensor: Tensor, key: int, sink: Sink) -> None:
+        """Permute column after column."""
+        permute_columns(tensor, *tensor.matrix_shape, key, sink)

@@ -1,0 +1,39 @@
+"""Random signs: the magnitudes stay in their places."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from kcomplexity.checkpoint import Tensor
+from kcomplexity.controls.base import Control, is_signed
+from kcomplexity.derived import rebuilt
+from kcomplexity.pool import Pool
+from kcomplexity.replicas import SignFlipped
+
+__all__ = ["Signs"]
+
+
+@dataclass(frozen=True)
+class Signs(Control):
+    """Each weight's sign is drawn anew, its magnitude stays; see :class:`SignFlipped`.
+
+    Types without a sign bit are not changed.
+    """
+
+    summary: ClassVar[str] = "random signs, magnitudes kept: is there a sign pattern?"
+    keeps_values: ClassVar[bool] = False
+
+    def changes(self, tensor: Tensor) -> bool:
+        """Whether there are signs."""
+        return is_signed(tensor)
+
+    def replicates(self, tensor: Tensor, seed: int, pool: Pool) -> Generator[Tensor, None, None]:
+        """Yield lazy tensors; a part has the signs it has in the whole."""
+        for i in range(self.n):
+
+            def flipped(one: Tensor, i: int = i) -> Tensor:
+                return SignFlipped.of(one, self.key(one, seed, i)) if self.changes(one) else one
+
+            yield rebuilt(tensor, flipped)

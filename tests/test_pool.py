@@ -1,0 +1,253 @@
+"""A pool runs jobs in order, as many at once as memory admits, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kcomplexity.pool import Pool, available_processors
+
+
+class Gauge:
+    """What is in flight at once."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.jobs: list[int] = []
+        self.most = self.most_with_others = self.n_run = 0
+
+    def enter(self, memory: int) -> None:
+        with self.lock:
+            self.jobs.append(memory)
+            self.n_run += 1
+            self.most = max(self.most, sum(self.jobs))
+            if len(self.jobs) > 1:
+                self.most_with_others = max(self.most_with_others, sum(self.jobs))
+
+    def leave(self, memory: int) -> None:
+        with self.lock:
+            self.jobs.remove(memory)
+
+
+@dataclass
+class Sized:
+    """A job that tells the gauge of its memory for as long as it runs."""
+
+    gauge: Gauge
+    memory: int
+    work: int = 1
+    seconds: float = 0.0
+    raises: BaseException | None = None
+    started: threading.Event = field(default_factory=threading.Event)
+
+    def __call__(self) -> int:
+        self.gauge.enter(self.memory)
+        self.started.set()
+        try:
+            time.sleep(self.seconds)
+            if self.raises:
+                raise self.raises
+        finally:
+            self.gauge.leave(self.memory)
+        return self.memory
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(1, 150), max_size=30), st.integers(1, 5))
+def test_jobs_in_flight_never_declare_more_than_allowed_but_for_one_alone(sizes, threads):
+    gauge = Gauge()
+    with Pool(threads, max_memory=100) as pool:
+        results = list(pool.run(Sized(gauge, n, seconds=1e-4) for n in sizes))
+    assert results == sizes  # in their order
+    assert gauge.most_with_others <= 100
+    assert gauge.n_run == len(sizes)
+    assert gauge.most >= max(sizes, default=0)
+
+
+def test_a_job_above_the_limit_runs_alone():
+    gauge = Gauge()
+    with Pool(4, max_memory=10) as pool:
+        assert list(pool.run([Sized(gauge, n, seconds=0.01) for n in (5, 5, 99, 5)])) == [
+            5,
+            5,
+            99,
+            5,
+        ]
+    assert gauge.most == 99
+    assert gauge.most_with_others <= 10
+
+
+def test_small_jobs_do_run_at_once():
+    barrier = threading.Barrier(3, timeout=20)
+
+    @dataclass
+    class Meeting(Sized):
+        def __call__(self) -> int:
+            return barrier.wait() * 0
+
+    with Pool(3, max_memory=3) as pool:
+        assert list(pool.run([Meeting(Gauge(), 1) for _ in range(3)])) == [0, 0, 0]
+
+
+def test_what_is_reserved_is_taken_from_the_budget_and_given_back():
+    gauge = Gauge()
+    with Pool(4, max_memory=100) as pool:
+        with pool.reserve(60):
+            list(pool.run([Sized(gauge, 30, seconds=0.002) for _ in range(8)]))
+            assert gauge.most <= 40
+        list(pool.run([Sized(gauge, 30, seconds=0.01) for _ in range(8)]))
+    assert 40 < gauge.most <= 100
+
+
+def test_a_reservation_waits_for_another_but_never_for_ever():
+    with Pool(1, max_memory=100) as pool:
+        with pool.reserve(1000):  # alone, however large
+            entered = threading.Event()
+
+            def second() -> None:
+                with pool.reserve(10):
+                    entered.set()
+
+            thread = threading.Thread(target=second)
+            thread.start()
+            assert not entered.wait(0.05)
+            gauge = Gauge()  # jobs go on one by one beside it
+            assert list(pool.run([Sized(gauge, 5) for _ in range(4)])) == [5] * 4
+            assert gauge.most == 5
+        thread.join(20)
+        assert entered.is_set()
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_an_exception_leaves_no_job_running_and_no_memory_taken(own):
+    gauge = Gauge()
+    error = ValueError("no")
+    with ThreadPoolExecutor(3) as executor, Pool(3, executor=executor if own else None) as pool:
+        jobs = [Sized(gauge, 1, seconds=0.05, raises=error if i == 1 else None) for i in range(40)]
+        with pytest.raises(ValueError, match="no"):
+            list(pool.run(jobs))
+        assert gauge.jobs == []
+        assert gauge.n_run < len(jobs)
+        n_run = gauge.n_run
+        assert list(pool.run([Sized(gauge, 7)])) == [7]  # and the pool is as good as new
+        assert gauge.n_run == n_run + 1
+
+
+def test_giving_up_in_the_middle_leaves_no_job_running():
+    gauge = Gauge()
+    with Pool(2) as pool:
+        results = pool.run([Sized(gauge, i, seconds=0.01) for i in range(40)])
+        assert next(results) == 0
+        results.close()  # type: ignore[attr-defined]
+        assert gauge.jobs == []
+        assert gauge.n_run < 40
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs POSIX signals")
+def test_an_interrupt_leaves_no_job_running():
+    gauge = Gauge()
+    jobs = [Sized(gauge, 1, seconds=0.2) for _ in range(40)]
+
+    def interrupt() -> None:
+        jobs[0].started.wait(20)
+        time.sleep(0.05)  # the waiting thread has handed out what it may, and waits
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with Pool(2) as pool:
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            list(pool.run(jobs))
+        thread.join()
+        assert gauge.jobs == []
+    assert gauge.n_run < len(jobs)
+
+
+def test_a_broken_executor_takes_no_memory_with_it():
+    class Refusing(ThreadPoolExecutor):
+        refuses = True
+
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            if self.refuses:
+                raise RuntimeError("broken")
+            return super().submit(fn, *args, **kwargs)
+
+    gauge = Gauge()
+    with Refusing(2) as executor, Pool(2, executor=executor, max_memory=10) as pool:
+        with pytest.raises(RuntimeError, match="broken"):
+            list(pool.run([Sized(gauge, 10)]))
+        executor.refuses = False
+        assert list(pool.run([Sized(gauge, 10, seconds=0.001)] * 3)) == [10] * 3
+        assert pool._budget.jobs == pool._budget.jobs_bytes == 0
+
+
+def test_finished_results_wait_in_a_bounded_queue():
+    gauge = Gauge()
+    taken: list[int] = []
+    with Pool(2) as pool:
+        for i, _ in enumerate(pool.run(Sized(gauge, 1) for _ in range(200))):
+            taken.append(gauge.n_run - i)
+            time.sleep(1e-4)
+    assert max(taken) <= 2 * 2 + 2
+
+
+def test_progress_is_told_as_results_are_taken():
+    told: list[int] = []
+    with Pool(3, progress=told.append) as pool:
+        list(pool.run([Sized(Gauge(), 1, work=i) for i in range(10)]))
+    assert told == list(range(10))
+
+
+def test_the_temporary_folder_goes_with_the_pool(tmp_path):
+    closed: list[bool] = []
+    with Pool(1, tmpdir=tmp_path) as pool:
+        assert list(tmp_path.iterdir()) == []  # made when it is needed
+        first, second = pool.temporary_file(), pool.temporary_file()
+        assert first != second
+        assert first.parent == second.parent
+        assert first.parent.parent == tmp_path
+        pool.at_exit(lambda: closed.append(first.exists()))
+    assert closed == [True]  # what reads a file is closed before it goes
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_temporary_folder_goes_after_an_error_too(tmp_path):
+    def fail() -> None:
+        with Pool(1, tmpdir=tmp_path) as pool:
+            pool.temporary_file().write_bytes(b"1")
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pool_is_used_as_a_context_manager():
+    with pytest.raises(RuntimeError, match="context manager"):
+        list(Pool(1).run([Sized(Gauge(), 1)]))
+
+
+def test_the_default_is_every_processor_this_process_may_use():
+    assert Pool().threads == available_processors() >= 1
+    assert Pool(3).threads == 3
+
+
+def test_blas_has_one_thread_inside_a_pool_and_its_own_after():
+    from threadpoolctl import threadpool_info
+
+    def most() -> int:
+        return max((library["num_threads"] for library in threadpool_info()), default=1)
+
+    before = most()
+    with Pool(2):
+        assert most() == 1
+    assert most() == before

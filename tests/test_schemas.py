@@ -1,0 +1,235 @@
+"""The JSON Schemas describe what is really written: records, reports, and every field of them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from jsonschema import Draft202012Validator, ValidationError
+
+import kcomplexity as kc
+from kcomplexity.controls import ControlResult
+from kcomplexity.errors import SpecError
+from kcomplexity.estimators.statistics import L2
+from kcomplexity.inspection import (
+    DtypeInfo,
+    FileInfo,
+    Inspection,
+    LayerInfo,
+    TensorInfo,
+    ValueInfo,
+    document,
+    inspect_checkpoint,
+)
+from kcomplexity.parallel import FRAME
+from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Provenance, Report, Score
+from kcomplexity.schemas import load_schema, schema_names
+from kcomplexity_cli.main import cli
+
+
+def validate(name: str, found: Any) -> None:
+    """Check a document against its schema, as JSON would carry it."""
+    text = json.dumps(found, allow_nan=False)
+    Draft202012Validator(load_schema(name)).validate(json.loads(text))
+
+
+def objects(schema: Any):
+    """Yield every object that a schema describes by its properties, wherever it stands."""
+    if isinstance(schema, dict):
+        if schema.get("type") == "object" and "properties" in schema:
+            yield schema
+        for part in schema.values():
+            yield from objects(part)
+    elif isinstance(schema, list):
+        for part in schema:
+            yield from objects(part)
+
+
+# --- The schemas themselves -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", schema_names())
+def test_every_schema_is_a_schema(name):
+    schema = load_schema(name)
+    Draft202012Validator.check_schema(schema)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert schema["$id"] == f"urn:kcomplexity:schema:{name}:{SCHEMA_VERSION}"
+    assert schema["properties"]["schema_version"]["const"] == SCHEMA_VERSION
+
+
+@pytest.mark.parametrize("name", schema_names())
+def test_records_are_closed_and_complete(name):
+    for record in objects(load_schema(name)):
+        assert record["additionalProperties"] is False
+        assert set(record["required"]) <= set(record["properties"])
+
+
+@pytest.mark.parametrize(
+    ("name", "definition", "record"),
+    [
+        ("score", None, Report),
+        ("score", "provenance", Provenance),
+        ("score", "checkpoint", CheckpointInfo),
+        ("score", "score", Score),
+        ("score", "control", ControlResult),
+        ("inspect", "checkpoint", Inspection),
+        ("inspect", "file", FileInfo),
+        ("inspect", "dtype", DtypeInfo),
+        ("inspect", "layer", LayerInfo),
+        ("inspect", "tensor", TensorInfo),
+        ("inspect", "values", ValueInfo),
+    ],
+)
+def test_a_schema_has_exactly_the_fields_of_its_record(name, definition, record):
+    schema = load_schema(name)
+    described = schema if definition is None else schema["$defs"][definition]
+    names = {field.name for field in fields(record)}
+    assert set(described["required"]) == names
+    # The summary says over how many tensors a control's bits are summed.
+    only_in_sums = {"n_tensors"} if record is ControlResult else set()
+    assert set(described["properties"]) == names | only_in_sums
+
+
+def test_every_field_of_a_score_is_described_in_words():
+    for name, field in load_schema("score")["$defs"]["score"]["properties"].items():
+        assert "description" in field or name in {"n_weights", "status"}
+
+
+# --- What is really written -------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def arrays():
+    """Tensors that are measured, skipped, or both."""
+    rng = np.random.default_rng(0)
+    broken = rng.normal(size=40).astype(np.float32)
+    broken[7] = np.nan
+    return {
+        "layers.0.w": rng.normal(size=(40, 30)).astype(np.float32),
+        "layers.1.w": rng.normal(size=(40, 30)).astype(np.float16),
+        "mask\n": rng.random(50) < 0.5,
+        "broken": broken,
+        "scalar": np.float32(2),
+        "zero": np.zeros(9, np.float32),
+        "empty": np.zeros((0, 4), np.float32),
+        "opaque": np.zeros(6, "V3"),
+    }
+
+
+SPECS = [
+    "zstd@bytes",
+    "zstd@bytes/planes",
+    "entropy@q8",
+    "entropy:two-part@rd0.01",
+    "entropy@words",
+    "block-entropy@q4",
+    "nonzero",
+    "l2",
+]
+
+
+@pytest.mark.parametrize("scope", ["tensor", "group", "model"])
+def test_a_report_with_controls_and_skipped_rows_is_valid(arrays, scope):
+    controls = ["shuffle:3", "signs:5", "init:normal:1"]
+    report = kc.score(arrays, specs=SPECS, controls=controls, scope=scope)
+    statuses = {row.status for row in report.rows}
+    assert {"ok", "skipped"} <= statuses
+    assert any(row.controls for row in report.rows)
+    validate("score", report.to_dict())
+
+
+def test_a_report_with_failed_rows_is_valid(arrays, monkeypatch):
+    def fail(self: L2, *rest: object) -> None:
+        raise ZeroDivisionError("no reason at all")
+
+    monkeypatch.setattr(L2, "measure", fail)
+    report = kc.score({"w": arrays["layers.0.w"]}, specs=["l2", "nonzero"])
+    assert [row.status for row in report.rows] == ["failed", "ok"]
+    validate("score", report.to_dict())
+
+
+def test_a_sampled_report_is_valid():
+    weights = np.zeros(3 * FRAME, np.int8)
+    weights[: FRAME + 5] = 1
+    report = kc.score({"w": weights}, specs=["zstd@bytes"], sample=0.5)
+    assert report.rows[0].se_bits is not None
+    validate("score", report.to_dict())
+
+
+def test_a_report_of_several_checkpoints_is_valid(arrays):
+    report = kc.score([arrays, {"w": np.ones(5)}], specs=["entropy@q8"])
+    assert len(report.checkpoints) == 2
+    validate("score", report.to_dict())
+
+
+def test_the_command_writes_what_the_schema_says(arrays, tmp_path: Path):
+    path = tmp_path / "few.npz"
+    np.savez(path, w=arrays["layers.0.w"], v=arrays["broken"])
+    arguments = ["score", str(path), "--json", "-q", "-e", "zstd@bytes,entropy@q8"]
+    result = CliRunner().invoke(cli, [*arguments, "--control", "shuffle:2"])
+    assert result.exit_code == 0, result.stderr
+    validate("score", json.loads(result.stdout))
+
+
+@pytest.mark.parametrize("values", [False, True])
+def test_an_inspection_is_valid(arrays, values):
+    found = inspect_checkpoint(kc.open_checkpoint(arrays), values=values)
+    assert any(tensor.reason for tensor in found.tensors) == values
+    validate("inspect", document([found]))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"unknown": 1},
+        {"status": "fine"},
+        {"status": "skipped"},
+        {"bits": "many"},
+        {"scope": "all"},
+        {"sampled_fraction": 0},
+        {"kind": "estimate", "decodes": "weights"},
+    ],
+    ids=", ".join,
+)
+def test_a_row_that_is_not_one_is_refused(arrays, change):
+    report = kc.score({"w": arrays["layers.0.w"]}, specs=["zstd@bytes"]).to_dict()
+    validate("score", report)
+    report["rows"][0] |= change
+    with pytest.raises(ValidationError):
+        validate("score", report)
+
+
+# --- The command ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", schema_names())
+def test_the_command_prints_a_schema(name):
+    result = CliRunner().invoke(cli, ["schema", name])
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == load_schema(name)
+
+
+def test_without_a_name_the_command_lists_them():
+    result = CliRunner().invoke(cli, ["schema"])
+    assert result.exit_code == 0
+    assert result.stdout == (
+        "estimators  kcomplexity estimators --json: what can be measured\n"
+        "inspect     kcomplexity inspect --json: what checkpoints hold\n"
+        "score       kcomplexity score --json: how complex the weights of checkpoints are\n"
+    )
+
+
+def test_an_unknown_name_is_an_error_of_usage():
+    result = CliRunner().invoke(cli, ["schema", "nothing"])
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr == (
+        "kcomplexity: error: no schema 'nothing': expected one of estimators, inspect, score\n"
+    )
+    with pytest.raises(SpecError, match="no schema"):
+        load_schema("../records")
