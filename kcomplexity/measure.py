@@ -139,7 +139,7 @@ def gather(
             results[spec] = encoder
             continue
         try:
-            reducers = _reducers(spec, encoder, tensor)
+            reducers = spec.estimator.reducers(encoder, tensor)
         except UnmeasurableError as error:
             results[spec] = Outcome("skipped", str(error))
             continue
@@ -148,10 +148,13 @@ def gather(
             continue
         cut = reducers[0].cut
         # An ordered stream runs by itself; the others share the encoding of their view.
-        key = (spec,) if cut == Whole() else (spec.view, Every if isinstance(cut, Every) else cut)
+        view = None if spec.estimator.sees_weights else spec.view
+        key = (spec,) if cut == Whole() else (view, Every if isinstance(cut, Every) else cut)
         joint.setdefault(key, []).append((spec, reducers))
 
-    encodings = [_Encoding(encoders[m[0][0].view], tuple(r for _, r in m)) for m in joint.values()]
+    encodings = [
+        _Encoding(_encoder(m[0][0], encoders), tuple(r for _, r in m)) for m in joint.values()
+    ]
     states = fold(tensor, encodings, pool, work=len(specs))
     for members, state in zip(joint.values(), states, strict=True):
         for i, (spec, _) in enumerate(members):
@@ -163,6 +166,11 @@ def gather(
                     tuple(state.states[i]), tuple(state.errors), tuple(state.squares)
                 )
     return results
+
+
+def _encoder(spec: Spec, encoders: Encoders) -> Encoder | Outcome | None:
+    """Return what stands between the weights and the reducers of `spec`."""
+    return None if spec.estimator.sees_weights else encoders[spec.view]
 
 
 def outcome(spec: Spec, encoder: Encoder | Outcome | None, found: Gathered | Outcome) -> Outcome:
@@ -191,13 +199,6 @@ def outcome(spec: Spec, encoder: Encoder | Outcome | None, found: Gathered | Out
         details["squared_error"] = lost * encoder.error_unit
         details["sum_of_squares"] = squares * encoder.error_unit
     return Outcome("ok", None, measure, encoder.side_bits, relative_mse, details)
-
-
-def _reducers(spec: Spec, encoder: Encoder | None, tensor: Tensor) -> tuple[Reducer, ...]:
-    shape = tensor.matrix_shape
-    if encoder is None:
-        return (spec.estimator.reducer(None, shape),)
-    return tuple(spec.estimator.reducer(alphabet, shape) for alphabet in encoder.streams)
 
 
 @dataclass(frozen=True)

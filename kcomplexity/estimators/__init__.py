@@ -5,6 +5,7 @@ from __future__ import annotations
 from kcomplexity.estimators.base import Estimator, Measure
 from kcomplexity.estimators.bdm import Bdm1d, Bdm2d, Qubd
 from kcomplexity.estimators.compressors import Brotli, Bz2, Gzip, Igzip, Xz, Zstd
+from kcomplexity.estimators.context import Context
 from kcomplexity.estimators.entropy import BlockEntropy, Entropy
 from kcomplexity.estimators.lempel_ziv import Lz76
 from kcomplexity.estimators.statistics import L2, NonZero
@@ -27,5 +28,6 @@ ESTIMATORS.register("bdm1d", Bdm1d)
 ESTIMATORS.register("bdm2d", Bdm2d)
 ESTIMATORS.register("qubd", Qubd)
 ESTIMATORS.register("lz76", Lz76)
+ESTIMATORS.register("ctx", Context)
 ESTIMATORS.register("nonzero", NonZero)
 ESTIMATORS.register("l2", L2)
