@@ -198,6 +198,8 @@ def outcome(spec: Spec, encoder: Encoder | Outcome | None, found: Gathered | Out
         relative_mse = lost / squares if squares else 0.0
         details["squared_error"] = lost * encoder.error_unit
         details["sum_of_squares"] = squares * encoder.error_unit
+    elif spec.estimator.sees_weights and details.get("sum_of_squares"):
+        relative_mse = details["squared_error"] / details["sum_of_squares"]
     return Outcome("ok", None, measure, encoder.side_bits, relative_mse, details)
 
 

@@ -24,6 +24,8 @@ __all__ = ["ContextTrees", "tree_bits"]
 
 #: Ratios of probabilities are kept inside these: past them one side counts for nothing anyway.
 _LEAST, _GREATEST = 2.0**-900, 2.0**900
+#: Counts whose logarithms of Gamma are kept: nearly all are smaller.
+_TABLE = 1 << 14
 
 
 class ContextTrees:
@@ -88,39 +90,50 @@ def tree_bits(
     ndarray of float64, shape (n_kinds,)
     """
     depth = len(orders[0])
-    most = int((zeros + ones).sum(axis=1).max(initial=0))
-    first, second = (_one_tree(zeros, ones, order, depth, most) for order in orders)
+    first, second = (_one_tree(zeros, ones, order, depth) for order in orders)
     bits: NDArray[np.float64] = 1 - np.logaddexp2(first, second)
     return np.maximum(bits, 0.0)
 
 
 def _one_tree(
-    zeros: NDArray[Any], ones: NDArray[Any], order: Sequence[int], depth: int, most: int
+    zeros: NDArray[Any], ones: NDArray[Any], order: Sequence[int], depth: int
 ) -> NDArray[np.float64]:
     """Return log2 of the weighted probability at the root."""
     axes = [0, *(depth - bit for bit in order)]  # axis 1 is the highest bit
     a = zeros.reshape(-1, *[2] * depth).transpose(axes).reshape(len(zeros), -1)
     b = ones.reshape(-1, *[2] * depth).transpose(axes).reshape(len(ones), -1)
-    weighted = _kt_log2(a, b, most)
+    weighted = _kt_log2(a, b)
     while a.shape[1] > 1:
         a, b = a[:, ::2] + a[:, 1::2], b[:, ::2] + b[:, 1::2]
-        weighted = np.logaddexp2(_kt_log2(a, b, most), weighted[:, ::2] + weighted[:, 1::2]) - 1
+        weighted = np.logaddexp2(_kt_log2(a, b), weighted[:, ::2] + weighted[:, 1::2]) - 1
     root: NDArray[np.float64] = weighted[:, 0]
     return root
 
 
-def _kt_log2(a: NDArray[Any], b: NDArray[Any], most: int) -> NDArray[np.float64]:
-    halves, factorials = _tables(max(most, 1).bit_length())
-    found: NDArray[np.float64] = halves[a] + halves[b] - factorials[a + b]
+def _kt_log2(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
+    """Return log2 of Krichevsky & Trofimov's probability of any one order of a zeros and b ones."""
+    found: NDArray[np.float64] = _lookup(a, 0) + _lookup(b, 0) - _lookup(a + b, 1)
     return found
 
 
-@lru_cache(maxsize=4)
-def _tables(width: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return log2 of Gamma(i + 1/2) / sqrt(pi) and of i!, for i below 2**width."""
+def _lookup(counts: NDArray[Any], which: int) -> NDArray[np.float64]:
+    """Return log2 of Gamma(i + 1/2) / sqrt(pi), or of i!, for each count i."""
+    table = _tables()[which]
+    found: NDArray[np.float64] = table[np.minimum(counts, _TABLE - 1)]
+    large = counts >= _TABLE
+    if large.any():
+        found[large] = _log2_gammas(counts[large].astype(np.float64))[which]
+    return found
+
+
+@lru_cache(maxsize=1)
+def _tables() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return _log2_gammas(np.arange(_TABLE, dtype=np.float64))
+
+
+def _log2_gammas(i: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     from scipy.special import gammaln
 
-    i = np.arange(1 << width, dtype=np.float64)
     halves = (gammaln(i + 0.5) - np.log(np.pi) / 2) / np.log(2)
     return halves, gammaln(i + 1) / np.log(2)
 

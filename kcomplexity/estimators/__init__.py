@@ -8,6 +8,7 @@ from kcomplexity.estimators.compressors import Brotli, Bz2, Gzip, Igzip, Xz, Zst
 from kcomplexity.estimators.context import Context
 from kcomplexity.estimators.entropy import BlockEntropy, Entropy
 from kcomplexity.estimators.lempel_ziv import Lz76
+from kcomplexity.estimators.low_rank import LowRank
 from kcomplexity.estimators.statistics import L2, NonZero
 from kcomplexity.registry import Registry
 
@@ -29,5 +30,6 @@ ESTIMATORS.register("bdm2d", Bdm2d)
 ESTIMATORS.register("qubd", Qubd)
 ESTIMATORS.register("lz76", Lz76)
 ESTIMATORS.register("ctx", Context)
+ESTIMATORS.register("lowrank", LowRank)
 ESTIMATORS.register("nonzero", NonZero)
 ESTIMATORS.register("l2", L2)

@@ -39,7 +39,7 @@ from kcomplexity.estimators.context_model import (
     running_mean,
 )
 
-__all__ = ["decode_tile", "encode_tile", "weight_costs"]
+__all__ = ["decode_tile", "encode_tile", "read_tile", "weight_costs", "write_tile"]
 
 Symbols = NDArray[Any]
 
@@ -99,8 +99,14 @@ def decode_tile(
     data: bytes, shape: tuple[int, int], alphabet_size: int, kernel: Kernel
 ) -> NDArray[np.int64]:
     """Read what :func:`encode_tile` wrote: the symbols, of shape `shape`."""
+    return read_tile(BitReader(data), shape, alphabet_size, kernel)
+
+
+def read_tile(
+    reader: BitReader, shape: tuple[int, int], alphabet_size: int, kernel: Kernel
+) -> NDArray[np.int64]:
+    """Read what :func:`write_tile` wrote."""
     rows, columns = shape
-    reader = BitReader(data)
     mode = MODES[reader.number(len(MODES))]
     if mode == "enumerated":
         return np.array(read_order0(reader, rows * columns, alphabet_size)).reshape(shape)

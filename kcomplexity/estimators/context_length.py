@@ -37,7 +37,7 @@ from kcomplexity.estimators.context_model import (
 )
 from kcomplexity.estimators.entropy import two_part_bits
 
-__all__ = ["TileCode", "tile_code"]
+__all__ = ["TileCode", "order0_code", "tile_code"]
 
 _TOP = ESCAPE + 1
 _LEVELS = 2 * _TOP + 1
@@ -84,17 +84,14 @@ def tile_code(symbols: NDArray[Any], alphabet_size: int, kernel: Kernel) -> Tile
     ranks = Ranks.of(values, counts)
     neighbours = offsets(kernel, more=flat.size >= LEAST_FOR_MORE)
     plain = TileModel("enumerated", ranks, kernel, neighbours)
-    models: dict[Mode, TileModel] = {"enumerated": plain}
-    lengths = {"enumerated": two_part_bits(counts, alphabet_size)}
+    bits = order0_code(values, counts, alphabet_size)
+    models: dict[Mode, TileModel] = {mode: plain.at(mode) for mode in bits}
     if values.size > 1:
-        coder = _Coder(ranks, counts, index.reshape(symbols.shape), plain)
+        coder = _Coder(ranks, index.reshape(symbols.shape), plain)
         for mode, model, table in coder.modes():
             models[mode] = model
-            lengths[mode] = coder.flag_bits(table)
-    bits = {
-        mode: lengths[mode] + header_bits(model, alphabet_size, rows, columns)
-        for mode, model in models.items()
-    }
+            bits[mode] = _flag_bits(table, ranks, counts)
+            bits[mode] += header_bits(model, alphabet_size, rows, columns)
     return TileCode(bits, models)
 
 
@@ -119,11 +116,8 @@ class _Coder:
     cell: all flags follow from it.
     """
 
-    def __init__(
-        self, ranks: Ranks, counts: NDArray[np.int64], index: NDArray[Any], plain: TileModel
-    ) -> None:
+    def __init__(self, ranks: Ranks, index: NDArray[Any], plain: TileModel) -> None:
         self.ranks = ranks
-        self.counts = counts
         self.plain = plain
         self.shape = index.shape
         levels = np.clip(ranks.levels, -(1 << 14), 1 << 14).astype(np.int16)
@@ -131,12 +125,8 @@ class _Coder:
         self.cut = np.clip(levels, -_TOP, _TOP).astype(np.int32)[index]
 
     def modes(self) -> list[tuple[Mode, TileModel, NDArray[np.int64]]]:
-        """Return each mode with its model and its table."""
-        alone = np.zeros((N_CELLS, _LEVELS), np.int64)
-        np.add.at(alone[0], np.clip(self.ranks.levels, -_TOP, _TOP) + _TOP, self.counts)
-        found: list[tuple[Mode, TileModel, NDArray[np.int64]]] = [
-            ("order-0", self.plain.at("order-0"), alone)
-        ]
+        """Return each mode that sees positions with its model and its table."""
+        found: list[tuple[Mode, TileModel, NDArray[np.int64]]] = []
         features = TileFeatures(self.levels, self.plain.kernel)
         sample = Sample.of(features.shape, features.kernel, MOST_FITTED)
         model = TileModel(
@@ -193,28 +183,56 @@ class _Coder:
             found |= (near > 0).view(np.uint8) << np.uint8(PATTERN - 1 - bit)
         return found
 
-    def flag_bits(self, table: NDArray[np.int64]) -> float:
-        """Return the bits of all flags, gamma codes and low bits."""
-        zeros, ones = _flag_counts(table)
-        told = slice(1, 2) if self.ranks.binary else slice(0, 2 + self.ranks.n_greater)
-        bits = float(tree_bits(zeros[told], ones[told], FLAG_ORDERS).sum())
-        if self.ranks.binary:
-            return bits
-        n = int(self.counts.sum())
-        return bits + self._gamma_bits() + n * self.ranks.shift
 
-    def _gamma_bits(self) -> float:
-        """Return the bits of the levels beyond the flags: exponent by adaptive flags, then rest."""
-        beyond = np.abs(self.ranks.levels) - ESCAPE
-        counts = self.counts[beyond > 0]
-        if not counts.size:
-            return 0.0
-        exponents = np.frexp(beyond[beyond > 0].astype(np.float64))[1] - 1
-        of = np.bincount(exponents, counts.astype(np.float64)).astype(np.int64)
-        reached = of[::-1].cumsum()[::-1]
-        ones = reached - of
-        bits = tree_bits(of[:, None], ones[:, None], ((), ()))
-        return float(bits.sum()) + float((counts * exponents).sum())
+def order0_code(
+    values: NDArray[np.int64], counts: NDArray[np.int64], alphabet_size: int
+) -> dict[Mode, float]:
+    """Return the lengths of the codes that see no positions, all side information counted.
+
+    Parameters
+    ----------
+    values, counts : ndarray of int64, shape (d,)
+        The symbols that occur, ascending, and how often each does.
+    alphabet_size : int
+    """
+    ranks, n = Ranks.of(values, counts), int(counts.sum())
+    model = TileModel("enumerated", ranks, Kernel(), ())
+    told = header_bits(model, alphabet_size, 1, n)
+    found: dict[Mode, float] = {"enumerated": told + two_part_bits(counts, alphabet_size)}
+    if values.size > 1:
+        told = header_bits(model.at("order-0"), alphabet_size, 1, n)
+        found["order-0"] = told + _flag_bits(_alone(ranks, counts), ranks, counts)
+    return found
+
+
+def _alone(ranks: Ranks, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the table of a tile whose weights are all in one cell."""
+    table = np.zeros((N_CELLS, _LEVELS), np.int64)
+    np.add.at(table[0], np.clip(ranks.levels, -_TOP, _TOP) + _TOP, counts)
+    return table
+
+
+def _flag_bits(table: NDArray[np.int64], ranks: Ranks, counts: NDArray[np.int64]) -> float:
+    """Return the bits of all flags, gamma codes and low bits."""
+    zeros, ones = _flag_counts(table)
+    told = slice(1, 2) if ranks.binary else slice(0, 2 + ranks.n_greater)
+    bits = float(tree_bits(zeros[told], ones[told], FLAG_ORDERS).sum())
+    if ranks.binary:
+        return bits
+    return bits + _gamma_bits(ranks, counts) + int(counts.sum()) * ranks.shift
+
+
+def _gamma_bits(ranks: Ranks, counts: NDArray[np.int64]) -> float:
+    """Return the bits of the levels beyond the flags: exponent by adaptive flags, then rest."""
+    beyond = np.abs(ranks.levels) - ESCAPE
+    counts = counts[beyond > 0]
+    if not counts.size:
+        return 0.0
+    exponents = np.frexp(beyond[beyond > 0].astype(np.float64))[1] - 1
+    of = np.bincount(exponents, counts.astype(np.float64)).astype(np.int64)
+    ones = of[::-1].cumsum()[::-1] - of
+    bits = tree_bits(of[:, None], ones[:, None], ((), ()))
+    return float(bits.sum()) + float((counts * exponents).sum())
 
 
 class _Fitted:
