@@ -4,9 +4,10 @@ For an engineer (:func:`needed`): everything a decoder needs is counted - for ea
 smallest *decodable* code among the specs that were run, which of them it was, the tensors that no
 code could take as they are stored, and the container.
 
-For a researcher (:func:`_order`): what the order of the weights contributes, effect size first,
-then how many shuffles agree and what one tensor could change; against a re-initialisation,
-arrangement and histogram apart. Never "significant".
+For a researcher: structure, what arrangement saves in codes that can be decoded
+(:mod:`kcomplexity.structure`); and by each spec with shuffles (:func:`_order`), what the order of
+the weights contributes, effect size first, then how many shuffles agree and what one tensor could
+change; against a re-initialisation, arrangement and histogram apart. Never "significant".
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kcomplexity.records import CheckpointInfo, Score
+from kcomplexity.structure import structure, structure_sentences
 from kcomplexity.summary import leave_one_out
 from kcomplexity.text import human_bytes, plural, shorten
 
@@ -120,7 +122,15 @@ def headline(
     for info in infos:
         own = [row for row in rows if row.checkpoint == info.path]
         totals = [row for row in summary if row.checkpoint == info.path]
-        found = [*_bytes_needed(info, own), *_order(own, totals), *_largest(own)]
+        arranged = structure(own)
+        # What the sentence of the structure tells is not told again spec by spec.
+        told = () if arranged is None else (f"ctx@{arranged.view}", f"lowrank@{arranged.view}")
+        found = [
+            *_bytes_needed(info, own),
+            *(structure_sentences(arranged) if arranged else ()),
+            *_order(own, [total for total in totals if total.spec not in told]),
+            *_largest(own),
+        ]
         which = f"{shorten(info.path, 60)}: " if len(infos) > 1 else ""
         sentences += [which + text for text in found]
     return tuple(sentences)

@@ -35,7 +35,7 @@ Examples:
     "--panel",
     default="default",
     show_default=True,
-    help="A named list of specs: fast, default, lossless, momos, qubd, all.",
+    help="A named list of specs: fast, default, structure, lossless, momos, qubd, all.",
 )
 @click.option(
     "-e",

@@ -17,7 +17,7 @@ from kcomplexity.estimators.context_model import COEFFICIENT_BITS
 __all__ = ["coefficients", "strong_lags"]
 
 #: Weights that coefficients are fitted on, at most: more would not change their 64ths.
-MOST_FITTED = 1 << 16
+MOST_FITTED = 1 << 15
 #: Lines and their length that autocorrelations are taken of.
 _LINES, _LENGTH = 32, 1 << 12
 #: Standard errors that an autocorrelation is beyond chance at: there are thousands of lags.

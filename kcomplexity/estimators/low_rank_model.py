@@ -39,6 +39,8 @@ RANKS = (0, 1, 2, 4, 8, 16, 32, 64)
 FINENESS = (1.0, 0.7, 0.5, 0.35)
 #: Ranks tried in full, of those that look best by their singular values.
 _TRIED = 3
+#: That look costs a few per cent: ranks whose bits seem larger than this share are not tried.
+_MARGIN = 1.03
 _NOISE = 1e-7
 
 
@@ -187,9 +189,10 @@ def _plain(shape: tuple[int, ...], step: float, levels: Matrix) -> LowRankModel:
 def _promising(
     weights: Matrix, energies: NDArray[np.float64], target: float, step: float
 ) -> list[int]:
-    """Return the ranks whose bits look least by the energy they leave, the most promising first."""
+    """Return the ranks that may pay by the energy they leave, the most promising first."""
     total = float(np.square(weights).sum())
     n, sides = weights.size, sum(weights.shape)
+    plain = n / 2 * math.log2(1 + total / target)
     found = []
     for rank in RANKS[1:]:
         if rank > energies.size:
@@ -197,7 +200,8 @@ def _promising(
         left = max(total - float(energies[:rank].sum()), 0.0)
         spread = math.sqrt(float(energies[:rank].sum()) / n) / (step / 2)
         bits = n / 2 * math.log2(1 + left / target) + rank * sides * math.log2(1 + 4 * spread)
-        found.append((bits, rank))
+        if bits < _MARGIN * plain:
+            found.append((bits, rank))
     return [rank for _, rank in sorted(found)[:_TRIED]]
 
 
