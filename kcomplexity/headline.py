@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kcomplexity.records import CheckpointInfo, Score
-from kcomplexity.structure import structure, structure_sentences
+from kcomplexity.structure import Structure, structure, structure_sentences
 from kcomplexity.summary import leave_one_out
 from kcomplexity.text import human_bytes, plural, shorten
 
@@ -127,13 +127,20 @@ def headline(
         told = () if arranged is None else (f"ctx@{arranged.view}", f"lowrank@{arranged.view}")
         found = [
             *_bytes_needed(info, own),
-            *(structure_sentences(arranged) if arranged else ()),
+            *_structure(arranged, totals),
             *_order(own, [total for total in totals if total.spec not in told]),
             *_largest(own),
         ]
         which = f"{shorten(info.path, 60)}: " if len(infos) > 1 else ""
         sentences += [which + text for text in found]
     return tuple(sentences)
+
+
+def _structure(arranged: Structure | None, totals: Sequence[Score]) -> list[str]:
+    if arranged is None:
+        return []
+    records = [total.details["structure"] for total in totals if "structure" in total.details]
+    return structure_sentences(arranged, records[0]["symmetry_bits"] if records else None)
 
 
 def _bytes_needed(info: CheckpointInfo, rows: Sequence[Score]) -> list[str]:

@@ -155,7 +155,8 @@ PANELS: Mapping[str, Panel] = MappingProxyType(
                 "structure",
                 "what arrangement saves: context and low-rank codes against shuffles",
                 _STRUCTURE,
-                dict.fromkeys(_STRUCTURE[1:], ("shuffle",)),
+                dict.fromkeys(_STRUCTURE[1:], ("shuffle",))
+                | dict.fromkeys(("ctx@rd0.1", "bdm2d@sign"), ("shuffle", "unit-permutation")),
             ),
             Panel(
                 "all",

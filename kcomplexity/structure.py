@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from kcomplexity.checkpoint import Checkpoint
+from kcomplexity.controls.unit_permutation import symmetry_bits
 from kcomplexity.learned import copies, not_learned
 from kcomplexity.records import Score
 from kcomplexity.text import plural, shorten
@@ -23,6 +24,7 @@ __all__ = [
     "mark_left_out",
     "structure",
     "structure_sentences",
+    "with_structure",
 ]
 
 #: Savings below this share of the bits are not told as structure.
@@ -44,6 +46,8 @@ class TensorStructure:
         None where it was not measured.
     shuffled : tuple of float
         Bits of the shorter code on each shuffled replicate, and a bit for the choice.
+    permuted : tuple of float
+        The same with the hidden units in another order.
     variance : float
         Of the sampled bits; 0 when all was measured.
     """
@@ -54,6 +58,7 @@ class TensorStructure:
     context_bits: float
     low_rank_bits: float | None
     shuffled: tuple[float, ...]
+    permuted: tuple[float, ...]
     variance: float
 
     @property
@@ -118,8 +123,16 @@ class Structure:
     @property
     def shuffled_savings(self) -> tuple[float, ...]:
         """S of each shuffled replicate."""
-        replicates = zip(*(one.shuffled for one in self.tensors), strict=False)
-        return tuple(1 - math.fsum(bits) / self.order0_bits for bits in replicates)
+        return self._savings([one.shuffled for one in self.tensors])
+
+    @property
+    def permuted_savings(self) -> tuple[float, ...]:
+        """S with the hidden units in other orders: what it falls by is owed to the layout."""
+        return self._savings([one.permuted for one in self.tensors])
+
+    def _savings(self, bits: Sequence[Sequence[float]]) -> tuple[float, ...]:
+        replicates = zip(*bits, strict=False)
+        return tuple(1 - math.fsum(one) / self.order0_bits for one in replicates)
 
     @property
     def standard_error(self) -> float:
@@ -199,20 +212,26 @@ def _marked(row: Score, reason: str | None) -> Score:
 
 
 def _tensor(row: Score, low_rank: Score | None) -> TensorStructure:
-    bits = row.bits or 0.0
+    own = row.bits or 0.0
     saved = math.fsum(row.details["saved_bits"].values()) * _scale(row)
     other = low_rank.bits if low_rank is not None else None
-    shuffled = _shuffled(row)
-    if low_rank is not None:
-        by_rank = _shuffled(low_rank) or (math.inf,) * len(shuffled)
-        shuffled = tuple(min(a, b) + 1 for a, b in zip(shuffled, by_rank, strict=False))
+
+    def replicates(kind: str) -> tuple[float, ...]:
+        """Bits of the shorter code on each replicate; of ``ctx`` where it alone has any."""
+        bits = _control(row, kind)
+        if low_rank is not None:
+            by_rank = _control(low_rank, kind) or (math.inf,) * len(bits)
+            bits = tuple(min(a, b) + 1 for a, b in zip(bits, by_rank, strict=False))
+        return tuple(min(b, own + saved) for b in bits)
+
     return TensorStructure(
         label=row.label,
         n_weights=row.n_weights,
-        order0_bits=bits + saved,
-        context_bits=bits,
+        order0_bits=own + saved,
+        context_bits=own,
         low_rank_bits=other,
-        shuffled=tuple(min(b, bits + saved) for b in shuffled),
+        shuffled=replicates("shuffle"),
+        permuted=replicates("unit-permutation"),
         variance=(row.se_bits or 0.0) ** 2,
     )
 
@@ -222,15 +241,52 @@ def _scale(row: Score) -> float:
     return 1 / row.sampled_fraction
 
 
-def _shuffled(row: Score) -> tuple[float, ...]:
+def _control(row: Score, kind: str) -> tuple[float, ...]:
     for control in row.controls:
-        if control["kind"] == "shuffle":
+        if control["kind"] == kind:
             return tuple(control["bits"])
     return ()
 
 
-def structure_sentences(found: Structure) -> list[str]:
-    """Return the structure in sentences: effect first, then what it rests on."""
+def with_structure(
+    checkpoints: Sequence[Checkpoint], rows: Sequence[Score], summary: Sequence[Score]
+) -> tuple[Score, ...]:
+    """Return the summary with S in the details of its ``ctx`` rows, and all that stands beside it.
+
+    The symmetry credit is what the orders of hidden units that give the same network are worth:
+    shown, never subtracted.
+    """
+    found = list(summary)
+    for checkpoint in checkpoints:
+        one = structure([row for row in rows if row.checkpoint == checkpoint.path])
+        for i, total in enumerate(found):
+            if one and (total.checkpoint, total.spec) == (checkpoint.path, f"ctx@{one.view}"):
+                record = {
+                    "saving": one.saving,
+                    "order0_bits": one.order0_bits,
+                    "bits": one.bits,
+                    "standard_error": one.standard_error,
+                    "context_saving": one.context_saving,
+                    "low_rank_saving": one.low_rank_saving,
+                    "shuffled_savings": one.shuffled_savings,
+                    "permuted_savings": one.permuted_savings,
+                    "leave_one_out": one.leave_one_out,
+                    "left_out": one.left_out,
+                    "symmetry_bits": symmetry_bits(checkpoint.values()),
+                }
+                found[i] = replace(total, details=total.details | {"structure": record})
+    return tuple(found)
+
+
+def structure_sentences(found: Structure, symmetry: float | None = None) -> list[str]:
+    """Return the structure in sentences: effect first, then what it rests on.
+
+    Parameters
+    ----------
+    found : Structure
+    symmetry : float, optional
+        Bits that the orders of hidden units are worth.
+    """
     shuffled = found.shuffled_savings
     spread = 2 * _sd(shuffled)
     threshold = max(spread, 2 * found.standard_error, LEAST)
@@ -246,7 +302,7 @@ def structure_sentences(found: Structure) -> list[str]:
         f"structure: arrangement saves {found.saving:.1%} of the bits at {found.view} "
         f"({per_weight:.2f} bits/weight, decodable; {parts}{_evidence(found, shuffled)})"
     )
-    return [said, *_left_out(found)]
+    return [said, *_layout(found, symmetry), *_left_out(found)]
 
 
 def _evidence(found: Structure, shuffled: tuple[float, ...]) -> str:
@@ -264,6 +320,24 @@ def _evidence(found: Structure, shuffled: tuple[float, ...]) -> str:
             f"{shorten(found.largest.label)}, holds {share:.0%} of the weights"
         )
     return text
+
+
+def _layout(found: Structure, symmetry: float | None) -> list[str]:
+    sentences = []
+    savings = found.permuted_savings
+    if savings:
+        mean = math.fsum(savings) / len(savings)
+        share = min(max(1 - mean / found.saving, 0.0), 1.0)
+        sentences.append(
+            f"layout: {mean:.1%} saved with hidden units in other orders "
+            f"({plural(len(savings), 'order')}): {share:.0%} of the structure is layout"
+        )
+    if symmetry:
+        sentences.append(
+            f"symmetry: the hidden units have 2^{symmetry:,.0f} orders of equal function: "
+            f"{symmetry:,.0f} bits that are not subtracted"
+        )
+    return sentences
 
 
 def _left_out(found: Structure) -> list[str]:

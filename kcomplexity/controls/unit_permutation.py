@@ -15,6 +15,7 @@ fused layers are not known from a file: there it is still the layout that goes.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -71,7 +72,7 @@ def hidden_axes(tensors: Iterable[Tensor]) -> dict[tuple[str, tuple[int, ...]], 
     later = [layer.shape[1] for layer in layers[1:]]
     widths = {layer.shape[0] for layer in layers[:-1]} & set(later)
     # A dense layer after a flatten has the width of the last kernel layer times its positions.
-    for before, after in zip(layers, layers[1:], strict=False):
+    for before, after in itertools.pairwise(layers):
         if len(before.shape) > 2 == len(after.shape) and after.shape[1] % before.shape[0] == 0:
             widths.add(before.shape[0])
     found: dict[tuple[str, tuple[int, ...]], Axes] = {}
