@@ -200,7 +200,9 @@ def outcome(spec: Spec, encoder: Encoder | Outcome | None, found: Gathered | Out
         details["sum_of_squares"] = squares * encoder.error_unit
     elif spec.estimator.sees_weights and details.get("sum_of_squares"):
         relative_mse = details["squared_error"] / details["sum_of_squares"]
-    return Outcome("ok", None, measure, encoder.side_bits, relative_mse, details)
+    # What codes weights rather than the view's symbols tells its decoder everything itself.
+    side_bits = 0.0 if spec.estimator.sees_weights else encoder.side_bits
+    return Outcome("ok", None, measure, side_bits, relative_mse, details)
 
 
 @dataclass(frozen=True)
