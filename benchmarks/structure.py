@@ -5,8 +5,8 @@
 
 One core. The weights are a made layer with row scales, correlated columns and rank, so that every
 context is used. ``lowrank`` is held against LAPACK's singular value decomposition of the same
-matrix; the growth table doubles the size until 64 Mi weights and gives the peak of resident memory
-as well, in a process of its own for each size.
+matrix; the growth table goes up to 64 Mi weights, each size in a process of its own, and gives what
+memory the score takes beside the weights as well.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import argparse
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from functools import partial
 
@@ -63,41 +64,50 @@ def speeds(side: int, repeats: int) -> Iterator[Row]:
 
 def growth(most: int) -> Iterator[Row]:
     """Time and peak memory of a whole score at growing sizes, each in a fresh process."""
-    base = _run(None, 0)
     n = 1 << 17
     while n <= most:
         for spec in ("ctx@rd0.1", "lowrank@rd0.1"):
             found = _run(spec, n)
-            rate, extra = n / found["seconds"] / 1e6, (found["peak"] - base["peak"]) / MIB
+            rate, extra = n / found["seconds"] / 1e6, found["peak"] / MIB
             yield Row(
                 f"`{spec}`, {n / MIB:.3g} Mi weights",
                 "-",
                 "-",
-                f"{found['seconds']:.2f} s, {rate:.1f} M weights/s; {extra:.0f} MiB at the peak, "
-                f"of which the weights are {4 * n / MIB:.1f}",
+                f"{found['seconds']:.2f} s, {rate:.1f} M weights/s; {extra:.0f} MiB beside the "
+                f"weights' {4 * n / MIB:.1f}",
             )
         n *= 8
 
 
-def _run(spec: str | None, n: int) -> dict[str, float]:
-    command = [sys.executable, __file__, "--one", spec or "none", "--weights", str(n)]
+def _run(spec: str, n: int) -> dict[str, float]:
+    command = [sys.executable, __file__, "--one", spec, "--weights", str(n)]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     found: dict[str, float] = json.loads(run.stdout)
     return found
 
 
 def one(spec: str, n: int) -> None:
-    """Score one size and print time and peak memory; "none" tells what a bare process takes."""
-    import resource
+    """Score one size; print the time, and what memory it took beside the weights."""
+    import psutil
 
-    time = 0.0
-    if spec != "none":
-        score(layer(64, 64), spec)  # imports and tables
-        rows = 1 << (n.bit_length() - 1) // 2
-        weights = layer(rows, n // rows)
-        time = seconds(lambda: score(weights, spec))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"seconds": time, "peak": peak * (1 if sys.platform == "darwin" else 1024)}))
+    score(layer(64, 64), spec)  # imports and tables
+    rows = 1 << (n.bit_length() - 1) // 2
+    weights = layer(rows, n // rows)
+    process, done = psutil.Process(), threading.Event()
+    before = process.memory_info().rss
+    seen = [before]
+
+    def watch() -> None:
+        while not done.wait(0.005):
+            seen.append(process.memory_info().rss)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    time = seconds(lambda: score(weights, spec))
+    done.set()
+    watcher.join()
+    peak = max(seen) - before
+    print(json.dumps({"seconds": time, "peak": peak}))
 
 
 def main() -> None:

@@ -90,7 +90,7 @@ def test_a_sampled_score_has_a_standard_error(monkeypatch):
     from kcomplexity.estimators import context
 
     monkeypatch.setattr(context, "TILE", 1 << 12)
-    monkeypatch.setattr(sampling, "FRAME", 1 << 12)
+    monkeypatch.setattr(sampling, "_BAND", 1 << 12)
     report = kc.score({"w": smooth(400, 128)}, specs=["ctx"], sample=0.5, controls=["shuffle:2"])
     found = structure(report.rows)
     assert found is not None

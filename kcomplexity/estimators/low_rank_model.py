@@ -115,15 +115,18 @@ def low_rank_code(weights: Matrix, step: float) -> LowRankModel:
     if not target or min(weights.shape) < 2:
         return best
     left, right, energies = singular_vectors(weights, min(RANKS[-1], min(weights.shape) // 2))
+    finenesses: tuple[float, ...] = FINENESS
     for rank in _promising(weights, energies, target, step):
-        last = math.inf
-        for fineness in FINENESS:
+        tried: list[float] = []
+        for fineness in finenesses:
             found = _code(weights, left[:, :rank], right[:rank], step * fineness, target)
             if found.bits < best.bits:
                 best = found
-            if found.bits > last:
+            tried.append(found.bits)
+            if found.bits > min(tried):
                 break  # finer factors cost more than they save from here on
-            last = found.bits
+        # The fineness that suits one rank suits the next: only that one is tried there.
+        finenesses = (finenesses[tried.index(min(tried))],)
     return best
 
 
