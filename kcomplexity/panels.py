@@ -93,6 +93,8 @@ _STRUCTURE = (
     "ctx@sign",
     "ctx@rd0.01",
     "bdm2d@sign",
+    "stable-rank",
+    "spectral-entropy",
 )
 _LOSSLESS = (
     "gzip@bytes",
@@ -155,7 +157,7 @@ PANELS: Mapping[str, Panel] = MappingProxyType(
                 "structure",
                 "what arrangement saves: context and low-rank codes against shuffles",
                 _STRUCTURE,
-                dict.fromkeys(_STRUCTURE[1:], ("shuffle",))
+                dict.fromkeys(_STRUCTURE[1:6], ("shuffle",))
                 | dict.fromkeys(("ctx@rd0.1", "bdm2d@sign"), ("shuffle", "unit-permutation")),
             ),
             Panel(

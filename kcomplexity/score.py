@@ -22,7 +22,7 @@ from kcomplexity.pool import DEFAULT_MAX_MEMORY, Pool
 from kcomplexity.provenance import describe, provenance
 from kcomplexity.records import Report, Score
 from kcomplexity.rows import measure_unit
-from kcomplexity.structure import mark_left_out, with_structure
+from kcomplexity.structure import mark_structure, with_structure
 from kcomplexity.summary import summarise
 from kcomplexity.units import Scope, Unit
 
@@ -141,7 +141,7 @@ def assemble(
 ) -> Report:
     """Put rows, sums, sentences and provenance together."""
     infos = tuple(describe(checkpoint) for checkpoint in plan.checkpoints)
-    rows = mark_left_out(plan.checkpoints, rows)
+    rows = mark_structure(plan.checkpoints, rows)
     summary = with_structure(plan.checkpoints, rows, summarise(rows))
     return Report(
         provenance=provenance(command, plan.seed, threads, started),

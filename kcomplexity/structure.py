@@ -21,7 +21,7 @@ from kcomplexity.text import plural, shorten
 __all__ = [
     "Structure",
     "TensorStructure",
-    "mark_left_out",
+    "mark_structure",
     "structure",
     "structure_sentences",
     "with_structure",
@@ -186,11 +186,27 @@ def structure(rows: Sequence[Score]) -> Structure | None:
     return Structure(str(view), kept, left_out) if kept else None
 
 
-def mark_left_out(checkpoints: Sequence[Checkpoint], rows: Sequence[Score]) -> list[Score]:
-    """Return the rows, those of ``ctx`` and ``lowrank`` with why their tensor is no structure.
+def mark_structure(checkpoints: Sequence[Checkpoint], rows: Sequence[Score]) -> list[Score]:
+    """Return the rows, with what is told of structure tensor by tensor in their details.
 
-    Copies and what does not look learned get ``left_out`` in their details, with the reason.
+    ``ctx`` rows that S rests on get ``structure``, the tensor's own S. Rows of ``ctx`` and
+    ``lowrank`` of copies, and of what does not look learned, get ``left_out`` with the reason.
     """
+    marked = _mark_left_out(checkpoints, rows)
+    savings: dict[tuple[str, str, str], float] = {}
+    for path in {row.checkpoint for row in marked}:
+        found = structure([row for row in marked if row.checkpoint == path])
+        for one in found.tensors if found else ():
+            savings[path, f"ctx@{found.view}" if found else "", one.label] = one.saving
+    return [
+        replace(row, details=row.details | {"structure": savings[key]})
+        if (key := (row.checkpoint, row.spec, row.label)) in savings
+        else row
+        for row in marked
+    ]
+
+
+def _mark_left_out(checkpoints: Sequence[Checkpoint], rows: Sequence[Score]) -> list[Score]:
     coded = {row.checkpoint for row in rows if row.estimator in _CODES and row.tensor}
     why: dict[tuple[str, str], str] = {}
     for checkpoint in checkpoints:

@@ -71,6 +71,8 @@ def test_the_headline_gives_the_effect_first_and_the_json_all_of_it():
     record = json.loads(json.dumps(total.to_dict()))["details"]["structure"]
     assert f"saves {record['saving']:.1%}" in said
     assert len(record["shuffled_savings"]) == 3
+    of_a, of_b = (row.details["structure"] for row in report.rows if row.spec == "ctx@rd0.1")
+    assert of_a > record["saving"] > of_b
 
 
 def test_noise_has_no_structure():

@@ -50,7 +50,7 @@ Examples:
     multiple=True,
     metavar="KIND[:N]",
     help="Hold specs against N replicates: shuffle, shuffle-rows, shuffle-cols, signs, "
-    "init:KIND. Repeatable; replaces the panel's own. 'none' takes them away.",
+    "init:KIND, unit-permutation. Repeatable; replaces the panel's own. 'none' takes them away.",
 )
 @click.option(
     "--scope",

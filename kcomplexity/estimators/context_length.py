@@ -37,7 +37,7 @@ from kcomplexity.estimators.context_model import (
 )
 from kcomplexity.estimators.entropy import two_part_bits
 
-__all__ = ["TileCode", "order0_code", "tile_code"]
+__all__ = ["TileCode", "occurring", "order0_code", "tile_code"]
 
 _TOP = ESCAPE + 1
 _LEVELS = 2 * _TOP + 1
@@ -80,14 +80,14 @@ def tile_code(symbols: NDArray[Any], alphabet_size: int, kernel: Kernel) -> Tile
     """
     rows, columns = symbols.shape
     flat = symbols.reshape(-1)
-    values, counts, index = _distinct(flat, alphabet_size)
+    values, counts = occurring(flat, alphabet_size)
     ranks = Ranks.of(values, counts)
     neighbours = offsets(kernel, more=flat.size >= LEAST_FOR_MORE)
     plain = TileModel("enumerated", ranks, kernel, neighbours)
     bits = order0_code(values, counts, alphabet_size)
     models: dict[Mode, TileModel] = {mode: plain.at(mode) for mode in bits}
     if values.size > 1:
-        coder = _Coder(ranks, index.reshape(symbols.shape), plain)
+        coder = _Coder(ranks, _ranks(symbols, values, alphabet_size), plain)
         for mode, model, table in coder.modes():
             models[mode] = model
             bits[mode] = _flag_bits(table, ranks, counts)
@@ -95,18 +95,26 @@ def tile_code(symbols: NDArray[Any], alphabet_size: int, kernel: Kernel) -> Tile
     return TileCode(bits, models)
 
 
-def _distinct(
+def occurring(
     flat: NDArray[Any], alphabet_size: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any]]:
-    """Return the symbols that occur, how often each does, and the rank of each weight's."""
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the symbols that occur, ascending, and how often each does."""
     if alphabet_size <= 1 << 16:
         table = np.bincount(flat, minlength=alphabet_size)
         values = np.flatnonzero(table)
+        return values, table[values]
+    values, counts = np.unique(flat, return_counts=True)
+    return values.astype(np.int64), counts
+
+
+def _ranks(symbols: NDArray[Any], values: NDArray[np.int64], alphabet_size: int) -> NDArray[Any]:
+    """Return the rank of each symbol among those that occur."""
+    if alphabet_size <= 1 << 16:
         ranks = np.zeros(alphabet_size, np.int32)
         ranks[values] = np.arange(values.size)
-        return values, table[values], ranks[flat]
-    values, index, counts = np.unique(flat, return_inverse=True, return_counts=True)
-    return values.astype(np.int64), counts, index
+        found: NDArray[Any] = ranks[symbols]
+        return found
+    return np.searchsorted(values, symbols)
 
 
 class _Coder:

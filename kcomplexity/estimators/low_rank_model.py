@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from kcomplexity.checkpoint import ArrayTensor
 from kcomplexity.dtypes import DTYPES
 from kcomplexity.errors import UnmeasurableError
-from kcomplexity.estimators.context_length import order0_code
+from kcomplexity.estimators.context_length import occurring, order0_code
 from kcomplexity.estimators.entropy import two_part_bits
 from kcomplexity.parallel import Piece, Reducer
 from kcomplexity.views.distortion import elias_gamma_bits, find_step
@@ -166,10 +166,9 @@ def singular_vectors(weights: Matrix, count: int) -> tuple[Matrix, Matrix, NDArr
 
 def residual_code(levels: Matrix) -> tuple[int, float]:
     """Return the lowest level and the bits of all levels, order-0, with their range."""
-    values, counts = np.unique(levels, return_counts=True)
-    lowest = int(values[0])
-    size = int(values[-1]) - lowest + 1
-    code = order0_code(values.astype(np.int64) - lowest, counts, size)
+    lowest, size = int(levels.min()), int(np.ptp(levels)) + 1
+    values, counts = occurring((levels - lowest).reshape(-1), size)
+    code = order0_code(values, counts, size)
     return lowest, _range_bits(lowest, size) + min(code.values())
 
 

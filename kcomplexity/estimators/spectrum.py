@@ -23,8 +23,8 @@ from kcomplexity.views.base import Alphabet
 __all__ = ["SpectralEntropy", "StableRank"]
 
 Matrix: TypeAlias = NDArray[Any]
-#: Largest smaller side: its Gram matrix has 64 Mi entries, its eigenvalues take half a minute.
-_WIDEST = 8192
+#: Largest smaller side, whose eigenvalues take half a minute, and most weights, held in float64.
+_WIDEST, _MOST = 4096, 1 << 25
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,10 @@ class _Spectrum(Estimator):
             raise UnmeasurableError(
                 f"a matrix of {shape[0]}x{shape[1]} has one singular value: there is no spectrum"
             )
-        if min(shape) > _WIDEST:
+        if min(shape) > _WIDEST or shape[0] * shape[1] > _MOST:
             raise UnmeasurableError(
-                f"a matrix of {shape[0]}x{shape[1]}: expected a side of at most {_WIDEST}"
+                f"a matrix of {shape[0]}x{shape[1]}: expected a side of at most {_WIDEST} and at "
+                f"most {_MOST} weights; lowrank goes by bands and has no such limit"
             )
         return _Gram(shape)
 
