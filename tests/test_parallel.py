@@ -17,7 +17,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kcomplexity import parallel
 from kcomplexity.checkpoint import ArrayTensor, FileSource, StoredTensor, Tensor
 from kcomplexity.dtypes import DTYPES, from_numpy
 from kcomplexity.parallel import (
@@ -32,7 +31,10 @@ from kcomplexity.parallel import (
     State,
     Whole,
     fold,
+    folding,
     leaf_sums,
+    merge,
+    sharing,
     spool,
 )
 from kcomplexity.pool import Pool
@@ -145,14 +147,14 @@ def test_threads_and_pieces_change_no_figure(n, threads, piece, monkeypatch):
     if n:
         expected.update(Piece(DTYPES["F32"], values.view(np.uint8), values.shape), 0)
     for job in (1, 2 * LEAF, 1 << 22):
-        monkeypatch.setattr(parallel, "_JOB", job)
+        monkeypatch.setattr(folding, "_JOB", job)
         with Pool(threads, piece=piece) as pool:
             assert one(tensor_of(values), SumsAndWords(), pool) == expected
             assert one(tensor_of(values), SumsAndWords(Whole()), pool) == expected
 
 
 def test_processes_and_any_other_executor_change_no_figure(tmp_path, monkeypatch):
-    monkeypatch.setattr(parallel, "_JOB", LEAF)
+    monkeypatch.setattr(folding, "_JOB", LEAF)
     values = np.random.default_rng(0).standard_normal((7, 2 * LEAF)).astype(np.float32)
     reducers: list[Reducer] = [SumsAndWords(), SumsAndWords(Every(2 * LEAF)), SumsAndWords(Whole())]
     with Pool(1) as pool:
@@ -275,8 +277,8 @@ def test_cuts_that_would_need_a_huge_piece_together_are_read_apart():
         longest = max(chunk.size for _, chunk in state.chunks)
         assert longest <= max(reducer.cut.n, FRAME)
         assert sum(chunk.size for _, chunk in state.chunks) == values.size
-    assert parallel.sharing(Every(2 * LEAF)) == parallel.sharing(Every(FRAME))
-    assert parallel.sharing(Every(7 * LEAF)) != parallel.sharing(Every(11 * LEAF))
+    assert sharing(Every(2 * LEAF)) == sharing(Every(FRAME))
+    assert sharing(Every(7 * LEAF)) != sharing(Every(11 * LEAF))
 
 
 # --- rectangles ------------------------------------------------------------------------------
@@ -316,7 +318,7 @@ def test_rectangles_put_together_are_the_matrix(rows, columns, height, width, ha
     values = rng.integers(-4, 5, (rows, columns)).astype(np.float32).astype(dtype)
     cut = Rows(height, width, halo)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parallel, "_JOB", job)
+        patch.setattr(folding, "_JOB", job)
         with Pool(2) as pool:
             state = collected(tensor_of(values), cut, pool)
     matrix = put_together(state, (rows, columns), cut)
@@ -389,8 +391,8 @@ class Breaking(State):
 )
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_reducer_that_raises_harms_no_other(stage, reason, threads, monkeypatch):
-    monkeypatch.setattr(parallel, "_JOB", LEAF)
-    monkeypatch.setattr(parallel, "_PIECE", LEAF)
+    monkeypatch.setattr(folding, "_JOB", LEAF)
+    monkeypatch.setattr(folding, "_PIECE", LEAF)
     values = numbers(4 * LEAF)
     with Pool(threads) as pool:
         first, broken, last = fold(tensor_of(values), [Collect(), Breaks(stage), Collect()], pool)
@@ -403,9 +405,9 @@ def test_a_reducer_that_raises_harms_no_other(stage, reason, threads, monkeypatc
 def test_a_failure_keeps_its_reason_whatever_is_added():
     failed = Failed("ValueError: no")
     failed.update(None, 0)
-    assert parallel.merge(failed, SumsState()) == failed
-    assert parallel.merge(SumsState(), failed) == failed
-    assert parallel.merge(failed, Failed("later")) == failed
+    assert merge(failed, SumsState()) == failed
+    assert merge(SumsState(), failed) == failed
+    assert merge(failed, Failed("later")) == failed
     assert failed + SumsState() == failed
     assert pickle.loads(pickle.dumps(failed)) == failed
 
@@ -426,7 +428,7 @@ def test_a_file_that_was_cut_fails_the_whole_read(tmp_path):
     "cuts", [[Every()], [Every(), Whole(), Rows(4)], [Rows(4), Rows(12, 20), Whole(), Whole()]]
 )
 def test_progress_adds_up_to_the_work(work, cuts, monkeypatch):
-    monkeypatch.setattr(parallel, "_JOB", LEAF)
+    monkeypatch.setattr(folding, "_JOB", LEAF)
     told: list[int] = []
     tensor = tensor_of(np.zeros((37, 9001), np.float16))
     with Pool(2, progress=told.append) as pool:
@@ -493,7 +495,7 @@ def test_memory_is_shared_by_threads_and_spooled_for_processes_when_large(tmp_pa
         assert spool(tensor, pool) is tensor
     with lent(tmp_path) as pool:
         assert spool(tensor, pool) is tensor  # its pickle carries the values
-        monkeypatch.setattr(parallel, "_PICKLED", 3999)
+        monkeypatch.setattr("kcomplexity.parallel.spooling._PICKLED", 3999)
         spooled = spool(tensor, pool)
         assert isinstance(spooled, StoredTensor)
         np.testing.assert_array_equal(spooled.read(), tensor.read())
