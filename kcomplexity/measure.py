@@ -28,9 +28,11 @@ from kcomplexity.parallel import (
     Rows,
     State,
     Whole,
+    begin,
     fold,
     guarded,
     merge,
+    sharing,
 )
 from kcomplexity.pool import Pool
 from kcomplexity.records import Status
@@ -68,6 +70,11 @@ class Outcome:
         assert self.measure is not None  # noqa: S101 - callers look at status first
         return self.measure.value + self.side_bits
 
+    @classmethod
+    def without(cls, failed: Failed) -> Outcome:
+        """Return the outcome of a spec of which a step failed, or that cannot be measured."""
+        return cls("skipped" if failed.unmeasurable else "failed", failed.reason)
+
 
 #: Encoders by view, or the reason why there is none.
 Encoders = Mapping[View | None, "Encoder | Outcome | None"]
@@ -82,7 +89,7 @@ def prepare(tensor: Tensor, specs: Sequence[Spec], pool: Pool) -> Encoders:
             (passes[reducer],) = fold(tensor, [reducer], pool, work=0)
         state = passes[reducer]
         if isinstance(state, Failed):
-            raise RuntimeError(state.reason)  # noqa: TRY004 - a pass failed, not a type
+            raise (UnmeasurableError if state.unmeasurable else RuntimeError)(state.reason)
         return state
 
     return {view: _prepare_one(view, tensor, reduce) for view in {s.view: None for s in specs}}
@@ -93,11 +100,8 @@ def _prepare_one(view: View | None, tensor: Tensor, reduce: Any) -> Encoder | Ou
         return None
     try:
         return view.prepare(tensor, reduce)
-    except UnmeasurableError as error:
-        return Outcome("skipped", str(error))
-    # A view may come from any package: its failure is the reason of its rows.
-    except Exception as error:  # noqa: BLE001
-        return Outcome("failed", f"{type(error).__name__}: {error}")
+    except Exception as error:  # noqa: BLE001 - a view of any package; told in its rows
+        return Outcome.without(Failed.of(error))
 
 
 @dataclass(frozen=True)
@@ -140,15 +144,12 @@ def gather(
             continue
         try:
             reducers = _reducers(spec, encoder, tensor)
-        except UnmeasurableError as error:
-            results[spec] = Outcome("skipped", str(error))
-            continue
         except Exception as error:  # noqa: BLE001 - an estimator of any package; told in its row
-            results[spec] = Outcome("failed", f"{type(error).__name__}: {error}")
+            results[spec] = Outcome.without(Failed.of(error))
             continue
         cut = reducers[0].cut
-        # An ordered stream runs by itself; the others share the encoding of their view.
-        key = (spec,) if cut == Whole() else (spec.view, Every if isinstance(cut, Every) else cut)
+        # An ordered stream runs by itself; those that can share a read share its encoding as well.
+        key = (spec,) if cut == Whole() else (spec.view, sharing(cut))
         joint.setdefault(key, []).append((spec, reducers))
 
     encodings = [_Encoding(encoders[m[0][0].view], tuple(r for _, r in m)) for m in joint.values()]
@@ -156,7 +157,7 @@ def gather(
     for members, state in zip(joint.values(), states, strict=True):
         for i, (spec, _) in enumerate(members):
             if isinstance(state, Failed):
-                results[spec] = Outcome("failed", state.reason)
+                results[spec] = Outcome.without(state)
             else:
                 assert isinstance(state, _EncodingState)  # noqa: S101 - our own reducer
                 results[spec] = Gathered(
@@ -171,14 +172,12 @@ def outcome(spec: Spec, encoder: Encoder | Outcome | None, found: Gathered | Out
         return found
     failed = next((state for state in found.states if isinstance(state, Failed)), None)
     if failed is not None:
-        return Outcome("failed", failed.reason)
+        return Outcome.without(failed)
     assert not isinstance(encoder, Outcome)  # noqa: S101 - it gathered something
     try:
         measure = spec.estimator.measure(found.states, encoder.streams if encoder else ())
-    except UnmeasurableError as error:
-        return Outcome("skipped", str(error))
     except Exception as error:  # noqa: BLE001 - an estimator of any package; told in its row
-        return Outcome("failed", f"{type(error).__name__}: {error}")
+        return Outcome.without(Failed.of(error))
     if not math.isfinite(measure.value):
         return Outcome("failed", f"the value is {measure.value}: expected a finite number")
     if encoder is None:
@@ -234,7 +233,7 @@ class _Encoding:
         return int(symbols) + max(r.memory for member in self.members for r in member)
 
     def start(self) -> _EncodingState:
-        return _EncodingState(self.encoder, [[r.start() for r in m] for m in self.members])
+        return _EncodingState(self.encoder, [[begin(r) for r in m] for m in self.members])
 
 
 @dataclass

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcomplexity.dtypes import StoredDtype
+from kcomplexity.errors import UnmeasurableError
 
 __all__ = [
     "FRAME",
@@ -152,10 +153,20 @@ class Failed(State):
     Attributes
     ----------
     reason : str
-        Type and message of what was raised.
+        Type and message of what was raised; of an UnmeasurableError the message alone.
+    unmeasurable : bool
+        Whether it was an UnmeasurableError: its rows are skipped, nothing went wrong.
     """
 
     reason: str
+    unmeasurable: bool = False
+
+    @classmethod
+    def of(cls, error: Exception) -> Failed:
+        """Return the state that tells of `error`."""
+        if isinstance(error, UnmeasurableError):
+            return cls(str(error), unmeasurable=True)
+        return cls(f"{type(error).__name__}: {error}")
 
     def update(self, chunk: Any, at: Any) -> None:
         """Ignore what follows."""
@@ -172,12 +183,8 @@ def guarded(state: State, step: Callable[[], None]) -> State:
     try:
         step()
     except Exception as error:  # noqa: BLE001 - becomes the reason of its rows
-        return _failed(error)
+        return Failed.of(error)
     return state
-
-
-def _failed(error: Exception) -> Failed:
-    return Failed(f"{type(error).__name__}: {error}")
 
 
 def begin(reducer: Reducer) -> State:
@@ -185,7 +192,7 @@ def begin(reducer: Reducer) -> State:
     try:
         return reducer.start()
     except Exception as error:  # noqa: BLE001 - becomes the reason of its rows
-        return _failed(error)
+        return Failed.of(error)
 
 
 def merge(left: State, right: State) -> State:
@@ -195,7 +202,7 @@ def merge(left: State, right: State) -> State:
     try:
         merged: State = left + right
     except Exception as error:  # noqa: BLE001 - becomes the reason of its rows
-        return _failed(error)
+        return Failed.of(error)
     return merged
 
 

@@ -127,10 +127,13 @@ class LeafSums(State):
     sums: list[float] = field(default_factory=list)
 
     def update(self, chunk: Piece, at: Any) -> None:
-        """Square each leaf in float64."""
+        """Square each leaf in float64; a complex weight by its two parts."""
         flat = chunk.weights.reshape(-1)
         for i in leaves(flat):
-            self.sums += leaf_sums(np.square(flat[i : i + LEAF].astype(np.float64)))
+            leaf = flat[i : i + LEAF]
+            if chunk.dtype.kind == "complex":
+                leaf = leaf.view(leaf.real.dtype)
+            self.sums += leaf_sums(np.square(leaf.astype(np.float64)))
 
     def __add__(self, other: LeafSums) -> LeafSums:
         return LeafSums(self.sums + other.sums)

@@ -57,9 +57,8 @@ class WordsView(View):
     lossless: ClassVar[bool] = True
 
     def prepare(self, tensor: Tensor, reduce: Reduce) -> Encoder:
-        """Need no pass."""
-        if tensor.dtype.bits < 8 and tensor.dtype.numpy is None:
-            raise UnmeasurableError(f"{tensor.dtype.code}: {tensor.dtype.refusal}")
+        """Need no pass; there has to be an integer as wide as the words."""
+        _ = tensor.dtype.word  # raises here and not once per piece
         return _WordsEncoder((Alphabet("", 1 << tensor.dtype.bits),))
 
 
