@@ -1,4 +1,4 @@
-"""Named things that can be added from outside: loaders, views, estimators, fitters, figures.
+"""Named things that can be added from outside: loaders, views, estimators, controls, formats.
 
 A :class:`Registry` is a read-only mapping of name to thing. What the package brings is registered
 once, in one block at the end of the sub-package's ``__init__``; what other packages bring is found
@@ -62,7 +62,7 @@ class Registry(Mapping[str, T], Generic[T]):
         if name in self._entries:
             return self._entries[name]
         if name in self._broken:
-            raise SpecError(f"{self.noun} {name!r} could not be imported: {self._broken[name]}")
+            raise SpecError(f"{self.noun} {name!r} cannot be used: {self._broken[name]}")
         near = difflib.get_close_matches(name, self._entries, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(self)}"
         raise SpecError(f"unknown {self.noun} {name!r}: {hint}")

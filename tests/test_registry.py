@@ -114,8 +114,8 @@ def test_a_package_that_fails_to_import_is_told_of_by_name_and_breaks_no_listing
     )
     assert set(listed) == {*ESTIMATORS, "doubled", "x2y3"}
     halved, absent, unknown = told
-    assert "'halved' could not be imported: halved:Halved: OSError: a library is missing" in halved
-    assert "'absent' could not be imported: nowhere:Nothing: ModuleNotFoundError" in absent
+    assert "'halved' cannot be used: halved:Halved: OSError: a library is missing" in halved
+    assert "'absent' cannot be used: nowhere:Nothing: ModuleNotFoundError" in absent
     assert unknown.startswith("unknown estimator 'nothing-like-it'")
 
 
