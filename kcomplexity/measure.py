@@ -3,9 +3,9 @@
 The stages, and the functions that do them:
 
 1. each distinct view makes its passes: :func:`prepare`;
-2. the reducers of all specs are joined by view, so that a piece is encoded once per view:
-   :class:`_Encoding`;
-3. one fold feeds them, and each estimator turns its states into a value: :func:`gather`.
+2. the reducers of all specs are joined by view and cut, so that a piece is encoded once for all
+   of them (:class:`_Encoding`), and one fold feeds them: :func:`gather`;
+3. each estimator turns its states into a value: :func:`outcome`.
 """
 
 from __future__ import annotations

@@ -9,7 +9,11 @@ integers, or one float per leaf that :func:`math.fsum` adds exactly in any order
 
 * a **leaf** is 2**16 weights counted from the tensor's start;
 * a **frame** (compressors) is 2**22 weights; it is cut at the same weights in every stream;
-* 2-D cuts are bands of rows by at most 2**18 columns.
+* 2-D cuts are rectangles: bands of rows by at most 2**18 columns.
+
+What a reducer is stands in :mod:`~kcomplexity.parallel.contract`, how a tensor becomes jobs in
+:mod:`~kcomplexity.parallel.folding`, and how every worker gets at its bytes in
+:mod:`~kcomplexity.parallel.spooling`.
 """
 
 from __future__ import annotations

@@ -129,9 +129,9 @@ class State(ABC):
 class Reducer(Protocol):
     """A recipe for one pass over a tensor; frozen and picklable.
 
-    A chunk is a :class:`Piece` for reducers given to :func:`fold`. It is a whole number of cuts
-    long, except at the tensor's end, and its memory is used again afterwards: a state that keeps
-    any of it keeps a copy.
+    A chunk is a :class:`Piece` for reducers given to :func:`~kcomplexity.parallel.fold`. It is a
+    whole number of cuts long, except at the tensor's end, and its memory is used again afterwards:
+    a state that keeps any of it keeps a copy.
     """
 
     @property

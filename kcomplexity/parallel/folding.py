@@ -42,7 +42,7 @@ def fold(tensor: Tensor, reducers: Sequence[Reducer], pool: Pool, *, work: int =
     Parameters
     ----------
     tensor : Tensor
-        Addressable; see :func:`spool`.
+        Addressable; see :func:`~kcomplexity.parallel.spool`.
     reducers : sequence of Reducer
     pool : Pool
         Where the cuts are computed.
@@ -52,7 +52,7 @@ def fold(tensor: Tensor, reducers: Sequence[Reducer], pool: Pool, *, work: int =
     Returns
     -------
     list of State
-        :class:`Failed` in place of a state whose reducer raised.
+        :class:`~kcomplexity.parallel.Failed` in place of a state whose reducer raised.
     """
     states: list[State | None] = [None] * len(reducers)
     groups = _groups(reducers)
