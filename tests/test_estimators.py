@@ -14,8 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kcomplexity.checkpoint import ArrayTensor
-from kcomplexity.dtypes import from_numpy
 from kcomplexity.errors import SpecError, UnmeasurableError
 from kcomplexity.estimators import ESTIMATORS, Estimator, Measure, compressors, entropy
 from kcomplexity.parallel import (
@@ -35,14 +33,9 @@ from kcomplexity.pool import Pool
 from kcomplexity.specs import Spec, parse_spec
 from kcomplexity.views import Encoder
 from tests import definitions
+from tests.tensors import array_tensor as tensor_of
 
 COMPRESSORS = ["gzip", "igzip", "zstd", "brotli", "bz2", "xz"]
-
-
-def tensor_of(values: np.ndarray) -> ArrayTensor:
-    dtype = from_numpy(values.dtype)
-    assert dtype is not None
-    return ArrayTensor("w", values.shape, dtype, data=dtype.encode(values.reshape(-1)))
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -19,6 +20,7 @@ from kcomplexity.parallel import FRAME, LEAF, Cut, Every, State, folding
 from kcomplexity.pool import Pool
 from kcomplexity.specs import parse_spec, parse_specs
 from kcomplexity.views import Encoder, View
+from tests.tensors import Counting, array_tensor
 
 
 class Watched(Pool):
@@ -35,23 +37,6 @@ class Watched(Pool):
         return super().run(watched())
 
 
-@dataclass(frozen=True)
-class Counting(ArrayTensor):
-    """Counts how often each weight is read."""
-
-    reads: np.ndarray = field(kw_only=True, compare=False)
-
-    def raw(self, start: int, stop: int, out: Any = None) -> Any:
-        self.reads[start:stop] += 1
-        return super().raw(start, stop, out)
-
-
-def bf16(n: int, seed: int = 0) -> np.ndarray:
-    """Words of normal weights: the stored bytes of `n` numbers."""
-    values = np.random.default_rng(seed).normal(size=n).astype(np.float32)
-    return (values.view(np.uint32) >> 16).astype("<u2").view(np.uint8)
-
-
 def measured(tensor: Tensor, texts: Sequence[str], pool: Pool) -> dict[str, Outcome]:
     specs = parse_specs(texts)
     encoders = prepare(tensor, specs, pool)
@@ -64,8 +49,8 @@ def measured(tensor: Tensor, texts: Sequence[str], pool: Pool) -> dict[str, Outc
 
 def test_cuts_of_odd_lengths_together_are_each_alone_and_within_memory():
     texts = [f"block-entropy:{n}@sign" for n in (7, 11, 13)] + ["zstd@sign", "bdm1d@sign"]
-    n = FRAME + 123_457
-    tensor = ArrayTensor("w", (n,), DTYPES["BF16"], data=bf16(n))
+    values = np.random.default_rng(0).normal(size=FRAME + 123_457)
+    tensor = array_tensor(values.astype(ml_dtypes.bfloat16))
     with Watched(2) as pool:
         together = measured(tensor, texts, pool)
         assert [found.status for found in together.values()] == ["ok"] * len(texts)
@@ -129,8 +114,7 @@ def test_words_as_wide_as_no_integer_are_refused_before_anything_is_read(dtype: 
 
 
 def test_the_norm_of_complex_weights_is_that_of_both_parts():
-    values = np.array([3 + 4j, 12j], np.complex64)
-    tensor = ArrayTensor("w", (2,), DTYPES["C64"], data=values.view(np.uint8))
+    tensor = array_tensor(np.array([3 + 4j, 12j], np.complex64))
     with Pool(1) as pool:
         (found,) = measured(tensor, ["l2"], pool).values()
     assert found.measure is not None
@@ -194,8 +178,7 @@ class BreakingState(State):
 )
 def test_a_step_that_raises_costs_its_own_row(step, error, status, reason, monkeypatch):
     monkeypatch.setattr(folding, "_JOB", LEAF)  # several jobs, so that states are added
-    n = 6 * LEAF
-    tensor = ArrayTensor("w", (n,), DTYPES["U8"], data=np.zeros(n, np.uint8))
+    tensor = array_tensor(np.zeros(6 * LEAF, np.uint8))
     beside = parse_spec("entropy@bytes")
     breaking = replace(beside, estimator=Breaking(step, error))
     with Pool(1) as pool:
@@ -219,7 +202,7 @@ def test_a_pass_of_a_view_that_raises_costs_the_rows_of_the_view(error, status, 
         def prepare(self, tensor: Tensor, reduce: Any) -> Encoder:
             return reduce(Breaking("update", error))
 
-    tensor = ArrayTensor("w", (4,), DTYPES["U8"], data=np.zeros(4, np.uint8))
+    tensor = array_tensor(np.zeros(4, np.uint8))
     spec = replace(parse_spec("entropy@bytes"), view=Passing())
     with Pool(1) as pool:
         encoders = prepare(tensor, [spec], pool)

@@ -38,12 +38,8 @@ from kcomplexity.parallel import (
     spool,
 )
 from kcomplexity.pool import Pool
-
-
-def tensor_of(values: np.ndarray) -> ArrayTensor:
-    dtype = from_numpy(values.dtype)
-    assert dtype is not None
-    return ArrayTensor("w", values.shape, dtype, data=dtype.encode(values.reshape(-1)))
+from tests.tensors import Counting
+from tests.tensors import array_tensor as tensor_of
 
 
 def stored(values: np.ndarray, path: Path) -> StoredTensor:
@@ -109,17 +105,6 @@ class SumsState(State):
 
     def __add__(self, other: SumsState) -> SumsState:
         return SumsState(self.sums + other.sums, self.total + other.total)
-
-
-@dataclass(frozen=True)
-class Counting(ArrayTensor):
-    """A tensor that counts how often each weight is read."""
-
-    reads: np.ndarray = field(kw_only=True, compare=False)
-
-    def raw(self, start: int, stop: int, out: Any = None) -> Any:
-        self.reads[start:stop] += 1
-        return super().raw(start, stop, out)
 
 
 def one(tensor: Tensor, reducer: Reducer, pool: Pool) -> State:

@@ -18,7 +18,7 @@ from kcomplexity.inspection.records import TensorInfo, ValueInfo
 from kcomplexity.parallel import LEAF, Cut, Every, Failed, Piece, State, fold, spool
 from kcomplexity.pool import Pool
 from kcomplexity.views.base import leaves
-from kcomplexity.views.passes import compute_dtype
+from kcomplexity.views.passes import compute_dtype, finite_part
 
 __all__ = ["look_at_all"]
 
@@ -95,12 +95,10 @@ class _Seen(State):
 
     def _set_aside(self, leaf: NDArray[Any]) -> NDArray[Any]:
         """Count the values that are not finite and return the others."""
-        finite = np.isfinite(leaf)
-        n_nan = int(np.isnan(leaf).sum())
+        finite, n_nan, n_inf = finite_part(leaf)
         self.n_nan += n_nan
-        self.n_inf += leaf.size - int(finite.sum()) - n_nan
-        kept: NDArray[Any] = leaf[finite]
-        return kept
+        self.n_inf += n_inf
+        return finite
 
     def _stretch(self, low: float, high: float) -> None:
         self.low, self.high = min(self.low, low), max(self.high, high)

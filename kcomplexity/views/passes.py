@@ -19,7 +19,15 @@ from kcomplexity.errors import UnmeasurableError
 from kcomplexity.parallel import LEAF, Cut, Every, Piece, State, leaf_sums
 from kcomplexity.views.base import Reduce, leaves
 
-__all__ = ["Extent", "SumOfSquares", "compute_dtype", "extent", "floats", "quantile"]
+__all__ = [
+    "Extent",
+    "SumOfSquares",
+    "compute_dtype",
+    "extent",
+    "finite_part",
+    "floats",
+    "quantile",
+]
 
 
 def compute_dtype(tensor_dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -31,6 +39,13 @@ def floats(piece: Piece) -> NDArray[Any]:
     """Return the weights of a piece, flat, in :func:`compute_dtype` (no copy if they are)."""
     weights = piece.weights.reshape(-1)
     return weights.astype(compute_dtype(weights.dtype), copy=False)
+
+
+def finite_part(values: NDArray[Any]) -> tuple[NDArray[Any], int, int]:
+    """Return the finite ones among floats (copied), how many are NaN, and how many infinite."""
+    finite = np.isfinite(values)
+    n_nan = int(np.isnan(values).sum())
+    return values[finite], n_nan, values.size - int(finite.sum()) - n_nan
 
 
 @dataclass(frozen=True)
@@ -68,17 +83,11 @@ class ExtentState(State):
             leaf = flat[i : i + LEAF]
             low, high = float(leaf.min()), float(leaf.max())
             if not (math.isfinite(low) and math.isfinite(high)):
-                leaf = self._set_aside(leaf)
+                leaf, n_nan, n_inf = finite_part(leaf)
+                self.n_nan += n_nan
+                self.n_inf += n_inf
                 low, high = float(leaf.min(initial=math.inf)), float(leaf.max(initial=-math.inf))
             self.low, self.high = min(self.low, low), max(self.high, high)
-
-    def _set_aside(self, leaf: NDArray[Any]) -> NDArray[Any]:
-        finite = np.isfinite(leaf)
-        n_nan = int(np.isnan(leaf).sum())
-        self.n_nan += n_nan
-        self.n_inf += leaf.size - int(finite.sum()) - n_nan
-        kept: NDArray[Any] = leaf[finite]
-        return kept
 
     def __add__(self, other: ExtentState) -> ExtentState:
         return ExtentState(
