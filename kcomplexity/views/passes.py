@@ -129,8 +129,12 @@ class LeafSums(State):
     def update(self, chunk: Piece, at: Any) -> None:
         """Square each leaf in float64."""
         flat = chunk.weights.reshape(-1)
+        scratch = np.empty(min(LEAF, flat.size))
         for i in leaves(flat):
-            self.sums += leaf_sums(np.square(flat[i : i + LEAF].astype(np.float64)))
+            leaf = flat[i : i + LEAF]
+            wide = scratch[: leaf.size]
+            np.copyto(wide, leaf)
+            self.sums += leaf_sums(np.square(wide, out=wide))
 
     def __add__(self, other: LeafSums) -> LeafSums:
         return LeafSums(self.sums + other.sums)
