@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from functools import cache
 
 from kcomplexity._version import __version__
 from kcomplexity.checkpoint import Checkpoint
@@ -60,7 +60,10 @@ def describe(checkpoint: Checkpoint) -> CheckpointInfo:
     )
 
 
+@cache
 def _version(name: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(name)
     except PackageNotFoundError:

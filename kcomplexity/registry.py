@@ -8,7 +8,6 @@ happens only on a listing or when a name is not known.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Generic, TypeVar
@@ -63,7 +62,9 @@ class Registry(Mapping[str, T], Generic[T]):
             return self._entries[name]
         if name in self._broken:
             raise SpecError(f"{self.noun} {name!r} cannot be used: {self._broken[name]}")
-        near = difflib.get_close_matches(name, self._entries, n=3)
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, self._entries, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(self)}"
         raise SpecError(f"unknown {self.noun} {name!r}: {hint}")
 

@@ -190,8 +190,6 @@ def run_plan(
                 else:
                     future = drivers.submit(measure_unit, path, unit, tasks, plan.seed, pool)
                 flying.append(future)
-                while len(flying) > 4 * pool.threads:
-                    yield flying.popleft().result()
             while flying:
                 yield flying.popleft().result()
         finally:

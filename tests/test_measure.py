@@ -113,12 +113,12 @@ def test_words_as_wide_as_no_integer_are_refused_before_anything_is_read(dtype: 
     assert not reads.any()
 
 
-def test_the_norm_of_complex_weights_is_that_of_both_parts():
-    tensor = array_tensor(np.array([3 + 4j, 12j], np.complex64))
+def test_complex_weights_count_with_both_parts():
+    tensor = array_tensor(np.array([3 + 4j, 12j, 0, 0], np.complex64))
     with Pool(1) as pool:
-        (found,) = measured(tensor, ["l2"], pool).values()
-    assert found.measure is not None
-    assert found.measure.value == 13
+        found = measured(tensor, ["l2", "nonzero"], pool)
+    values = {text: one.measure.value for text, one in found.items() if one.measure}
+    assert values == {"l2": 13, "nonzero": 0.5}
 
 
 STEPS = ("reducer", "start", "update", "add", "finish", "measure")

@@ -138,11 +138,14 @@ class LeafSums(State):
     def update(self, chunk: Piece, at: Any) -> None:
         """Square each leaf in float64; a complex weight by its two parts."""
         flat = chunk.weights.reshape(-1)
+        if chunk.dtype.kind == "complex":
+            flat = flat.view(flat.real.dtype)
+        scratch = np.empty(min(LEAF, flat.size))
         for i in leaves(flat):
             leaf = flat[i : i + LEAF]
-            if chunk.dtype.kind == "complex":
-                leaf = leaf.view(leaf.real.dtype)
-            self.sums += leaf_sums(np.square(leaf.astype(np.float64)))
+            wide = scratch[: leaf.size]
+            np.copyto(wide, leaf)
+            self.sums += leaf_sums(np.square(wide, out=wide))
 
     def __add__(self, other: LeafSums) -> LeafSums:
         return LeafSums(self.sums + other.sums)

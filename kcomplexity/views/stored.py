@@ -127,14 +127,21 @@ def _fields(dtype: StoredDtype) -> list[tuple[str, int, int]]:
     return [f for f in fields if f[2]]
 
 
+def _byte_planes(words: NDArray[Any]) -> tuple[NDArray[np.uint8], ...]:
+    """Take words apart, lowest byte first: shifts run several times as fast as strided copies."""
+    planes = np.empty((words.itemsize, words.size), np.uint8)
+    for i, plane in enumerate(planes):
+        np.right_shift(words, 8 * i, out=plane, dtype=words.dtype, casting="unsafe")
+    return tuple(planes)
+
+
 def _split(
     raw: NDArray[np.uint8], dtype: StoredDtype, n: int, split: str | None
 ) -> tuple[NDArray[Any], ...]:
     if split is None or (split == "planes" and dtype.bits <= 8):
         return (raw,)
     if split == "planes":
-        table = raw.reshape(n, -1)
-        return tuple(np.ascontiguousarray(table[:, i]) for i in range(table.shape[1]))
+        return _byte_planes(dtype.words(raw, n))
     words = dtype.words(raw, n)
     if split == "bits":
         return bit_planes(words, dtype.bits)
