@@ -16,7 +16,7 @@ from kcomplexity.errors import UnmeasurableError
 from kcomplexity.estimators import Estimator, Measure
 from kcomplexity.measure import Outcome, gather, outcome, prepare
 from kcomplexity.panels import PANELS
-from kcomplexity.parallel import FRAME, LEAF, Cut, Every, State, folding
+from kcomplexity.parallel import FRAME, LEAF, Cut, Every, Piece, State, folding
 from kcomplexity.pool import Pool
 from kcomplexity.specs import parse_spec, parse_specs
 from kcomplexity.views import Encoder, View
@@ -99,7 +99,7 @@ def test_no_stored_dtype_makes_a_spec_fail(dtype: StoredDtype, top: int):
     failed = {text: one.reason for text, one in found.items() if one.status == "failed"}
     assert failed == {}
     assert all(one.reason for one in found.values() if one.status == "skipped")
-    assert found["zstd@bytes"].status == "ok"
+    assert found["zstd@bytes"].status == found["zstd@bytes/planes"].status == "ok"
 
 
 @pytest.mark.parametrize("dtype", [DTYPES["F6_E2M3"], STORED[-2]], ids=lambda dtype: dtype.code)
@@ -208,3 +208,17 @@ def test_a_pass_of_a_view_that_raises_costs_the_rows_of_the_view(error, status, 
         encoders = prepare(tensor, [spec], pool)
         found = gather(tensor, [spec], encoders, pool)[spec]
     assert found == encoders[spec.view] == Outcome(status, reason)
+
+
+@pytest.mark.parametrize("width", [2, 3, 8, 16])
+def test_byte_planes_of_any_width_are_the_columns_of_the_bytes(width: int):
+    data = np.random.default_rng(width).integers(0, 256, (50, width), np.uint8)
+    dtype = opaque(np.dtype(f"V{width}"), "any bytes")
+    tensor = ArrayTensor("w", (50,), dtype, data=data.reshape(-1))
+    spec = parse_spec("zstd@bytes/planes")
+    with Pool(1) as pool:
+        encoder = prepare(tensor, [spec], pool)[spec.view]
+    assert isinstance(encoder, Encoder)
+    piece = Piece(dtype, data.reshape(-1), (50,))
+    for plane, column in zip(encoder.encode(piece).streams, data.T, strict=True):
+        np.testing.assert_array_equal(plane, column)
