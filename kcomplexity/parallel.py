@@ -41,6 +41,7 @@ __all__ = [
     "Whole",
     "fold",
     "guarded",
+    "largest_chunk",
     "leaf_sums",
     "merge",
     "sharing",
@@ -69,7 +70,8 @@ class Rows:
     """The matrix form is cut into rectangles of `height` rows by at most `width` columns.
 
     With a `halo` each chunk is preceded by that many rows from above, where there are any.
-    Both sides are multiples of the block that the reducer works on.
+    Both sides are multiples of the block that the reducer works on. A chunk of a narrow matrix is
+    several rectangles high.
     """
 
     height: int
@@ -220,6 +222,13 @@ def sharing(cut: Cut) -> object:
     return Every if isinstance(cut, Every) and FRAME % cut.n == 0 else cut
 
 
+def largest_chunk(cut: Cut) -> int:
+    """Return how many weights a chunk of such cuts has at most, handled one at a time."""
+    if isinstance(cut, Rows):
+        return max(cut.height * cut.width, _PIECE) + cut.halo * cut.width
+    return max(cut.n, _PIECE) if isinstance(cut, Every) else FRAME
+
+
 def fold(tensor: Tensor, reducers: Sequence[Reducer], pool: Pool, *, work: int = 1) -> list[State]:
     """Run all `reducers` over `tensor` and return their final states, in the same order.
 
@@ -344,12 +353,14 @@ class _Band:
     cut: Rows
     start: int
     stop: int
+    step: int
     share: int
 
     @property
     def memory(self) -> int:
+        rows = min(self.step, self.stop - self.start) + self.cut.halo
         columns = min(self.cut.width, self.tensor.matrix_shape[1])
-        chunk = self.tensor.dtype.n_bytes((self.cut.height + self.cut.halo) * columns)
+        chunk = self.tensor.dtype.n_bytes(rows * columns)
         return chunk + max(reducer.memory for reducer in self.reducers)
 
     @property
@@ -360,8 +371,8 @@ class _Band:
     def __call__(self) -> list[State]:
         states = [_begin(reducer) for reducer in self.reducers]
         columns = self.tensor.matrix_shape[1]
-        for row in range(self.start, self.stop, self.cut.height):
-            bottom = min(row + self.cut.height, self.stop)
+        for row in range(self.start, self.stop, self.step):
+            bottom = min(row + self.step, self.stop)
             for column in range(0, columns, self.cut.width):
                 right = min(column + self.cut.width, columns)
                 piece = _rectangle(self.tensor, max(row - self.cut.halo, 0), bottom, column, right)
@@ -386,9 +397,11 @@ def _jobs(
     cut = reducers[0].cut
     if isinstance(cut, Rows):
         rows, columns = tensor.matrix_shape
-        bands = max(_JOB // max(cut.height * columns, 1), 1) * cut.height
+        # By the matrix alone, never by the machine: floats are added chunk by chunk.
+        step = max(_PIECE // max(cut.height * columns, 1), 1) * cut.height
+        bands = max(_JOB // max(step * columns, 1), 1) * step
         for row in range(0, rows, bands):
-            yield _Band(tensor, reducers, cut, row, min(row + bands, rows), share)
+            yield _Band(tensor, reducers, cut, row, min(row + bands, rows), step, share)
         return
     if isinstance(cut, Whole):
         if n:

@@ -241,8 +241,7 @@ class _DenseState(_BlockState):
 
     def update(self, chunk: NDArray[Any], at: Any) -> None:
         count = binary_counts_2d if self.how.ndim == 2 else binary_counts_1d
-        found = count(chunk)
-        self.dense = found if self.dense is None else self.dense + found
+        self.dense = count(chunk, out=self.dense)
         self.n_symbols += chunk.size
 
     def __add__(self, other: _DenseState) -> _DenseState:
