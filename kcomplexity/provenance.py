@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from kcomplexity._version import __version__
@@ -60,6 +61,7 @@ def describe(checkpoint: Checkpoint) -> CheckpointInfo:
     )
 
 
+@cache
 def _version(name: str) -> str:
     try:
         return version(name)

@@ -10,8 +10,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.bdm.tally import few
-
 __all__ = [
     "SLAB_BLOCKS",
     "USUAL_BLOCK",
@@ -95,7 +93,7 @@ def binary_counts_2d(
 
 
 def _add_counts(counts: NDArray[np.int64], codes: NDArray[np.integer[Any]]) -> None:
-    if few(codes.size, counts.size):
+    if 2 * codes.size < counts.size:
         np.add.at(counts, codes, 1)  # does not touch all of a large array for a few blocks
     else:
         counts += np.bincount(codes, minlength=counts.size)
