@@ -25,12 +25,12 @@ from kcomplexity.parallel import (
     Failed,
     Piece,
     Reducer,
-    Rows,
     State,
     Whole,
     begin,
     fold,
     guarded,
+    largest_chunk,
     merge,
     sharing,
 )
@@ -53,6 +53,7 @@ class Outcome:
     measure : Measure or None
         Without side information.
     side_bits : float
+        Of codes; 0 for estimates, which nothing decodes.
     relative_mse : float or None
     details : dict
     """
@@ -66,7 +67,7 @@ class Outcome:
 
     @property
     def bits(self) -> float:
-        """Bits with side information; only where `measure` is one in bits."""
+        """Bits, of a code with its side information; only where `measure` is one in bits."""
         assert self.measure is not None  # noqa: S101 - callers look at status first
         return self.measure.value + self.side_bits
 
@@ -189,7 +190,9 @@ def outcome(spec: Spec, encoder: Encoder | Outcome | None, found: Gathered | Out
         relative_mse = lost / squares if squares else 0.0
         details["squared_error"] = lost * encoder.error_unit
         details["sum_of_squares"] = squares * encoder.error_unit
-    return Outcome("ok", None, measure, encoder.side_bits, relative_mse, details)
+    # A decoder is told the scale. What nothing decodes is a figure by its definition alone.
+    side_bits = encoder.side_bits if spec.estimator.kind == "code" else 0.0
+    return Outcome("ok", None, measure, side_bits, relative_mse, details)
 
 
 def _reducers(spec: Spec, encoder: Encoder | None, tensor: Tensor) -> tuple[Reducer, ...]:
@@ -222,10 +225,7 @@ class _Encoding:
 
     @property
     def memory(self) -> int:
-        cut = self.cut
-        n = cut.n if isinstance(cut, Every) else 1 << 22
-        if isinstance(cut, Rows):
-            n = (cut.height + cut.halo) * cut.width
+        n = largest_chunk(self.cut)
         symbols = 0.0
         if isinstance(self.encoder, Encoder):
             widths = [-(-a.width // 8) * a.per_weight for a in self.encoder.streams]

@@ -65,7 +65,7 @@ class Score:
         In `unit`.
     unit : str
     bits : float or None
-        With side information; None for statistics.
+        Of a code with its side information; None for statistics.
     bits_per_weight : float or None
     raw_bits : int
         Stored bits: the numerator of `ratio_raw_over_comp`.

@@ -274,12 +274,13 @@ def put_together(state: Collected, shape: tuple[int, int], cut: Rows) -> np.ndar
     matrix = np.full(shape, np.nan)
     for (row, column), chunk in state.chunks:
         assert row % cut.height == 0
+        bottom = min([r for (r, c), _ in state.chunks if r > row], default=shape[0])
         assert column % cut.width == 0
         above = min(cut.halo, row)
         height, width = chunk.shape
-        assert height == min(cut.height, shape[0] - row) + above
+        assert height == bottom - row + above
         assert width == min(cut.width, shape[1] - column)
-        target = matrix[row : row + cut.height, column : column + cut.width]
+        target = matrix[row:bottom, column : column + cut.width]
         assert np.isnan(target).all()
         target[...] = chunk[above:]
         halo = matrix[row - above : row, column : column + cut.width]
@@ -296,14 +297,18 @@ def put_together(state: Collected, shape: tuple[int, int], cut: Rows) -> np.ndar
     st.integers(0, 5),
     st.sampled_from(["float32", "float16", "float4", "bfloat16", "float64"]),
     st.sampled_from([1, 100, 1 << 22]),
+    st.sampled_from([1, 200, 1 << 18]),
 )
-def test_rectangles_put_together_are_the_matrix(rows, columns, height, width, halo, kind, job):
+def test_rectangles_put_together_are_the_matrix(
+    rows, columns, height, width, halo, kind, job, piece
+):
     dtype = getattr(ml_dtypes, "float4_e2m1fn" if kind == "float4" else kind, None) or kind
     rng = np.random.default_rng(0)
     values = rng.integers(-4, 5, (rows, columns)).astype(np.float32).astype(dtype)
     cut = Rows(height, width, halo)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(folding, "_JOB", job)
+        patch.setattr(folding, "_PIECE", piece)
         with Pool(2) as pool:
             state = collected(tensor_of(values), cut, pool)
     matrix = put_together(state, (rows, columns), cut)
@@ -442,7 +447,7 @@ def test_jobs_declare_their_chunk_and_the_largest_of_their_reducers():
     (run,) = jobs_of(tensor, [Collect(memory=100), Collect(memory=7)])
     assert run.memory == 8 * 8000 + 100
     (band,) = jobs_of(tensor, [Collect(Rows(4, 500, 2), memory=11)])
-    assert band.memory == 8 * 6 * 500 + 11
+    assert band.memory == 8 * (8 + 2) * 500 + 11
     assert pickle.loads(pickle.dumps(band)).memory == band.memory
 
 

@@ -390,14 +390,14 @@ def test_an_encoder_travels_and_compares(text):
 @given(st.sampled_from(["F16", "F32", "F64", "BF16", "F4"]), st.integers(1, 5000),
        st.integers(0, 99), st.floats(0, 1))  # fmt: skip
 def test_a_quantile_is_that_of_the_sorted_weights(code, n, seed, share):
-    from kcomplexity.views.passes import quantile
+    from kcomplexity.views.passes import quantiles
 
     values = narrow(made("heavy", n, seed), code)
     if not values.size:
         return
     tensor = tensor_of(values)
     with Pool(1) as pool:
-        found = quantile(tensor, share, lambda reducer: fold(tensor, [reducer], pool)[0])
+        (found,) = quantiles(tensor, [share], lambda reducer: fold(tensor, [reducer], pool)[0])
     kind: type[Any] = np.float64 if code == "F64" else np.float32
     assert found == definitions._quantile(values.astype(np.float64), kind, share)
     expected = np.quantile(values.astype(np.float64), share)

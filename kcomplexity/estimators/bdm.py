@@ -26,6 +26,7 @@ from kcomplexity.bdm import (
     bdm_tiles,
     binary_counts_1d,
     binary_counts_2d,
+    n_covered,
     normalized_bdm,
 )
 from kcomplexity.ctm import CTM_SOURCES
@@ -240,8 +241,7 @@ class _DenseState(_BlockState):
 
     def update(self, chunk: NDArray[Any], at: Any) -> None:
         count = binary_counts_2d if self.how.ndim == 2 else binary_counts_1d
-        found = count(chunk)
-        self.dense = found if self.dense is None else self.dense + found
+        self.dense = count(chunk, out=self.dense)
         self.n_symbols += chunk.size
 
     def __add__(self, other: _DenseState) -> _DenseState:
@@ -306,14 +306,8 @@ class _WindowState(State):
         # by the shape alone.
         rows = self.n_symbols // self.row
         axes = (rows, self.row) if self.how.ndim == 2 else (rows,)
-        covered = math.prod(_covered(n, self.how.side, self.how.shift) for n in axes)
+        covered = math.prod(n_covered(n, self.how.side, self.how.shift) for n in axes)
         return bdm_result(BlockCounts(self.how, seen.by_size, self.n_symbols - covered))
-
-
-def _covered(n: int, side: int, step: int) -> int:
-    """Return how many elements of an axis windows of `side`, `step` apart, cover."""
-    n_windows = max((n - side) // step + 1, 0)
-    return n_windows * min(side, step) + (max(side - step, 0) if n_windows else 0)
 
 
 @dataclass(frozen=True)

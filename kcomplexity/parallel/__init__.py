@@ -35,7 +35,7 @@ from kcomplexity.parallel.contract import (
     merge,
     sharing,
 )
-from kcomplexity.parallel.folding import fold
+from kcomplexity.parallel.folding import fold, largest_chunk
 from kcomplexity.parallel.spooling import spool
 
 __all__ = [
@@ -52,6 +52,7 @@ __all__ = [
     "begin",
     "fold",
     "guarded",
+    "largest_chunk",
     "leaf_sums",
     "merge",
     "sharing",

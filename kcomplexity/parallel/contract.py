@@ -48,7 +48,8 @@ class Rows:
     """The matrix form is cut into rectangles of `height` rows by at most `width` columns.
 
     With a `halo` each chunk is preceded by that many rows from above, where there are any.
-    Both sides are multiples of the block that the reducer works on.
+    Both sides are multiples of the block that the reducer works on. A chunk of a narrow matrix is
+    several rectangles high.
     """
 
     height: int

@@ -12,6 +12,7 @@ import numpy as np
 from kcomplexity.checkpoint import Tensor
 from kcomplexity.parallel.contract import (
     FRAME,
+    Cut,
     Every,
     Piece,
     Reducer,
@@ -25,12 +26,19 @@ from kcomplexity.parallel.contract import (
 )
 from kcomplexity.pool import Pool
 
-__all__ = ["fold"]
+__all__ = ["fold", "largest_chunk"]
 
 #: Weights handled at once when nothing asks for more: 1 MiB of float32 stays in the L2 cache.
 _PIECE = 1 << 18
 #: Weights per job, so that handing it out costs nothing beside doing it.
 _JOB = 1 << 22
+
+
+def largest_chunk(cut: Cut) -> int:
+    """Return how many weights a chunk of such cuts has at most, handled one at a time."""
+    if isinstance(cut, Rows):
+        return max(cut.height * cut.width, _PIECE) + cut.halo * cut.width
+    return max(cut.n, _PIECE) if isinstance(cut, Every) else FRAME
 
 
 def fold(tensor: Tensor, reducers: Sequence[Reducer], pool: Pool, *, work: int = 1) -> list[State]:
@@ -122,12 +130,14 @@ class _Band:
     cut: Rows
     start: int
     stop: int
+    step: int
     share: int
 
     @property
     def memory(self) -> int:
+        rows = min(self.step, self.stop - self.start) + self.cut.halo
         columns = min(self.cut.width, self.tensor.matrix_shape[1])
-        chunk = self.tensor.dtype.n_bytes((self.cut.height + self.cut.halo) * columns)
+        chunk = self.tensor.dtype.n_bytes(rows * columns)
         return chunk + max(reducer.memory for reducer in self.reducers)
 
     @property
@@ -138,8 +148,8 @@ class _Band:
     def __call__(self) -> list[State]:
         states = [begin(reducer) for reducer in self.reducers]
         columns = self.tensor.matrix_shape[1]
-        for row in range(self.start, self.stop, self.cut.height):
-            bottom = min(row + self.cut.height, self.stop)
+        for row in range(self.start, self.stop, self.step):
+            bottom = min(row + self.step, self.stop)
             for column in range(0, columns, self.cut.width):
                 right = min(column + self.cut.width, columns)
                 piece = _rectangle(self.tensor, max(row - self.cut.halo, 0), bottom, column, right)
@@ -164,9 +174,11 @@ def _jobs(
     cut = reducers[0].cut
     if isinstance(cut, Rows):
         rows, columns = tensor.matrix_shape
-        bands = max(_JOB // max(cut.height * columns, 1), 1) * cut.height
+        # By the matrix alone, never by the machine: floats are added chunk by chunk.
+        step = max(_PIECE // max(cut.height * columns, 1), 1) * cut.height
+        bands = max(_JOB // max(step * columns, 1), 1) * step
         for row in range(0, rows, bands):
-            yield _Band(tensor, reducers, cut, row, min(row + bands, rows), share)
+            yield _Band(tensor, reducers, cut, row, min(row + bands, rows), step, share)
         return
     if isinstance(cut, Whole):
         if n:
