@@ -126,7 +126,7 @@ def _show(inspection: Inspection, *, values: bool, everything: bool, silent: boo
 def _metadata_lines(inspection: Inspection, *, everything: bool) -> Iterator[str]:
     from kcomplexity.text import printable, shorten
 
-    entries = list(inspection.metadata.items())
+    entries = sorted(inspection.metadata.items())  # writers keep no order of their own
     for key, value in entries if everything else entries[:_MOST_METADATA]:
         if everything:
             yield f"  {printable(key)}: {printable(value)}"

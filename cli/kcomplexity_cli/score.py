@@ -130,9 +130,9 @@ def score(checkpoints: tuple[str, ...], **options: Any) -> None:
         journal.discard()
     _show(report, as_json=options["as_json"], everything=options["everything"], silent=bool(output))
     if not any(row.status == "ok" for row in rows):
-        sys.exit(NOTHING_MEASURED)
+        click.get_current_context().exit(NOTHING_MEASURED)
     if any(row.status == "failed" for row in rows):
-        sys.exit(SOME_FAILED)
+        click.get_current_context().exit(SOME_FAILED)
 
 
 def _show(report: Any, *, as_json: bool, everything: bool, silent: bool) -> None:

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 import click
 
-from kcomplexity.report.tables import Table
+if TYPE_CHECKING:
+    from kcomplexity.report.tables import Table
 
-__all__ = ["note", "print_table", "progress_bar"]
+__all__ = ["note", "plain_text", "print_table", "progress_bar"]
 
 #: rich takes 0.7 s for 2,000 rows; a person reads forty.
 _MOST_ROWS = 40
 
 
 def note(text: str) -> None:
-    """Print one line to stderr."""
+    """Print one line to stderr; where that leads nowhere, there is nobody to tell."""
     from kcomplexity.text import printable
 
-    click.echo(f"kcomplexity: {printable(text)}", err=True)
+    with suppress(OSError):
+        click.echo(f"kcomplexity: {printable(text)}", err=True)
 
 
 def print_table(table: Table, *, everything: bool = False) -> None:
