@@ -12,7 +12,14 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures import (
+    CancelledError,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -87,6 +94,7 @@ class Pool:
         self._executor: Executor | None = executor
         self._workspace: Path | None = None
         self._lock = threading.Lock()
+        self._cancelled = False
 
     def __enter__(self) -> Self:
         from threadpoolctl import threadpool_limits
@@ -118,12 +126,21 @@ class Pool:
                 # Results are handed on in order; a bounded queue keeps finished ones few.
                 while len(flying) > 2 * self.threads:
                     yield self._take(flying)
+                if self._cancelled:
+                    raise CancelledError
                 flying.append((self._submit(self._executor, job), job.work))
             while flying:
                 yield self._take(flying)
         finally:
             # What a job reads may be closed next: none is left running.
             wait([future for future, _ in flying if not future.cancel()])
+
+    def cancel(self) -> None:
+        """Start no more jobs, for good: whoever runs some gets a CancelledError.
+
+        Several threads may be running jobs when one of them is interrupted.
+        """
+        self._cancelled = True
 
     def _submit(self, executor: Executor, job: Job[R_co]) -> Future[R_co]:
         n_bytes = job.memory
