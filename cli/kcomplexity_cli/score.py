@@ -146,7 +146,7 @@ def _listed(text: str | None) -> list[str] | None:
 
 
 def _show(report: Any, *, as_json: bool, everything: bool, silent: bool) -> None:
-    from kcomplexity.report.tables import extremes, full_table, problems, summary_table
+    from kcomplexity.report.tables import extremes, full_table, problems, summary_tables
     from kcomplexity.text import printable
     from kcomplexity_cli.terminal import print_table
 
@@ -158,7 +158,8 @@ def _show(report: Any, *, as_json: bool, everything: bool, silent: bool) -> None
     if silent:
         return
     click.echo()
-    print_table(summary_table(report))
+    for table in summary_tables(report):
+        print_table(table)
     if everything:
         print_table(full_table(report), everything=True)
     elif len(report.checkpoints) == 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -40,15 +40,26 @@ def _print_rich(table: Table) -> None:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    drawn = RichTable(title=table.title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    drawn = RichTable(
+        title=table.title,
+        title_justify="left",
+        caption=table.caption or None,
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
     for i, name in enumerate(table.columns):
-        drawn.add_column(name, justify="right" if i in table.numeric else "left", overflow="fold")
+        numeric = i in table.numeric
+        justify: Literal["right", "left"] = "right" if numeric else "left"
+        drawn.add_column(name, justify=justify, overflow="fold", no_wrap=numeric)
     for row in table.rows[:_MOST_ROWS]:
         drawn.add_row(*(Text(cell) for cell in row))
     console = Console()
     console.print(drawn)
     if len(table.rows) > _MOST_ROWS:
         console.print(f"... {len(table.rows) - _MOST_ROWS} more rows: --all prints every one")
+    console.print()
 
 
 def plain_text(table: Table) -> str:
@@ -62,6 +73,8 @@ def plain_text(table: Table) -> str:
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         lines.append("  ".join(cells).rstrip())
+    if table.caption:
+        lines.append(table.caption)
     return "\n".join(lines) + "\n"
 
 
