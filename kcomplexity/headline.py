@@ -152,7 +152,7 @@ def _order(rows: Sequence[Score], totals: Sequence[Score]) -> list[str]:
         if shuffled is None or not shuffled["ratio"]:
             continue
         own = [row for row in rows if row.spec == total.spec]
-        found.append(f"{total.spec}: {_effect(shuffled, own)}{_blind(total)}")
+        found.append(f"{total.spec}: {_effect(shuffled, own)}{_limits(total, own)}")
         for kind, control in controls.items():
             if kind.startswith("init:") and control["ratio"]:
                 histogram = control["ratio"] / shuffled["ratio"]
@@ -177,8 +177,11 @@ def _effect(control: dict[str, float], rows: Sequence[Score]) -> str:
     return text + ")"
 
 
-def _blind(total: Score) -> str:
-    return "; saturated: measure tiles (tile=N)" if total.saturated else ""
+def _limits(total: Score, rows: Sequence[Score]) -> str:
+    """Say of how much of the weights a figure tells, and whether it can tell anything."""
+    share = total.n_weights / max(sum(row.n_weights for row in rows), 1)
+    part = f"; on {100 * share:.2g}% of the weights" if share < 0.995 else ""
+    return part + ("; saturated: measure tiles (tile=N)" if total.saturated else "")
 
 
 def _largest(rows: Sequence[Score]) -> list[str]:

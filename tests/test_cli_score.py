@@ -183,11 +183,11 @@ def test_stderr_has_notes_and_warnings_once_and_stdout_the_result(tmp_path):
         assert len(json.loads(done.stdout)["checkpoints"]) == 2
         warning, *notes = done.stderr.splitlines()
         assert warning == (
-            f"kcomplexity: warning: {tmp_path}/m.safetensors.index.json: 1 files beside the "
-            "shards are not in the index, such as m-2.safetensors; they are not read"
+            f"kcomplexity: warning: {tmp_path}/m.safetensors.index.json: not in the index, so not "
+            "read: 1 file beside the shards, such as m-2.safetensors"
         )
-        told = "kcomplexity: really.npz is safetensors by its content, whatever its extension"
-        assert notes == ([] if quiet else [f"{told} .npz says"])
+        told = f"{misnamed}: really.npz is safetensors by its content, whatever its extension"
+        assert notes == ([] if quiet else [f"kcomplexity: {told} .npz says"])
 
 
 def on_terminal(*arguments: object) -> tuple[str, str]:

@@ -116,8 +116,9 @@ def score(checkpoints: tuple[str, ...], **options: Any) -> None:
             return
         if not options["quiet"]:
             for checkpoint in plan.checkpoints:
+                which = f"{checkpoint.path}: " if len(plan.checkpoints) > 1 else ""
                 for text in checkpoint.notes:
-                    note(text)
+                    note(which + text)
         # What to type for these figures: a resumed score has the same ones.
         words = [word for word in sys.argv[1:] if word != "--resume"]
         command = shlex.join(["kcomplexity", *words])
@@ -136,6 +137,8 @@ def score(checkpoints: tuple[str, ...], **options: Any) -> None:
         journal.discard()
     _show(report, as_json=options["as_json"], everything=options["everything"], silent=bool(output))
     if not any(row.status == "ok" for row in rows):
+        why = "each row tells why" if rows else "there is no tensor"
+        note(f"nothing was measured: {why}")
         click.get_current_context().exit(NOTHING_MEASURED)
     if any(row.status == "failed" for row in rows):
         click.get_current_context().exit(SOME_FAILED)
