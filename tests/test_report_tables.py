@@ -128,8 +128,21 @@ def test_every_renderer_shows_every_figure_of_the_whole(report):
         for row in table.rows:
             assert "| " + " | ".join(row) + " |" in page
             assert "".join(f"<td>{cell}</td>" for cell in row) in html
-        assert table.caption in page
+        assert all(line in page for line in table.caption.splitlines())
 
 
 def test_a_report_of_nothing_has_no_tables():
     assert summary_tables(kc.score({}, panel="fast")) == []
+
+
+def test_the_extremes_are_by_a_code_that_takes_most_of_the_weights():
+    rng = np.random.default_rng(0)
+    integers = {f"w{i}": rng.integers(0, 2 + 9 * i, (40, 40)).astype(np.int8) for i in range(3)}
+    scales = {f"s{i}": rng.normal(size=40).astype(np.float32) for i in range(3)}
+    found = extremes(kc.score(integers | scales, panel="default").rows)
+    assert [table.title for table in found] == [
+        "simplest for their size (zstd@bytes)",
+        "most complex for their size (zstd@bytes)",
+    ]
+    assert found[0].rows[0][0] == "w0"
+    assert {row[0] for row in found[1].rows} == set(scales)

@@ -22,5 +22,5 @@ def _html(table: Table) -> str:
         "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows
     )
     caption = f"<caption>{escape(table.title)}</caption>"
-    below = f"<p>{escape(table.caption)}</p>" if table.caption else ""
+    below = "".join(f"<p>{escape(line)}</p>" for line in table.caption.splitlines())
     return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{below}"

@@ -29,7 +29,7 @@ class Table:
     numeric : frozenset of int
         Columns that are aligned to the right.
     caption : str
-        What its columns mean, where that is not plain.
+        What its columns mean, where that is not plain; one line for each.
     """
 
     title: str
@@ -92,11 +92,12 @@ def _summary_table(title: str, rows: Sequence[Score], report: Report) -> Table:
 
 def _caption(report: Report) -> str:
     """Say what the columns mean that not every table of figures has."""
-    text = "largest: the largest tensor's share of the weights measured"
+    lines = ["largest: the largest tensor's share of the weights measured"]
+    if any(row.relative_mse is not None for row in report.summary):
+        lines.append("error: squared, over the sum of squares, mean included; @rd: in each tensor")
     kinds = {control["kind"]: None for row in report.summary for control in row.controls}
-    for kind in kinds:
-        text += f"; of {kind}: bits over the mean of its replicates, and below how many"
-    return text
+    lines += [f"of {kind}: bits over its replicates' mean, and below how many" for kind in kinds]
+    return "\n".join(lines)
 
 
 def _short_paths(paths: Sequence[str]) -> dict[str, str]:
@@ -195,8 +196,9 @@ def full_table(report: Report) -> Table:
 def extremes(rows: Sequence[Score], n: int = 5) -> list[Table]:
     """Return the tensors that are simplest and most complex for their size, by the main code.
 
-    The main code is the first at a fixed error, else the first lossy one, else the first; a tensor
-    must hold at least a thousandth of the weights: side information makes small ones look complex.
+    The main code is the first at a fixed error, else the first lossy one, else the first, that
+    takes most of the weights; a tensor must hold at least a thousandth of them: side information
+    makes small ones look complex.
     """
     spec = _main_spec(rows)
     chosen = [row for row in rows if row.spec == spec and row.bits_per_weight is not None]
@@ -213,10 +215,16 @@ def extremes(rows: Sequence[Score], n: int = 5) -> list[Table]:
 
 
 def _main_spec(rows: Sequence[Score]) -> str | None:
-    codes = [row for row in rows if row.status == "ok" and row.kind == "code"]
+    taken: dict[str, int] = {}
+    for row in rows:
+        if row.bits is not None:
+            taken[row.spec] = taken.get(row.spec, 0) + row.n_weights
+    # Scales alone, as beside integer weights, are not the network.
+    wide = [row for row in rows if taken.get(row.spec, 0) > 0.5 * max(taken.values(), default=0)]
+    codes = [row for row in wide if row.kind == "code"]
     at_error = [row for row in codes if row.view and row.view.startswith("rd")]
     lossy = [row for row in codes if row.decodes == "view"]
-    found = at_error or lossy or codes or [row for row in rows if row.bits is not None]
+    found = at_error or lossy or codes or wide
     return found[0].spec if found else None
 
 
