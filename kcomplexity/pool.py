@@ -8,6 +8,7 @@ interpreter lock; processes or any other ``concurrent.futures`` executor do as w
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 import threading
 from collections import deque
@@ -190,11 +191,15 @@ class Pool:
         import multiprocessing
 
         # Spawn, not fork: the coordinating threads hold locks that a forked child would inherit.
-        return ProcessPoolExecutor(
+        executor = ProcessPoolExecutor(
             self.threads,
             mp_context=multiprocessing.get_context("spawn"),
-            initializer=_single_threaded_blas,
+            initializer=_start_worker,
         )
+        with _interrupts_held():
+            for _ in range(self.threads):  # each starts one process, which inherits the mask
+                executor.submit(os.getpid)
+        return executor
 
 
 class _Budget:
@@ -250,7 +255,22 @@ def _call(job: Job[R_co]) -> R_co:
     return job()
 
 
-def _single_threaded_blas() -> None:
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Let Ctrl-C wait, where the system can: a process interrupted as it starts prints a trace."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start_worker() -> None:
+    """Set up a process: one BLAS thread, and Ctrl-C left to the one that hands out the work."""
     from threadpoolctl import threadpool_limits
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threadpool_limits(limits=1)

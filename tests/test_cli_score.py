@@ -6,7 +6,6 @@ import csv
 import errno
 import json
 import os
-import pty
 import signal
 import subprocess
 import sys
@@ -192,6 +191,8 @@ def test_stderr_has_notes_and_warnings_once_and_stdout_the_result(tmp_path):
 
 def on_terminal(*arguments: object) -> tuple[str, str]:
     """Run with stderr on a terminal; return stdout and stderr."""
+    import pty  # not on every system
+
     leader, follower = pty.openpty()
     done = subprocess.run(
         [*KCOMPLEXITY, "score", *map(str, arguments)],
@@ -345,6 +346,7 @@ def test_a_link_is_followed_and_the_mode_is_that_of_a_new_file(model, tmp_path):
     assert (tmp_path / "real.json").stat().st_mode == mode
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a named pipe")
 @pytest.mark.parametrize(
     ("target", "message"),
     [
@@ -470,6 +472,28 @@ def test_an_interrupted_score_does_not_wait_for_a_big_tensor(tmp_path):
     started.send_signal(signal.SIGINT)
     _, stderr = started.communicate(timeout=5)
     assert (started.returncode, stderr) == (130, "\nkcomplexity: interrupted\n")
+
+
+def test_ctrl_c_on_a_terminal_reaches_every_process_and_one_tells(layers, tmp_path):
+    part = tmp_path / "s.jsonl.part"
+    output = tmp_path / "s.jsonl"
+    options = [*FEW, "-T", "2", "--workers", "process", "-o", str(output)]
+    started = subprocess.Popen(
+        [*KCOMPLEXITY, "score", str(layers), *options],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not (part.exists() and part.read_bytes().count(b"\n") > 40):
+        assert started.poll() is None
+    os.killpg(started.pid, signal.SIGINT)
+    stdout, stderr = started.communicate(timeout=20)
+    assert (started.returncode, stdout) == (130, "")
+    assert stderr.count("\n") == 3
+    assert stderr.endswith("kcomplexity: interrupted\n")
+    assert len(part_lines(output)) > 40
 
 
 def limit_files(n_bytes: int) -> None:

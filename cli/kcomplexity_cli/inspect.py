@@ -59,13 +59,15 @@ def inspect(checkpoints: tuple[str, ...], **options: Any) -> None:
     """
     from kcomplexity.inspection import document, inspect_checkpoint
     from kcomplexity.pool import Pool
-    from kcomplexity.report import write_atomically
+    from kcomplexity.report import check_target, write_atomically
     from kcomplexity.score import open_selected
     from kcomplexity_cli.terminal import progress_bar
 
     output: Path | None = options["output"]
     if output and output.suffix.lower() != ".json":
         raise click.UsageError(f"inspect writes JSON: end {output.name} in .json")
+    if output:
+        check_target(output)
     values: bool = options["values"]
     with ExitStack() as stack:
         opened = [
