@@ -537,7 +537,7 @@ def journal(layers: Path, output: Path) -> Path:
         (b"no JSON\n", "is no journal of an interrupted score"),
         (b"[]\n", "is no journal of an interrupted score"),
         (b'{"record": "plan"}\n{"record": "row"}\n', "is no journal of an interrupted score"),
-        (b'{"record": "plan", "seed": 9}\n', "was measured from other files or with other options"),
+        (b'{"record": "plan", "seed": 9}\n', "was measured from other files, with other options"),
         (b"", "is no journal of an interrupted score"),
         (b"\xff\xfe\n", "is no journal of an interrupted score"),
     ],
@@ -559,7 +559,7 @@ def test_a_journal_is_only_for_the_same_figures_and_may_be_cut(layers, tmp_path)
         file.write(b'{"record": "row", "tens')  # the machine stopped here
     other = run(layers, *FEW, "--seed", 1, "-o", tmp_path / "s.jsonl", "--resume")
     assert other.exit_code == 2
-    assert "with other options: repeat those, or leave out --resume to start anew" in other.stderr
+    assert "repeat those, or leave out --resume to start anew" in other.stderr
     assert run(layers, *FEW, "-o", tmp_path / "s.jsonl", "--resume").exit_code == 0
 
 

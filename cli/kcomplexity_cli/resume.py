@@ -12,8 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from kcomplexity._version import __version__
 from kcomplexity.errors import OutputError, SpecError
 from kcomplexity.plan import Plan
+from kcomplexity.provenance import libraries
 from kcomplexity.records import Score
 from kcomplexity.report import write_atomically
 from kcomplexity.report.documents import json_line, read_lines
@@ -108,8 +110,8 @@ class Journal:
             ) from error
         if plan != self._plan:
             raise SpecError(
-                f"{self.path} was measured from other files or with other options: repeat those, "
-                "or leave out --resume to start anew"
+                f"{self.path} was measured from other files, with other options or other library "
+                "versions: repeat those, or leave out --resume to start anew"
             )
         # What failed is worth another try.
         return [row for row in rows if row.status != "failed"]
@@ -117,6 +119,9 @@ class Journal:
     @staticmethod
     def _identity(plan: Plan) -> dict[str, object]:
         return {
+            # Another version of a codec may give other bytes: one file is of one.
+            "version": __version__,
+            "libraries": libraries(),
             "checkpoints": [c.fingerprint() for c in plan.checkpoints],
             "tasks": [[str(t.spec), [str(c) for c in t.controls], t.fraction] for t in plan.tasks],
             "seed": plan.seed,

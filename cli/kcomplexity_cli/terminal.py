@@ -40,25 +40,21 @@ def _print_rich(table: Table) -> None:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    drawn = RichTable(
-        title=table.title,
-        title_justify="left",
-        caption=table.caption or None,
-        caption_justify="left",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
+    drawn = RichTable(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for i, name in enumerate(table.columns):
         numeric = i in table.numeric
         justify: Literal["right", "left"] = "right" if numeric else "left"
-        drawn.add_column(name, justify=justify, overflow="fold", no_wrap=numeric)
+        drawn.add_column(Text(name), justify=justify, overflow="fold", no_wrap=numeric)
     for row in table.rows[:_MOST_ROWS]:
         drawn.add_row(*(Text(cell) for cell in row))
     console = Console()
+    # Apart from the table, which would wrap them to its own width. In Text no bracket is markup.
+    console.print(Text(table.title, style="italic"))
     console.print(drawn)
     if len(table.rows) > _MOST_ROWS:
         console.print(f"... {len(table.rows) - _MOST_ROWS} more rows: --all prints every one")
+    if table.caption:
+        console.print(Text(table.caption, style="dim"))
     console.print()
 
 
