@@ -186,11 +186,12 @@ def _limits(total: Score, rows: Sequence[Score]) -> str:
 
 def _largest(rows: Sequence[Score]) -> list[str]:
     tensors = {(row.label, row.dtype): row for row in rows if row.dtype is not None}
-    if len(tensors) < 2:
+    n_weights = sum(row.n_weights for row in tensors.values())
+    found = (row.largest for row in tensors.values())
+    name, size = max(found, key=lambda largest: largest[1], default=("", 0))
+    if size == n_weights:  # one tensor is all there is
         return []
-    largest = max(tensors.values(), key=lambda row: row.n_weights)
-    share = largest.n_weights / max(sum(row.n_weights for row in tensors.values()), 1)
-    return [f"the largest tensor, {shorten(largest.label)}, holds {share:.0%} of the weights"]
+    return [f"the largest tensor, {shorten(name)}, holds {size / n_weights:.0%} of the weights"]
 
 
 def _amount(need: Needed) -> str:

@@ -146,3 +146,19 @@ def test_the_extremes_are_by_a_code_that_takes_most_of_the_weights():
     ]
     assert found[0].rows[0][0] == "w0"
     assert {row[0] for row in found[1].rows} == set(scales)
+
+
+@pytest.mark.parametrize("scope", ["tensor", "group", "model"])
+def test_the_largest_tensor_is_a_tensor_in_every_scope(scope):
+    rng = np.random.default_rng(0)
+    sizes = {"layers.0.w": 30, "layers.1.w": 20, "head": 40, "norm": 10}
+    arrays = {name: rng.normal(size=(n, 10)).astype(np.float32) for name, n in sizes.items()}
+    report = kc.score(arrays, specs=["entropy@q8", "nonzero"], scope=scope)
+    for table in summary_tables(report):
+        assert {row["largest"] for row in cells(table).values()} == {"40%"}
+    assert "the largest tensor, head, holds 40% of the weights" in report.headline
+
+
+def test_one_tensor_alone_has_no_largest():
+    report = kc.score({"w": np.ones((4, 4), np.float32)}, panel="fast")
+    assert not any("largest" in sentence for sentence in report.headline)

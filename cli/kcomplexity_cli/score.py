@@ -19,6 +19,12 @@ __all__ = ["score"]
 SOME_FAILED, NOTHING_MEASURED = 3, 4
 
 
+def _panels(_context: click.Context, _param: click.Parameter, start: str) -> list[str]:
+    from kcomplexity.panels import PANELS
+
+    return [name for name in PANELS if name.startswith(start)]
+
+
 @click.command(
     epilog="""\b
 Examples:
@@ -35,6 +41,7 @@ Examples:
     "--panel",
     default="default",
     show_default=True,
+    shell_complete=_panels,
     help="A named list of specs: fast, default, lossless, momos, qubd, all.",
 )
 @click.option(

@@ -120,11 +120,11 @@ def _weights_by_checkpoint(report: Report) -> dict[str, int]:
 
 def _largest_share(total: Score, rows: Sequence[Score]) -> float:
     sizes = [
-        row.n_weights
+        row.largest[1]
         for row in rows
         if (row.checkpoint, row.spec, row.status) == (total.checkpoint, total.spec, "ok")
     ]
-    return max(sizes) / max(sum(sizes), 1)
+    return max(sizes) / max(total.n_weights, 1)
 
 
 def _note(row: Score, n_selected: int) -> str:
