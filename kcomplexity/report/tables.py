@@ -71,8 +71,7 @@ def _summary_table(title: str, rows: Sequence[Score], report: Report) -> Table:
         "size": [human_bytes(row.bits / 8) if row.bits is not None else "" for row in rows],
         "error": [_error(row) for row in rows],
     }
-    kinds = dict.fromkeys(control["kind"] for row in rows for control in row.controls)
-    for kind in kinds:
+    for kind in _control_kinds(report):
         columns[f"of {kind}"] = [_of_control(row, kind) for row in rows]
     columns["largest"] = [f"{_largest_share(row, report.rows):.0%}" for row in rows]
     weights = _weights_by_checkpoint(report)
@@ -95,9 +94,14 @@ def _caption(report: Report) -> str:
     lines = ["largest: the largest tensor's share of the weights measured"]
     if any(row.relative_mse is not None for row in report.summary):
         lines.append("error: squared, over the sum of squares, mean included; @rd: in each tensor")
-    kinds = {control["kind"]: None for row in report.summary for control in row.controls}
-    lines += [f"of {kind}: bits over its replicates' mean, and below how many" for kind in kinds]
+    for kind in _control_kinds(report):
+        lines += [f"of {kind}: bits over its replicates' mean, and below how many"]
     return "\n".join(lines)
+
+
+def _control_kinds(report: Report) -> list[str]:
+    kinds = (control["kind"] for row in report.summary for control in row.controls)
+    return list(dict.fromkeys(kinds))
 
 
 def _short_paths(paths: Sequence[str]) -> dict[str, str]:
