@@ -83,6 +83,7 @@ class Score:
     saturated : bool or None
         Whether blocks so outnumber codes that the value is blind.
     details : dict
+        Of rows over several tensors, also the name and weights of the largest.
     controls : tuple of dict
         kind, n, bits, mean_bits, sd_bits, ratio, z, n_lower, p for each control.
     cached : bool
@@ -129,6 +130,15 @@ class Score:
     def label(self) -> str:
         """What the row is about, for a reader: the tensor, the group, or all of them."""
         return self.tensor or self.group or (f"all {self.dtype}" if self.dtype else "all tensors")
+
+    @property
+    def largest(self) -> tuple[str, int]:
+        """The largest tensor of the row, which may be over several: name and weights."""
+        own = self.label, self.n_weights
+        return (
+            self.details.get("largest_tensor", own[0]),
+            self.details.get("largest_tensor_weights", own[1]),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""

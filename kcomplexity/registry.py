@@ -88,8 +88,11 @@ class Registry(Mapping[str, T], Generic[T]):
         return self._entries[name]
 
     def __iter__(self) -> Iterator[str]:
+        # Other packages come last, and are asked only when somebody has looked that far.
+        own = list(self._entries)
+        yield from own
         self._scan()
-        return iter(self._entries)
+        yield from [name for name in self._entries if name not in own]
 
     def __len__(self) -> int:
         self._scan()

@@ -192,6 +192,9 @@ def run_plan(
                 flying.append(future)
             while flying:
                 yield flying.popleft().result()
-        finally:
+        except BaseException:
+            # After Ctrl-C nobody wants to wait for what is under way.
+            pool.cancel()
             for future in flying:
                 future.cancel()
+            raise

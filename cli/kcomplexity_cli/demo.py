@@ -292,7 +292,7 @@ def _calibrate(*, as_json: bool, quiet: bool) -> None:
             "some known answers are not met: a measure, or a library under it, does not do here "
             "what this version expects"
         )
-        sys.exit(_UNMET)
+        click.get_current_context().exit(_UNMET)
 
 
 def _answers_table(result: Calibrated) -> Table:

@@ -19,6 +19,12 @@ __all__ = ["score"]
 SOME_FAILED, NOTHING_MEASURED = 3, 4
 
 
+def _panels(_context: click.Context, _param: click.Parameter, start: str) -> list[str]:
+    from kcomplexity.panels import PANELS
+
+    return [name for name in PANELS if name.startswith(start)]
+
+
 @click.command(
     epilog="""\b
 Examples:
@@ -35,6 +41,7 @@ Examples:
     "--panel",
     default="default",
     show_default=True,
+    shell_complete=_panels,
     help="A named list of specs: fast, default, lossless, momos, qubd, all.",
 )
 @click.option(
@@ -81,25 +88,29 @@ def score(checkpoints: tuple[str, ...], **options: Any) -> None:
     """
     from kcomplexity.plan import make_plan
     from kcomplexity.pool import Pool
-    from kcomplexity.report import format_of
+    from kcomplexity.report import check_target
     from kcomplexity.score import assemble, open_selected, run_plan
     from kcomplexity_cli.resume import Journal
     from kcomplexity_cli.terminal import note, progress_bar
 
     started = time.time()
     output: Path | None = options["output"]
-    kind = format_of(output) if output else None
+    kind = check_target(output) if output else None
     if options["resume"] and kind != "jsonl":
         raise click.UsageError("--resume goes on with a .jsonl file: name it with -o FILE.jsonl")
     controls = options["controls"] or None
     with ExitStack() as stack:
+        # A file that two globs name is one checkpoint.
         opened = open_selected(
-            list(checkpoints), options["include"], options["exclude"], dict(options["dtypes"])
+            list(dict.fromkeys(checkpoints)),
+            options["include"],
+            options["exclude"],
+            dict(options["dtypes"]),
         )
         plan = make_plan(
             [stack.enter_context(checkpoint) for checkpoint in opened],
             panel_name=options["panel"],
-            specs=options["estimators"].split(",") if options["estimators"] else None,
+            specs=_listed(options["estimators"]),
             controls=() if controls == ("none",) else controls,
             scope=options["scope"],
             seed=options["seed"],
@@ -112,9 +123,12 @@ def score(checkpoints: tuple[str, ...], **options: Any) -> None:
             return
         if not options["quiet"]:
             for checkpoint in plan.checkpoints:
+                which = f"{checkpoint.path}: " if len(plan.checkpoints) > 1 else ""
                 for text in checkpoint.notes:
-                    note(text)
-        command = shlex.join(["kcomplexity", *sys.argv[1:]])
+                    note(which + text)
+        # What to type for these figures: a resumed score has the same ones.
+        words = [word for word in sys.argv[1:] if word != "--resume"]
+        command = shlex.join(["kcomplexity", *words])
         journal = stack.enter_context(
             Journal(output if kind == "jsonl" else None, plan, resume=options["resume"])
         )
@@ -130,13 +144,19 @@ def score(checkpoints: tuple[str, ...], **options: Any) -> None:
         journal.discard()
     _show(report, as_json=options["as_json"], everything=options["everything"], silent=bool(output))
     if not any(row.status == "ok" for row in rows):
-        sys.exit(NOTHING_MEASURED)
+        why = "each row tells why" if rows else "there is no tensor"
+        note(f"nothing was measured: {why}")
+        click.get_current_context().exit(NOTHING_MEASURED)
     if any(row.status == "failed" for row in rows):
-        sys.exit(SOME_FAILED)
+        click.get_current_context().exit(SOME_FAILED)
+
+
+def _listed(text: str | None) -> list[str] | None:
+    return None if text is None else [part for part in text.split(",") if part.strip()]
 
 
 def _show(report: Any, *, as_json: bool, everything: bool, silent: bool) -> None:
-    from kcomplexity.report.tables import extremes, full_table, problems, summary_table
+    from kcomplexity.report.tables import extremes, full_table, problems, summary_tables
     from kcomplexity.text import printable
     from kcomplexity_cli.terminal import print_table
 
@@ -148,7 +168,8 @@ def _show(report: Any, *, as_json: bool, everything: bool, silent: bool) -> None
     if silent:
         return
     click.echo()
-    print_table(summary_table(report))
+    for table in summary_tables(report):
+        print_table(table)
     if everything:
         print_table(full_table(report), everything=True)
     elif len(report.checkpoints) == 1:
@@ -164,15 +185,26 @@ def _tell_plan(plan: Any, threads: int, *, as_json: bool) -> None:
     from kcomplexity_cli.terminal import print_table
 
     seconds = plan.seconds(threads)
+    n_tensors = sum(len(checkpoint) for checkpoint in plan.checkpoints)
     if as_json:
-        tasks = [
-            {"spec": str(t.spec), "controls": [str(c) for c in t.controls], "fraction": t.fraction}
-            for t in plan.tasks
-        ]
-        document = {"tasks": tasks, "n_bytes": plan.n_bytes, "predicted_seconds": seconds}
+        document = {
+            "schema_version": 1,
+            "n_tensors": n_tensors,
+            "n_weights": sum(checkpoint.n_weights for checkpoint in plan.checkpoints),
+            "n_bytes": plan.n_bytes,
+            "tasks": [
+                {
+                    "spec": str(task.spec),
+                    "controls": [str(control) for control in task.controls],
+                    "fraction": task.fraction,
+                }
+                for task in plan.tasks
+            ],
+            "threads": threads,
+            "predicted_seconds": seconds,
+        }
         click.echo(json.dumps(document, indent=1))
         return
-    n_tensors = sum(len(checkpoint) for checkpoint in plan.checkpoints)
     click.echo(
         f"{plural(n_tensors, 'tensor')}, {human_bytes(plan.n_bytes)}; "
         f"about {seconds:.1f} s with {plural(threads, 'worker')}"
