@@ -32,10 +32,11 @@ def imported(path: Path) -> ModuleType:
 
 
 def found(name: str, module: ModuleType) -> bool:
-    """Whether a dotted name is one of `module`, of a class there, or of any package."""
+    """Whether a dotted name is one of `module`, of a class there, of its package, or of any."""
     parts = name.split(".")
     classes = [thing for thing in vars(module).values() if isinstance(thing, type)]
-    if any(reached(thing, parts) for thing in (module, *classes)):
+    package = importlib.import_module(module.__package__ or module.__name__)
+    if any(reached(thing, parts) for thing in (module, package, *classes)):
         return True
     for i in range(len(parts), 0, -1):
         try:

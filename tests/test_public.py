@@ -166,7 +166,7 @@ def site(tmp_path_factory) -> Path:
     return where
 
 
-BROKEN = r"'halved' could not be imported: halved:{}: OSError: a library\nis missing"
+BROKEN = r"'halved' cannot be used: halved:{}: OSError: a library\nis missing"
 
 
 def test_what_another_package_adds_is_listed_and_what_is_broken_told_in_a_line(site):

@@ -90,7 +90,7 @@ def _open_path(path: Path, options: Options) -> Checkpoint:
         return claimed[0].load(path, options)
     known = ", ".join(LOADERS)
     broken = "".join(
-        f"; {LOADERS.noun} {name!r} could not be imported: {printable(reason)}"
+        f"; {LOADERS.noun} {name!r} cannot be used: {printable(reason)}"
         for name, reason in LOADERS.broken.items()
     )
     raise UnknownFormatError(
