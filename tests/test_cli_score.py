@@ -6,6 +6,7 @@ import csv
 import errno
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -50,7 +51,7 @@ def process(*arguments: object, **options: Any) -> subprocess.CompletedProcess[s
 
 def timeless(document: dict[str, Any]) -> dict[str, Any]:
     """A report without what may differ between two runs of the same figures."""
-    for name in ("started", "seconds", "threads", "command"):
+    for name in ("started", "seconds", "threads"):
         del document["provenance"][name]
     for row in document["rows"] + document["summary"]:
         del row["seconds"]
@@ -568,3 +569,20 @@ def test_starting_anew_over_a_journal_is_told(layers, tmp_path):
     found = run(layers, *FEW, "-o", tmp_path / "s.jsonl")
     assert found.exit_code == 0
     assert found.stderr == (f"kcomplexity: starting anew: {part} of an earlier run is replaced\n")
+
+
+def test_threads_workers_and_outputs_leave_no_trace_in_the_json(
+    model: Path, tmp_path: Path
+) -> None:
+    found = [
+        timeless(json.loads(process(model, *FEW, "--json", *how).stdout))
+        for how in (
+            ("-T", "1"),
+            ("-T7", "-q", "--max-memory=64MiB"),
+            ("--threads=2", "--workers", "process", "-o", tmp_path / "scores.csv"),
+        )
+    ]
+    assert found[0] == found[1] == found[2]
+    assert found[0]["provenance"]["command"] == shlex.join(
+        ["kcomplexity", "score", str(model), "--estimators", FEW[1], *FEW[2:]]
+    )

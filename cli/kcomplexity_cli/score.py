@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,7 +10,13 @@ from typing import Any
 
 import click
 
-from kcomplexity_cli.options import output_options, run_options, selection_options
+from kcomplexity_cli.options import (
+    Repeatable,
+    command_text,
+    output_options,
+    run_options,
+    selection_options,
+)
 
 __all__ = ["score"]
 
@@ -26,6 +30,7 @@ def _panels(_context: click.Context, _param: click.Parameter, start: str) -> lis
 
 
 @click.command(
+    cls=Repeatable,
     epilog="""\b
 Examples:
   kcomplexity score model.safetensors
@@ -126,9 +131,6 @@ def score(checkpoints: tuple[str, ...], **options: Any) -> None:
                 which = f"{checkpoint.path}: " if len(plan.checkpoints) > 1 else ""
                 for text in checkpoint.notes:
                     note(which + text)
-        # What to type for these figures: a resumed score has the same ones.
-        words = [word for word in sys.argv[1:] if word != "--resume"]
-        command = shlex.join(["kcomplexity", *words])
         journal = stack.enter_context(
             Journal(output if kind == "jsonl" else None, plan, resume=options["resume"])
         )
@@ -138,7 +140,7 @@ def score(checkpoints: tuple[str, ...], **options: Any) -> None:
         for found in run_plan(plan, pool, journal.known):
             journal.write(found)
             rows += found
-        report = assemble(plan, rows, pool.threads, started, command)
+        report = assemble(plan, rows, pool.threads, started, command_text())
     if output:
         report.save(output)
         journal.discard()
