@@ -98,7 +98,13 @@ def test_json_is_one_document_that_passes_the_schema(model):
 def test_the_figures_are_those_of_the_library(model):
     document = json.loads(run(model, "--json", *FEW, "--seed", 3).stdout)
     specs, controls = FEW[1].split(","), [FEW[3]]
-    report = kcomplexity.score(model, specs=specs, controls=controls, seed=3)
+    report = kcomplexity.score(
+        model,
+        specs=specs,
+        controls=controls,
+        seed=3,
+        command=document["provenance"]["command"],
+    )
     assert timeless(document) == timeless(report.to_dict())
 
 
