@@ -140,7 +140,10 @@ class Bdm2d(_Bdm):
     """BDM of the matrix form in blocks of 4x4 symbols.
 
     The layout is part of what is measured: a permutation of hidden units changes the value though
-    it leaves the function alone, and on MLPs much of the signal is the geometry of the input.
+    it leaves the function alone. On MLPs the signal is the geometry of the input: trained on images
+    whose pixels are permuted, to the same accuracy, they show none (.860 of the shuffled self on
+    MNIST, .9995 with permuted pixels). Saturates from some 730,000 weights on (see ``saturated``):
+    take ``tile=N`` there.
     """
 
     block: int = 4
@@ -160,7 +163,9 @@ class Qubd(Bdm2d):
     """QuBD: 2-D BDM of the eight bit planes of affine 8-bit levels, added up.
 
     An alias of ``bdm2d@q8:clip=99.9/bits``. Tensors with a side below 4, vectors among them, are
-    skipped. Against an initialisation it mixes arrangement and histogram: print both.
+    skipped. Against an initialisation it mixes arrangement and histogram: print both. As bdm2d, it
+    follows the arrangement of the inputs: on permuted pixels the signal is lost. Saturates as
+    bdm2d, of which it is eight: ``qubd:tile=N``.
     """
 
     default_view: ClassVar[str | None] = "q8:clip=99.9/bits"
