@@ -1,11 +1,8 @@
 """BDM as an estimator: the block decomposition of symbols, counted while they are read.
 
-The maths is in :mod:`kcomplexity.bdm`; here stand the reducers that count blocks piece by piece:
-
-* blocks side by side (``ignore``, ``recursive``) are cut at multiples of the block:
-  :class:`_Blocks`;
-* a sliding window (``correlated``) is one ordered stream: :class:`_Windows`;
-* ``tile=N`` takes the BDM of each tile, so that the sum does not saturate: :class:`_Tiles`.
+The maths is in :mod:`kcomplexity.bdm`. Blocks side by side (``ignore``, the default, and
+``recursive``) are counted in any pieces; a sliding window (``correlated``) is one ordered stream;
+``tile=N`` adds up the BDM of each tile, so that the sum does not saturate.
 """
 
 from __future__ import annotations
