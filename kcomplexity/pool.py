@@ -8,11 +8,10 @@ interpreter lock; processes or any other ``concurrent.futures`` executor do as w
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -159,6 +158,8 @@ class Pool:
 
     def temporary_file(self) -> Path:
         """Return the path of a new empty file that is removed with the pool."""
+        import tempfile
+
         with self._lock:
             if self._workspace is None:
                 folder = tempfile.TemporaryDirectory(prefix="kcomplexity-", dir=self._tmpdir)
@@ -170,7 +171,9 @@ class Pool:
     def _start(self) -> Executor:
         if self._kind == "thread":
             return ThreadPoolExecutor(self.threads, thread_name_prefix="kcomplexity")
+        # Imported where used: sockets, pickling and all are a tenth of the start.
         import multiprocessing
+        from concurrent.futures import ProcessPoolExecutor
 
         # Spawn, not fork: the coordinating threads hold locks that a forked child would inherit.
         return ProcessPoolExecutor(

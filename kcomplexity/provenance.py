@@ -6,7 +6,6 @@ import platform
 import time
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 
 from kcomplexity._version import __version__
 from kcomplexity.checkpoint import Checkpoint
@@ -63,6 +62,8 @@ def describe(checkpoint: Checkpoint) -> CheckpointInfo:
 
 @cache
 def _version(name: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version  # and with it a parser of mail
+
     try:
         return version(name)
     except PackageNotFoundError:
