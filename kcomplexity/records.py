@@ -83,6 +83,7 @@ class Score:
     saturated : bool or None
         Whether blocks so outnumber codes that the value is blind.
     details : dict
+        What else the estimator and the view tell; ``tiles`` holds a tile map (``--tiles``).
     controls : tuple of dict
         kind, n, bits, mean_bits, sd_bits, ratio, z, n_lower, p for each control.
     cached : bool
