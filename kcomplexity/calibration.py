@@ -406,8 +406,7 @@ CASES: tuple[Case, ...] = (
         "each of 8 values equally often, in random order, as float32",
         _eight_levels,
         (
-            # A scale and an offset of 32 bits each are charged; the rest is rounding.
-            _near("entropy@l8", 3 + 64 / 2**16, 1e-9, "log2 8, and the scale", "sees"),
+            _near("entropy@l8", 3, 1e-9, "log2 8", "sees"),
             _near("entropy@words", 3, 1e-9, "log2 8", "sees"),
             _within("zstd:9@l8", 3, 3.004, "packed to 3 bits", "sees"),
             _within("xz@bytes", 3, _MORE, "bytes are not levels", "partly"),
