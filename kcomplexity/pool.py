@@ -182,6 +182,7 @@ class Pool:
     def _start(self) -> Executor:
         if self._kind == "thread":
             return ThreadPoolExecutor(self.threads, thread_name_prefix="kcomplexity")
+        # Imported where used: sockets, pickling and all are a tenth of the start.
         import multiprocessing
         from concurrent.futures import ProcessPoolExecutor
 

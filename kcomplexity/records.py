@@ -83,7 +83,8 @@ class Score:
     saturated : bool or None
         Whether blocks so outnumber codes that the value is blind.
     details : dict
-        Of rows over several tensors, also the name and weights of the largest.
+        What else the estimator and the view tell; ``tiles`` holds a tile map (``--tiles``). Rows
+        over several tensors name the largest and its weights.
     controls : tuple of dict
         kind, n, bits, mean_bits, sd_bits, ratio, z, n_lower, p for each control.
     cached : bool

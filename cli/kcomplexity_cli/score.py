@@ -37,6 +37,7 @@ Examples:
   kcomplexity score model/ --panel fast
   kcomplexity score model.npz -e zstd:19@bytes/planes,entropy@q8 --control shuffle:19
   kcomplexity score a.safetensors b.safetensors -o scores.csv
+  kcomplexity score model.npz -e bdm2d@sign --tiles 64 -o tiles.json
   kcomplexity score big/ -o scores.jsonl           (after Ctrl-C: add --resume)
 """,
 )
@@ -79,6 +80,13 @@ Examples:
     help="Measure this share of each big tensor, with a standard error.",
 )
 @click.option("--exact", is_flag=True, help="Never sample, however long it takes.")
+@click.option(
+    "--tiles",
+    type=click.IntRange(min=4),
+    metavar="N",
+    help="Add to each row of bdm2d@sign, in its JSON details, the ratio to 19 shuffles of every "
+    "tile of NxN weights (e.g. 64): where is the structure?",
+)
 @click.option("--all", "everything", is_flag=True, help="Print every row, as plain text.")
 @click.option("--dry-run", is_flag=True, help="Tell what would be measured, and how long it takes.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted -o FILE.jsonl.")
@@ -95,6 +103,7 @@ def score(checkpoints: tuple[str, ...], **options: Any) -> None:
     from kcomplexity.pool import Pool
     from kcomplexity.report import check_target
     from kcomplexity.score import assemble, open_selected, run_plan
+    from kcomplexity.tile_map import with_tile_maps
     from kcomplexity_cli.resume import Journal
     from kcomplexity_cli.terminal import note, progress_bar
 
@@ -138,6 +147,8 @@ def score(checkpoints: tuple[str, ...], **options: Any) -> None:
         stack.enter_context(pool)
         rows = []
         for found in run_plan(plan, pool, journal.known):
+            if options["tiles"]:
+                found = with_tile_maps(found, plan, options["tiles"], pool)
             journal.write(found)
             rows += found
         report = assemble(plan, rows, pool.threads, started, command_text())

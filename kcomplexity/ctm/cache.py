@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import struct
-import tempfile
 import zlib
 from pathlib import Path
 from typing import Final
@@ -56,6 +55,8 @@ def store(path: Path, keys: Codes, values: Bits) -> None:
     Whoever loses a race replaces the winner's file by an equal one. Readers only ever see a whole
     file, since a rename within a folder is atomic.
     """
+    import tempfile
+
     body = keys.astype("<i8").tobytes() + values.astype("<f8").tobytes()
     header = _HEADER.pack(_MAGIC, keys.size, zlib.crc32(body))
     try:

@@ -1,11 +1,8 @@
 """BDM as an estimator: the block decomposition of symbols, counted while they are read.
 
-The maths is in :mod:`kcomplexity.bdm`; here stand the reducers that count blocks piece by piece:
-
-* blocks side by side (``ignore``, ``recursive``) are cut at multiples of the block:
-  :class:`_Blocks`;
-* a sliding window (``correlated``) is one ordered stream: :class:`_Windows`;
-* ``tile=N`` takes the BDM of each tile, so that the sum does not saturate: :class:`_Tiles`.
+The maths is in :mod:`kcomplexity.bdm`. Blocks side by side (``ignore``, the default, and
+``recursive``) are counted in any pieces; a sliding window (``correlated``) is one ordered stream;
+``tile=N`` adds up the BDM of each tile, so that the sum does not saturate.
 """
 
 from __future__ import annotations
@@ -140,7 +137,10 @@ class Bdm2d(_Bdm):
     """BDM of the matrix form in blocks of 4x4 symbols.
 
     The layout is part of what is measured: a permutation of hidden units changes the value though
-    it leaves the function alone, and on MLPs much of the signal is the geometry of the input.
+    it leaves the function alone. On MLPs the signal is the geometry of the input: trained on images
+    whose pixels are permuted, to the same accuracy, they show none (.860 of the shuffled self on
+    MNIST, .9995 with permuted pixels). Saturates from some 730,000 weights on (see ``saturated``):
+    take ``tile=N`` there.
     """
 
     block: int = 4
@@ -160,7 +160,9 @@ class Qubd(Bdm2d):
     """QuBD: 2-D BDM of the eight bit planes of affine 8-bit levels, added up.
 
     An alias of ``bdm2d@q8:clip=99.9/bits``. Tensors with a side below 4, vectors among them, are
-    skipped. Against an initialisation it mixes arrangement and histogram: print both.
+    skipped. Against an initialisation it mixes arrangement and histogram: print both. As bdm2d, it
+    follows the arrangement of the inputs: on permuted pixels the signal is lost. Saturates as
+    bdm2d, of which it is eight: ``qubd:tile=N``.
     """
 
     default_view: ClassVar[str | None] = "q8:clip=99.9/bits"
