@@ -248,7 +248,7 @@ OPTIONS = [
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_rows_are_the_same_however_the_work_is_cut(options, monkeypatch):
-    from kcomplexity import parallel
+    from kcomplexity.parallel import folding
 
     specs = [
         "bdm1d", "bdm2d", "bdm1d:tile=1200", "bdm2d:tile=64", "bdm2d:partition=correlated:shift=3",
@@ -257,8 +257,8 @@ def test_rows_are_the_same_however_the_work_is_cut(options, monkeypatch):
     array = weights(701, 603, seed=12)
     bits = (array > 0).astype(int)
     rows = kc.score({"w": array}, specs=specs, **options).rows
-    monkeypatch.setattr(parallel, "_JOB", 1 << 14)
-    monkeypatch.setattr(parallel, "_PIECE", 1 << 12)
+    monkeypatch.setattr(folding, "_JOB", 1 << 14)
+    monkeypatch.setattr(folding, "_PIECE", 1 << 12)
     small = kc.score({"w": array}, specs=specs, **options).rows
     for row, same in zip(rows, small, strict=True):
         assert row.bits == same.bits, row.spec
