@@ -592,3 +592,10 @@ def test_threads_workers_and_outputs_leave_no_trace_in_the_json(
     assert found[0]["provenance"]["command"] == shlex.join(
         ["kcomplexity", "score", str(model), "--estimators", FEW[1], *FEW[2:]]
     )
+
+
+def test_what_cannot_be_sampled_is_told(model: Path) -> None:
+    found = run(model, "-e", "zstd@bytes,bdm2d@sign", "--sample", "0.5")
+    assert found.stderr == (
+        "kcomplexity: not sampled, since parts of a tensor do not add up: bdm2d@sign\n"
+    )
