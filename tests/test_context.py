@@ -178,7 +178,7 @@ def test_the_account_adds_up_and_the_row_says_where_bits_went():
 
 def test_tiles_are_cut_at_the_same_rows_for_any_threads(monkeypatch):
     monkeypatch.setattr(context, "TILE", 1 << 12)
-    monkeypatch.setattr(parallel, "_JOB", 1 << 13)
+    monkeypatch.setattr(parallel.folding, "_JOB", 1 << 13)
     rng = np.random.default_rng(0)
     weights = {"w": np.cumsum(rng.standard_normal((130, 100)), axis=0).astype(np.float32)}
     one, three = (kc.score(weights, specs=["ctx"], threads=n).rows[0] for n in (1, 3))

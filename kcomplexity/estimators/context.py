@@ -134,12 +134,16 @@ class _TileState(State):
 
     def update(self, chunk: Any, at: Any) -> None:
         self.counts.update(chunk, at)
-        rows = chunk.shape[0] if chunk.ndim == 2 else 1
-        code = tile_code(chunk.reshape(rows, -1), self.reducer.alphabet.size, self.reducer.kernel)
-        order0, saved = _steps(code)
-        self.order0.append(order0)
-        self.saved.append(saved)
-        self.modes[code.best] += 1
+        matrix = chunk if chunk.ndim == 2 else chunk.reshape(1, -1)
+        # A chunk of a narrow matrix holds several tiles.
+        height = self.reducer.cut.height
+        for top in range(0, matrix.shape[0], height):
+            tile = matrix[top : top + height]
+            code = tile_code(tile, self.reducer.alphabet.size, self.reducer.kernel)
+            order0, saved = _steps(code)
+            self.order0.append(order0)
+            self.saved.append(saved)
+            self.modes[code.best] += 1
 
     def finish(self) -> None:
         self.counts.finish()

@@ -13,9 +13,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kcomplexity.checkpoint import Tensor
 from kcomplexity.errors import UnmeasurableError
@@ -125,6 +126,19 @@ class _Band:
     squared_error: float
     sum_of_squares: float
 
+    @classmethod
+    def of(cls, weights: NDArray[np.float64], step: float) -> Self:
+        """Code one band."""
+        model = low_rank_code(weights, step)
+        return cls(
+            model.rank,
+            model.bits,
+            model.factor_bits,
+            model.residual_bits,
+            float(np.square(weights - model.decoded).sum()),
+            float(np.square(weights).sum()),
+        )
+
 
 @dataclass
 class _BandState(State):
@@ -134,18 +148,11 @@ class _BandState(State):
     bands: list[_Band] = field(default_factory=list)
 
     def update(self, chunk: Piece, at: Any) -> None:
-        weights = chunk.weights.astype(np.float64)
-        model = low_rank_code(weights, self.reducer.step)
-        self.bands.append(
-            _Band(
-                model.rank,
-                model.bits,
-                model.factor_bits,
-                model.residual_bits,
-                float(np.square(weights - model.decoded).sum()),
-                float(np.square(weights).sum()),
-            )
-        )
+        # A chunk of a narrow matrix holds several bands.
+        height = self.reducer.cut.height
+        for top in range(0, chunk.shape[0], height):
+            weights = chunk.weights[top : top + height].astype(np.float64)
+            self.bands.append(_Band.of(weights, self.reducer.step))
 
     def __add__(self, other: _BandState) -> _BandState:
         return _BandState(self.reducer, self.bands + other.bands)
