@@ -18,6 +18,7 @@ import kcomplexity as kc
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "invariance.md"
 SAME, ABOUT = 1e-9, 0.005
+FLOATING = ("lowrank@rd0.1",)
 
 SPECS = (
     "ctx@sign",
@@ -86,7 +87,9 @@ def table() -> dict[str, dict[str, str]]:
 
     def cell(spec: str, name: str) -> str:
         off = abs(changed[name][spec] / base[spec] - 1)
-        return "same" if off <= SAME else "about" if off <= ABOUT else "changes"
+        # Factors are rounded where floating-point puts them: a machine may move a few of them.
+        same = SAME if spec not in FLOATING else -1
+        return "same" if off <= same else "about" if off <= ABOUT else "changes"
 
     return {spec: {name: cell(spec, name) for name in CHANGES} for spec in SPECS}
 

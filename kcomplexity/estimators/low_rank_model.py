@@ -9,7 +9,7 @@ and their product is exact in float64, so a decoder gets the same weights bit fo
 2. For a rank r and a fineness f both factors are rounded to grids that change the product by about
    f steps (:func:`_factors`).
 3. The step of the residual is searched until the *decoded* band has the squared error that the
-   view's plain levels have (:func:`_residual`).
+   view's plain levels have (:func:`_residual_step`).
 
 The order of rows and of columns makes no difference to the length.
 """

@@ -15,10 +15,11 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from kcomplexity.checkpoint import Tensor
 from kcomplexity.errors import UnmeasurableError
 from kcomplexity.estimators.base import Estimator, Kind, Measure
 from kcomplexity.parallel import Cut, Piece, Reducer, State, Whole
-from kcomplexity.views.base import Alphabet
+from kcomplexity.views.base import Alphabet, Encoder, weights_only
 
 __all__ = ["SpectralEntropy", "StableRank"]
 
@@ -40,6 +41,11 @@ class _Spectrum(Estimator):
     def rate(self) -> float:
         """Rough speed of one core in weights a second."""
         return 1e7
+
+    def reducers(self, encoder: Encoder | None, tensor: Tensor) -> tuple[Reducer, ...]:
+        """Refuse what is not real floating-point, and gather the rest."""
+        weights_only(tensor)
+        return super().reducers(encoder, tensor)
 
     def reducer(self, alphabet: Alphabet | None, shape: tuple[int, int]) -> Reducer:
         """Gather the Gram matrix of the smaller side."""
