@@ -13,12 +13,14 @@ from kcomplexity.errors import (
     CheckpointError,
     CheckpointNotFoundError,
     CorruptCheckpointError,
+    SpecError,
     UnknownFormatError,
 )
 from kcomplexity.loaders.base import HEAD, Loader, Options
 from kcomplexity.loaders.mapping import from_mapping
 from kcomplexity.loaders.npy import NpyLoader
 from kcomplexity.loaders.npz import NpzLoader
+from kcomplexity.loaders.pytorch import PytorchLoader
 from kcomplexity.loaders.safetensors import SafetensorsLoader
 from kcomplexity.loaders.sharded import ShardedLoader
 from kcomplexity.registry import Registry
@@ -31,6 +33,8 @@ def open_checkpoint(
     source: str | os.PathLike[str] | Mapping[str, Any] | Checkpoint,
     *,
     dtypes: Mapping[str, str] | None = None,
+    root: str | None = None,
+    dequantize: bool = False,
 ) -> Checkpoint:
     """Open a checkpoint, reading its headers only.
 
@@ -44,6 +48,13 @@ def open_checkpoint(
     dtypes : mapping of str to str, optional
         Glob on tensor names -> dtype code of safetensors, for files that do not say what their
         values are: ``{"*.weight": "F8_E4M3"}``. It must be as wide as what is stored.
+    root : str, optional
+        In a file that nests its tensors (PyTorch, HDF5), the keys of the part to read, joined
+        with dots: ``"ema.state_dict"``. ``"."`` reads everything. By default the weights are
+        found by rules, which the checkpoint's notes tell.
+    dequantize : bool
+        Read quantised blocks (GGUF) as the float32 weights they stand for. By default they are
+        read as what is stored: codes and scales.
 
     Returns
     -------
@@ -64,7 +75,7 @@ def open_checkpoint(
     ...     print(checkpoint["w"].shape, checkpoint["w"].dtype.code, checkpoint.n_bytes)
     (2, 3) F16 12
     """
-    options = Options(dict(dtypes or {}))
+    options = Options(dict(dtypes or {}), root, dequantize)
     if isinstance(source, Checkpoint):
         checkpoint = source
     elif isinstance(source, Mapping):
@@ -83,6 +94,7 @@ def _open_path(path: Path, options: Options) -> Checkpoint:
     head = _head(path)
     for loader in LOADERS.values():
         if loader.sniff(path, head):
+            _check_root(loader, path, options)
             return _note_extension(loader.load(path, options), path, loader)
     claimed = [loader for loader in LOADERS.values() if path.suffix.lower() in loader.extensions]
     if claimed and not path.is_dir():
@@ -92,6 +104,14 @@ def _open_path(path: Path, options: Options) -> Checkpoint:
     raise UnknownFormatError(
         f"{printable(path)}: the content is of no known format; expected one of: {known}"
     )
+
+
+def _check_root(loader: Loader, path: Path, options: Options) -> None:
+    if options.root is not None and not getattr(loader, "nested", False):
+        raise SpecError(
+            f"{printable(path)}: the root {printable(options.root)!r} was given, and this format "
+            "does not nest its tensors; choose them by --include"
+        )
 
 
 def _head(path: Path) -> bytes:
@@ -130,3 +150,4 @@ LOADERS.register("safetensors", SafetensorsLoader())
 LOADERS.register("sharded", ShardedLoader())
 LOADERS.register("npz", NpzLoader())
 LOADERS.register("npy", NpyLoader())
+LOADERS.register("pytorch", PytorchLoader())

@@ -60,6 +60,10 @@ class Options:
     ----------
     dtypes : mapping of str to str
         Glob on tensor names -> dtype code that its values really have. The last match wins.
+    root : str or None
+        In a file that nests its tensors, the keys of the part to read, joined with dots.
+    dequantize : bool
+        Whether quantised blocks are read as the weights they stand for, not as stored codes.
 
     Raises
     ------
@@ -68,6 +72,8 @@ class Options:
     """
 
     dtypes: Mapping[str, str] = field(default_factory=dict)
+    root: str | None = None
+    dequantize: bool = False
 
     def __post_init__(self) -> None:
         for glob, code in self.dtypes.items():
