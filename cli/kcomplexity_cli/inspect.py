@@ -54,8 +54,9 @@ Examples:
 def inspect(checkpoints: tuple[str, ...], **options: Any) -> None:
     """Tell what checkpoints hold: dtypes, counts, sizes, metadata, layers.
 
-    CHECKPOINT is a .safetensors or .npz file, a sharded checkpoint's folder or index, or several of
-    them. Only headers are read, unless --values asks for the weights too.
+    CHECKPOINT is a file of any known format (safetensors, PyTorch, NumPy, HDF5/Keras, ONNX, GGUF,
+    TFLite), a sharded checkpoint's folder or index, a glob in quotes read as one, an URL, or
+    hf:ORG/NAME in the local cache. Only headers are read, unless --values asks for the weights too.
     """
     from kcomplexity.inspection import document, inspect_checkpoint
     from kcomplexity.pool import Pool
@@ -71,7 +72,12 @@ def inspect(checkpoints: tuple[str, ...], **options: Any) -> None:
         opened = [
             stack.enter_context(checkpoint)
             for checkpoint in open_selected(
-                list(checkpoints), options["include"], options["exclude"], dict(options["dtypes"])
+                list(checkpoints),
+                options["include"],
+                options["exclude"],
+                dict(options["dtypes"]),
+                root=options["root"],
+                dequantize=options["dequantize"],
             )
         ]
         pool = None

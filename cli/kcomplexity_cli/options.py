@@ -47,6 +47,17 @@ def selection_options(command: F) -> F:
     """Which tensors, and how they are read."""
     for option in (
         click.option(
+            "--dequantize",
+            is_flag=True,
+            help="Read quantised blocks (GGUF) as the weights they stand for, not as codes.",
+        ),
+        click.option(
+            "--root",
+            default=None,
+            metavar="KEY",
+            help="Part of a nested file to read, e.g. ema.state_dict; '.' is all of it.",
+        ),
+        click.option(
             "--dtype",
             "dtypes",
             type=DtypeRule(),

@@ -76,8 +76,10 @@ Examples:
 def score(checkpoints: tuple[str, ...], **options: Any) -> None:
     """Measure the complexity of checkpoints: bits, bits per weight, structure against controls.
 
-    CHECKPOINT is a .safetensors or .npz file, a sharded checkpoint's folder or index, or several of
-    them. The content decides the format. Nothing in a file is ever executed.
+    CHECKPOINT is a file of any known format (safetensors, PyTorch, NumPy, HDF5/Keras, ONNX, GGUF,
+    TFLite), a sharded checkpoint's folder or index, a glob in quotes read as one, an URL, or
+    hf:ORG/NAME in the local cache. The content decides the format. Nothing in a file is ever
+    executed.
     """
     from kcomplexity.plan import make_plan
     from kcomplexity.pool import Pool
@@ -94,7 +96,12 @@ def score(checkpoints: tuple[str, ...], **options: Any) -> None:
     controls = options["controls"] or None
     with ExitStack() as stack:
         opened = open_selected(
-            list(checkpoints), options["include"], options["exclude"], dict(options["dtypes"])
+            list(checkpoints),
+            options["include"],
+            options["exclude"],
+            dict(options["dtypes"]),
+            root=options["root"],
+            dequantize=options["dequantize"],
         )
         plan = make_plan(
             [stack.enter_context(checkpoint) for checkpoint in opened],

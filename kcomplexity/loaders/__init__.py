@@ -17,6 +17,7 @@ from kcomplexity.errors import (
     UnknownFormatError,
 )
 from kcomplexity.loaders.base import HEAD, Loader, Options
+from kcomplexity.loaders.hdf5 import Hdf5Loader
 from kcomplexity.loaders.mapping import from_mapping
 from kcomplexity.loaders.npy import NpyLoader
 from kcomplexity.loaders.npz import NpzLoader
@@ -151,3 +152,4 @@ LOADERS.register("sharded", ShardedLoader())
 LOADERS.register("npz", NpzLoader())
 LOADERS.register("npy", NpyLoader())
 LOADERS.register("pytorch", PytorchLoader())
+LOADERS.register("hdf5", Hdf5Loader())

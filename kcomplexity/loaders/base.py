@@ -32,18 +32,19 @@ block at the end of ``kcomplexity/loaders/__init__.py``, or as an entry point of
 from __future__ import annotations
 
 import fnmatch
+import importlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from kcomplexity.checkpoint import Checkpoint, FileSource, Layout, Tensor
 from kcomplexity.dtypes import DTYPES
-from kcomplexity.errors import SpecError
+from kcomplexity.errors import MissingExtraError, SpecError
 from kcomplexity.text import printable
 
-__all__ = ["HEAD", "Loader", "Options", "layout_of", "opened"]
+__all__ = ["HEAD", "Loader", "Options", "layout_of", "needed", "opened"]
 
 #: Bytes of a file that :meth:`Loader.sniff` is shown.
 HEAD = 4096
@@ -138,6 +139,30 @@ def opened(path: Path) -> Iterator[FileSource]:
     except BaseException:
         source.close()
         raise
+
+
+def needed(module: str, extra: str, what: str) -> Any:
+    """Import an optional package, or say how to install it.
+
+    Parameters
+    ----------
+    module : str
+    extra : str
+        Of this package, which brings it.
+    what : str
+        What was to be done with which file, printable, to open the message.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise MissingExtraError(
+            f"{what} needs {module}, which is not installed: pip install 'kcomplexity[{extra}]'"
+        ) from None
 
 
 def layout_of(metadata: Mapping[str, str]) -> Layout:

@@ -18,7 +18,7 @@ from kcomplexity.checkpoint import FileSource
 from kcomplexity.errors import CorruptCheckpointError
 from kcomplexity.text import printable
 
-__all__ = ["ByteStream", "DeflatedBytes", "SourceFile", "StoredBytes"]
+__all__ = ["ByteStream", "DeflatedBytes", "StoredBytes", "StreamFile", "whole_file"]
 
 Bytes = NDArray[np.uint8]
 _CHUNK = 1 << 18
@@ -58,6 +58,11 @@ class StoredBytes:
             return
         for i in range(16):
             yield self.read((self.size - run) * i // 15, run)
+
+
+def whole_file(source: FileSource) -> StoredBytes:
+    """Return all bytes of a file as a stream."""
+    return StoredBytes(source, 0, source.size())
 
 
 class DeflatedBytes:
@@ -161,19 +166,18 @@ class DeflatedBytes:
         )
 
 
-class SourceFile(io.RawIOBase):
-    """A file as libraries want one, over a source: they read what it reads, and no more.
+class StreamFile(io.RawIOBase):
+    """A file as libraries want one, over a stream: they read what it reads, and no more.
 
     Parameters
     ----------
-    source : FileSource
+    stream : ByteStream
         Stays open when this is closed.
     """
 
-    def __init__(self, source: FileSource) -> None:
+    def __init__(self, stream: ByteStream) -> None:
         super().__init__()
-        self._source = source
-        self._size = source.size()
+        self._stream = stream
         self._at = 0
 
     def readable(self) -> bool:
@@ -186,7 +190,7 @@ class SourceFile(io.RawIOBase):
         return self._at
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._stream.size}[whence]
         if start + offset < 0:
             # As files do: zipfile looks whether a negative position is one.
             raise OSError(errno.EINVAL, f"a seek to byte {start + offset}")
@@ -195,15 +199,15 @@ class SourceFile(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")
-        n = max(min(len(view), self._size - self._at), 0)
-        self._source.read(self._at, n, np.frombuffer(view, np.uint8))
+        n = max(min(len(view), self._stream.size - self._at), 0)
+        self._stream.read(self._at, n, np.frombuffer(view, np.uint8))
         self._at += n
         return n
 
     def read(self, n: int | None = -1) -> bytes:
         # The base class makes room for all that is asked for, which a hostile file decides.
-        left = max(self._size - self._at, 0)
+        left = max(self._stream.size - self._at, 0)
         wanted = left if n is None or n < 0 else min(n, left)
-        found = self._source.read(self._at, wanted).tobytes()
+        found = self._stream.read(self._at, wanted).tobytes()
         self._at += wanted
         return found

@@ -11,7 +11,7 @@ from typing import Any
 from kcomplexity.checkpoint import FileSource
 from kcomplexity.errors import CorruptCheckpointError
 from kcomplexity.loaders.pickles import PickleReader, read_pickle
-from kcomplexity.loaders.streams import ByteStream, StoredBytes
+from kcomplexity.loaders.streams import ByteStream, StoredBytes, whole_file
 from kcomplexity.loaders.torch_objects import HANDLERS, Storage, storage_of
 from kcomplexity.text import shorten
 
@@ -40,7 +40,7 @@ def read_legacy(source: FileSource, shown: str) -> tuple[Any, dict[str, ByteStre
             raise ValueError(f"storage {shorten(storage.key)} is a view of another")
         return stored.setdefault(storage.key, storage)
 
-    reader = PickleReader(StoredBytes(source, 0, source.size()), len(MAGIC))
+    reader = PickleReader(whole_file(source), len(MAGIC))
     protocol = read_pickle(reader, f"{shown}: the protocol", {})
     if protocol != _PROTOCOL:
         raise CorruptCheckpointError(f"{shown}: protocol {shorten(protocol)}; expected {_PROTOCOL}")

@@ -9,7 +9,13 @@ from pathlib import Path
 from kcomplexity.checkpoint import FileSource
 from kcomplexity.errors import CorruptCheckpointError
 from kcomplexity.loaders.base import opened
-from kcomplexity.loaders.streams import ByteStream, DeflatedBytes, SourceFile, StoredBytes
+from kcomplexity.loaders.streams import (
+    ByteStream,
+    DeflatedBytes,
+    StoredBytes,
+    StreamFile,
+    whole_file,
+)
 from kcomplexity.text import printable
 
 __all__ = ["Member", "member_names", "read_directory"]
@@ -61,7 +67,7 @@ def member_names(path: Path, head: bytes) -> list[str]:
     if not head.startswith(b"PK\x03\x04"):
         return []
     try:
-        with opened(path) as source, zipfile.ZipFile(SourceFile(source)) as archive:
+        with opened(path) as source, zipfile.ZipFile(StreamFile(whole_file(source))) as archive:
             names = archive.namelist()
             source.close()
             return names
@@ -80,7 +86,7 @@ def read_directory(source: FileSource) -> list[Member]:
     """
     shown = printable(source.path)
     try:
-        with zipfile.ZipFile(SourceFile(source)) as archive:
+        with zipfile.ZipFile(StreamFile(whole_file(source))) as archive:
             infos = [info for info in archive.infolist() if not info.filename.endswith("/")]
     # zipfile lets what a damaged directory does to struct and codecs through.
     except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, OverflowError) as error:
