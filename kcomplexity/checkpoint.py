@@ -53,12 +53,16 @@ class Tensor(ABC):
     shape : tuple of int
     dtype : StoredDtype
     layout : {"out-in", "in-out"}
+    side_of : str
+        Of scales and zero points, the name of the tensor of codes that they belong to: they are
+        measured, but are no weights of the network. Empty for all others.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: StoredDtype
     layout: Layout = field(default="out-in", kw_only=True)
+    side_of: str = field(default="", kw_only=True)
 
     #: Whether any range can be read at the cost of that range alone, from any process. A tensor
     #: that is not addressable is spooled once to a temporary file before it is measured.

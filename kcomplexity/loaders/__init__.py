@@ -21,6 +21,7 @@ from kcomplexity.loaders.hdf5 import Hdf5Loader
 from kcomplexity.loaders.mapping import from_mapping
 from kcomplexity.loaders.npy import NpyLoader
 from kcomplexity.loaders.npz import NpzLoader
+from kcomplexity.loaders.onnx import OnnxLoader
 from kcomplexity.loaders.pytorch import PytorchLoader
 from kcomplexity.loaders.safetensors import SafetensorsLoader
 from kcomplexity.loaders.sharded import ShardedLoader
@@ -153,3 +154,4 @@ LOADERS.register("npz", NpzLoader())
 LOADERS.register("npy", NpyLoader())
 LOADERS.register("pytorch", PytorchLoader())
 LOADERS.register("hdf5", Hdf5Loader())
+LOADERS.register("onnx", OnnxLoader())

@@ -4,7 +4,8 @@ The rules, in their order; each one that applies is told in a note:
 
 1. ``--root KEY`` names the part to read (``--root .`` is all of it); no other rule applies then.
 2. What training keeps beside the weights (:data:`TRAINING`) is left out.
-3. While one key of :data:`WRAPPERS` holds a nest of tensors, only what is under it is read.
+3. While one key of :data:`WRAPPERS` holds a nest of tensors, only what is under it is read; a
+   list of one nest is that nest.
 4. A prefix that every name shares and that only says how the model was run
    (:data:`PREFIXES`) is taken off.
 5. A tensor that is another one under a second name (tied weights) is counted once.
@@ -178,6 +179,8 @@ def _unwrap(tree: Any, walk: _Walk, notes: list[str]) -> tuple[Any, str]:
     """Return the nest that holds the weights, and the keys that lead there."""
     nest, path = tree, ""
     for _ in range(_MOST_DEPTH):
+        if isinstance(nest, list | tuple) and len(nest) == 1 and isinstance(nest[0], dict):
+            nest, path = nest[0], f"{path}.0" if path else "0"
         if not isinstance(nest, dict):
             break
         counts = {key: walk.count(value) for key, value in nest.items()}
@@ -185,7 +188,7 @@ def _unwrap(tree: Any, walk: _Walk, notes: list[str]) -> tuple[Any, str]:
         if training:
             nest = {key: value for key, value in nest.items() if key not in training}
             _tell_left_out(training, counts, path, "which training keeps beside the weights", notes)
-        inner = next((k for k in WRAPPERS if counts.get(k) and isinstance(nest.get(k), dict)), None)
+        inner = next((key for key in WRAPPERS if counts.get(key) and _is_nest(nest[key])), None)
         if inner is None:
             break
         others = [key for key in nest if key != inner and counts[key]]
@@ -195,6 +198,13 @@ def _unwrap(tree: Any, walk: _Walk, notes: list[str]) -> tuple[Any, str]:
     if path:
         notes.append(f"read are the tensors under {path!r}; --root KEY reads others")
     return nest, path
+
+
+def _is_nest(value: Any) -> bool:
+    """Whether tensors under a wrapper's key are a model's: those in a mapping, or in one of one."""
+    if isinstance(value, list | tuple) and len(value) == 1:
+        value = value[0]
+    return isinstance(value, dict)
 
 
 def _is_training(key: Any) -> bool:
