@@ -17,12 +17,14 @@ from kcomplexity.errors import (
     UnknownFormatError,
 )
 from kcomplexity.loaders.base import HEAD, Loader, Options
+from kcomplexity.loaders.gguf import GgufLoader
 from kcomplexity.loaders.hdf5 import Hdf5Loader
 from kcomplexity.loaders.mapping import from_mapping
 from kcomplexity.loaders.npy import NpyLoader
 from kcomplexity.loaders.npz import NpzLoader
 from kcomplexity.loaders.onnx import OnnxLoader
 from kcomplexity.loaders.pytorch import PytorchLoader
+from kcomplexity.loaders.quantised import with_codes
 from kcomplexity.loaders.safetensors import SafetensorsLoader
 from kcomplexity.loaders.sharded import ShardedLoader
 from kcomplexity.registry import Registry
@@ -89,7 +91,9 @@ def open_checkpoint(
             f"a {type(source).__name__} was given as a checkpoint; "
             "expected a path or a mapping of names to arrays"
         )
-    return options.apply(checkpoint) if options.dtypes else checkpoint
+    if options.dtypes:
+        checkpoint = options.apply(checkpoint)
+    return with_codes(checkpoint)
 
 
 def _open_path(path: Path, options: Options) -> Checkpoint:
@@ -155,3 +159,4 @@ LOADERS.register("npy", NpyLoader())
 LOADERS.register("pytorch", PytorchLoader())
 LOADERS.register("hdf5", Hdf5Loader())
 LOADERS.register("onnx", OnnxLoader())
+LOADERS.register("gguf", GgufLoader())

@@ -20,7 +20,7 @@ from kcomplexity.loaders.base import Options, opened
 from kcomplexity.loaders.protobuf import Message, Reader
 from kcomplexity.loaders.shard_index import leaves_folder
 from kcomplexity.loaders.streams import StoredBytes, whole_file
-from kcomplexity.text import plural, printable, shorten
+from kcomplexity.text import printable, shorten
 
 __all__ = ["OnnxLoader"]
 
@@ -153,20 +153,18 @@ class _Model:
 
     def named(self) -> dict[str, Tensor]:
         """Return the tensors with what the nodes say about them."""
-        codes = {name for name in self._side_of.values() if name in self.tensors}
-        if codes:
-            self.notes.append(
-                f"{plural(len(codes), 'tensor')} {'holds' if len(codes) == 1 else 'hold'} codes of "
-                f"quantised weights, with scales beside them: measure them by @codes"
-            )
         return {
             name: replace(
                 tensor,
                 layout="in-out" if name in self._in_out else "out-in",
-                side_of=self._side_of.get(name, "") if self._side_of.get(name) in codes else "",
+                side_of=self._codes_of(name),
             )
             for name, tensor in self.tensors.items()
         }
+
+    def _codes_of(self, name: str) -> str:
+        codes = self._side_of.get(name, "")
+        return codes if codes in self.tensors else ""
 
     def _graph(self, graph: Message, prefix: str, depth: int) -> None:
         if depth > _MOST_DEPTH:

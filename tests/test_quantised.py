@@ -1,0 +1,99 @@
+"""Codes told apart from weights: packed words, scales beside them, and what only looks so."""
+
+import numpy as np
+import pytest
+
+from kcomplexity.loaders import open_checkpoint
+from kcomplexity.score import score
+
+IN, OUT, GROUP = 64, 16, 32
+
+
+def packed_rows(codes, bits):
+    """GPTQ: the codes of 32 / bits inputs in each word, the first in the lowest bits."""
+    per_word = 32 // bits
+    runs = codes.reshape(codes.shape[0] // per_word, per_word, codes.shape[1]).astype(np.uint64)
+    shifts = (np.arange(per_word, dtype=np.uint64) * np.uint64(bits))[None, :, None]
+    return (runs << shifts).sum(axis=1).astype(np.uint32).view(np.int32)
+
+
+def layer(bits, *, awq=False, seed=0):
+    codes = np.random.default_rng(seed).integers(0, 1 << bits, (IN, OUT))
+    words = packed_rows(codes.T, bits).T if awq else packed_rows(codes, bits)
+    per_word = 32 // bits
+    return codes, {
+        "fc.qweight": np.ascontiguousarray(words),
+        "fc.qzeros": np.zeros((IN // GROUP, OUT // per_word), np.int32),
+        "fc.scales": np.ones((IN // GROUP, OUT), np.float16),
+    }
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+@pytest.mark.parametrize("awq", [False, True])
+def test_packed_words_are_read_as_the_codes_they_hold(bits, awq):
+    codes, arrays = layer(bits, awq=awq)
+    checkpoint = open_checkpoint(arrays)
+    tensor = checkpoint["fc.qweight"]
+    assert tensor.dtype.code == f"U{bits}"
+    assert tensor.n_weights == codes.size
+    assert tensor.n_bytes == arrays["fc.qweight"].nbytes
+    found = tensor.to_numpy()  # (rows of words, columns of words, codes in a word)
+    expected = found.reshape(IN, OUT) if awq else found.transpose(0, 2, 1).reshape(IN, OUT)
+    assert np.array_equal(expected, codes)
+    assert {name: t.side_of for name, t in checkpoint.items()} == {
+        "fc.qweight": "",
+        "fc.qzeros": "fc.qweight",
+        "fc.scales": "fc.qweight",
+    }
+    assert "1 tensor holds codes of quantised weights" in checkpoint.notes[0]
+
+
+@pytest.mark.parametrize("n_out", [16, 32])
+def test_codes_of_three_bits_stay_words(n_out):
+    arrays = {
+        "fc.qweight": np.zeros((IN * 3 // 32, n_out), np.int32),
+        "fc.qzeros": np.zeros((IN // GROUP, n_out * 3 // 32), np.int32),
+        "fc.scales": np.ones((IN // GROUP, n_out), np.float16),
+    }
+    assert open_checkpoint(arrays)["fc.qweight"].dtype.code == "I32"
+
+
+def test_scales_are_known_by_their_codes_alone():
+    rng = np.random.default_rng(0)
+    arrays = {
+        "a": rng.integers(-128, 128, (4, 4)).astype(np.int8),
+        "a.scale": np.ones(4, np.float32),
+        "a_zero_point": np.zeros(4, np.int64),
+        "norm": np.ones(4, np.float32),
+        "norm.scale": np.ones(4, np.float32),
+        "scale": np.ones(4, np.float32),
+    }
+    checkpoint = open_checkpoint(arrays)
+    assert {name: t.side_of for name, t in checkpoint.items() if t.side_of} == {
+        "a.scale": "a",
+        "a_zero_point": "a",
+    }
+
+
+def test_entropy_of_packed_codes_is_that_of_the_codes():
+    codes, arrays = layer(4)
+    row = next(r for r in score(arrays, specs=["entropy@codes"]).rows if r.status == "ok")
+    shares = np.bincount(codes.reshape(-1), minlength=16) / codes.size
+    entropy = -(shares[shares > 0] * np.log2(shares[shares > 0])).sum()
+    assert row.bits_per_weight == pytest.approx(entropy, rel=1e-12)
+
+
+def test_a_checkpoint_without_codes_is_left_as_it_is():
+    arrays = {"w": np.ones((4, 4), np.float32), "steps": np.zeros(1, np.int64)}
+    checkpoint = open_checkpoint(arrays)
+    assert checkpoint.notes == ()
+    assert [t.dtype.code for t in checkpoint.values()] == ["F32", "I64"]
+
+
+def test_shuffles_and_planes_of_packed_codes_are_measured():
+    _, arrays = layer(4)
+    specs = ["bdm2d@codes/bits", "zstd@codes"]
+    report = score(arrays, specs=specs, controls=["shuffle:2"])
+    ok = [row for row in report.rows if row.status == "ok"]
+    assert {row.spec for row in ok} == {"zstd@codes", "bdm2d@codes/bits"}
+    assert all(len(row.controls[0]["bits"]) == 2 for row in ok)
