@@ -21,6 +21,7 @@ from kcomplexity.errors import (
 )
 from kcomplexity.loaders import LOADERS, open_checkpoint
 from kcomplexity.loaders.safetensors import MAX_HEADER
+from tests import test_loaders_gguf, test_loaders_onnx, torch_files
 
 
 def entry(dtype="U8", shape=(4,), offsets=(0, 4)):
@@ -277,7 +278,7 @@ def test_unknown_content_lists_the_formats(tmp_path):
 
 @pytest.mark.parametrize("source", [3, None, [np.ones(2)], b"model.safetensors", np.ones(2)])
 def test_what_is_neither_path_nor_mapping_is_refused(source):
-    with pytest.raises(CheckpointError, match="expected a path or a mapping"):
+    with pytest.raises(CheckpointError, match="expected a path or a mapping of names to arrays"):
         open_checkpoint(source)
 
 
@@ -373,5 +374,37 @@ def _npy(folder):
     return folder / "m.npy"
 
 
+VALUES = np.array([1.0, 2.0], np.float32)
+
+
+def _pytorch(folder):
+    opcodes = torch_files.mapping({"w": torch_files.whole("0", VALUES)})
+    return torch_files.save_zip(folder / "m.pt", opcodes, {"0": VALUES})
+
+
+def _hdf5(folder):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(folder / "m.h5", "w") as file:
+        file["w"] = VALUES
+    return folder / "m.h5"
+
+
+def _onnx(folder):
+    return test_loaders_onnx.save(folder / "m.onnx", test_loaders_onnx.raw("w", VALUES))
+
+
+def _gguf(folder):
+    return test_loaders_gguf.save(folder / "m.gguf", {"w": ((2,), 0, VALUES.tobytes())})
+
+
 #: One good file per format; a new loader adds its own here.
-WRITERS = {"safetensors": _safetensors, "sharded": _sharded, "npz": _npz, "npy": _npy}
+WRITERS = {
+    "safetensors": _safetensors,
+    "sharded": _sharded,
+    "npz": _npz,
+    "npy": _npy,
+    "pytorch": _pytorch,
+    "hdf5": _hdf5,
+    "onnx": _onnx,
+    "gguf": _gguf,
+}

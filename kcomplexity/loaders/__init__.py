@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ from kcomplexity.errors import (
     SpecError,
     UnknownFormatError,
 )
-from kcomplexity.loaders.base import HEAD, Loader, Options
+from kcomplexity.loaders.base import HEAD, Loader, Options, opened
 from kcomplexity.loaders.gguf import GgufLoader
 from kcomplexity.loaders.hdf5 import Hdf5Loader
+from kcomplexity.loaders.locations import locate
 from kcomplexity.loaders.mapping import from_mapping
 from kcomplexity.loaders.npy import NpyLoader
 from kcomplexity.loaders.npz import NpzLoader
@@ -26,15 +27,19 @@ from kcomplexity.loaders.onnx import OnnxLoader
 from kcomplexity.loaders.pytorch import PytorchLoader
 from kcomplexity.loaders.quantised import with_codes
 from kcomplexity.loaders.safetensors import SafetensorsLoader
-from kcomplexity.loaders.sharded import ShardedLoader
+from kcomplexity.loaders.sharded import ShardedLoader, join_files
 from kcomplexity.registry import Registry
+from kcomplexity.remote import UrlPath
 from kcomplexity.text import printable
 
 __all__ = ["LOADERS", "Loader", "Options", "open_checkpoint"]
 
+#: What is one checkpoint by itself.
+Source = str | os.PathLike[str] | Mapping[str, Any] | Checkpoint
+
 
 def open_checkpoint(
-    source: str | os.PathLike[str] | Mapping[str, Any] | Checkpoint,
+    source: Source | Sequence[str | os.PathLike[str]],
     *,
     dtypes: Mapping[str, str] | None = None,
     root: str | None = None,
@@ -44,11 +49,12 @@ def open_checkpoint(
 
     Parameters
     ----------
-    source : path, mapping of str to array, or Checkpoint
+    source : path, URL, sequence of paths, mapping of str to array, or Checkpoint
         A file in any format of :data:`LOADERS`, whatever its extension; a folder of shards or
-        their index; or arrays in memory under their names (NumPy, or anything with ``__array__``
-        or DLPack; contiguous little-endian ones are not copied, nested mappings are joined with
-        dots). A Checkpoint is returned as it is.
+        their index; a glob, or several paths, read as one checkpoint; ``hf:ORG/NAME`` in the local
+        cache; an URL, read by range; or arrays in memory under their names (NumPy, or anything
+        with ``__array__`` or DLPack; contiguous little-endian ones are not copied, nested mappings
+        are joined with dots). A Checkpoint is returned as it is.
     dtypes : mapping of str to str, optional
         Glob on tensor names -> dtype code of safetensors, for files that do not say what their
         values are: ``{"*.weight": "F8_E4M3"}``. It must be as wide as what is stored.
@@ -84,16 +90,27 @@ def open_checkpoint(
         checkpoint = source
     elif isinstance(source, Mapping):
         checkpoint = from_mapping(source)
-    elif isinstance(source, str | os.PathLike):
-        checkpoint = _open_path(Path(source), options)
     else:
-        raise CheckpointError(
-            f"a {type(source).__name__} was given as a checkpoint; "
-            "expected a path or a mapping of names to arrays"
-        )
+        checkpoint = _open_located(source, options)
     if options.dtypes:
         checkpoint = options.apply(checkpoint)
     return with_codes(checkpoint)
+
+
+def _open_located(
+    source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], options: Options
+) -> Checkpoint:
+    parts: Sequence[Any] = source if isinstance(source, list | tuple) else [source]
+    if not parts or not all(isinstance(part, str | os.PathLike) for part in parts):
+        raise CheckpointError(
+            f"a {type(source).__name__} was given as a checkpoint; expected a path or a mapping of "
+            "names to arrays, or a list of paths that are one checkpoint"
+        )
+    paths = [path for part in parts for path in locate(part)]
+    shown = ", ".join(str(part) for part in parts)
+    if len(paths) == 1:
+        return replace(_open_path(paths[0], options), path=shown)
+    return join_files(shown, paths, lambda path: _open_path(path, options))
 
 
 def _open_path(path: Path, options: Options) -> Checkpoint:
@@ -124,6 +141,11 @@ def _head(path: Path) -> bytes:
     """Return the first bytes of a file, none of a folder, and refuse what is neither."""
     if path.is_dir():
         return b""
+    if isinstance(path, UrlPath):
+        with opened(path) as source:
+            head = source.read(0, min(source.size(), HEAD)).tobytes()
+            source.close()
+            return head
     if not path.exists():
         what = "a link to a file that is not there" if path.is_symlink() else "no such file"
         raise CheckpointNotFoundError(f"{printable(path)}: {what}; check the path")

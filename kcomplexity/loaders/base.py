@@ -42,6 +42,7 @@ from typing import Any, Protocol
 from kcomplexity.checkpoint import Checkpoint, FileSource, Layout, Tensor
 from kcomplexity.dtypes import DTYPES
 from kcomplexity.errors import MissingExtraError, SpecError
+from kcomplexity.remote import UrlPath
 from kcomplexity.text import printable
 
 __all__ = ["HEAD", "Loader", "Options", "layout_of", "needed", "opened"]
@@ -133,7 +134,7 @@ class Loader(Protocol):
 @contextmanager
 def opened(path: Path) -> Iterator[FileSource]:
     """Open a file for a loader, and close it again if loading fails."""
-    source = FileSource(path)
+    source = path.source() if isinstance(path, UrlPath) else FileSource(path)
     try:
         yield source
     except BaseException:

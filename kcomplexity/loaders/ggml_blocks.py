@@ -86,6 +86,9 @@ class BlockPart(Tensor):
     type_name: str = field(kw_only=True)
     part_name: str = field(kw_only=True)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "addressable", self.source.local)
+
     def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
         """Read the blocks that the range touches and gather the part from them."""
         kind = _BY_NAME[self.type_name]
@@ -109,6 +112,9 @@ class Dequantized(Tensor):
     source: FileSource = field(kw_only=True, compare=False)
     offset: int = field(kw_only=True)
     type_name: str = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "addressable", self.source.local)
 
     def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
         """Read the blocks that the range touches and compute their weights."""

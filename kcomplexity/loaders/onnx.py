@@ -304,6 +304,11 @@ class _Model:
     def _outside(self, proto: _Proto, n_bytes: int, where: str) -> StoredBytes:
         """Return the bytes of external data, which lie in a file inside the model's folder."""
         location = proto.external.get("location", "")
+        if not self.source.local:
+            raise CheckpointError(
+                f"{where}: its data are in {printable(location)!r} beside the model, and the model "
+                "is on a server; download both"
+            )
         folder = self.path.parent
         inside = not leaves_folder(location) and (folder / location).resolve().is_relative_to(
             folder.resolve()

@@ -12,14 +12,16 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from kcomplexity.checkpoint import FileSource, Tensor
-from kcomplexity.errors import CorruptCheckpointError
+from kcomplexity.errors import CheckpointError, CorruptCheckpointError
 from kcomplexity.loaders.arrays import ranges
 from kcomplexity.loaders.streams import StoredBytes
-from kcomplexity.text import printable
+from kcomplexity.text import printable, shorten
 
 __all__ = ["StridedWindow"]
 
 Bytes = NDArray[np.uint8]
+#: What lies on a server cannot be mapped: the window is held while a range of it is gathered.
+_MOST_DOWNLOADED = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,10 @@ class StridedWindow(Tensor):
 
     def _window(self, size: int) -> NDArray[np.void]:
         n_bytes = self.span * size
+        steps = tuple(step * size for step in self.strides)
+        if not self.source.local:
+            whole = self._downloaded(n_bytes).view(f"V{size}")
+            return as_strided(whole, self.shape, steps, writeable=False)
         if self.source.size() < self.offset + n_bytes:
             # To touch a page of a mapping that is no longer there kills the process.
             raise CorruptCheckpointError(
@@ -82,5 +88,13 @@ class StridedWindow(Tensor):
         finally:
             os.close(fd)
         values = np.frombuffer(mapped, f"V{size}", self.span, lead)
-        steps = tuple(step * size for step in self.strides)
         return as_strided(values, self.shape, steps, writeable=False)
+
+    def _downloaded(self, n_bytes: int) -> Bytes:
+        if n_bytes > _MOST_DOWNLOADED:
+            raise CheckpointError(
+                f"{printable(self.source.path)}: tensor {shorten(self.name)} is strided and shows "
+                f"{n_bytes} bytes; on a server at most {_MOST_DOWNLOADED} are put in order: "
+                "download it first"
+            )
+        return self.source.read(self.offset, n_bytes)
