@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kcomplexity_cli.options import run_options, selection_options
+from kcomplexity_cli.options import as_one_option, run_options, selection_options
 
 if TYPE_CHECKING:
     from kcomplexity.inspection import Inspection, TensorInfo, ValueInfo
@@ -41,6 +41,7 @@ Examples:
 )
 @click.option("--all", "everything", is_flag=True, help="Print every tensor, as plain text.")
 @selection_options
+@as_one_option
 @run_options
 @click.option(
     "-o",
@@ -72,7 +73,7 @@ def inspect(checkpoints: tuple[str, ...], **options: Any) -> None:
         opened = [
             stack.enter_context(checkpoint)
             for checkpoint in open_selected(
-                list(checkpoints),
+                [checkpoints] if options["as_one"] else list(checkpoints),
                 options["include"],
                 options["exclude"],
                 dict(options["dtypes"]),

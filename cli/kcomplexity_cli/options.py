@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["output_options", "run_options", "selection_options"]
+__all__ = ["as_one_option", "output_options", "run_options", "selection_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -74,6 +74,15 @@ def selection_options(command: F) -> F:
     ):
         command = option(command)
     return command
+
+
+def as_one_option(command: F) -> F:
+    """Whether several files are one checkpoint."""
+    return click.option(
+        "--as-one",
+        is_flag=True,
+        help="The files given are parts of one checkpoint, as those of a quoted glob are.",
+    )(command)
 
 
 def run_options(command: F) -> F:

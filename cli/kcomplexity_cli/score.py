@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from kcomplexity_cli.options import output_options, run_options, selection_options
+from kcomplexity_cli.options import as_one_option, output_options, run_options, selection_options
 
 __all__ = ["score"]
 
@@ -71,6 +71,7 @@ Examples:
 @click.option("--dry-run", is_flag=True, help="Tell what would be measured, and how long it takes.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted -o FILE.jsonl.")
 @selection_options
+@as_one_option
 @run_options
 @output_options
 def score(checkpoints: tuple[str, ...], **options: Any) -> None:
@@ -96,7 +97,7 @@ def score(checkpoints: tuple[str, ...], **options: Any) -> None:
     controls = options["controls"] or None
     with ExitStack() as stack:
         opened = open_selected(
-            list(checkpoints),
+            [checkpoints] if options["as_one"] else list(checkpoints),
             options["include"],
             options["exclude"],
             dict(options["dtypes"]),

@@ -28,6 +28,7 @@ from kcomplexity.loaders.pytorch import PytorchLoader
 from kcomplexity.loaders.quantised import with_codes
 from kcomplexity.loaders.safetensors import SafetensorsLoader
 from kcomplexity.loaders.sharded import ShardedLoader, join_files
+from kcomplexity.loaders.tflite import TfliteLoader
 from kcomplexity.registry import Registry
 from kcomplexity.remote import UrlPath
 from kcomplexity.text import printable
@@ -182,3 +183,4 @@ LOADERS.register("pytorch", PytorchLoader())
 LOADERS.register("hdf5", Hdf5Loader())
 LOADERS.register("onnx", OnnxLoader())
 LOADERS.register("gguf", GgufLoader())
+LOADERS.register("tflite", TfliteLoader())

@@ -6,7 +6,8 @@ Applied to every checkpoint once it is open, whatever its format. Two convention
   ``X.qzeros`` beside it. The words are read as the codes they hold: the bytes stay as they are,
   since the first code lies in the lowest bits.
 * Others keep a tensor ``X`` of integers or 8-bit floats, with ``X_scale``, ``X.scale``,
-  ``X_zero_point`` and the like beside it.
+  ``X_zero_point`` and the like beside it, or the codes as ``X.codes`` (so this package calls those
+  of GGUF's blocks) beside ``X.scales`` and ``X.mins``.
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ _SIDES = tuple(
     for joint in "._"
     for what in ("scale", "scales", "scale_inv", "zero_point", "zero_points", "zeros")
 )
+
+
+_CODES = ".codes"
+_BLOCK_SIDES = (".scales", ".mins", ".super_scales", ".super_mins")
 
 
 def with_codes(checkpoint: Checkpoint) -> Checkpoint:
@@ -85,6 +90,9 @@ def _codes_of(name: str, checkpoint: Checkpoint) -> str:
         codes = checkpoint.get(name.removesuffix(side)) if name.endswith(side) else None
         if codes is not None and _may_be_codes(codes.dtype):
             return codes.name
+    for side in _BLOCK_SIDES:
+        if name.endswith(side) and name.removesuffix(side) + _CODES in checkpoint:
+            return name.removesuffix(side) + _CODES
     return ""
 
 
