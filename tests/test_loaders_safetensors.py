@@ -21,7 +21,7 @@ from kcomplexity.errors import (
 )
 from kcomplexity.loaders import LOADERS, open_checkpoint
 from kcomplexity.loaders.safetensors import MAX_HEADER
-from tests import test_loaders_gguf, test_loaders_onnx, torch_files
+from tests import test_loaders_gguf, test_loaders_onnx, test_loaders_tflite, torch_files
 
 
 def entry(dtype="U8", shape=(4,), offsets=(0, 4)):
@@ -397,6 +397,11 @@ def _gguf(folder):
     return test_loaders_gguf.save(folder / "m.gguf", {"w": ((2,), 0, VALUES.tobytes())})
 
 
+def _tflite(folder):
+    tensors = [test_loaders_tflite.tensor("w", (2,), 0, 1)]
+    return test_loaders_tflite.save(folder / "m.tflite", tensors, [VALUES.tobytes()])
+
+
 #: One good file per format; a new loader adds its own here.
 WRITERS = {
     "safetensors": _safetensors,
@@ -407,4 +412,5 @@ WRITERS = {
     "hdf5": _hdf5,
     "onnx": _onnx,
     "gguf": _gguf,
+    "tflite": _tflite,
 }

@@ -3,6 +3,7 @@
 import pickle
 import struct
 import zipfile
+from collections.abc import Mapping, Sequence
 
 STORAGES = {"F32": "FloatStorage", "BF16": "BFloat16Storage", "I64": "LongStorage"}
 
@@ -32,7 +33,7 @@ def call(name, *args):
     return named(name) + row(*args) + b"R"
 
 
-def mapping(items):
+def mapping(items: Mapping[str, bytes]) -> bytes:
     pairs = b"".join(text(key) + value for key, value in items.items())
     return b"}(" + pairs + b"u"
 
@@ -42,7 +43,14 @@ def storage(key, n, kind="FloatStorage"):
     return pid + b"Q"
 
 
-def window(key, n, shape, strides, offset=0, kind="FloatStorage"):
+def window(
+    key: str,
+    n: int,
+    shape: Sequence[int],
+    strides: Sequence[int],
+    offset: int = 0,
+    kind: str = "FloatStorage",
+) -> bytes:
     """What torch writes for a tensor that shows a part of a storage of `n` values."""
     return call(
         "torch._utils._rebuild_tensor_v2",
@@ -62,7 +70,7 @@ def whole(key, array, kind="FloatStorage"):
     return window(key, array.size, array.shape, strides[: array.ndim], kind=kind)
 
 
-def program(value):
+def program(value: bytes) -> bytes:
     return b"\x80\x02" + value + b"."
 
 

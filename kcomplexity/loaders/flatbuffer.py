@@ -18,6 +18,8 @@ _BLOCK = 1 << 12
 _MOST_TEXT = 4096
 #: A table of more fields than that is none.
 _MOST_FIELDS = 1000
+#: Tables looked at; many positions may lead to one table, so the file's length is no bound.
+_MOST_TABLES = 2_000_000
 
 
 class Flat:
@@ -33,6 +35,7 @@ class Flat:
     def __init__(self, stream: ByteStream, where: str) -> None:
         self.stream = stream
         self.where = where
+        self.n_tables = 0
         self._block = b""
         self._at = 0
 
@@ -62,6 +65,9 @@ class Table:
     """A table at a position of the file; its fields are known by their numbers in the schema."""
 
     def __init__(self, flat: Flat, at: int) -> None:
+        flat.n_tables += 1
+        if flat.n_tables > _MOST_TABLES:
+            raise flat.damaged(f"more than {_MOST_TABLES:,} tables")
         self._flat = flat
         self._at = at
         self._fields = at - int(flat.number("i", at))
