@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -147,6 +147,10 @@ class TensorInfo:
         None if they were not looked at.
     reason : str or None
         Why values that should have been looked at were not.
+    code_bits : int or None
+        Width of its values if they are codes of quantised weights, with scales beside them.
+    side_of : str or None
+        Of scales and zero points, the name of the codes that they belong to.
     """
 
     name: str
@@ -156,6 +160,8 @@ class TensorInfo:
     n_bytes: int
     values: ValueInfo | None = None
     reason: str | None = None
+    code_bits: int | None = None
+    side_of: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,6 +256,15 @@ def inspect_checkpoint(
             tensors = _look_at_all(stored, pool or stack.enter_context(Pool()))
     else:
         tensors = [_info(tensor) for tensor in stored]
+    codes = {tensor.side_of for tensor in stored if tensor.side_of}
+    tensors = [
+        replace(
+            info,
+            code_bits=tensor.dtype.bits if tensor.name in codes else None,
+            side_of=tensor.side_of or None,
+        )
+        for info, tensor in zip(tensors, stored, strict=True)
+    ]
     return Inspection(
         path=checkpoint.path,
         format=checkpoint.format,

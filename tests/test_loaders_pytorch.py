@@ -286,6 +286,8 @@ STRANGE = {
     "an unknown opcode": b"\xff",
     "no end": text("x")[:-1],
     "a tuple as a key": b"}" + row(integer(1)) + integer(1) + b"s",
+    "an integer of a megabyte": b"\x8b" + struct.pack("<I", 1 << 20) + b"\x7f" * (1 << 20),
+    "a name that is no text": b"}X\x03\0\0\0\xed\xa0\x80" + whole("0", BIAS) + b"s",
     "65 axes": window("0", 3, [1] * 65, [1] * 65),
     "negative strides": window("0", 3, [3], [-1]),
     "no storage in the file": window("missing", 3, [3], [1]),

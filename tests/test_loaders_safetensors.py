@@ -21,7 +21,13 @@ from kcomplexity.errors import (
 )
 from kcomplexity.loaders import LOADERS, open_checkpoint
 from kcomplexity.loaders.safetensors import MAX_HEADER
-from tests import test_loaders_gguf, test_loaders_onnx, test_loaders_tflite, torch_files
+from tests import (
+    test_loaders_flax,
+    test_loaders_gguf,
+    test_loaders_onnx,
+    test_loaders_tflite,
+    torch_files,
+)
 
 
 def entry(dtype="U8", shape=(4,), offsets=(0, 4)):
@@ -402,6 +408,11 @@ def _tflite(folder):
     return test_loaders_tflite.save(folder / "m.tflite", tensors, [VALUES.tobytes()])
 
 
+def _flax(folder):
+    (folder / "m.msgpack").write_bytes(test_loaders_flax.mapping(w=VALUES))
+    return folder / "m.msgpack"
+
+
 #: One good file per format; a new loader adds its own here.
 WRITERS = {
     "safetensors": _safetensors,
@@ -413,4 +424,5 @@ WRITERS = {
     "onnx": _onnx,
     "gguf": _gguf,
     "tflite": _tflite,
+    "flax": _flax,
 }

@@ -1,9 +1,12 @@
 """Codes told apart from weights: packed words, scales beside them, and what only looks so."""
 
+import jsonschema
 import numpy as np
 import pytest
 
+from kcomplexity.inspection import document, inspect_checkpoint
 from kcomplexity.loaders import open_checkpoint
+from kcomplexity.schemas import load_schema
 from kcomplexity.score import score
 
 IN, OUT, GROUP = 64, 16, 32
@@ -46,6 +49,20 @@ def test_packed_words_are_read_as_the_codes_they_hold(bits, awq):
         "fc.scales": "fc.qweight",
     }
     assert "1 tensor holds codes of quantised weights" in checkpoint.notes[0]
+
+
+def test_inspect_tells_which_tensors_are_codes_and_how_wide():
+    _, arrays = layer(4)
+    arrays["norm"] = np.ones(4, np.float32)
+    found = inspect_checkpoint(open_checkpoint(arrays))
+    told = {t.name: (t.dtype, t.code_bits, t.side_of) for t in found.tensors}
+    assert told == {
+        "fc.qweight": ("U4", 4, None),
+        "fc.qzeros": ("I32", None, "fc.qweight"),
+        "fc.scales": ("F16", None, "fc.qweight"),
+        "norm": ("F32", None, None),
+    }
+    jsonschema.validate(document([found]), load_schema("inspect"))
 
 
 def test_codes_of_three_bits_stay_words():

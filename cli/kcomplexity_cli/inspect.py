@@ -29,6 +29,8 @@ Examples:
   kcomplexity inspect model.safetensors
   kcomplexity inspect model/ --all
   kcomplexity inspect model.safetensors --values     (is float32 really bfloat16?)
+  kcomplexity inspect model.ckpt --root ema.state_dict
+  kcomplexity inspect https://host/model.safetensors
   kcomplexity inspect a.npz b.npz --json > inspected.json
   kcomplexity inspect model.npz --dtype '*.weight=F8_E4M3' -o inspected.json
 """,
@@ -169,14 +171,17 @@ def _dtype_table(inspection: Inspection) -> Table:
 def _layer_table(inspection: Inspection, *, everything: bool) -> Table:
     from kcomplexity.report.tables import Table
     from kcomplexity.text import human_bytes, printable, shorten
+    from kcomplexity.units import group_name
 
     total = max(inspection.n_weights, 1)
+    roles = {group_name(t.name): " codes" for t in inspection.tensors if t.code_bits}
+    roles |= {group_name(t.name): " beside codes" for t in inspection.tensors if t.side_of}
     rows = tuple(
         (
             printable(layer.pattern) if everything else shorten(layer.pattern),
             f"{layer.n_tensors:,}",
             _shapes(layer.shapes),
-            ", ".join(layer.dtypes),
+            ", ".join(layer.dtypes) + roles.get(layer.pattern, ""),
             f"{layer.n_weights:,}",
             f"{layer.n_weights / total:.1%}",
             human_bytes(layer.n_bytes),

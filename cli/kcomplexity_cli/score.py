@@ -24,6 +24,8 @@ SOME_FAILED, NOTHING_MEASURED = 3, 4
 Examples:
   kcomplexity score model.safetensors
   kcomplexity score model/ --panel fast
+  kcomplexity score model.pt model.gguf -e zstd@bytes/planes,entropy@codes
+  kcomplexity score hf:org/name
   kcomplexity score model.npz -e zstd:19@bytes/planes,entropy@q8 --control shuffle:19
   kcomplexity score a.safetensors b.safetensors -o scores.csv
   kcomplexity score big/ -o scores.jsonl           (after Ctrl-C: add --resume)

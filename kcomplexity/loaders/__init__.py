@@ -17,6 +17,7 @@ from kcomplexity.errors import (
     UnknownFormatError,
 )
 from kcomplexity.loaders.base import HEAD, Loader, Options, opened
+from kcomplexity.loaders.flax import FlaxLoader
 from kcomplexity.loaders.gguf import GgufLoader
 from kcomplexity.loaders.hdf5 import Hdf5Loader
 from kcomplexity.loaders.locations import locate
@@ -31,7 +32,7 @@ from kcomplexity.loaders.sharded import ShardedLoader, join_files
 from kcomplexity.loaders.tflite import TfliteLoader
 from kcomplexity.registry import Registry
 from kcomplexity.remote import UrlPath
-from kcomplexity.text import printable
+from kcomplexity.text import printable, shorten
 
 __all__ = ["LOADERS", "Loader", "Options", "open_checkpoint"]
 
@@ -119,7 +120,7 @@ def _open_path(path: Path, options: Options) -> Checkpoint:
     for loader in LOADERS.values():
         if loader.sniff(path, head):
             _check_root(loader, path, options)
-            return _note_extension(loader.load(path, options), path, loader)
+            return _note_extension(_named(loader.load(path, options)), path, loader)
     claimed = [loader for loader in LOADERS.values() if path.suffix.lower() in loader.extensions]
     if claimed and not path.is_dir():
         # Nothing recognises the content: let the format it claims to be say what is wrong.
@@ -162,6 +163,19 @@ def _head(path: Path) -> bytes:
         source.close()
 
 
+def _named(checkpoint: Checkpoint) -> Checkpoint:
+    """Refuse a name with a lone surrogate, which is no character: nothing could store it."""
+    for name in checkpoint:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            checkpoint.close()
+            raise CorruptCheckpointError(
+                f"{printable(checkpoint.path)}: the name {shorten(name)} is no text; rename it"
+            ) from None
+    return checkpoint
+
+
 def _note_extension(checkpoint: Checkpoint, path: Path, loader: Loader) -> Checkpoint:
     if path.is_dir() or not path.suffix or path.suffix.lower() in loader.extensions:
         return checkpoint
@@ -184,3 +198,4 @@ LOADERS.register("hdf5", Hdf5Loader())
 LOADERS.register("onnx", OnnxLoader())
 LOADERS.register("gguf", GgufLoader())
 LOADERS.register("tflite", TfliteLoader())
+LOADERS.register("flax", FlaxLoader())

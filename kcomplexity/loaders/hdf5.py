@@ -38,10 +38,12 @@ _KERAS_TRAINING = frozenset({"optimizer_weights", "optimizer"})
 _KERAS_GROUPS = frozenset({"layers", "_layer_checkpoint_dependencies", _KERAS_WEIGHTS})
 _MOST_DEPTH = 64
 _MOST_FACT = 200
+#: Attributes are read whole.
+_MOST_ATTRIBUTE = 1 << 16
 #: A chunk is inflated whole.
 _MOST_CHUNK = 256 << 20
 #: What h5py raises on a damaged file depends on where the damage is.
-_DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)
+_DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,10 @@ class _Found:
     _seen: dict[int, str] = field(default_factory=dict)
 
     def read(self, file: Any) -> None:
-        for key, value in file.attrs.items():
+        for key in file.attrs:
+            if file.attrs.get_id(key).get_storage_size() > _MOST_ATTRIBUTE:
+                continue
+            value = file.attrs[key]
             text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
             if len(text) <= _MOST_FACT:
                 self.metadata[key] = text

@@ -29,6 +29,9 @@ MAX_PICKLE = 64 << 20
 MAX_STEPS = 4_000_000
 _BLOCK = 1 << 16
 
+#: Wider integers than any counter: their digits are slow to write, and Python refuses to.
+_MOST_BITS = 256
+
 #: Makes a description of the arguments of a call. It must not keep what it does not know.
 Handler = Callable[[tuple[Any, ...]], Any]
 
@@ -208,6 +211,8 @@ class _Machine:
 
     def step(self, name: str, arg: Any) -> None:
         self._spend(1)
+        if isinstance(arg, int) and arg.bit_length() > _MOST_BITS:
+            raise ValueError(f"an integer of {arg.bit_length()} bits")
         if name in _PUSHED:
             self._stack.append(bytes(arg) if isinstance(arg, bytearray) else arg)
         elif name in _CONSTANTS:

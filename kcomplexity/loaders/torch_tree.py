@@ -14,7 +14,7 @@ The rules, in their order; each one that applies is told in a note:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,6 +52,7 @@ TRAINING = frozenset(
         "schedulers",
         "random_state",
         "callbacks",
+        "opt_state",
     ]
 )
 #: DataParallel and torch.compile wrap a model in one more module.
@@ -84,7 +85,13 @@ class Found:
     notes: list[str] = field(default_factory=list)
 
 
-def find_tensors(tree: Any, root: str | None, alone: str, where: str) -> Found:
+def find_tensors(
+    tree: Any,
+    root: str | None,
+    alone: str,
+    where: str,
+    wrappers: Sequence[str] = WRAPPERS,
+) -> Found:
     """Find the tensors to read in what a pickle describes.
 
     Parameters
@@ -97,6 +104,8 @@ def find_tensors(tree: Any, root: str | None, alone: str, where: str) -> Found:
         What to call a tensor that is the whole file.
     where : str
         The file, printable, to open the message of an error.
+    wrappers : sequence of str
+        Keys that hold the weights alone, for rule 3.
 
     Raises
     ------
@@ -113,7 +122,7 @@ def find_tensors(tree: Any, root: str | None, alone: str, where: str) -> Found:
     if root is not None:
         nest, taken = _descend(tree, root, walk), root
     else:
-        nest, taken = _unwrap(tree, walk, found.notes)
+        nest, taken = _unwrap(tree, walk, wrappers, found.notes)
     named = list(walk.tensors(nest))
     if named and named[0][0] == "":
         named = [(taken.rpartition(".")[2].strip(".") or alone, named[0][1])]
@@ -175,7 +184,7 @@ def _descend(tree: Any, root: str, walk: _Walk) -> Any:
     return nest
 
 
-def _unwrap(tree: Any, walk: _Walk, notes: list[str]) -> tuple[Any, str]:
+def _unwrap(tree: Any, walk: _Walk, wrappers: Sequence[str], notes: list[str]) -> tuple[Any, str]:
     """Return the nest that holds the weights, and the keys that lead there."""
     nest, path = tree, ""
     for _ in range(_MOST_DEPTH):
@@ -188,7 +197,7 @@ def _unwrap(tree: Any, walk: _Walk, notes: list[str]) -> tuple[Any, str]:
         if training:
             nest = {key: value for key, value in nest.items() if key not in training}
             _tell_left_out(training, counts, path, "which training keeps beside the weights", notes)
-        inner = next((key for key in WRAPPERS if counts.get(key) and _is_nest(nest[key])), None)
+        inner = next((key for key in wrappers if counts.get(key) and _is_nest(nest[key])), None)
         if inner is None:
             break
         others = [key for key in nest if key != inner and counts[key]]
