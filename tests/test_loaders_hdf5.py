@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kcomplexity.errors import CheckpointError, CorruptCheckpointError, MissingExtraError, SpecError
-from kcomplexity.loaders import hdf5, open_checkpoint
+from kcomplexity.loaders import open_checkpoint
+from kcomplexity.loaders.slabs import slabs
 from kcomplexity.score import score
 
 h5py = pytest.importorskip("h5py")
@@ -73,7 +74,7 @@ def test_every_layout_is_read_in_any_range(tmp_path, layout):
 def test_slabs_are_the_flat_range(shape, data):
     array = np.arange(np.prod(shape, dtype=int)).reshape(shape)
     start, stop = sorted(data.draw(st.tuples(*[st.integers(0, array.size)] * 2)))
-    parts = [array[slab].reshape(-1) for slab in hdf5._slabs(shape, start, stop)]
+    parts = [array[slab].reshape(-1) for slab in slabs(shape, start, stop)]
     assert [value for part in parts for value in part] == [*range(start, stop)]
 
 

@@ -26,6 +26,7 @@ from tests import (
     test_loaders_gguf,
     test_loaders_onnx,
     test_loaders_tflite,
+    test_loaders_zarr,
     torch_files,
 )
 
@@ -278,7 +279,9 @@ def test_an_unreadable_file_is_told(tmp_path):
 
 def test_unknown_content_lists_the_formats(tmp_path):
     (tmp_path / "notes.txt").write_text("hello there, this is no checkpoint")
-    with pytest.raises(UnknownFormatError, match="expected one of: safetensors, sharded, npz, npy"):
+    with pytest.raises(
+        UnknownFormatError, match="expected one of: safetensors, zarr, sharded, npz, npy"
+    ):
         open_checkpoint(tmp_path / "notes.txt")
 
 
@@ -413,6 +416,12 @@ def _flax(folder):
     return folder / "m.msgpack"
 
 
+def _zarr(folder):
+    pytest.importorskip("tensorstore")
+    test_loaders_zarr.save(folder / "m.zarr", "zarr", w=VALUES)
+    return folder / "m.zarr"
+
+
 #: One good file per format; a new loader adds its own here.
 WRITERS = {
     "safetensors": _safetensors,
@@ -425,4 +434,5 @@ WRITERS = {
     "gguf": _gguf,
     "tflite": _tflite,
     "flax": _flax,
+    "zarr": _zarr,
 }

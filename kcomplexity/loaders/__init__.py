@@ -30,6 +30,7 @@ from kcomplexity.loaders.quantised import with_codes
 from kcomplexity.loaders.safetensors import SafetensorsLoader
 from kcomplexity.loaders.sharded import ShardedLoader, join_files
 from kcomplexity.loaders.tflite import TfliteLoader
+from kcomplexity.loaders.zarr import ZarrLoader
 from kcomplexity.registry import Registry
 from kcomplexity.remote import UrlPath
 from kcomplexity.text import printable, shorten
@@ -190,6 +191,7 @@ def _note_extension(checkpoint: Checkpoint, path: Path, loader: Loader) -> Check
 LOADERS: Registry[Loader] = Registry("kcomplexity.loaders", "file format")
 
 LOADERS.register("safetensors", SafetensorsLoader())
+LOADERS.register("zarr", ZarrLoader())
 LOADERS.register("sharded", ShardedLoader())
 LOADERS.register("npz", NpzLoader())
 LOADERS.register("npy", NpyLoader())

@@ -8,18 +8,15 @@ followed. What Keras' optimiser keeps is left out.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from kcomplexity.checkpoint import Checkpoint, FileSource, Layout, StoredTensor, Tensor
 from kcomplexity.errors import CorruptCheckpointError, SpecError
 from kcomplexity.loaders.arrays import little, stored_dtype, why_left_out
 from kcomplexity.loaders.base import Options, needed, opened
+from kcomplexity.loaders.slabs import DAMAGE, MOST_CHUNK, SlabTensor
 from kcomplexity.loaders.streamed import StreamedTensor
 from kcomplexity.loaders.streams import StoredBytes, StreamFile, whole_file
 from kcomplexity.loaders.zips import MAX_DEFLATE_RATIO, member_names, read_directory
@@ -27,7 +24,6 @@ from kcomplexity.text import plural, printable, shorten
 
 __all__ = ["Hdf5Loader"]
 
-Bytes = NDArray[np.uint8]
 _MAGIC = b"\x89HDF\r\n\x1a\n"
 #: The member of a ``.keras`` archive that holds the weights.
 _KERAS_MEMBER = "model.weights.h5"
@@ -40,10 +36,6 @@ _MOST_DEPTH = 64
 _MOST_FACT = 200
 #: Attributes are read whole.
 _MOST_ATTRIBUTE = 1 << 16
-#: A chunk is inflated whole.
-_MOST_CHUNK = 256 << 20
-#: What h5py raises on a damaged file depends on where the damage is.
-_DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -78,7 +70,7 @@ class Hdf5Loader:
                 found.read(file)
             except (SpecError, CorruptCheckpointError):
                 raise
-            except _DAMAGE as error:
+            except DAMAGE as error:
                 raise CorruptCheckpointError(
                     f"{printable(path)}: no whole HDF5 file: {printable(error)[:160]}"
                 ) from None
@@ -216,7 +208,7 @@ class _Found:
             return
         tensor = self._tensor(name, dataset)
         self.tensors[name] = tensor
-        chunked = isinstance(tensor, _ChunkedTensor)
+        chunked = isinstance(tensor, SlabTensor)
         self.payload += dataset.id.get_storage_size() if chunked else tensor.n_bytes
 
     def _tensor(self, name: str, dataset: Any) -> Tensor:
@@ -225,7 +217,14 @@ class _Found:
         offset = dataset.id.get_offset()
         plain = dataset.chunks is None and offset is not None and dataset.file.userblock_size == 0
         if not plain or (dataset.dtype.kind == "b" and dataset.dtype.itemsize != 1):
-            return _ChunkedTensor(name, shape, stored, layout=layout, dataset=dataset)
+            return SlabTensor(
+                name,
+                shape,
+                stored,
+                layout=layout,
+                box=dataset.__getitem__,
+                stored_as=dataset.dtype,
+            )
         n_bytes = math.prod(shape) * dataset.dtype.itemsize
         if offset + n_bytes > self.inner.size:
             raise CorruptCheckpointError(
@@ -257,67 +256,10 @@ def _why_not(dataset: Any) -> str:
         return why_left_out(dataset.dtype)
     if dataset.chunks is not None:
         chunk = math.prod(dataset.chunks) * dataset.dtype.itemsize
-        if chunk > _MOST_CHUNK:
-            return f"its chunks take {chunk} bytes; at most {_MOST_CHUNK} are inflated at once"
+        if chunk > MOST_CHUNK:
+            return f"its chunks take {chunk} bytes; at most {MOST_CHUNK} are inflated at once"
     stored = dataset.id.get_storage_size()
     # What was never written takes no room, and is zeros; a layer may well be, but not a disk full.
-    if dataset.nbytes > stored * MAX_DEFLATE_RATIO + _MOST_CHUNK:
+    if dataset.nbytes > stored * MAX_DEFLATE_RATIO + MOST_CHUNK:
         return f"it claims {dataset.nbytes} bytes, and {stored} are stored"
     return ""
-
-
-@dataclass(frozen=True)
-class _ChunkedTensor(Tensor):
-    """A dataset that the library puts together: chunked, compressed, or never written."""
-
-    dataset: Any = field(kw_only=True, repr=False, compare=False)
-
-    addressable = False
-
-    def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
-        """Read the range, inflating the chunks it touches.
-
-        Raises
-        ------
-        CorruptCheckpointError
-            If a chunk is damaged or compressed by a filter that is not installed.
-        """
-        dtype = little(self.dataset.dtype)
-        n_bytes = (stop - start) * dtype.itemsize
-        buffer = np.empty(n_bytes, np.uint8) if out is None else out[:n_bytes]
-        ordered, at = buffer.view(dtype), 0
-        try:
-            for slab in _slabs(self.shape, start, stop):
-                part = np.asarray(self.dataset[slab]).reshape(-1)
-                ordered[at : at + part.size] = part
-                at += part.size
-        except _DAMAGE as error:
-            raise CorruptCheckpointError(
-                f"dataset {shorten(self.name)} cannot be read: {printable(error)[:160]}"
-            ) from None
-        return buffer
-
-
-def _slabs(shape: tuple[int, ...], start: int, stop: int) -> Iterator[tuple[slice, ...]]:
-    """Yield boxes that together are the flat, row-major range; at most ``2 * ndim`` of them."""
-    if start >= stop:
-        return
-    if not shape:
-        yield ()
-        return
-    inner = math.prod(shape[1:])
-    first, last = -(-start // inner), stop // inner
-    if first > last:  # inside one row
-        yield from _in_row(shape, last, start - last * inner, stop - last * inner)
-        return
-    if start < first * inner:
-        yield from _in_row(shape, first - 1, start - (first - 1) * inner, inner)
-    if first < last:
-        yield (slice(first, last), *(slice(0, n) for n in shape[1:]))
-    if last * inner < stop:
-        yield from _in_row(shape, last, 0, stop - last * inner)
-
-
-def _in_row(shape: tuple[int, ...], row: int, start: int, stop: int) -> Iterator[tuple[slice, ...]]:
-    for slab in _slabs(shape[1:], start, stop):
-        yield (slice(row, row + 1), *slab)

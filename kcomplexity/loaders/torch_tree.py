@@ -22,7 +22,7 @@ from kcomplexity.errors import CorruptCheckpointError, SpecError
 from kcomplexity.loaders.torch_objects import TensorRef
 from kcomplexity.text import plural, printable, shorten
 
-__all__ = ["Found", "find_tensors"]
+__all__ = ["Found", "find_tensors", "is_training"]
 
 #: Keys under which checkpoints keep the weights, most telling first.
 WRAPPERS = (
@@ -193,7 +193,7 @@ def _unwrap(tree: Any, walk: _Walk, wrappers: Sequence[str], notes: list[str]) -
         if not isinstance(nest, dict):
             break
         counts = {key: walk.count(value) for key, value in nest.items()}
-        training = [key for key, n in counts.items() if n and _is_training(key)]
+        training = [key for key, n in counts.items() if n and is_training(key)]
         if training:
             nest = {key: value for key, value in nest.items() if key not in training}
             _tell_left_out(training, counts, path, "which training keeps beside the weights", notes)
@@ -216,7 +216,8 @@ def _is_nest(value: Any) -> bool:
     return isinstance(value, dict)
 
 
-def _is_training(key: Any) -> bool:
+def is_training(key: Any) -> bool:
+    """Whether a key is of what training keeps beside the weights."""
     name = str(key).lower()
     return name in TRAINING or _OPTIMIZER.search(name.partition(".")[0]) is not None
 
