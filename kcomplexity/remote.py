@@ -1,4 +1,4 @@
-"""Files on servers, read by range: http and https with nothing else installed, the rest by fsspec.
+"""Files on servers, read by range: http and https (:mod:`kcomplexity.http_source`), and fsspec's.
 
 A server is not believed: it must answer a range with that range, of a file whose length does not
 change. One that sends the whole file instead is refused before its answer is read, one that stalls
@@ -8,13 +8,10 @@ or sends less is asked again a few times and then given up. No request asks for 
 
 from __future__ import annotations
 
-import http.client
 import re
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from abc import abstractmethod
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -28,20 +25,16 @@ from kcomplexity.checkpoint import Bytes, FileSource
 from kcomplexity.errors import CheckpointNotFoundError, MissingExtraError, RemoteError
 from kcomplexity.text import printable
 
-__all__ = ["PIECE", "RemoteSource", "UrlPath", "is_url"]
+__all__ = ["AgainError", "RemoteSource", "UrlPath", "is_url"]
 
 #: The most that one request asks for.
 PIECE = 16 << 20
 #: Small reads are of headers, one after the other: each block of the file is asked for once.
-_BLOCK, _KEPT_BLOCKS = 1 << 16, 32
-_TRIES = 3
+BLOCK, _KEPT_BLOCKS = 1 << 16, 32
+TRIES = 3
 #: Half the seconds before the second try; each pause is twice the one before.
 PAUSE = 0.2
-#: Seconds without a byte, and seconds for a whole answer at the slowest line worth waiting for.
-TIMEOUT = 30.0
-_SLOWEST = 20_000.0
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 if TYPE_CHECKING:
     _Base = Path
@@ -102,7 +95,12 @@ class UrlPath(_Base):
     def source(self) -> RemoteSource:
         """Return a source that reads it."""
         http = urlsplit(self.url).scheme.lower() in ("http", "https") and "::" not in self.url
-        return HttpSource(self) if http else FsspecSource(self)
+        if not http:
+            return FsspecSource(self)
+        # Imported where it is used: http and ssl cost what half of NumPy does.
+        from kcomplexity.http_source import HttpSource
+
+        return HttpSource(self)
 
 
 def _path_of(url: str) -> str:
@@ -119,16 +117,16 @@ class RemoteSource(FileSource):
         self.shown = printable(path)
         self.url = path.url
         # What is looked at first and then opened is asked for once.
-        self._seen = path.seen
+        self.seen = path.seen
 
     def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
         return type(self), (self.path,)
 
     def size(self) -> int:
         """Size of the file in bytes, as it was when it was first asked for."""
-        if self._seen.size is None:
-            self._seen.size = self._ask_size()
-        return self._seen.size
+        if self.seen.size is None:
+            self.seen.size = self._ask_size()
+        return self.seen.size
 
     def read(self, offset: int, n_bytes: int, out: Bytes | None = None) -> Bytes:
         """Read exactly `n_bytes` from `offset`, into `out` when it is given.
@@ -145,10 +143,10 @@ class RemoteSource(FileSource):
                 f"{self.shown}: bytes {offset} to {offset + n_bytes} of a file of {self.size()}"
             )
         view = buffer.data
-        if n_bytes < _BLOCK:
+        if n_bytes < BLOCK:
             done = 0
             while done < n_bytes:
-                number, skip = divmod(offset + done, _BLOCK)
+                number, skip = divmod(offset + done, BLOCK)
                 part = self._block(number)[skip : skip + n_bytes - done]
                 view[done : done + len(part)] = part
                 done += len(part)
@@ -159,25 +157,25 @@ class RemoteSource(FileSource):
         return buffer
 
     def _block(self, number: int) -> bytes:
-        seen = self._seen
+        seen = self.seen
         with seen.lock:
             if number not in seen.blocks:
-                start = number * _BLOCK
-                seen.blocks[number] = self._ask(start, min(_BLOCK, self.size() - start))
+                start = number * BLOCK
+                seen.blocks[number] = self._ask(start, min(BLOCK, self.size() - start))
                 if len(seen.blocks) > _KEPT_BLOCKS:
                     seen.blocks.popitem(last=False)
             return seen.blocks[number]
 
     def _ask(self, start: int, n_bytes: int) -> bytes:
         """Ask for a range, a few times if need be."""
-        for tried in range(1, _TRIES + 1):
+        for tried in range(1, TRIES + 1):
             try:
                 return self._ask_once(start, n_bytes)
-            except _AgainError as error:
-                if tried == _TRIES:
+            except AgainError as error:
+                if tried == TRIES:
                     raise RemoteError(
                         f"{self.shown}: bytes {start} to {start + n_bytes} did not come in "
-                        f"{_TRIES} tries: {printable(error)[:160]}; try again, or download it"
+                        f"{TRIES} tries: {printable(error)[:160]}; try again, or download it"
                     ) from None
                 time.sleep(PAUSE * 2**tried)
         raise AssertionError("the last try returns or raises")
@@ -188,111 +186,11 @@ class RemoteSource(FileSource):
 
     @abstractmethod
     def _ask_once(self, start: int, n_bytes: int) -> bytes:
-        """Return a range; raise _AgainError for what may pass."""
+        """Return a range; raise AgainError for what may pass."""
 
 
-class _AgainError(Exception):
+class AgainError(Exception):
     """What may pass: asked again, a few times."""
-
-
-class HttpSource(RemoteSource):
-    """A file behind http or https."""
-
-    def _ask_size(self) -> int:
-        for tried in range(1, _TRIES + 1):
-            try:
-                with self._request(0, 1) as answer:
-                    return self._checked(answer, 0, 1, None)
-            except (OSError, http.client.HTTPException, _AgainError) as error:
-                if isinstance(error, RemoteError | CheckpointNotFoundError) or tried == _TRIES:
-                    raise self._failed(error) from None
-                time.sleep(PAUSE * 2**tried)
-        raise AssertionError("the last try returns or raises")
-
-    def _ask_once(self, start: int, n_bytes: int) -> bytes:
-        deadline = time.monotonic() + TIMEOUT + n_bytes / _SLOWEST
-        try:
-            with self._request(start, n_bytes) as answer:
-                self._checked(answer, start, n_bytes, self.size())
-                parts: list[bytes] = []
-                left = n_bytes
-                while left:
-                    part = answer.read(min(left, _BLOCK))
-                    if not part:
-                        raise _AgainError(f"the answer ends {left} bytes early")
-                    if time.monotonic() > deadline:
-                        raise _AgainError(f"the server is slower than {_SLOWEST / 1000:g} kB/s")
-                    parts.append(part)
-                    left -= len(part)
-                return b"".join(parts)
-        except (RemoteError, CheckpointNotFoundError):
-            raise
-        except (OSError, http.client.HTTPException) as error:
-            raise _AgainError(str(error) or type(error).__name__) from None
-
-    def _request(self, start: int, n_bytes: int) -> Any:
-        headers = {
-            "Range": f"bytes={start}-{start + n_bytes - 1}",
-            # A compressed answer would have another length.
-            "Accept-Encoding": "identity",
-            "User-Agent": "kcomplexity",
-        }
-        request = urllib.request.Request(self.url, headers=headers)  # noqa: S310 - http(s) alone
-        try:
-            return _opener().open(request, timeout=TIMEOUT)
-        except urllib.error.HTTPError as error:
-            error.close()
-            if error.code in (408, 425, 429) or error.code >= 500:
-                raise _AgainError(f"the server answers {error.code}") from None
-            if error.code in (404, 410):
-                raise CheckpointNotFoundError(
-                    f"{self.shown}: the server has no such file ({error.code}); check the URL"
-                ) from None
-            why = "the file is empty or shorter" if error.code == 416 else "it refuses"
-            raise RemoteError(f"{self.shown}: the server answers {error.code}: {why}") from None
-
-    def _checked(self, answer: Any, start: int, n_bytes: int, size: int | None) -> int:
-        """Check that an answer is the range that was asked for; return the file's size."""
-        if answer.status != 206:
-            raise RemoteError(
-                f"{self.shown}: the server ignores ranges (it answers {answer.status}, with the "
-                "whole file); download it first"
-            )
-        if answer.headers.get("Content-Encoding", "identity") != "identity":
-            raise RemoteError(f"{self.shown}: the server compresses ranges; download it first")
-        found = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
-        if not found or (int(found[1]), int(found[2])) != (start, start + n_bytes - 1):
-            raise RemoteError(
-                f"{self.shown}: asked for bytes {start} to {start + n_bytes}, the server sends "
-                f"{printable(answer.headers.get('Content-Range'))[:60]}; download it first"
-            )
-        tag = answer.headers.get("ETag")
-        if size not in (None, int(found[3])) or (size is not None and tag != self._seen.tag):
-            raise RemoteError(f"{self.shown}: the file has changed on the server; start again")
-        self._seen.tag = tag
-        return int(found[3])
-
-    def _failed(self, error: Exception) -> Exception:
-        if isinstance(error, RemoteError | CheckpointNotFoundError):
-            return error
-        reason = printable(getattr(error, "reason", None) or error)[:160]
-        return RemoteError(f"{self.shown}: the server cannot be reached: {reason}")
-
-
-def _opener() -> urllib.request.OpenerDirector:
-    """Return an opener that knows http and https only: a redirect must not lead to a file."""
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler,
-        urllib.request.HTTPHandler,
-        urllib.request.HTTPSHandler,
-        urllib.request.HTTPDefaultErrorHandler,
-        urllib.request.HTTPRedirectHandler,
-        urllib.request.HTTPErrorProcessor,
-        urllib.request.UnknownHandler,
-    ):
-        opener.add_handler(handler())
-    return opener
 
 
 class FsspecSource(RemoteSource):
@@ -333,7 +231,7 @@ class FsspecSource(RemoteSource):
         try:
             found: bytes = fs.cat_file(path, start=start, end=start + n_bytes)
         except Exception as error:  # noqa: BLE001 - each place has errors of its own
-            raise _AgainError(str(error) or type(error).__name__) from None
+            raise AgainError(str(error) or type(error).__name__) from None
         if len(found) != n_bytes:
-            raise _AgainError(f"{len(found)} bytes came")
+            raise AgainError(f"{len(found)} bytes came")
         return found

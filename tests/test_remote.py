@@ -1,6 +1,7 @@
 """Checkpoints on servers: read by range, and from servers that lie."""
 
 import pickle
+import subprocess
 import sys
 import tracemalloc
 import zipfile
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save, save_file
 
-from kcomplexity import remote
+from kcomplexity import http_source, remote
 from kcomplexity.errors import (
     CheckpointError,
     CheckpointNotFoundError,
@@ -29,8 +30,9 @@ MODEL = save(ARRAYS)
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr(remote, "TIMEOUT", 0.3)
+    monkeypatch.setattr(http_source, "TIMEOUT", 0.3)
     monkeypatch.setattr(remote, "PAUSE", 0)
+    monkeypatch.setattr(http_source, "PAUSE", 0)
     monkeypatch.setenv("no_proxy", "*")
 
 
@@ -173,6 +175,14 @@ def test_a_missing_library_is_told_with_its_cure(monkeypatch):
     monkeypatch.setitem(sys.modules, "fsspec.core", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'kcomplexity\[remote\]'"):
         open_checkpoint("memory://m.safetensors")
+
+
+def test_what_servers_need_is_imported_for_them_alone():
+    program = (
+        "import sys, kcomplexity\n"
+        "assert not {'http.client', 'ssl', 'fsspec', 'h5py', 'gguf'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_an_url_has_the_name_of_a_path_and_travels():
