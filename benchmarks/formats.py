@@ -250,9 +250,10 @@ def _of_tflite(path: Path) -> dict[str, Stored]:
 
 
 def _of_safetensors(path: Path) -> dict[str, Stored]:
-    from safetensors.numpy import load_file
+    from safetensors import deserialize
 
-    return {name: (a.shape, a.tobytes()) for name, a in load_file(path).items()}
+    found = deserialize(path.read_bytes())  # type: ignore[no-untyped-call]
+    return {name: (tuple(entry["shape"]), bytes(entry["data"])) for name, entry in found}
 
 
 def _of_numpy(path: Path) -> dict[str, Stored]:

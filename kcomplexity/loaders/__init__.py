@@ -17,20 +17,14 @@ from kcomplexity.errors import (
     UnknownFormatError,
 )
 from kcomplexity.loaders.base import HEAD, Loader, Options, opened
-from kcomplexity.loaders.flax import FlaxLoader
-from kcomplexity.loaders.gguf import GgufLoader
-from kcomplexity.loaders.hdf5 import Hdf5Loader
+from kcomplexity.loaders.deferred import Deferred
 from kcomplexity.loaders.locations import locate
 from kcomplexity.loaders.mapping import from_mapping
 from kcomplexity.loaders.npy import NpyLoader
 from kcomplexity.loaders.npz import NpzLoader
-from kcomplexity.loaders.onnx import OnnxLoader
-from kcomplexity.loaders.pytorch import PytorchLoader
 from kcomplexity.loaders.quantised import with_codes
 from kcomplexity.loaders.safetensors import SafetensorsLoader
 from kcomplexity.loaders.sharded import ShardedLoader, join_files
-from kcomplexity.loaders.tflite import TfliteLoader
-from kcomplexity.loaders.zarr import ZarrLoader
 from kcomplexity.registry import Registry
 from kcomplexity.remote import UrlPath
 from kcomplexity.text import printable, shorten
@@ -190,14 +184,17 @@ def _note_extension(checkpoint: Checkpoint, path: Path, loader: Loader) -> Check
 #: Every file format by the name that ``Checkpoint.format`` shows, in the order they are asked.
 LOADERS: Registry[Loader] = Registry("kcomplexity.loaders", "file format")
 
+_ZIP = b"PK\x03\x04"
 LOADERS.register("safetensors", SafetensorsLoader())
-LOADERS.register("zarr", ZarrLoader())
+LOADERS.register("zarr", Deferred("zarr", "ZarrLoader", folders=True))
 LOADERS.register("sharded", ShardedLoader())
 LOADERS.register("npz", NpzLoader())
 LOADERS.register("npy", NpyLoader())
-LOADERS.register("pytorch", PytorchLoader())
-LOADERS.register("hdf5", Hdf5Loader())
-LOADERS.register("onnx", OnnxLoader())
-LOADERS.register("gguf", GgufLoader())
-LOADERS.register("tflite", TfliteLoader())
-LOADERS.register("flax", FlaxLoader())
+LOADERS.register(
+    "pytorch", Deferred("pytorch", "PytorchLoader", heads=(_ZIP, b"\x80\x02", b"sys_info"))
+)
+LOADERS.register("hdf5", Deferred("hdf5", "Hdf5Loader", heads=(_ZIP, b"\x89HDF")))
+LOADERS.register("onnx", Deferred("onnx", "OnnxLoader", suffixes=(".onnx",)))
+LOADERS.register("gguf", Deferred("gguf", "GgufLoader", heads=(b"GGUF",)))
+LOADERS.register("tflite", Deferred("tflite", "TfliteLoader", heads=(b"TFL3",), at=4))
+LOADERS.register("flax", Deferred("flax", "FlaxLoader", suffixes=(".msgpack",)))

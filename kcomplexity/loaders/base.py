@@ -23,10 +23,17 @@ A loader reads one file format. It is an object with three things:
     :func:`kcomplexity.text.printable`. What cannot be decoded but whose bytes are known becomes a
     tensor with an opaque dtype; what is left out altogether is told in ``notes``.
 
-An optional dependency is imported inside ``load``; where it is missing, the error names the extra
-that brings it. The loader is registered under the name that ``Checkpoint.format`` shows, in the
-block at the end of ``kcomplexity/loaders/__init__.py``, or as an entry point of the group
-``kcomplexity.loaders`` that points to such an object.
+``nested``
+    May be left out; True if ``Options.root`` means something to the format.
+
+An optional dependency is imported inside ``load``, by :func:`needed`; where it is missing, the
+error names the extra that brings it. The loader is registered under the name that
+``Checkpoint.format`` shows, in the block at the end of ``kcomplexity/loaders/__init__.py`` (as a
+:class:`~kcomplexity.loaders.deferred.Deferred`, so that it is imported for its own files alone),
+or as an entry point of the group ``kcomplexity.loaders`` that points to such an object.
+
+`path` may be an URL (:class:`kcomplexity.remote.UrlPath`): read it through :func:`opened` alone,
+and its tensors are read by range.
 """
 
 from __future__ import annotations

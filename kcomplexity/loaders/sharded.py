@@ -22,12 +22,7 @@ from kcomplexity.errors import (
     ShardWarning,
 )
 from kcomplexity.loaders.base import Loader, Options
-from kcomplexity.loaders.gguf import GgufLoader
-from kcomplexity.loaders.hdf5 import Hdf5Loader
-from kcomplexity.loaders.npz import NpzLoader
-from kcomplexity.loaders.onnx import OnnxLoader
-from kcomplexity.loaders.pytorch import PytorchLoader
-from kcomplexity.loaders.safetensors import SHARD, SafetensorsLoader
+from kcomplexity.loaders.safetensors import SHARD
 from kcomplexity.loaders.shard_index import Index, read_index
 from kcomplexity.text import printable
 
@@ -36,17 +31,19 @@ __all__ = ["ShardedLoader", "join_files"]
 SUFFIX = ".index.json"
 
 #: What a shard, or a checkpoint alone in its folder, may be; safetensors are read first.
-_READERS: dict[str, Loader] = {
-    ".safetensors": SafetensorsLoader(),
-    ".bin": PytorchLoader(),
-    ".gguf": GgufLoader(),
-    ".pt": PytorchLoader(),
-    ".pth": PytorchLoader(),
-    ".ckpt": PytorchLoader(),
-    ".onnx": OnnxLoader(),
-    ".h5": Hdf5Loader(),
-    ".keras": Hdf5Loader(),
-    ".npz": NpzLoader(),
+_FORMATS = {
+    ".safetensors": "safetensors",
+    ".bin": "pytorch",
+    ".gguf": "gguf",
+    ".pt": "pytorch",
+    ".pth": "pytorch",
+    ".ckpt": "pytorch",
+    ".onnx": "onnx",
+    ".h5": "hdf5",
+    ".keras": "hdf5",
+    ".npz": "npz",
+    ".tflite": "tflite",
+    ".msgpack": "flax",
 }
 #: What trainers leave beside the weights.
 _TRAINING = re.compile(r"training_args\.bin|(optimizer|scheduler|scaler|rng_state).*\.(bin|pt|pth)")
@@ -79,7 +76,7 @@ class ShardedLoader:
         """
         if not path.is_dir():
             return _load_indexed(path, path, options)
-        suffix = next((suffix for suffix in _READERS if _files(path, suffix)), ".safetensors")
+        suffix = next((suffix for suffix in _FORMATS if _files(path, suffix)), ".safetensors")
         indices = [
             found
             for kind in dict.fromkeys((".safetensors", suffix))
@@ -142,7 +139,10 @@ def _files(folder: Path, suffix: str) -> list[Path]:
 
 
 def _reader(path: Path) -> Loader:
-    return _READERS.get(path.suffix.lower(), _READERS[".safetensors"])
+    # The registry stands above its loaders, of which this is one.
+    from kcomplexity.loaders import LOADERS
+
+    return LOADERS[_FORMATS.get(path.suffix.lower(), "safetensors")]
 
 
 def _load_indexed(given: Path, index_path: Path, options: Options) -> Checkpoint:
