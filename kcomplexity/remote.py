@@ -205,10 +205,9 @@ class FsspecSource(RemoteSource):
 
                 self._place = url_to_fs(self.url)
             except ImportError as error:
-                needs = "fsspec" if error.name == "fsspec" else printable(error)
                 raise MissingExtraError(
-                    f"{self.shown}: reading it needs {needs}: pip install 'kcomplexity[remote]' "
-                    "and what fsspec says for this kind of URL"
+                    f"{self.shown}: a package for this kind of URL is missing "
+                    f"({printable(error)}): pip install 'kcomplexity[remote]', and what it names"
                 ) from None
             except ValueError as error:
                 raise RemoteError(f"{self.shown}: {printable(error)[:160]}") from None

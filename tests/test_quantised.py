@@ -1,6 +1,7 @@
 """Codes told apart from weights: packed words, scales beside them, and what only looks so."""
 
 import jsonschema
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -8,6 +9,8 @@ from kcomplexity.inspection import document, inspect_checkpoint
 from kcomplexity.loaders import open_checkpoint
 from kcomplexity.schemas import load_schema
 from kcomplexity.score import score
+from tests import test_loaders_gguf
+from tests.test_loaders_gguf import NUMBER_OF
 
 IN, OUT, GROUP = 64, 16, 32
 
@@ -105,6 +108,33 @@ def test_a_checkpoint_without_codes_is_left_as_it_is():
     checkpoint = open_checkpoint(arrays)
     assert checkpoint.notes == ()
     assert [t.dtype.code for t in checkpoint.values()] == ["F32", "I64"]
+
+
+def test_an_open_checkpoint_is_not_looked_at_again():
+    checkpoint = open_checkpoint(layer(4)[1])
+    assert open_checkpoint(checkpoint) is checkpoint
+
+
+def test_one_network_in_many_formats_stands_side_by_side(tmp_path):
+    gguf = pytest.importorskip("gguf")
+    rng = np.random.default_rng(0)
+    weights = rng.normal(0, 0.05, (64, 128)).astype(np.float32)
+    files = {}
+    for name in ("Q8_0", "Q5_1", "Q4_0"):
+        number = NUMBER_OF[name]
+        blocks = gguf.quantize(weights, gguf.GGMLQuantizationType(number)).tobytes()
+        tensors = {"w": (weights.shape, number, blocks)}
+        files[name] = test_loaders_gguf.save(tmp_path / f"{name}.gguf", tensors)
+    dense = {"F32": "f4", "BF16": ml_dtypes.bfloat16, "F8_E4M3": ml_dtypes.float8_e4m3fn}
+    sources = {name: {"w": weights.astype(dtype)} for name, dtype in dense.items()} | files
+    stored = {"F32": 32, "BF16": 16, "F8_E4M3": 8, "Q8_0": 8.5, "Q5_1": 6, "Q4_0": 4.5}
+    for name, source in sources.items():
+        (row,) = score(source, specs=["entropy:two-part@words"]).summary
+        assert row.n_weights == weights.size, name
+        assert row.raw_bits / row.n_weights == stored[name]
+        assert row.bits_per_weight is not None
+        # No code of noise is far from what is stored, and none is much longer.
+        assert 0.6 * stored[name] < row.bits_per_weight < 1.1 * stored[name]
 
 
 def test_shuffles_and_planes_of_packed_codes_are_measured():

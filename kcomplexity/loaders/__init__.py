@@ -91,7 +91,8 @@ def open_checkpoint(
         checkpoint = _open_located(source, options)
     if options.dtypes:
         checkpoint = options.apply(checkpoint)
-    return with_codes(checkpoint)
+    # An open checkpoint was looked at when it was opened.
+    return checkpoint if isinstance(source, Checkpoint) else with_codes(checkpoint)
 
 
 def _open_located(
