@@ -149,6 +149,13 @@ def test_codes_of_k_quants_are_in_the_order_of_the_weights(tmp_path, name):
         assert np.allclose(weight, slope * code + start, atol=1e-4 * np.abs(weight).max() + 1e-9)
 
 
+@pytest.mark.parametrize("name", NUMBER_OF)
+def test_a_tensor_without_values_has_empty_parts(tmp_path, name):
+    path = save(tmp_path / "m.gguf", {"w": ((0, 256), NUMBER_OF[name], b"")})
+    with open_checkpoint(path) as checkpoint:
+        assert [t.raw(0, 0).size for t in checkpoint.values()] == [0] * len(checkpoint)
+
+
 @pytest.mark.parametrize("name", ["Q4_0", "Q5_1", "Q6_K"])
 def test_any_range_of_a_part_is_a_slice(tmp_path, name):
     kind = BLOCKS[NUMBER_OF[name]]

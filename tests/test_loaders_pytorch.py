@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import tracemalloc
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -431,6 +432,22 @@ def test_what_torch_itself_saves_is_read(tmp_path):
                 found = checkpoint[name]
                 assert found.shape == tuple(tensor.shape)
                 assert found.raw(0, found.n_weights).tobytes() == stored.tobytes()
+
+
+def test_what_torch_saves_beside_plain_tensors_is_read(tmp_path):
+    torch = pytest.importorskip("torch")
+    sparse = torch.eye(3).to_sparse()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch deprecates them; the files stay
+        codes = torch.quantize_per_tensor(torch.arange(6.0), 0.5, 0, torch.qint8)
+    torch.save({"s": sparse, "q": codes}, tmp_path / "m.pt")
+    with open_checkpoint(tmp_path / "m.pt") as checkpoint:
+        assert [*checkpoint] == ["s.indices", "s.values", "q"]
+        assert checkpoint["s.values"].read().tolist() == [1, 1, 1]
+        assert checkpoint["q"].read().tolist() == codes.int_repr().tolist()
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "module.pt")
+    with pytest.raises(ForbiddenGlobalError, match=r"asks for torch\.nn\.modules\.linear\.Linear"):
+        open_checkpoint(tmp_path / "module.pt")
 
 
 def test_a_view_of_a_storage_in_the_legacy_format_is_refused(tmp_path):

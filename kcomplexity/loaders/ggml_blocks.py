@@ -91,6 +91,8 @@ class BlockPart(Tensor):
 
     def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
         """Read the blocks that the range touches and gather the part from them."""
+        if start >= stop:
+            return np.empty(0, np.uint8)
         kind = _BY_NAME[self.type_name]
         part = next(part for part in kind.parts if part.name == self.part_name)
         first, last = start // part.per_block, -(-stop // part.per_block)
@@ -120,6 +122,8 @@ class Dequantized(Tensor):
         """Read the blocks that the range touches and compute their weights."""
         from gguf import GGMLQuantizationType, quants
 
+        if start >= stop:
+            return np.empty(0, np.uint8)
         kind = _BY_NAME[self.type_name]
         first, last = start // kind.n_weights, -(-stop // kind.n_weights)
         n_bytes = (last - first) * kind.n_bytes

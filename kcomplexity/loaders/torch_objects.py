@@ -192,6 +192,13 @@ def _rebuild_from_type(args: tuple[Any, ...]) -> Any:
     return HANDLERS[str(function)](inner)
 
 
+def _sparse(args: tuple[Any, ...]) -> dict[str, Any]:
+    """Make a nest of what a sparse tensor stores: its indices and its values."""
+    parts = [part for part in args[1] if isinstance(part, TensorRef)]
+    names = ("indices", "values") if len(parts) == 2 else ("compressed", "plain", "values")
+    return dict(zip(names, parts, strict=True))
+
+
 def _mapping(args: tuple[Any, ...]) -> dict[Any, Any]:
     # defaultdict has a factory before what it holds; Python 2 wrote OrderedDict as its pairs.
     given = args[-1] if args else None
@@ -229,6 +236,7 @@ def _handlers() -> Mapping[str, Handler]:
         f"{utils}_rebuild_tensor_v2": _rebuild,
         f"{utils}_rebuild_tensor_v3": _rebuild_v3,
         f"{utils}_rebuild_qtensor": _rebuild,
+        f"{utils}_rebuild_sparse_tensor": _sparse,
         f"{utils}_rebuild_parameter": _first,
         f"{utils}_rebuild_parameter_with_state": _first,
         "torch._tensor._rebuild_from_type_v2": _rebuild_from_type,
