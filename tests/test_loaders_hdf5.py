@@ -80,7 +80,8 @@ def test_slabs_are_the_flat_range(shape, data):
 
 def keras(path):
     with h5py.File(path, "w") as file:
-        file.attrs["keras_version"] = "2.9.0"
+        file.attrs["keras_version"] = np.bytes_("2.9.0")
+        file.attrs["model_config"] = "text of variable length is not read"
         file["model_weights/dense/dense/kernel:0"] = MATRIX[0]
         file["optimizer_weights/Adam/dense/kernel/m:0"] = MATRIX[0]
         file["optimizer_weights/Adam/iter:0"] = 7

@@ -116,7 +116,9 @@ class _Found:
 
     def read(self, file: Any) -> None:
         for key in file.attrs:
-            if file.attrs.get_id(key).get_storage_size() > _MOST_ATTRIBUTE:
+            attribute = file.attrs.get_id(key)
+            # How long a text of variable length is, the library believes of the file.
+            if attribute.dtype.hasobject or attribute.get_storage_size() > _MOST_ATTRIBUTE:
                 continue
             value = file.attrs[key]
             text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
