@@ -204,7 +204,8 @@ def test_a_broken_package_breaks_its_own_names_alone(site):
     assert lost.returncode == 1
     assert lost.stderr == (
         f"kcomplexity: error: {site / 'unknown.blob'}: the content is of no known format; "
-        f"expected one of: {', '.join([*LOADERS, 'text'])}; file format {BROKEN.format('loaders')}\n"
+        f"expected one of: {', '.join([*LOADERS, 'text'])}; "
+        f"file format {BROKEN.format('loaders')}\n"
     )
 
 
