@@ -75,7 +75,7 @@ def expected(values: Array, spec: str) -> float:
 
 
 def written_bits(values: Array, row: kc.Score) -> float:
-    """How many bits the plain encoder of ``ctx`` or ``lowrank`` writes, and its side information."""
+    """Bits that the plain encoder of ``ctx`` or ``lowrank`` writes, and its side information."""
     matrix = values.reshape(values.shape[0] if values.ndim > 1 else 1, -1)
     writer = BitWriter()
     if row.estimator == "lowrank":

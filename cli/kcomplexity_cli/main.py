@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 import click
 
+from kcomplexity_cli.convert import convert
 from kcomplexity_cli.demo import demo
 from kcomplexity_cli.estimators import estimators
 from kcomplexity_cli.inspect import inspect
@@ -149,5 +150,5 @@ def cli() -> None:
     warnings.showwarning = _show_warning
 
 
-for command in (inspect, score, estimators, schema, demo):
+for command in (inspect, score, convert, estimators, schema, demo):
     cli.add_command(command)

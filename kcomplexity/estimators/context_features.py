@@ -86,7 +86,7 @@ class TileFeatures:
         return self._means(self.signed, 0)
 
     def _means(self, values: Floats, prior: int) -> list[Floats]:
-        """Return the running means, as :func:`~kcomplexity.estimators.context_model.running_mean` defines them."""
+        """Return what :func:`~kcomplexity.estimators.context_model.running_mean` defines."""
         rows, columns = self.shape
         k = self.kernel.size
         along = np.cumsum(values, axis=1, dtype=np.float64)
