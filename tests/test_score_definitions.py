@@ -80,12 +80,14 @@ def written_bits(values: Array, row: kc.Score) -> float:
     writer = BitWriter()
     if row.estimator == "lowrank":
         write_band(writer, low_rank_code(matrix.astype(np.float64), row.details["step"]))
+        writer.finish()
         return len(writer.bits)
     seen = definitions.view(values, row.view or "")
     (stream,) = seen.streams
     symbols = stream.symbols.reshape(matrix.shape).astype(np.int64)
     code = tile_code(symbols, stream.size, Kernel.of(values.shape))
     write_tile(writer, symbols, stream.size, code.models[code.best])
+    writer.finish()
     return len(writer.bits) + seen.side_bits
 
 
