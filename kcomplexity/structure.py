@@ -50,6 +50,8 @@ class TensorStructure:
         The same with the hidden units in another order.
     variance : float
         Of the sampled bits; 0 when all was measured.
+    fully_shuffled : bool
+        Whether every code was measured on the shuffled replicates, not ``ctx`` alone.
     """
 
     label: str
@@ -60,6 +62,7 @@ class TensorStructure:
     shuffled: tuple[float, ...]
     permuted: tuple[float, ...]
     variance: float
+    fully_shuffled: bool
 
     @property
     def bits(self) -> float:
@@ -232,23 +235,30 @@ def _tensor(row: Score, low_rank: Score | None) -> TensorStructure:
     saved = math.fsum(row.details["saved_bits"].values()) * _scale(row)
     other = low_rank.bits if low_rank is not None else None
 
-    def replicates(kind: str) -> tuple[float, ...]:
-        """Bits of the shorter code on each replicate; of ``ctx`` where it alone has any."""
+    def replicates(kind: str, otherwise: float) -> tuple[float, ...]:
+        """Bits of the shorter code on each replicate, where `otherwise` is what lowrank takes."""
         bits = _control(row, kind)
         if low_rank is not None:
-            by_rank = _control(low_rank, kind) or (math.inf,) * len(bits)
+            by_rank = _control(low_rank, kind) or (otherwise,) * len(bits)
             bits = tuple(min(a, b) + 1 for a, b in zip(bits, by_rank, strict=False))
         return tuple(min(b, own + saved) for b in bits)
 
+    variance = (row.se_bits or 0.0) ** 2
+    if low_rank is not None and other is not None and other < own:
+        # The order-0 bits come from the sample of ctx, which need not be that of lowrank.
+        variance += (low_rank.se_bits or 0.0) ** 2
     return TensorStructure(
         label=row.label,
         n_weights=row.n_weights,
         order0_bits=own + saved,
         context_bits=own,
         low_rank_bits=other,
-        shuffled=replicates("shuffle"),
-        permuted=replicates("unit-permutation"),
-        variance=(row.se_bits or 0.0) ** 2,
+        # Shuffled weights have hardly any rank that pays; the order of rows and columns has no
+        # part in rank at all.
+        shuffled=replicates("shuffle", math.inf),
+        permuted=replicates("unit-permutation", math.inf if other is None else other),
+        variance=variance,
+        fully_shuffled=low_rank is None or bool(_control(low_rank, "shuffle")),
     )
 
 
@@ -325,7 +335,8 @@ def _evidence(found: Structure, shuffled: tuple[float, ...]) -> str:
     text = ""
     if shuffled:
         n_lower = sum(found.saving > saving for saving in shuffled)
-        text += f"; more than {n_lower} of {plural(len(shuffled), 'shuffle')}"
+        by = "" if all(one.fully_shuffled for one in found.tensors) else " of the context code"
+        text += f"; more than {n_lower} of {plural(len(shuffled), 'shuffle')}{by}"
     if found.standard_error:
         text += f"; sampled, standard error {found.standard_error:.2%}"
     out = found.leave_one_out
@@ -350,8 +361,8 @@ def _layout(found: Structure, symmetry: float | None) -> list[str]:
         )
     if symmetry:
         sentences.append(
-            f"symmetry: the hidden units have 2^{symmetry:,.0f} orders of equal function: "
-            f"{symmetry:,.0f} bits that are not subtracted"
+            f"symmetry: as far as shapes tell, the hidden units have 2^{symmetry:,.0f} orders of "
+            f"equal function: {symmetry:,.0f} bits that are not subtracted"
         )
     return sentences
 

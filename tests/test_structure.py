@@ -75,6 +75,37 @@ def test_the_headline_gives_the_effect_first_and_the_json_all_of_it():
     assert of_a > record["saving"] > of_b
 
 
+def test_rank_is_not_taken_for_layout():
+    # Two layers in a row: their hidden units are put in other orders, which leaves their rank.
+    weights = {"up": low_rank(96, 64), "down": low_rank(64, 96, seed=1)}
+    report = kc.score(weights, panel="structure")
+    found = structure(report.rows)
+    assert found is not None
+    assert found.saving > 0.3
+    assert found.permuted_savings == pytest.approx([found.saving] * 19, abs=0.001)
+    (said,) = [s for s in report.headline if s.startswith("layout")]
+    assert said.endswith(": 0% of the structure is layout")
+
+
+def test_layout_is_told_as_layout():
+    # Neighbouring hidden units are alike: in another order nothing of it is left to a context.
+    units = noise(96, 96)
+    for i in range(1, 96):
+        units[i] = 0.9 * units[i - 1] + np.sqrt(0.19) * units[i]
+    weights = {"up": units, "down": noise(64, 96)}
+    alone = structure(kc.score(weights, specs=["ctx"], controls=["unit-permutation:3"]).rows)
+    assert alone is not None
+    assert alone.context_saving > 0.1
+    assert max(alone.permuted_savings) < 0.2 * alone.context_saving
+
+
+def test_shuffles_of_one_code_are_not_told_as_those_of_both():
+    weights = {"a": smooth(), "b": noise()}
+    default, both = (kc.score(weights, panel=panel) for panel in ("default", "structure"))
+    assert any("more than 19 of 19 shuffles of the context code;" in s for s in default.headline)
+    assert any("more than 19 of 19 shuffles;" in s for s in both.headline)
+
+
 def test_noise_has_no_structure():
     report = kc.score({"w": noise(), "v": noise(seed=1)}, panel="structure")
     (said,) = [s for s in report.headline if s.startswith("structure")]
