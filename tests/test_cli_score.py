@@ -426,7 +426,12 @@ def test_ctrl_c_keeps_a_valid_part_and_resume_gives_the_same_file(layers, tmp_pa
     command = [*KCOMPLEXITY, "score", str(layers), *FEW, "-T", "1", "-o", str(output)]
     part = output.with_name("s.jsonl.part")
     started = subprocess.Popen(
-        command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: os.nice(10),  # so that it cannot end before this test has looked
     )
     while not (part.exists() and part.read_bytes().count(b"\n") > 40):
         assert started.poll() is None
