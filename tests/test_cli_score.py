@@ -431,8 +431,9 @@ def test_ctrl_c_keeps_a_valid_part_and_resume_gives_the_same_file(layers, tmp_pa
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: os.nice(10),  # so that it cannot end before this test has looked
     )
+    # It must not end before this test has looked.
+    os.setpriority(os.PRIO_PROCESS, started.pid, 10)
     while not (part.exists() and part.read_bytes().count(b"\n") > 40):
         assert started.poll() is None
     started.send_signal(signal.SIGINT)
