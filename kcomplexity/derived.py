@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -23,6 +23,7 @@ __all__ = [
     "Cast",
     "Concat",
     "Part",
+    "Sample",
     "concat",
     "origins",
     "packed",
@@ -194,6 +195,26 @@ class Part(Tensor):
         return self.tensor.raw(start, stop, out)
 
 
+@dataclass(frozen=True)
+class Sample(Concat):
+    """Parts of one tensor laid end to end, under its name: controlled as one, unlike a concat."""
+
+    @classmethod
+    def of(cls, tensor: Tensor, parts: Sequence[Part]) -> Self:
+        """Lay parts of `tensor` end to end; those of whole rows keep the shape of rows."""
+        starts = tuple(itertools.accumulate((part.n_weights for part in parts), initial=0))
+        rest = parts[0].shape[1:]
+        shape = (sum(part.shape[0] for part in parts), *rest)
+        return cls(
+            tensor.name,
+            shape,
+            tensor.dtype,
+            layout=tensor.layout,
+            members=tuple(parts),
+            starts=starts,
+        )
+
+
 def stored_words(tensor: Tensor, start: int, stop: int) -> Words:
     """Return stored values as unsigned integers; `start` may be odd in a packed type."""
     aligned = start - start % 8 if tensor.dtype.bits < 8 else start
@@ -213,6 +234,8 @@ def packed(dtype: StoredDtype, words: Words) -> Bytes:
 def origins(tensor: Tensor) -> Iterator[Tensor]:
     """Yield what a tensor is laid together, cast or cut from; itself if it is none of these."""
     match tensor:
+        case Sample():
+            yield from origins(tensor.members[0])
         case Concat():
             for member in tensor.members:
                 yield from origins(member)
@@ -232,9 +255,11 @@ def rebuilt(tensor: Tensor, change: Callable[[Tensor], Tensor], *, whole: bool =
         Gets a tensor and returns one of the same name, shape and dtype.
     whole : bool
         Whether a part is cut out of its changed tensor. Otherwise `change` gets the part itself,
-        or, if it spans several origins, the part of each.
+        or, if it spans several origins, the part of each. It always gets a sample itself.
     """
     match tensor:
+        case Sample():
+            return change(tensor)
         case Concat():
             members = [rebuilt(member, change, whole=whole) for member in tensor.members]
             return concat(tensor.name, members)

@@ -171,14 +171,28 @@ def _order(rows: Sequence[Score], totals: Sequence[Score]) -> list[str]:
             continue
         own = [row for row in rows if row.spec == total.spec]
         found.append(f"{total.spec}: {_effect(shuffled, own)}{_limits(total, own)}")
-        for kind, control in controls.items():
-            if kind.startswith("init:") and control["ratio"]:
-                histogram = control["ratio"] / shuffled["ratio"]
-                found.append(
-                    f"{total.spec}: {control['ratio']:.3f} of {kind} = "
-                    f"{shuffled['ratio']:.3f} arrangement x {histogram:.3f} histogram"
-                )
+        found += [
+            f"{total.spec}: {_factors(kind, own)}"
+            for kind in controls
+            if kind.startswith("init:") and controls[kind]["ratio"]
+        ]
     return found
+
+
+def _factors(kind: str, rows: Sequence[Score]) -> str:
+    """Take a ratio to an initialisation apart, over the tensors that have both controls."""
+    both = []
+    for row in rows:
+        means = {control["kind"]: control["mean_bits"] for control in row.controls}
+        if means.get("shuffle") and means.get(kind):
+            both.append((row.bits or 0.0, means["shuffle"], means[kind], row.n_weights))
+    bits, shuffled, drawn, n_weights = (math.fsum(one) for one in zip(*both, strict=True))
+    share = n_weights / sum(row.n_weights for row in rows)
+    of = f"; on {100 * share:.2g}% of the weights" if share < 0.995 else ""
+    return (
+        f"{bits / drawn:.3f} of {kind} = {bits / shuffled:.3f} arrangement x "
+        f"{shuffled / drawn:.3f} histogram{of}"
+    )
 
 
 def _effect(control: dict[str, float], rows: Sequence[Score]) -> str:

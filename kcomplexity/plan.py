@@ -12,6 +12,7 @@ from kcomplexity.checkpoint import Checkpoint
 from kcomplexity.controls import Control, parse_control
 from kcomplexity.errors import SpecError
 from kcomplexity.panels import Panel, affordable, panel
+from kcomplexity.sampling import sampled_share
 from kcomplexity.specs import Spec, parse_spec, parse_specs
 from kcomplexity.units import SCOPES, Scope, Unit, units
 
@@ -93,7 +94,8 @@ class Plan:
                 cost = n / spec.estimator.rate + unit.tensor.n_weights * _SHUFFLE * len(
                     task.controls
                 )
-                total += cost * task.fraction * (1 + task.n_replicates)
+                share = sampled_share(unit.tensor.n_weights, task.fraction)
+                total += cost * share * (1 + task.n_replicates)
         return total / threads
 
 
@@ -164,7 +166,7 @@ def _task(
         and (spec.estimator.positional or not control.keeps_values)
     )
     task = Task(spec, telling)
-    if exact or not spec.estimator.additive:
+    if exact or not spec.estimator.additive or not all(c.samples for c in telling):
         return task
     if sample is not None:
         return replace(task, fraction=sample)

@@ -24,9 +24,10 @@ from kcomplexity.parallel import Cut, Every, Rows, spool
 from kcomplexity.plan import Task
 from kcomplexity.pool import Pool
 from kcomplexity.records import Score
-from kcomplexity.sampling import sample_parts, scaled
+from kcomplexity.sampling import Share, sample_parts, standard_error
 from kcomplexity.specs import Spec
 from kcomplexity.units import Unit
+from kcomplexity.views import Encoder
 
 __all__ = ["measure_unit"]
 
@@ -51,24 +52,13 @@ def _rows(unit: Unit, tasks: Mapping[Spec, Task], seed: int, pool: Pool) -> list
     tensor = _reachable(unit.tensor, pool)
     encoders = prepare(tensor, unit.specs, pool)
     rows: dict[Spec, Score] = {}
-    for specs, parts in _shares(unit, tensor, encoders, tasks, seed):
-        n_measured = sum(part.n_weights for part in parts)
-        scale = tensor.n_weights / n_measured
-        found = _gather_all(parts, specs, encoders, pool)
+    for specs, share in _shares(unit, tensor, encoders, tasks, seed):
+        found = _gather_all(share.cut(tensor), specs, encoders, pool)
         for spec in specs:
             states = [one[spec] for one in found]
-            rows[spec] = _measured(unit, spec, encoders, states, parts)
+            rows[spec] = _measured(unit, spec, encoders[spec.view], states, share)
         for control, controlled in _controlled(specs, tasks, rows):
-            try:
-                bits = _control_bits(control, parts, controlled, encoders, seed, pool)
-            except UnmeasurableError as error:
-                record = unmeasured_control(control, str(error))
-                for spec in controlled:
-                    rows[spec] = replace(rows[spec], controls=(*rows[spec].controls, record))
-                continue
-            for spec in controlled:
-                scores = [b * scale for b in bits[spec]]
-                record = control_statistics(control, rows[spec].bits or 0.0, scores)
+            for spec, record in _held(control, share, controlled, rows, encoders, seed, pool):
                 rows[spec] = replace(rows[spec], controls=(*rows[spec].controls, record))
     return [rows[spec] for spec in unit.specs]
 
@@ -80,7 +70,7 @@ def _reachable(tensor: Tensor, pool: Pool) -> Tensor:
 
 def _shares(
     unit: Unit, tensor: Tensor, encoders: Encoders, tasks: Mapping[Spec, Task], seed: int
-) -> Iterator[tuple[list[Spec], Sequence[Tensor]]]:
+) -> Iterator[tuple[list[Spec], Share]]:
     """Put specs that measure the same parts of the tensor together: the whole, or a sample."""
     whole = [spec for spec in unit.specs if tasks[spec].fraction >= 1]
     shares: dict[tuple[float, Cut], list[Spec]] = {}
@@ -93,9 +83,9 @@ def _shares(
         if parts is None:
             whole += specs
         else:
-            yield specs, parts
+            yield specs, Share(tensor, tuple(parts))
     if whole:
-        yield whole, [tensor]
+        yield whole, Share(tensor)
 
 
 def _cut(spec: Spec, tensor: Tensor, encoders: Encoders) -> Cut:
@@ -120,34 +110,44 @@ def _gather_all(
         return list(drivers.map(lambda part: gather(part, specs, encoders, pool), parts))
 
 
+def _merged(
+    spec: Spec,
+    encoder: Encoder | Outcome | None,
+    states: Sequence[Gathered | Outcome],
+    share: Share,
+) -> Outcome:
+    """Turn what was gathered of each part into one outcome, its value scaled up to the whole."""
+    refused = next((state for state in states if isinstance(state, Outcome)), None)
+    if refused is not None:
+        return refused
+    result = outcome(spec, encoder, fold_left(add, states))
+    if result.measure is None or not share.parts or spec.estimator.kind == "statistic":
+        return result
+    value = result.measure.value / sum(share.sizes) * share.tensor.n_weights
+    return replace(result, measure=replace(result.measure, value=value))
+
+
 def _measured(
     unit: Unit,
     spec: Spec,
-    encoders: Encoders,
+    encoder: Encoder | Outcome | None,
     states: Sequence[Gathered | Outcome],
-    parts: Sequence[Tensor],
+    share: Share,
 ) -> Score:
     """Make the row of one spec from what was gathered of the whole tensor, or of a sample."""
-    encoder = encoders[spec.view]
-    gathered = [state for state in states if isinstance(state, Gathered)]
-    if len(gathered) < len(states):
-        refused = next(state for state in states if isinstance(state, Outcome))
-        return _row(unit, spec, refused)
-    result = outcome(spec, encoder, fold_left(add, gathered))
-    if len(parts) == 1 and parts[0].n_weights == unit.tensor.n_weights:
-        return _row(unit, spec, result)
-    sizes = [part.n_weights for part in parts]
-    row = _row(unit, spec, result)
-    sampled = replace(row, sampled_fraction=sum(sizes) / unit.tensor.n_weights)
+    row = _row(unit, spec, _merged(spec, encoder, states, share))
+    if not share.parts or row.value is None:
+        return row
+    row = replace(row, sampled_fraction=share.fraction)
     if row.bits is None:
-        return sampled
+        return row
 
     def bits(found: Gathered) -> float:
         one = outcome(spec, encoder, found)
         return one.measure.value if one.measure else 0.0
 
-    value, se_bits = scaled(gathered, sizes, unit.tensor.n_weights, add, bits)
-    return _with_bits(replace(sampled, se_bits=se_bits), value + result.side_bits)
+    gathered = [state for state in states if isinstance(state, Gathered)]
+    return replace(row, se_bits=standard_error(gathered, share.sizes, unit.tensor.n_weights, bits))
 
 
 def _controlled(
@@ -162,28 +162,53 @@ def _controlled(
     return list(found.items())
 
 
+def _held(
+    control: Control,
+    share: Share,
+    specs: Sequence[Spec],
+    rows: Mapping[Spec, Score],
+    encoders: Encoders,
+    seed: int,
+    pool: Pool,
+) -> Iterator[tuple[Spec, dict[str, Any]]]:
+    """Hold the bits of each spec against those of the control's replicates."""
+    reason = f"{control.kind} leaves such a tensor as it is"
+    if control.applies(share.tensor):
+        try:
+            found = _control_bits(control, share, specs, encoders, seed, pool)
+        except UnmeasurableError as error:
+            reason = str(error)
+        else:
+            for spec in specs:
+                yield spec, control_statistics(control, rows[spec].bits or 0.0, found[spec])
+            return
+    for spec in specs:
+        yield spec, unmeasured_control(control, reason)
+
+
 def _control_bits(
     control: Control,
-    parts: Sequence[Tensor],
+    share: Share,
     specs: Sequence[Spec],
     encoders: Encoders,
     seed: int,
     pool: Pool,
 ) -> dict[Spec, list[float]]:
-    """Measure each replicate of each part; return the bits of each replicate by spec."""
-    bits: dict[Spec, list[float]] = {spec: [0.0] * control.n for spec in specs}
-    for part in parts:
-        with closing(control.replicates(part, seed, pool)) as replicates:
-            for i, replicate in enumerate(replicates):
-                tensor = _reachable(replicate, pool)
-                # Moved values have the same range and histogram, so the same encoder.
-                own = encoders if control.keeps_values else prepare(tensor, specs, pool)
-                found = gather(tensor, specs, own, pool)
-                for spec in specs:
-                    result = outcome(spec, own[spec.view], found[spec])
-                    if result.measure is None:
-                        raise UnmeasurableError(f"{spec} of {control}: {result.reason}")
-                    bits[spec][i] += result.bits
+    """Measure the same parts of each replicate; return the bits of each replicate by spec."""
+    bits: dict[Spec, list[float]] = {spec: [] for spec in specs}
+    source = share.tensor if control.lazy else share.sample
+    with closing(control.replicates(source, seed, pool)) as replicates:
+        for replicate in replicates:
+            tensor = _reachable(replicate, pool)
+            # Moved values have the same range and histogram, so the same encoder.
+            own = encoders if control.keeps_values else prepare(tensor, specs, pool)
+            parts = share.cut(tensor) if control.lazy else share.cut_sample(tensor)
+            found = _gather_all(parts, specs, own, pool)
+            for spec in specs:
+                result = _merged(spec, own[spec.view], [one[spec] for one in found], share)
+                if result.measure is None:
+                    raise UnmeasurableError(f"{spec} of {control}: {result.reason}")
+                bits[spec].append(result.bits)
     return bits
 
 

@@ -8,23 +8,82 @@ depends on the seed and the tensor's name alone; a smaller sample is part of a l
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from kcomplexity.checkpoint import Tensor
-from kcomplexity.derived import Part
+from kcomplexity.derived import Concat, Part, Sample, concat
 from kcomplexity.parallel import FRAME, Cut, Rows
 
-__all__ = ["sample_parts", "scaled"]
+__all__ = ["Share", "sample_parts", "sampled_share", "standard_error"]
 
-T = TypeVar("T")
+
+class _Addable(Protocol):
+    def __add__(self, other: Any, /) -> Any: ...
+
+
+T = TypeVar("T", bound=_Addable)
 #: A standard error needs at least two cuts.
 _FEWEST = 2
 #: Weights in a band of whole rows, about: a tile of the context coder.
 _BAND = 1 << 20
+
+
+@dataclass(frozen=True)
+class Share:
+    """What is measured of a tensor: all of it, or a sample.
+
+    Attributes
+    ----------
+    tensor : Tensor
+    parts : tuple of Part
+        Those measured, in the tensor's order; none if it is all of it.
+    """
+
+    tensor: Tensor
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def sizes(self) -> list[int]:
+        """Weights of each tensor of :meth:`cut`."""
+        return [part.n_weights for part in self.cut(self.tensor)]
+
+    @property
+    def fraction(self) -> float:
+        """Share of the weights."""
+        return sum(self.sizes) / self.tensor.n_weights
+
+    @property
+    def sample(self) -> Tensor:
+        """The parts laid end to end, apart for each member of what is itself laid end to end."""
+        if not self.parts:
+            return self.tensor
+        if not isinstance(self.tensor, Concat):
+            return Sample.of(self.tensor, self.parts)
+        members: dict[int, tuple[Tensor, list[Part]]] = {}
+        for part in self.parts:
+            for member, begin, a, b in self.tensor.covered(part.start, part.stop):
+                members.setdefault(begin, (member, []))[1].append(Part.of(member, a, b))
+        return concat(self.tensor.name, [Sample.of(*member) for member in members.values()])
+
+    def cut(self, tensor: Tensor) -> Sequence[Tensor]:
+        """Cut a tensor of the same shape where the parts are."""
+        return [
+            Part.of(tensor, part.start, part.stop, rows=len(part.shape) > 1) for part in self.parts
+        ] or [tensor]
+
+    def cut_sample(self, sample: Tensor) -> Sequence[Tensor]:
+        """Cut what was made of :attr:`sample` back into its parts."""
+        ends = itertools.accumulate((part.n_weights for part in self.parts), initial=0)
+        return [
+            Part.of(sample, start, stop, rows=len(part.shape) > 1)
+            for part, (start, stop) in zip(self.parts, itertools.pairwise(ends), strict=True)
+        ] or [sample]
 
 
 def sample_parts(tensor: Tensor, cut: Cut, fraction: float, seed: int) -> list[Part] | None:
@@ -44,14 +103,24 @@ def sample_parts(tensor: Tensor, cut: Cut, fraction: float, seed: int) -> list[P
     list of Part, in the tensor's order
     """
     starts = _starts(tensor, cut)
-    wanted = max(_FEWEST, round(fraction * (len(starts) - 1)))
-    if fraction >= 1 or wanted >= len(starts) - 1:
+    wanted = _wanted(len(starts) - 1, fraction)
+    if wanted == len(starts) - 1:
         return None
     digest = hashlib.sha256(f"sample\0{seed}\0{tensor.name}".encode()).digest()
     rng = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))
     chosen = np.sort(rng.permutation(len(starts) - 1)[:wanted])
     rows = isinstance(cut, Rows)
     return [Part.of(tensor, starts[i], starts[i + 1], rows=rows) for i in chosen]
+
+
+def sampled_share(n_weights: int, fraction: float) -> float:
+    """Return about what share of a tensor is measured when `fraction` of its cuts are wanted."""
+    n_cuts = max(-(-n_weights // FRAME), 1)
+    return _wanted(n_cuts, fraction) / n_cuts
+
+
+def _wanted(n_cuts: int, fraction: float) -> int:
+    return min(max(_FEWEST, round(fraction * n_cuts)), n_cuts)
 
 
 def _starts(tensor: Tensor, cut: Cut) -> list[int]:
@@ -63,58 +132,50 @@ def _starts(tensor: Tensor, cut: Cut) -> list[int]:
     return [*range(0, tensor.n_weights, step), tensor.n_weights]
 
 
-def scaled(
+def standard_error(
     parts: Sequence[T],
     n_weights: Sequence[int],
     n_total: int,
-    add: Callable[[T, T], T],
     value: Callable[[T], float],
-) -> tuple[float, float]:
-    """Scale a value up from sampled parts, with its standard error.
+) -> float:
+    """Return the standard error of a value scaled up from sampled parts.
 
     Parameters
     ----------
     parts : sequence
-        What was gathered from each part; mergeable.
+        What was gathered from each part; they can be added.
     n_weights : sequence of int
         Weights in each part.
     n_total : int
         Weights in the whole tensor.
-    add : callable
-        Merges what was gathered from two parts.
     value : callable
-        Bits of what was gathered.
+        Bits of what was gathered; the estimate is the value of all parts a weight in them, times
+        `n_total`.
 
     Returns
     -------
-    bits : float
-        The value a weight in the sample, times `n_total`.
-    se_bits : float
-        Its standard error by the delete-one jackknife over parts, which for plain sums is the
-        textbook error of a ratio estimate (Cochran, Sampling Techniques, section 6.4), with the
-        correction for a finite population.
+    float
+        By the delete-one jackknife over parts, which for plain sums is the textbook error of a
+        ratio estimate (Cochran, Sampling Techniques, section 6.4), with the correction for a finite
+        population.
     """
     count, n_sampled = len(parts), sum(n_weights)
-    total = parts[0]
-    for part in parts[1:]:
-        total = add(total, part)
-    estimate = value(total) / n_sampled * n_total
     left_out = [
         value(rest) / (n_sampled - n) * n_total
-        for rest, n in zip(_all_but_one(parts, add), n_weights, strict=True)
+        for rest, n in zip(_all_but_one(parts), n_weights, strict=True)
     ]
     mean = math.fsum(left_out) / count
     spread = math.fsum((x - mean) ** 2 for x in left_out) * (count - 1) / count
-    return estimate, math.sqrt(spread * (1 - n_sampled / n_total))
+    return math.sqrt(spread * (1 - n_sampled / n_total))
 
 
-def _all_but_one(parts: Sequence[T], add: Callable[[T, T], T]) -> list[T]:
+def _all_but_one(parts: Sequence[T]) -> list[T]:
     """Merge all parts but one, for each one, in O(count) additions."""
     before: list[T | None] = [None]
     after: list[T | None] = [None]
 
     def join(a: T | None, b: T | None) -> T | None:
-        return b if a is None else a if b is None else add(a, b)
+        return b if a is None else a if b is None else a + b
 
     for part in parts[:-1]:
         before.append(join(before[-1], part))

@@ -126,15 +126,19 @@ class Structure:
     @property
     def shuffled_savings(self) -> tuple[float, ...]:
         """S of each shuffled replicate."""
-        return self._savings([one.shuffled for one in self.tensors])
+        return self._savings("shuffled")
 
     @property
     def permuted_savings(self) -> tuple[float, ...]:
         """S with the hidden units in other orders: what it falls by is owed to the layout."""
-        return self._savings([one.permuted for one in self.tensors])
+        return self._savings("permuted")
 
-    def _savings(self, bits: Sequence[Sequence[float]]) -> tuple[float, ...]:
-        replicates = zip(*bits, strict=False)
+    def _savings(self, control: str) -> tuple[float, ...]:
+        bits = [getattr(one, control) for one in self.tensors]
+        n = max(map(len, bits))
+        # A tensor without replicates is one that the control leaves as it is.
+        whole = [own or (one.bits,) * n for own, one in zip(bits, self.tensors, strict=True)]
+        replicates = zip(*whole, strict=True)
         return tuple(1 - math.fsum(one) / self.order0_bits for one in replicates)
 
     @property

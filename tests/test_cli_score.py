@@ -604,5 +604,6 @@ def test_threads_workers_and_outputs_leave_no_trace_in_the_json(
 def test_what_cannot_be_sampled_is_told(model: Path) -> None:
     found = run(model, "-e", "zstd@bytes,bdm2d@sign", "--sample", "0.5")
     assert found.stderr == (
-        "kcomplexity: not sampled, since parts of a tensor do not add up: bdm2d@sign\n"
+        "kcomplexity: not sampled: bdm2d@sign (parts of a tensor do not add up to it, or its "
+        "controls need all of it)\n"
     )

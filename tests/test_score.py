@@ -13,9 +13,9 @@ import pytest
 from safetensors.numpy import save_file
 
 import kcomplexity as kc
-from kcomplexity.parallel import FRAME, LEAF
+from kcomplexity.parallel import LEAF
 from kcomplexity.plan import make_plan
-from kcomplexity.sampling import sample_parts
+from kcomplexity.sampling import sample_parts, standard_error
 from kcomplexity.score import score
 
 RNG = np.random.default_rng
@@ -207,18 +207,8 @@ def test_an_estimate_never_enters_the_headline() -> None:
     assert score({"w": weights((64, 64))}, specs=["entropy@q8", "l2"]).headline == ()
 
 
-def layered(seed: int, n_frames: int = 12) -> dict[str, np.ndarray]:
-    """A big tensor whose frames differ: each has its own scale."""
-    rng = RNG(seed)
-    scales = np.exp(rng.normal(size=n_frames) * 0.7)
-    signs = rng.integers(0, 2, (n_frames, FRAME // 64), np.int8) * 2 - 1
-    return {"w": (signs * scales[:, None]).astype(np.float16)}
-
-
 def test_sampled_bits_lie_within_three_standard_errors_as_often_as_they_should() -> None:
     """Ratio estimates of 8 of 32 cuts: |t| with 7 degrees of freedom exceeds 3 in 2 % of them."""
-    from kcomplexity.sampling import scaled
-
     rng = RNG(0)
     outside = 0
     for _ in range(400):
@@ -226,11 +216,11 @@ def test_sampled_bits_lie_within_three_standard_errors_as_often_as_they_should()
         sizes[-1] = 300
         bits = sizes * rng.gamma(20, 0.1, 32)
         chosen = rng.permutation(32)[:8]
-        estimate, error = scaled(
+        estimate = bits[chosen].sum() / sizes[chosen].sum() * sizes.sum()
+        error = standard_error(
             [float(bits[i]) for i in chosen],
             [int(sizes[i]) for i in chosen],
             int(sizes.sum()),
-            lambda a, b: a + b,
             lambda x: x,
         )
         outside += abs(estimate - bits.sum()) > 3 * error
@@ -254,6 +244,49 @@ def test_a_sampled_score_agrees_with_the_exact_one(seed: int, monkeypatch: Any) 
     assert exact.se_bits is None
     assert sampled.sampled_fraction == 0.5
     assert abs(sampled.bits - exact.bits) < 4 * sampled.se_bits
+
+
+CONTROLS = ["shuffle:2", "signs:2", "init:normal:2"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "scope"),
+    [
+        ("zstd:1:frame=65536@q4", "tensor"),
+        ("zstd:1:frame=65536@rd0.1", "tensor"),
+        ("zstd:1:frame=65536@bytes/planes", "tensor"),
+        ("zstd:1:frame=65536@q4", "model"),
+    ],
+)
+def test_a_sample_is_held_against_its_controls_as_the_whole_is(
+    spec: str, scope: Any, monkeypatch: Any
+) -> None:
+    """One weight sets the range of all frames, sampled or not."""
+    monkeypatch.setattr("kcomplexity.sampling.FRAME", LEAF)
+    array = RNG(5).normal(size=(16, LEAF))
+    array[3, 7] = 2 * np.abs(array).max()
+    network = {"w": array.astype(np.float32).reshape(-1, 256)}
+    if scope == "model":
+        network["v"] = network["w"][::-1].copy()
+    (exact,) = score(network, specs=[spec], controls=CONTROLS, scope=scope, exact=True).rows
+    (sampled,) = score(network, specs=[spec], controls=CONTROLS, scope=scope, sample=0.5).rows
+    assert sampled.sampled_fraction == 0.5 < exact.sampled_fraction
+    by_kind = {control["kind"]: control for control in exact.controls}
+    assert [c["kind"] for c in sampled.controls] == list(by_kind)
+    for control in sampled.controls:
+        assert control["ratio"] == pytest.approx(by_kind[control["kind"]]["ratio"], abs=0.01)
+
+
+def test_what_counts_values_or_permutes_rows_is_never_sampled() -> None:
+    tensor = {"w": np.zeros((1 << 12, 1 << 12), np.uint8)}
+    specs = ["entropy@words", "entropy:two-part@bytes", "block-entropy:4@bytes", "zstd@bytes"]
+    with kc.open_checkpoint(tensor) as checkpoint:
+        plan = make_plan([checkpoint], specs=specs, sample=0.25)
+        by_rows = make_plan(
+            [checkpoint], specs=["zstd@bytes"], controls=["shuffle-rows"], sample=0.25
+        )
+    assert [task.fraction for task in plan.tasks] == [1.0, 1.0, 1.0, 0.25]
+    assert [task.fraction for task in by_rows.tasks] == [1.0]
 
 
 def test_a_sample_of_everything_is_exact() -> None:

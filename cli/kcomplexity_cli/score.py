@@ -148,9 +148,10 @@ def score(checkpoints: tuple[str, ...], **options: Any) -> None:
                 which = f"{checkpoint.path}: " if len(plan.checkpoints) > 1 else ""
                 for text in checkpoint.notes:
                     note(which + text)
-            whole = [str(task.spec) for task in plan.tasks if not task.spec.estimator.additive]
-            if options["sample"] and whole:
-                note(f"not sampled, since parts of a tensor do not add up: {', '.join(whole)}")
+            whole = [str(task.spec) for task in plan.tasks if task.fraction >= 1]
+            if (options["sample"] or 1) < 1 and whole:
+                why = "parts of a tensor do not add up to it, or its controls need all of it"
+                note(f"not sampled: {', '.join(whole)} ({why})")
         journal = stack.enter_context(
             Journal(
                 output if kind == "jsonl" else None,

@@ -57,6 +57,11 @@ class Control(ABC):
     #: Whether weights only trade places: a view's encoder for the tensor then holds for its
     #: replicates, and estimators that see no positions are not repeated.
     keeps_values: ClassVar[bool]
+    #: Whether a replicate costs nothing until it is read. A sample of the tensor is then cut from
+    #: replicates of the whole of it, else replicates are made of the sample.
+    lazy: ClassVar[bool]
+    #: Whether a sample of the tensor can be controlled at all.
+    samples: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not 1 <= self.n <= _MOST:

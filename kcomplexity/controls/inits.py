@@ -80,6 +80,7 @@ class Init(Control):
 
     summary: ClassVar[str] = f"drawn anew: {', '.join([*_MATCHED, *_FROM_FANS])}"
     keeps_values: ClassVar[bool] = False
+    lazy: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.scheme not in _MATCHED and self.scheme not in _FROM_FANS:

@@ -45,13 +45,16 @@ class _Permutation(Control):
     """
 
     keeps_values: ClassVar[bool] = True
+    lazy: ClassVar[bool] = False
 
     @abstractmethod
     def permute(self, tensor: Tensor, key: int, sink: Sink) -> None:
         """Write the words of `tensor` to `sink` in another order."""
 
     def changes(self, tensor: Tensor) -> bool:
-        """Whether single values can be told apart: all but packings that nobody has defined."""
+        """Whether there are values to tell apart: in all but packings that nobody has defined."""
+        if tensor.n_weights < 2:
+            return False
         with suppress(UnmeasurableError):
             return bool(tensor.dtype.word)
         return False
@@ -90,6 +93,11 @@ class ShuffleRows(_Permutation):
     """Weights permuted inside each row of the matrix form; a vector is one row."""
 
     summary: ClassVar[str] = "weights permuted inside each row of the matrix form"
+    samples: ClassVar[bool] = False  # of rows, and a sample may be made of frames
+
+    def changes(self, tensor: Tensor) -> bool:
+        """Whether rows have more than one weight."""
+        return super().changes(tensor) and tensor.matrix_shape[1] > 1
 
     def permute(self, tensor: Tensor, key: int, sink: Sink) -> None:
         """Permute row after row."""
@@ -101,6 +109,7 @@ class ShuffleCols(_Permutation):
     """Weights permuted inside each column of the matrix form; a vector, one row, stays."""
 
     summary: ClassVar[str] = "weights permuted inside each column of the matrix form"
+    samples: ClassVar[bool] = False  # of columns, which no sample holds
 
     def changes(self, tensor: Tensor) -> bool:
         """Whether there are columns to speak of."""

@@ -24,6 +24,7 @@ class Signs(Control):
 
     summary: ClassVar[str] = "random signs, magnitudes kept: is there a sign pattern?"
     keeps_values: ClassVar[bool] = False
+    lazy: ClassVar[bool] = True
 
     def changes(self, tensor: Tensor) -> bool:
         """Whether there are signs."""

@@ -129,6 +129,7 @@ class UnitPermutation(Control):
 
     summary: ClassVar[str] = "hidden units in another order: what of it is only layout?"
     keeps_values: ClassVar[bool] = True
+    lazy: ClassVar[bool] = True
 
     def linked(self, checkpoints: Iterable[Checkpoint]) -> Self:
         """Return the control with the hidden axes of some checkpoints."""

@@ -82,7 +82,8 @@ class Estimator(ABC):
     #: Where the definition comes from.
     reference: ClassVar[str]
     #: Whether the bits of a sample, scaled up, stand for the bits of the whole. Where they do not
-    #: (BDM counts a repeated block once), everything is always measured.
+    #: (BDM counts a repeated block once, an alphabet as wide as the tensor is long shows ever more
+    #: of its symbols), everything is always measured.
     additive: ClassVar[bool] = True
     #: Whether its chunks are the weights even though it has a view.
     sees_weights: ClassVar[bool] = False

@@ -42,6 +42,7 @@ class Entropy(Estimator):
 
     summary: ClassVar[str] = "order-0 entropy of the symbols; two-part: counts and values charged"
     positional: ClassVar[bool] = False
+    additive: ClassVar[bool] = False
     default_view: ClassVar[str | None] = "q8"
     reference: ClassVar[str] = "Shannon 1948; two-part: Rissanen 1978, enumerative (Cover 1973)"
 
@@ -83,6 +84,7 @@ class BlockEntropy(Estimator):
 
     summary: ClassVar[str] = "plug-in entropy of blocks of N symbols: order within a block"
     kind: ClassVar[Kind] = "estimate"
+    additive: ClassVar[bool] = False
     positional: ClassVar[bool] = True
     default_view: ClassVar[str | None] = "q4"
     reference: ClassVar[str] = "Shannon 1948, section 7"
