@@ -17,6 +17,7 @@ import click
 from kcomplexity_cli.demo import demo
 from kcomplexity_cli.estimators import estimators
 from kcomplexity_cli.inspect import inspect
+from kcomplexity_cli.plot import plot
 from kcomplexity_cli.schema import schema
 from kcomplexity_cli.score import score
 
@@ -89,5 +90,5 @@ def cli() -> None:
     warnings.showwarning = _show_warning
 
 
-for command in (inspect, score, estimators, schema, demo):
+for command in (inspect, score, plot, estimators, schema, demo):
     cli.add_command(command)

@@ -1,0 +1,73 @@
+"""``tiles``: where in a matrix the structure is: bits of each tile over those of it shuffled."""
+
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING, Any
+
+from kcomplexity.report.figures.base import Chart, FigureKind, Record
+from kcomplexity.report.figures.selecting import label, measured
+from kcomplexity.report.figures.themes import Theme
+from kcomplexity.text import plural, shorten
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["TILES"]
+
+
+def _charts(record: Record) -> list[Chart]:
+    return [
+        _chart(row)
+        for row in measured(record, "details")
+        if row["details"].get("tiles") and row["details"]["tiles"].get("shuffled_bits")
+    ]
+
+
+def _chart(row: dict[str, Any]) -> Chart:
+    tiles = row["details"]["tiles"]
+    cells = []
+    for i, (own, shuffled) in enumerate(zip(tiles["bits"], tiles["shuffled_bits"], strict=True)):
+        for j, (bits, chance) in enumerate(zip(own, shuffled, strict=True)):
+            cells.append((i, j, bits, chance, bits / chance if chance else None))
+    ratios = [cell[4] for cell in cells if cell[4] is not None]
+    middle = statistics.median(ratios) if ratios else 1.0
+    name = shorten(label(row), 40)
+    return Chart(
+        variant=f"{label(row)} {row['spec']}",
+        title=f"{name}: the middle tile of {plural(len(cells), 'tile')} has {middle:.3f} of the "
+        "bits of its shuffles",
+        subtitle=f"{row['spec']}; below 1 = simpler than the same weights shuffled",
+        x="tile across (columns of the matrix)",
+        y="tile down (rows)",
+        columns=("row", "column", "bits", "shuffled_bits", "ratio"),
+        rows=tuple(cells),
+        size=12,
+    )
+
+
+def _draw(ax: Axes, chart: Chart, _theme: Theme) -> None:
+    import numpy as np
+
+    picture = np.full((max(chart["row"]) + 1, max(chart["column"]) + 1), np.nan)
+    for i, j, ratio in zip(chart["row"], chart["column"], chart["ratio"], strict=True):
+        picture[i, j] = np.nan if ratio is None else ratio
+    found = picture[np.isfinite(picture)]
+    # Around 1, so that colour means the same on both sides.
+    reach = max(float(np.abs(found - 1).max()) if found.size else 0.0, 0.01)
+    drawn = ax.imshow(picture, cmap="RdBu", vmin=1 - reach, vmax=1 + reach, interpolation="nearest")
+    ax.set_xlabel(chart.x)
+    ax.set_ylabel(chart.y)
+    bar = ax.figure.colorbar(drawn, ax=ax, shrink=0.9)
+    bar.set_label("bits / shuffled bits\n(lower = more structure)")
+    bar.outline.set_visible(False)
+
+
+TILES = FigureKind(
+    name="tiles",
+    shows="where in a matrix the structure is: each tile against the same tile shuffled",
+    needs=("rows[].details.tiles.bits", "rows[].details.tiles.shuffled_bits"),
+    made_by="a score that keeps its tiles",
+    charts=_charts,
+    draw=_draw,
+)
