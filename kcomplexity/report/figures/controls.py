@@ -12,6 +12,7 @@ from kcomplexity.report.figures.selecting import (
     depth_sorted,
     label,
     measured,
+    number,
     specs_of,
 )
 from kcomplexity.report.figures.themes import Theme
@@ -40,6 +41,7 @@ def _chart(record: Record, path: str, spec: str, kind: str, rows: list[dict[str,
     below = sum(one[4] == one[3] for one in found)
     n = max((one[3] for one in found), default=0)
     noun = "shuffle" if kind.startswith("shuffle") else f"{kind} replicate"
+    expected = sum(1 / (one[3] + 1) for one in found)
     several = len(record.get("checkpoints", ())) > 1
     whole = [
         (f"whole ({control['n_lower']} of {control['n']} above it)", control["ratio"])
@@ -53,7 +55,8 @@ def _chart(record: Record, path: str, spec: str, kind: str, rows: list[dict[str,
             part for part in (checkpoint_name(path) if several else "", spec, kind) if part
         ),
         title=f"{spec}: {below} of {plural(len(ordered), 'tensor')} below every one of its own "
-        + (f"{n} {noun}s" if n > 1 else noun),
+        + (f"{n} {noun}s" if n > 1 else noun)
+        + f" (by chance: {number(expected)})",
         subtitle=f"bits over the mean of the {noun}s; the bar is the range of the {noun}s "
         "themselves: a mark inside it shows nothing",
         x=f"bits / mean bits of its {noun}s (lower = more structure)",

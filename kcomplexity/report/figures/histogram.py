@@ -70,14 +70,16 @@ def _chart(info: Record, row: Record, *, several: bool) -> list[Chart]:
     ]
     if len(inside) <= _MOST_LEVELS:
         rows += [("level", level * step, None, None) for level in inside]
+    ticks = "the ticks below are the levels"
+    if len(inside) > _MOST_LEVELS:
+        ticks = "too many to draw are the levels"
     at_error = f" at {100 * error:.2g}% error" if error else ""
     return [
         Chart(
             variant=checkpoint_name(str(info["path"])) if several else "",
             title=f"{shorten(label(row), 40)}: {plural(len(inside), 'level')} {number(step)} apart"
             f" span {plural(row['n_weights'], 'weight')}",
-            subtitle=f"the largest tensor; the ticks below are the levels of {row['spec']}"
-            f"{at_error}",
+            subtitle=f"the largest tensor; {ticks} of {row['spec']}{at_error}",
             x="weight",
             y="number of weights",
             columns=("mark", "from", "to", "n_weights"),

@@ -10,7 +10,7 @@ link, since matplotlib has nothing else that reaches the file; the canvas turns 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from kcomplexity.report.figures.layers import block_of
@@ -109,7 +109,9 @@ class Along:
         if log:
             log_scale(ax, "x" if self.few else "y")
         if self.few:
-            ax.set_xlabel(of_values)
+            names = max((len(text.get_text()) for text in ax.get_yticklabels()), default=0)
+            wide = len(of_values) > characters(self.theme) - names - 4
+            ax.set_xlabel(of_values.replace(" (", "\n(") if wide else of_values)
         else:
             # What is turned has the height of the axes alone: the direction goes below.
             ax.set_ylabel(of_values.replace(" (", "\n("))
@@ -141,19 +143,35 @@ class Along:
                 starts[key] = at
                 numbered[key] = block[1] if block else 0
         families = {key.rpartition(".")[0] for key in starts}
-        step = -(-len(starts) // _MOST_TICKS) or 1
-        kept = list(starts)[::step]
         if len(families) == 1:
-            shown = [str(numbered[key]) for key in kept]
-            what = f"tensor in depth order, by number of {shorten(families.pop(), 24)}"
+            shown = {key: str(numbered[key]) for key in starts}
+            what = f"tensor in depth order, by {shorten(families.pop(), 24)}.#"
         else:
-            shown = [shorten(key, 9) for key in kept]
+            shown = {key: shorten(key, 9) for key in starts}
             what = "tensor in depth order, by block"
+        kept = self._spread(starts, shown)
         if kept:
-            ax.set_xticks([starts[key] for key in kept], shown)
+            ax.set_xticks([starts[key] for key in kept], [shown[key] for key in kept])
             for text in ax.get_xticklabels():
                 text.set_parse_math(False)
         ax.set_xlabel(f"{what}; {len(self.names):,} tensors")
+
+    def _spread(self, starts: Mapping[str, int], shown: Mapping[str, str]) -> list[str]:
+        """Return the blocks whose names have room, at even distances."""
+        room = 0.85 * characters(self.theme)
+        wide = max(map(len, shown.values()), default=1) + 2.5
+        step = -(-len(starts) // max(1, int(min(_MOST_TICKS, room // wide)))) or 1
+        gap = len(self.names) * wide / room
+        kept: list[str] = []
+        for key in list(starts)[::step]:
+            if not kept or starts[key] - starts[kept[-1]] >= gap:
+                kept.append(key)
+        return kept
+
+
+def characters(theme: Theme) -> float:
+    """Return about how many characters are as wide as a figure."""
+    return theme.width * 72 / (0.56 * theme.type_size)
 
 
 def tip_links(tips: Sequence[str]) -> list[str]:
@@ -245,10 +263,14 @@ def legend(ax: Axes, entries: Sequence[tuple[str, str, str]], theme: Theme) -> N
     labels = [shorten(label, 40) for label, _, _ in entries]
     # As many columns as fit beside each other, filled line by line.
     names = max((len(text.get_text()) for text in ax.get_yticklabels()), default=0)
-    room = theme.width * 72 / (0.56 * theme.type_size) - names - 4
+    room = characters(theme) - names - 4
     n_columns = max(1, min(len(labels), int(room // (max(map(len, labels)) + 7))))
     order = [at for column in range(n_columns) for at in range(column, len(labels), n_columns)]
-    below = ScaledTranslation(0, -3.9 * theme.type_size / 72, ax.figure.dpi_scale_trans)
+    below = ScaledTranslation(
+        0,
+        -(3.9 + 1.25 * ax.get_xlabel().count("\n")) * theme.type_size / 72,
+        ax.figure.dpi_scale_trans,
+    )
     box = ax.legend(
         [handles[at] for at in order],
         [labels[at] for at in order],
