@@ -18,6 +18,7 @@ from kcomplexity_cli.demo import demo
 from kcomplexity_cli.estimators import estimators
 from kcomplexity_cli.inspect import inspect
 from kcomplexity_cli.plot import plot
+from kcomplexity_cli.report import report
 from kcomplexity_cli.schema import schema
 from kcomplexity_cli.score import score
 
@@ -90,5 +91,5 @@ def cli() -> None:
     warnings.showwarning = _show_warning
 
 
-for command in (inspect, score, plot, estimators, schema, demo):
+for command in (inspect, score, plot, report, estimators, schema, demo):
     cli.add_command(command)

@@ -15,6 +15,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from kcomplexity.report.figures.base import Chart, FigureKind
@@ -105,6 +107,8 @@ def image_bytes(kind: FigureKind, chart: Chart, theme: Theme, form: str) -> byte
 def page_svg(kind: FigureKind, chart: Chart, key: str) -> str:
     """Return a picture as an SVG element to stand in the page, in the page's own colours.
 
+    The page says the title itself.
+
     Parameters
     ----------
     kind : FigureKind
@@ -116,10 +120,14 @@ def page_svg(kind: FigureKind, chart: Chart, key: str) -> str:
 
     with styled(PAGE):
         mpl.rcParams["svg.hashsalt"] = key
-        text = _accessible(_saved(_compose(kind, chart, PAGE), "svg").decode(), chart)
+        text = _accessible(_saved(_compose(kind, chart, PAGE, head=False), "svg").decode(), chart)
     text = text[text.index("<svg") :]
     text = re.sub(r'<svg ([^>]*?)height="[^"]*"([^>]*?)width="[^"]*"', r"<svg \1\2", text, count=1)
     text = re.sub(r'font: ([\d.]+)px [^;"]*', r"font-size: \1px", text)
+    # An id is one of the whole page; short ones, since every mark names one.
+    used = dict.fromkeys(re.findall(r' id="([^"]*)"', text))
+    names = {old: f"{key}-{n}" for n, old in enumerate(used)}
+    text = re.sub(r'( id="|url\(#|href="#)([^")]+)', lambda found: found[1] + names[found[2]], text)
     for colour, name in PAGE_COLOURS.items():
         text = text.replace(colour, f"var({name})")
     return text
@@ -132,35 +140,30 @@ def alternative(chart: Chart) -> str:
     return printable(f"{chart.title}. {chart.subtitle}. {axes}{levels} {len(chart.rows):,} values.")
 
 
-def _compose(kind: FigureKind, chart: Chart, theme: Theme) -> Figure:
-    """Set the title over the axes and draw."""
+def _compose(kind: FigureKind, chart: Chart, theme: Theme, *, head: bool = True) -> Figure:
+    """Draw, below the title if there is to be one."""
     from matplotlib.figure import Figure
 
     # A character of matplotlib's typeface is some 0.58 of its size wide, bold 0.66.
     chars = theme.width * 72 / theme.type_size
-    title = textwrap.wrap(printable(chart.title), int(chars / 0.66))
-    subtitle = textwrap.wrap(printable(chart.subtitle), int(chars / 0.54))
+    title = textwrap.wrap(printable(chart.title), int(chars / 0.66)) if head else []
+    subtitle = textwrap.wrap(printable(chart.subtitle), int(chars / 0.54)) if head else []
     big, small = 1.08 * theme.type_size, 0.92 * theme.type_size
-    head = (1.32 * big * len(title) + 1.35 * small * len(subtitle) + 9) / 72
-    scale = theme.width / 5.4
-    body = min(max(_LEAST * max(scale, 0.8), _ROW * chart.size * max(scale, 0.8) + 1.1), _MOST)
-    height = body + head
+    above = 1.32 * big * len(title) / 72
+    top = above + (1.35 * small * len(subtitle) + 9 * head) / 72
+    scale = max(theme.width / 5.4, 0.8)
+    body = min(max(_LEAST * scale, _ROW * chart.size * scale + 1.1), _MOST)
+    height = body + top
     figure = Figure((theme.width, height), layout="constrained")
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.set(rect=(0, 0, 1, body / height))  # type: ignore[call-arg]
-    at = 1 - 4 / 72 / height
-    figure.text(0.012, at, "\n".join(title), weight="bold", fontsize=big, va="top", linespacing=1.2)
-    at -= 1.32 * big * len(title) / 72 / height
-    figure.text(
-        0.012,
-        at,
-        "\n".join(subtitle),
-        fontsize=small,
-        color=theme.muted,
-        va="top",
-        linespacing=1.25,
-    )
+    for at, lines, how in (
+        (4 / 72, title, {"weight": "bold", "fontsize": big}),
+        (4 / 72 + above, subtitle, {"color": theme.muted, "fontsize": small}),
+    ):
+        y = 1 - at / height
+        figure.text(0.012, y, "\n".join(lines), va="top", linespacing=1.2, **how)  # type: ignore[arg-type]
     kind.draw(figure.add_subplot(), chart, theme)
     return figure
 
@@ -183,6 +186,9 @@ def _saved(figure: Figure, form: str) -> bytes:
 
 
 _LINK = re.compile(r'<a xlink:href="' + TIP + r'([^"]*)"(?: target="[^"]*")?>(.*?)</a>', re.DOTALL)
+_LINKS = re.compile(
+    r"(?:<a xlink:href=\"" + TIP + r"[^\"]*\"[^>]*>(?:(?!</a>).)*</a>\s*)+", re.DOTALL
+)
 _LONG = re.compile(r"-?\d+\.\d{3,}")
 
 
@@ -190,13 +196,14 @@ def _accessible(svg: str, chart: Chart) -> str:
     """Give marks their titles and the picture its text, and drop what only takes room."""
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
-    svg = _LINK.sub(r"<g><title>\1</title>\2</g>", svg)
+    svg = _LINKS.sub(_titled, svg)
     # Hundredths of a point are finer than any eye.
     svg = re.sub(
         r' (?:d|x|y|width|height|transform|points)="[^"]*"',
         lambda found: _LONG.sub(lambda n: f"{float(n[0]):.2f}".rstrip("0").rstrip("."), found[0]),
         svg,
     )
+    svg = re.sub(r' d="[^"]*"', lambda found: re.sub(r"\s*([MLCQz])\s*", r"\1", found[0]), svg)
     used = set(re.findall(r'(?:url\(#|href="#)([^")]+)', svg))
     svg = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", svg)
     svg = re.sub(r">\s+<", "><", svg)
@@ -206,4 +213,22 @@ def _accessible(svg: str, chart: Chart) -> str:
         lambda found: f'<svg {found[1]} role="img" aria-label="{words}">',
         svg,
         count=1,
+    )
+
+
+def _titled(links: re.Match[str]) -> str:
+    """Return marks with their titles inside, and what all have in common said once."""
+    marks = []
+    for tip, drawn in _LINK.findall(links[0]):
+        said = "".join(sorted(re.findall(r' (?:clip-path|style)="[^"]*"', drawn)))
+        shape = re.search(r"<(path|use) [^>]*", drawn)
+        if shape is None:
+            continue
+        if "fill: none" in said:
+            said += ' pointer-events="all"'  # else the outline alone could be pointed at
+        plain = re.sub(r' (?:clip-path|style)="[^"]*"|/$', "", shape[0])
+        marks.append((said, f"{plain}><title>{tip}</title></{shape[1]}>"))
+    return "".join(
+        f"<g{said}>{''.join(mark for _, mark in same)}</g>"
+        for said, same in groupby(marks, key=itemgetter(0))
     )

@@ -102,7 +102,7 @@ def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:
             strict=True,
         )
     ]
-    along.bars(places, chart["lowest"], chart["highest"], theme.muted, tips, width=0.5, alpha=0.35)
+    along.bars(chart["lowest"], chart["highest"], theme.muted, tips, width=0.5, alpha=0.35)
     along.rule(1)
     below = [at for at in places if chart["n_lower"][at] == chart["n"][at]]
     others = [at for at in places if chart["n_lower"][at] < chart["n"][at]]

@@ -20,6 +20,7 @@ from kcomplexity.text import printable, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.collections import PolyCollection
 
 __all__ = ["MANY", "TIP", "Along", "legend", "line_across", "log_scale", "marker", "tip_links"]
 
@@ -45,7 +46,6 @@ class Along:
 
     def bars(
         self,
-        at: Sequence[float],
         low: Sequence[float],
         high: Sequence[float],
         colour: str,
@@ -54,20 +54,37 @@ class Along:
         width: float = 0.72,
         alpha: float = 1.0,
     ) -> None:
-        """Draw a bar from `low` to `high` for each tensor."""
+        """Draw a bar from `low` to `high` for each tensor, all of them.
+
+        Many bars touch and are drawn as one; :meth:`hints` has their lines of text.
+        """
+        if self.few:
+            bars = self._boxes(low, high, width, tips)
+            bars.set(facecolor=colour, alpha=alpha)
+            return
+        edges = [at - 0.5 for at in range(len(self.names) + 1)]
+        self.ax.stairs(high, edges, baseline=low, fill=True, color=colour, alpha=alpha, linewidth=0)
+
+    def hints(self, low: Sequence[float], high: Sequence[float], tips: Sequence[str]) -> None:
+        """Let many bars, of which no mark is left to point at, show a line of text each."""
+        if not self.few:
+            self._boxes(low, high, 1, tips).set(facecolor=self.theme.ink, alpha=0)
+
+    def _boxes(
+        self, low: Sequence[float], high: Sequence[float], width: float, tips: Sequence[str]
+    ) -> PolyCollection:
         from matplotlib.collections import PolyCollection
 
-        half = width / 2 if self.few else 0.5
         corners = []
-        for place, start, stop in zip(at, low, high, strict=True):
-            a, b = place - half, place + half
+        for at, (start, stop) in enumerate(zip(low, high, strict=True)):
+            a, b = at - width / 2, at + width / 2
             box = [(start, a), (stop, a), (stop, b), (start, b)]
             corners.append(box if self.few else [(y, x) for x, y in box])
-        drawn = PolyCollection(corners, facecolors=colour, linewidths=0, alpha=alpha)
-        drawn.set_antialiased(self.few)  # else bars that touch show the ground between them
+        drawn = PolyCollection(corners, linewidths=0)
         drawn.set_urls(tip_links(tips))
         self.ax.add_collection(drawn)
         self.ax.autoscale_view()
+        return drawn
 
     def points(
         self,

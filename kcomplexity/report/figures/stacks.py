@@ -79,6 +79,7 @@ def _stream_chart(record: Record, path: str, spec: str, rows: list[dict[str, Any
 def _draw_streams(ax: Axes, chart: Chart, theme: Theme) -> None:
     along = Along(ax, chart["tensor"], theme)
     _stack(along, chart, chart.columns[2:], theme, "bits/weight")
+    along.from_zero()
     along.label(chart.x)
 
 
@@ -210,8 +211,13 @@ def _stack(
         tips = [
             f"{name}: {part} {value:.4g} {unit}" for name, value in zip(names, values, strict=True)
         ]
-        along.bars(range(len(names)), low, high, colour, tips, alpha=alpha)
+        along.bars(low, high, colour, tips, alpha=alpha)
         for at, value in enumerate(values):
             (up if value >= 0 else down)[at] = high[at]
         entries.append((part, colour, f"bar:{alpha:.3f}"))
+    whole = [
+        f"{name}: {', '.join(f'{part} {chart[part][at]:.4g}' for part in parts)} {unit}"
+        for at, name in enumerate(names)
+    ]
+    along.hints(down, up, whole)
     legend(along.ax, [*entries, *other], theme)

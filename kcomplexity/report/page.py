@@ -1,0 +1,274 @@
+"""What the page shows of a result, before it is HTML: sentences, tables, definitions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kcomplexity.errors import SpecError
+from kcomplexity.report.figures.base import Record
+from kcomplexity.report.figures.layers import kind_of_layer
+from kcomplexity.report.figures.selecting import depth_sorted, label, number, specs_of
+from kcomplexity.text import human_bytes, plural, printable
+
+__all__ = ["Column", "PageTable", "Sentence", "definitions", "sentences", "tables", "troubles"]
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence of the headline, with the figure in it that is set large."""
+
+    figure: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: what stands above it, what that means, whether it holds numbers."""
+
+    name: str
+    meaning: str = ""
+    numeric: bool = True
+
+
+@dataclass(frozen=True)
+class PageTable:
+    """A table that can be sorted and filtered; the first cell of a row names it."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+#: What the words on the page mean, for the glossary and to point at.
+TERMS: Mapping[str, str] = {
+    "bits/weight": "bits, side information included, over the number of weights; lower = simpler",
+    "code": "bits that a decoder needs, with everything it has to be told",
+    "estimate": "a figure in bits that nothing can decode",
+    "statistic": "a measure that is not in bits",
+    "raw/comp": "stored bits over the bits of the code; higher = smaller than stored",
+    "error": "sum of squared errors over the sum of squares of the weights (the mean included), "
+    "of codes that keep a quantised view of them",
+    "vs shuffled": "bits over the mean bits of the same weights in random order: below 1, their "
+    "arrangement makes them simpler; lower = more structure",
+    "sampled": "share of the weights that was measured, where it was not all of them",
+    "spec": "estimator@view: how weights become symbols, and what is measured of those",
+}
+
+
+def sentences(record: Record) -> list[Sentence]:
+    """Return the headline, each sentence with its first size or percentage."""
+    found = []
+    for text in record.get("headline", ()):
+        match = re.search(r"\d[\d.,]*(?:%| ?[kMGT]?B\b)", str(text))
+        found.append(Sentence(match[0] if match else "", printable(text)))
+    return found
+
+
+def tables(record: Record) -> list[PageTable]:
+    """Return the tables of a result: of a score one row a tensor, else what lists it has."""
+    rows = [row for row in record.get("rows", ()) if row.get("spec")]
+    if any("estimator" in row for row in rows):
+        several = len(record.get("checkpoints", ())) > 1
+        found = [_whole(record, several=several)]
+        for info in record.get("checkpoints", ()):
+            of_it = [row for row in rows if row.get("checkpoint") == info["path"]]
+            found.append(_by_tensor(of_it, str(info["path"]) if several else ""))
+        return [table for table in found if table.rows]
+    names = ("summary", "rows", "points", "bounds", "tensors", "unmatched")
+    return [
+        _plain(name, record[name])
+        for name in names
+        if isinstance(record.get(name), list) and record[name]
+    ] + [_facts(record)]
+
+
+def _whole(record: Record, *, several: bool) -> PageTable:
+    columns = (
+        Column("spec", TERMS["spec"], numeric=False),
+        *([Column("checkpoint", "", numeric=False)] if several else []),
+        Column("what it is", "code, estimate or statistic", numeric=False),
+        Column("value", "bits per weight, or the statistic; the direction is in the next column"),
+        Column("unit", "", numeric=False),
+        Column("size", "bytes of a code, side information included; lower = simpler"),
+        Column("raw/comp", TERMS["raw/comp"]),
+        Column("error %", TERMS["error"]),
+        Column("vs controls", TERMS["vs shuffled"]),
+    )
+    rows = []
+    for row in record.get("summary", ()):
+        of_bits = row.get("bits_per_weight") is not None
+        decodes = f" of the {row['decodes']}" if row.get("decodes") else ""
+        unit = "bits/weight, lower = simpler" if of_bits else f"{row['unit']}, {row['direction']}"
+        error = row.get("relative_mse")
+        rows.append(
+            (
+                printable(row["spec"]),
+                *([printable(row["checkpoint"])] if several else []),
+                f"{row['kind']}{decodes}",
+                _figure(row["bits_per_weight"] if of_bits else row.get("value")),
+                printable(unit),
+                human_bytes(row["bits"] / 8) if row["kind"] == "code" and row["bits"] else "",
+                _figure(row.get("ratio_raw_over_comp")),
+                number(100 * error) if error is not None else "",
+                _ratios(row),
+            )
+        )
+    return PageTable("The whole", columns, tuple(rows))
+
+
+def _ratios(row: Record) -> str:
+    return "; ".join(
+        f"{control['ratio']:.3f} {control['kind']} ({control['n_lower']} of {control['n']} lower)"
+        for control in row.get("controls", ())
+        if control.get("ratio") is not None
+    )
+
+
+def _by_tensor(rows: Sequence[dict[str, Any]], checkpoint: str) -> PageTable:
+    """Return one row a tensor and one column a spec, then one a control."""
+    specs = specs_of(rows)
+    kinds = list(
+        dict.fromkeys((r["spec"], c["kind"]) for r in rows for c in r.get("controls") or ())
+    )
+    by_tensor: dict[tuple[str, Any], dict[str, dict[str, Any]]] = {}
+    for row in rows:
+        by_tensor.setdefault((label(row), row.get("dtype")), {})[str(row["spec"])] = row
+    in_bits = {str(row["spec"]) for row in rows if row["kind"] != "statistic"}
+    meanings = definitions(specs)
+    columns = (
+        Column("tensor", "in depth order, as far as the names tell", numeric=False),
+        Column("layer", "what the tensor seems to be, by its name and shape", numeric=False),
+        Column("shape", "", numeric=False),
+        Column("dtype", "as stored", numeric=False),
+        Column("weights", "how many"),
+        *(
+            Column(
+                f"{spec}{'' if spec in in_bits else ' (statistic)'}",
+                f"{meanings.get(spec, spec)}"
+                + (". Bits/weight; lower = simpler" if spec in in_bits else ""),
+            )
+            for spec in specs
+        ),
+        *(Column(f"{spec} vs {kind}", TERMS["vs shuffled"]) for spec, kind in kinds),
+    )
+    firsts = depth_sorted([next(iter(of_tensor.values())) for of_tensor in by_tensor.values()])
+    cells = []
+    for first in firsts:
+        of_tensor = by_tensor[label(first), first.get("dtype")]
+        cells.append(
+            (
+                printable(label(first)),
+                kind_of_layer(label(first), first.get("shape")),
+                "x".join(map(str, first.get("shape") or ())) or "-",
+                str(first.get("dtype") or "mixed"),
+                f"{first['n_weights']:,}",
+                *(_measured(of_tensor.get(spec)) for spec in specs),
+                *(_ratio(of_tensor.get(spec), kind) for spec, kind in kinds),
+            )
+        )
+    title = "Every tensor" + (f" of {printable(checkpoint)}" if checkpoint else "")
+    return PageTable(title, columns, tuple(cells))
+
+
+def _measured(row: Record | None) -> str:
+    if row is None:
+        return ""
+    if row["status"] != "ok":
+        return str(row["status"])
+    value = row["value"] if row["kind"] == "statistic" else row["bits_per_weight"]
+    return _figure(value)
+
+
+def _ratio(row: Record | None, kind: str) -> str:
+    for control in (row or {}).get("controls") or ():
+        if control["kind"] == kind and control.get("ratio") is not None:
+            return f"{control['ratio']:.4f}"
+    return ""
+
+
+def _figure(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return printable(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.4g}"
+
+
+def _plain(name: str, items: Sequence[Record]) -> PageTable:
+    """Return a list of records as it is, without the fields that hold more than one value."""
+    known = list(dict.fromkeys(key for item in items for key in item))
+    kept = [
+        key
+        for key in known
+        if any(item.get(key) is not None for item in items)
+        and not any(isinstance(item.get(key), list | dict) for item in items)
+    ]
+    first = next((key for key in ("tensor", "name", "method", "spec") if key in kept), None)
+    if first is not None:
+        kept = [first, *(key for key in kept if key != first)]
+    columns = tuple(
+        Column(
+            printable(key).replace("_", " "),
+            TERMS.get(key, ""),
+            numeric=all(isinstance(item.get(key), int | float | None) for item in items),
+        )
+        for key in kept
+    )
+    rows = tuple(tuple(_figure(item.get(key)) for key in kept) for item in items)
+    return PageTable(name.capitalize(), columns, rows)
+
+
+def _facts(record: Record) -> PageTable:
+    """Return what stands alone in a result, groups one level deep included."""
+    facts: dict[str, Any] = {}
+    for key, value in record.items():
+        if key in ("schema_version", "provenance", "metric", "motifs"):
+            continue
+        if isinstance(value, Mapping):
+            facts |= {f"{key}: {name}": v for name, v in value.items()}
+        else:
+            facts[key] = value
+    return PageTable(
+        "The figures",
+        (Column("what", "", numeric=False), Column("value", "")),
+        tuple(
+            (printable(key).replace("_", " "), _figure(value))
+            for key, value in facts.items()
+            if value is not None and not isinstance(value, list | dict)
+        ),
+    )
+
+
+def definitions(specs: Sequence[str]) -> dict[str, str]:
+    """Return what each spec measures, where its estimator is known here."""
+    from kcomplexity.specs import parse_spec
+
+    found = {}
+    for spec in specs:
+        try:
+            estimator = parse_spec(spec).estimator
+        except SpecError:  # measured with a package that is not installed here
+            continue
+        found[spec] = f"{estimator.summary}; {estimator.kind}, {estimator.direction}"
+    return found
+
+
+def troubles(record: Record) -> list[str]:
+    """Return one line for each reason for which something was not measured."""
+    reasons: dict[tuple[str, str], list[Record]] = {}
+    for row in record.get("rows", ()):
+        if row.get("reason"):
+            # Reasons that differ in their numbers are one.
+            key = (str(row.get("status", "")), re.sub(r"\d+", "#", str(row["reason"])))
+            reasons.setdefault(key, []).append(row)
+    lines = []
+    for (status, _), rows in reasons.items():
+        n = len({label(row) for row in rows})
+        specs = ", ".join(specs_of(row for row in rows if row.get("spec")))
+        lines.append(printable(f"{status}: {plural(n, 'tensor')} by {specs}: {rows[0]['reason']}"))
+    return lines
