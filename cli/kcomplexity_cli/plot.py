@@ -111,10 +111,12 @@ def draw_into(
     kinds: list[str] | tuple[str, ...] = (),
     forms: list[str] | tuple[str, ...] = ("png",),
     theme: str = "light",
+    quiet: bool = False,
 ) -> None:
-    """Draw a result into a folder and print the paths of the pictures."""
+    """Draw a result into a folder and print the paths of the pictures, unless `quiet`."""
     from kcomplexity.report.figures.files import save_figures
     from kcomplexity.text import printable
 
-    for path in save_figures(record, folder, kinds, forms=forms, look=theme):
-        click.echo(printable(path))
+    paths = save_figures(record, folder, kinds, forms=forms, look=theme)
+    if not quiet:
+        click.echo("\n".join(printable(path) for path in paths))

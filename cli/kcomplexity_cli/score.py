@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from kcomplexity_cli.options import output_options, run_options, selection_options
+from kcomplexity_cli.plot import draw_into
 
 __all__ = ["score"]
 
@@ -69,6 +70,14 @@ Examples:
 @click.option("--exact", is_flag=True, help="Never sample, however long it takes.")
 @click.option("--all", "everything", is_flag=True, help="Print every row, as plain text.")
 @click.option("--dry-run", is_flag=True, help="Tell what would be measured, and how long it takes.")
+@click.option(
+    "--plot",
+    "plots",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    metavar="DIR",
+    help="Draw the result into this folder, as 'kcomplexity plot' does.",
+)
 @click.option("--resume", is_flag=True, help="Go on with an interrupted -o FILE.jsonl.")
 @selection_options
 @run_options
@@ -128,6 +137,8 @@ def score(checkpoints: tuple[str, ...], **options: Any) -> None:
     if output:
         report.save(output)
         journal.discard()
+    if options["plots"]:
+        draw_into(options["plots"], report.to_dict(), quiet=options["as_json"])
     _show(report, as_json=options["as_json"], everything=options["everything"], silent=bool(output))
     if not any(row.status == "ok" for row in rows):
         sys.exit(NOTHING_MEASURED)

@@ -19,21 +19,55 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from kcomplexity.report.figures.base import Chart, FigureKind
+from kcomplexity.errors import ResultError
+from kcomplexity.report.figures.base import Chart, FigureKind, Record
 from kcomplexity.report.figures.marks import TIP
-from kcomplexity.report.figures.themes import PAGE, PAGE_COLOURS, Theme
+from kcomplexity.report.figures.themes import PAGE, PAGE_COLOURS, Theme, theme
 from kcomplexity.text import printable
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["FORMATS", "alternative", "csv_bytes", "image_bytes", "page_svg", "styled"]
+__all__ = ["FORMATS", "alternative", "csv_bytes", "draw_on", "image_bytes", "page_svg", "styled"]
 
 #: What a picture can be saved as.
 FORMATS = ("png", "svg", "pdf")
 _DPI = 200
 #: Inches of a picture beside what its rows ask for, and for each row.
 _LEAST, _ROW, _MOST = 2.5, 0.215, 8.0
+
+
+def draw_on(record: Record, kind: str, ax: Axes | None) -> Axes:
+    """Draw the first picture of a kind on axes of the user's, or on those of a new figure.
+
+    Raises
+    ------
+    SpecError
+        If there is no such kind.
+    ResultError
+        If the result has nothing for it.
+    """
+    from kcomplexity.report.figures import pictures, unmet
+
+    picture = next(pictures(record, [kind]), None)
+    if picture is None:
+        raise ResultError(f"nothing to draw: {'; '.join(unmet(record, [kind]))}")
+    look = theme("light")
+    with styled(look):
+        if ax is None:
+            from matplotlib import pyplot
+
+            _, ax = pyplot.subplots(layout="constrained")
+        width = ax.get_window_extent().width / ax.figure.dpi * 72
+        title = textwrap.wrap(printable(picture.chart.title), int(width / (0.6 * look.type_size)))
+        # Above the names of lines across.
+        pad = 1.8 * look.type_size
+        ax.set_title(
+            "\n".join(title), loc="left", pad=pad, fontsize=look.type_size, parse_math=False
+        )
+        picture.kind.draw(ax, picture.chart, look)
+    return ax
 
 
 @contextmanager
