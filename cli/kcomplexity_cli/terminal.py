@@ -37,12 +37,19 @@ def _print_rich(table: Table) -> None:
     from rich.table import Table as RichTable
     from rich.text import Text
 
+    from kcomplexity_cli.bars import bars, can_show
+
     drawn = RichTable(title=table.title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for i, name in enumerate(table.columns):
         drawn.add_column(name, justify="right" if i in table.numeric else "left", overflow="fold")
-    for row in table.rows[:_MOST_ROWS]:
-        drawn.add_row(*(Text(cell) for cell in row))
     console = Console()
+    shown = table.rows[:_MOST_ROWS]
+    lengths: list[tuple[str, ...]] = [()] * len(shown)
+    if table.bar is not None and can_show(console.encoding):
+        drawn.add_column("")
+        lengths = [(bar,) for bar in bars([row[table.bar] for row in shown])]
+    for row, bar in zip(shown, lengths, strict=True):
+        drawn.add_row(*(Text(cell) for cell in row + bar))
     console.print(drawn)
     if len(table.rows) > _MOST_ROWS:
         console.print(f"... {len(table.rows) - _MOST_ROWS} more rows: --all prints every one")

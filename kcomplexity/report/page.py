@@ -196,7 +196,9 @@ def _figure(value: Any) -> str:
         return printable(value)
     if isinstance(value, int):
         return f"{value:,}"
-    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.4g}"
+    if abs(value) >= 1e5:
+        return f"{value:,.0f}"
+    return f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.4g}"
 
 
 def _plain(name: str, items: Sequence[Record]) -> PageTable:

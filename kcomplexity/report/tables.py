@@ -26,12 +26,15 @@ class Table:
     rows : tuple of tuple of str
     numeric : frozenset of int
         Columns that are aligned to the right.
+    bar : int or None
+        Column whose numbers have one unit, from zero up: a terminal may draw them as bars.
     """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     numeric: frozenset[int] = frozenset()
+    bar: int | None = None
 
 
 def summary_table(report: Report) -> Table:
@@ -168,7 +171,7 @@ def _extreme(title: str, rows: Sequence[Score], total: int) -> Table:
         for row in rows
     )
     columns = ("tensor", "shape", "dtype", "share of weights", "bits/weight")
-    return Table(title, columns, cells, frozenset({3, 4}))
+    return Table(title, columns, cells, frozenset({3, 4}), bar=4)
 
 
 def problems(report: Report) -> list[str]:
