@@ -137,9 +137,9 @@ def score(checkpoints: tuple[str, ...], **options: Any) -> None:
     if output:
         report.save(output)
         journal.discard()
+    _show(report, as_json=options["as_json"], everything=options["everything"], silent=bool(output))
     if options["plots"]:
         draw_into(options["plots"], report.to_dict(), quiet=options["as_json"])
-    _show(report, as_json=options["as_json"], everything=options["everything"], silent=bool(output))
     if not any(row.status == "ok" for row in rows):
         sys.exit(NOTHING_MEASURED)
     if any(row.status == "failed" for row in rows):

@@ -58,6 +58,9 @@ TERMS: Mapping[str, str] = {
 }
 
 
+_MOST_COLUMNS = 10
+
+
 def sentences(record: Record) -> list[Sentence]:
     """Return the headline, each sentence with its first size or percentage."""
     found = []
@@ -210,6 +213,9 @@ def _plain(name: str, items: Sequence[Record]) -> PageTable:
         if any(item.get(key) is not None for item in items)
         and not any(isinstance(item.get(key), list | dict) for item in items)
     ]
+    if len(kept) > _MOST_COLUMNS and len(items) > 1:
+        # What all rows have in common tells none from another.
+        kept = [key for key in kept if any(item.get(key) != items[0].get(key) for item in items)]
     first = next((key for key in ("tensor", "name", "method", "spec") if key in kept), None)
     if first is not None:
         kept = [first, *(key for key in kept if key != first)]

@@ -5,8 +5,13 @@ The one figure that needs the checkpoint itself: a result has no weights.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from kcomplexity.checkpoint import Tensor
 from kcomplexity.errors import KComplexityError
 from kcomplexity.report.figures.base import Chart, FigureKind, Record
 from kcomplexity.report.figures.marks import legend
@@ -41,8 +46,6 @@ def _charts(record: Record) -> list[Chart]:
 
 
 def _chart(info: Record, row: Record, *, several: bool) -> list[Chart]:
-    import numpy as np
-
     from kcomplexity.loaders import open_checkpoint
 
     step = float(row["details"]["step"])
@@ -51,33 +54,31 @@ def _chart(info: Record, row: Record, *, several: bool) -> list[Chart]:
             if checkpoint.fingerprint() != info["fingerprint"] or row["tensor"] not in checkpoint:
                 return []
             tensor = checkpoint[row["tensor"]]
-            # The step is known: the widest level tells the range without a pass of its own.
             ends = [0.0, 0.0]
-            for start in range(0, tensor.n_weights, _READ):
-                part = tensor.read(start, min(start + _READ, tensor.n_weights))
+            for part in _parts(tensor):
                 ends = [min(ends[0], float(part.min())), max(ends[1], float(part.max()))]
             edges = np.linspace(ends[0], ends[1], _BINS + 1)
             counts = np.zeros(_BINS, np.int64)
-            for start in range(0, tensor.n_weights, _READ):
-                part = tensor.read(start, min(start + _READ, tensor.n_weights))
-                counts += np.histogram(part.astype(np.float64), edges)[0]
+            for part in _parts(tensor):
+                counts += np.histogram(part, edges)[0]
     except (KComplexityError, OSError):
         return []
-    inside = list(range(round(ends[0] / step), round(ends[1] / step) + 1))
+    lowest, highest = round(ends[0] / step), round(ends[1] / step)
+    n_levels = highest - lowest + 1
     error = row.get("relative_mse")
     rows: list[tuple[Any, ...]] = [
         ("bar", float(edges[i]), float(edges[i + 1]), int(counts[i])) for i in range(_BINS)
     ]
-    if len(inside) <= _MOST_LEVELS:
-        rows += [("level", level * step, None, None) for level in inside]
+    if n_levels <= _MOST_LEVELS:
+        rows += [("level", at * step, None, None) for at in range(lowest, highest + 1)]
     ticks = "the ticks below are the levels"
-    if len(inside) > _MOST_LEVELS:
+    if n_levels > _MOST_LEVELS:
         ticks = "too many to draw are the levels"
     at_error = f" at {100 * error:.2g}% error" if error else ""
     return [
         Chart(
             variant=checkpoint_name(str(info["path"])) if several else "",
-            title=f"{shorten(label(row), 40)}: {plural(len(inside), 'level')} {number(step)} apart"
+            title=f"{shorten(label(row), 40)}: {plural(n_levels, 'level')} {number(step)} apart"
             f" span {plural(row['n_weights'], 'weight')}",
             subtitle=f"the largest tensor; {ticks} of {row['spec']}{at_error}",
             x="weight",
@@ -86,6 +87,13 @@ def _chart(info: Record, row: Record, *, several: bool) -> list[Chart]:
             rows=tuple(rows),
         )
     ]
+
+
+def _parts(tensor: Tensor) -> Iterator[NDArray[np.float64]]:
+    """Yield the weights, a few megabytes at a time."""
+    for start in range(0, tensor.n_weights, _READ):
+        part = tensor.read(start, min(start + _READ, tensor.n_weights))
+        yield part.astype(np.float64)
 
 
 def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from kcomplexity.report.figures.base import Cell, Chart, FigureKind, Record
 from kcomplexity.report.figures.marks import legend, log_scale, tip_links
 from kcomplexity.report.figures.selecting import number
@@ -57,8 +59,6 @@ def _block_shape(record: Record, n: int) -> tuple[int, int]:
 
 
 def _draw_motifs(ax: Axes, chart: Chart, _theme: Theme) -> None:
-    import numpy as np
-
     height = int(chart.levels[0][1])
     width = (len(chart.columns) - 3) // height
     down = -(-len(chart.rows) // _ACROSS)

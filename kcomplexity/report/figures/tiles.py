@@ -5,6 +5,8 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from kcomplexity.report.figures.base import Chart, FigureKind, Record
 from kcomplexity.report.figures.selecting import label, measured
 from kcomplexity.report.figures.themes import Theme
@@ -47,8 +49,6 @@ def _chart(row: dict[str, Any]) -> Chart:
 
 
 def _draw(ax: Axes, chart: Chart, _theme: Theme) -> None:
-    import numpy as np
-
     picture = np.full((max(chart["row"]) + 1, max(chart["column"]) + 1), np.nan)
     for i, j, ratio in zip(chart["row"], chart["column"], chart["ratio"], strict=True):
         picture[i, j] = np.nan if ratio is None else ratio
