@@ -97,6 +97,10 @@ class Page:
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.send("Emulation.setEmulatedMedia", features=features)
 
+    def print_view(self, on: bool) -> None:
+        """Show the page as it is printed, or as it is seen."""
+        self.send("Emulation.setEmulatedMedia", media="print" if on else "")
+
     def picture(self, path: Path, *, whole: bool = False) -> None:
         """Save what is seen, or the whole page, as PNG."""
         found = self.send("Page.captureScreenshot", captureBeyondViewport=whole)

@@ -218,7 +218,7 @@ def test_controls_tell_what_chance_gives():
     chart = first("controls", 40).chart
     below = sum(n == lower for n, lower in zip(chart["n"], chart["n_lower"], strict=True))
     assert f"{below} of 40 tensors" in chart.title
-    assert "(by chance: 2)" in chart.title  # 40 tensors of 19 shuffles each: 40 / 20
+    assert "(by chance: up to 2)" in chart.title  # 40 tensors of 19 shuffles each: 40 / 20
     for low, high, ratio in zip(chart["lowest"], chart["highest"], chart["ratio"], strict=True):
         assert low <= 1 <= high
         assert 0.9 < ratio < 1.1

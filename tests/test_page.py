@@ -303,6 +303,18 @@ def test_nothing_is_wider_than_a_phone(tab):
     tab.resize(1200)
 
 
+def test_a_printed_page_is_light_and_cuts_nothing_off(tab):
+    tab.resize(720, 900)
+    tab.print_view(True)
+    assert tab.evaluate("document.documentElement.scrollWidth <= 720")
+    assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert tab.evaluate("document.querySelector('.scroll').scrollHeight") == tab.evaluate(
+        "document.querySelector('.scroll').clientHeight"
+    )
+    tab.print_view(False)
+    tab.resize(1200)
+
+
 def test_what_can_be_pressed_can_be_reached_by_key(tab):
     reach = """JSON.stringify([...document.querySelectorAll('a, button, input, .scroll, pre')]
         .filter(e => e.tabIndex < 0).map(e => e.outerHTML))"""

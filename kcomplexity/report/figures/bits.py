@@ -85,7 +85,8 @@ def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:
         for name, value, n in zip(names, bits, chart["n_weights"], strict=True)
     ]
     largest = max(chart["n_weights"])
-    areas = [max(9.0, 90 * n / largest) for n in chart["n_weights"]]
+    least = 18.0 if along.few else 9.0
+    areas = [max(least, 90 * n / largest) for n in chart["n_weights"]]
     entries = []
     for index, kind in enumerate(KINDS):
         chosen = [at for at, found in enumerate(kinds) if found == kind]

@@ -41,6 +41,7 @@ def _chart(record: Record, path: str, spec: str, kind: str, rows: list[dict[str,
     below = sum(one[4] == one[3] for one in found)
     n = max((one[3] for one in found), default=0)
     noun = "shuffle" if kind.startswith("shuffle") else f"{kind} replicate"
+    # Exact where no two are equal; ties make it less.
     expected = sum(1 / (one[3] + 1) for one in found)
     several = len(record.get("checkpoints", ())) > 1
     whole = [
@@ -56,7 +57,7 @@ def _chart(record: Record, path: str, spec: str, kind: str, rows: list[dict[str,
         ),
         title=f"{spec}: {below} of {plural(len(ordered), 'tensor')} below every one of its own "
         + (f"{n} {noun}s" if n > 1 else noun)
-        + f" (by chance: {number(expected)})",
+        + f" (by chance: up to {number(expected)})",
         subtitle=f"bits over the mean of the {noun}s; the bar is the range of the {noun}s "
         "themselves: a mark inside it shows nothing",
         x=f"bits / mean bits of its {noun}s (lower = more structure)",

@@ -83,10 +83,10 @@ def _rate_charts(record: Record) -> list[Chart]:
         error = math.exp(low + (high - low) * i / 32)
         rows.append((_BOUND, "", 0.5 * math.log2(1 / error), error, 0))
     title = f"{plural(len(points), 'point')} of {plural(len(methods), 'method')}"
-    title += f"; fewest bits at its error: {', '.join(list(leaders)[:3])}"
+    title += f"; fewest bits at its error: {', '.join(list(leaders)[:2])}"
     return [
         Chart(
-            title=title + (", ..." if len(leaders) > 3 else ""),
+            title=title + (", ..." if len(leaders) > 2 else ""),
             subtitle="all side information is in the bits; the line joins the points that no other "
             "beats; nothing can be below the dashed line for Gaussian weights",
             x="bits per weight (lower = smaller)",
