@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import itertools
@@ -9,6 +10,8 @@ import json
 import re
 import subprocess
 import sys
+import time
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -306,6 +309,31 @@ def test_layers_are_told_by_name_and_shape(name, shape, kind):
     assert kind in KINDS
 
 
+def test_the_figures_of_the_readme_say_what_the_sample_scores(sample):
+    specs = ["bdm2d@sign"]
+    scored = kc.score(TRAINED, specs=specs, controls=["shuffle:19"]).to_dict()
+    folder = Path(__file__).parents[1] / "docs" / "figures"
+    found = {
+        picture.name: alternative(picture.chart)
+        for record, kinds in ((sample, ["bits", "histogram"]), (scored, ["controls"]))
+        for picture in pictures(record, kinds)
+    }
+    kept = sorted(folder.iterdir())
+    assert [path.stem for path in kept] == ["bits", "controls-bdm2d-sign-shuffle", "histogram"]
+    for path in kept:
+        root = ElementTree.fromstring(path.read_text("utf-8"))
+        assert root.get("aria-label") == found[path.stem]
+        assert path.stat().st_size < 30_000
+
+
+@pytest.mark.slow
+def test_all_figures_of_a_thousand_tensors_take_less_than_twenty_seconds(tmp_path):
+    started = time.perf_counter()
+    for maker in (score_result, account_result, compare_result):
+        save_figures(maker(1000), tmp_path, forms=FORMATS)
+    assert time.perf_counter() - started < 20
+
+
 # --- Files ------------------------------------------------------------------------------------
 
 
@@ -373,6 +401,26 @@ def test_a_name_is_never_markup(kind):
         root = ElementTree.fromstring(text)
         assert not [e for e in root.iter() if e.tag.endswith("script")]
     image_bytes(picture.kind, picture.chart, theme("light"), "png")  # no box is a warning
+
+
+def test_other_text_from_a_file_is_no_markup_either():
+    record = score_result(3)
+    for row in (*record["rows"], *record["summary"]):
+        row["spec"] += HOSTILE
+        row["details"] = {"bits": {HOSTILE: 5.0, "\ud800": 7.0}}
+        for control in row["controls"]:
+            control["kind"] = HOSTILE
+    fit = fit_result() | {"metric": HOSTILE}
+    sweep = sweep_result()
+    sweep["points"][0] |= {"method": HOSTILE, "label": HOSTILE}
+    bound = bound_result()
+    bound["bounds"][0]["name"] = HOSTILE
+    for found in (record, fit, sweep, bound):
+        for picture in pictures(found):
+            text = image_bytes(picture.kind, picture.chart, theme("light"), "svg").decode()
+            root = ElementTree.fromstring(text)
+            assert not [e for e in root.iter() if e.tag.endswith("script")]
+            csv_bytes(picture.chart)
 
 
 def test_a_csv_holds_what_is_drawn():
@@ -450,6 +498,25 @@ def _without(value, path):
         _without(item, rest)
 
 
+@pytest.mark.parametrize("value", ["many", [1], {"a": 1}, -1e400])
+@pytest.mark.parametrize("field", ["bits", "n_weights", "controls", "details", "bits_per_weight"])
+def test_a_field_of_another_type_is_an_error_of_the_result_or_drawn(field, value):
+    record = score_result(3)
+    for row in record["rows"]:
+        row[field] = value
+    with contextlib.suppress(ResultError):
+        for picture in pictures(record):
+            csv_bytes(picture.chart)
+
+
+def test_what_is_wrong_with_a_result_is_told():
+    record = score_result(3)
+    for row in record["rows"]:
+        row["bits_per_weight"] = "many"
+    with pytest.raises(ResultError, match="figure bits: a field is not what its schema says"):
+        list(pictures(record))
+
+
 def test_nothing_to_draw_is_one_line_that_names_every_kind():
     with pytest.raises(ResultError) as caught:
         save_figures({"schema_version": 1, "rows": []}, "nowhere")
@@ -502,6 +569,12 @@ def test_a_report_draws_on_the_axes_it_is_given():
     assert report.plot("bits", ax=ax) is ax
     assert ax.collections
     assert "bits/weight" in ax.get_title(loc="left")
+    from matplotlib import pyplot
+
+    with pyplot.rc_context():
+        new = report.plot("bits")
+        assert new.get_xlabel() == "bits per weight (lower = simpler)"
+        pyplot.close("all")
     with pytest.raises(ResultError, match="controls needs"):
         report.plot("controls", ax=ax)
     with pytest.raises(SpecError, match="unknown figure"):

@@ -88,6 +88,12 @@ def test_list_tells_what_can_be_drawn_and_what_the_others_need(result):
     assert re.search(r"(?m)^scatter .*needs rows\[\].reference_bits \(compare\)$", done.stdout)
 
 
+def test_a_result_can_come_from_another_command(result, tmp_path):
+    arguments = ["plot", "-", "-o", str(tmp_path / "f"), "--kind", "bits"]
+    done = CliRunner().invoke(cli, arguments, input=result.read_bytes())
+    assert done.stdout == f"{tmp_path / 'f' / 'bits.png'}\n"
+
+
 def test_without_a_folder_it_is_an_error_of_usage(result):
     done = run("plot", result)
     assert done.exit_code == 2

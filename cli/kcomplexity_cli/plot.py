@@ -27,10 +27,13 @@ Examples:
   kcomplexity plot scores.json -o figures
   kcomplexity plot scores.json -o figures --kind bits,controls --format svg,pdf --theme paper
   kcomplexity plot scores.json --list
+  kcomplexity score model.safetensors --json | kcomplexity plot - -o figures
   kcomplexity plot run.json -o figures --kind trajectory --metric validation.csv
 """,
 )
-@click.argument("result", type=click.Path(path_type=Path, dir_okay=False), metavar="RESULT")
+@click.argument(
+    "result", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True), metavar="RESULT"
+)
 @click.option(
     "-o",
     "--output",
@@ -75,7 +78,8 @@ Examples:
 def plot(result: Path, output: Path | None, listing: bool, metric: Path | None, **how: Any) -> None:
     """Draw what a result holds: pictures for a paper, a page or a slide.
 
-    RESULT is what a command printed with --json, or its -o file that ends in .json or .jsonl.
+    RESULT is what a command printed with --json, or its -o file that ends in .json or .jsonl;
+    '-' is the standard input.
     """
     from kcomplexity.report.reading import read_metric, read_result
 

@@ -21,7 +21,7 @@ Examples:
     "results",
     nargs=-1,
     required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
     metavar="RESULT...",
 )
 @click.option(
@@ -35,7 +35,8 @@ Examples:
 def report(results: tuple[Path, ...], output: Path) -> None:
     """Write results as one HTML page: figures, tables to sort, definitions, provenance.
 
-    RESULT is what a command printed with --json, or its -o file that ends in .json or .jsonl.
+    RESULT is what a command printed with --json, or its -o file that ends in .json or .jsonl;
+    '-' is the standard input.
     """
     from kcomplexity.report import write_atomically
     from kcomplexity.report.html import page_bytes

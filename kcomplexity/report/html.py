@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from kcomplexity.errors import ResultError
 from kcomplexity.report.figures import Record, pictures, unmet
+from kcomplexity.report.figures.base import expecting
 from kcomplexity.report.figures.canvas import page_svg
 from kcomplexity.report.figures.selecting import specs_of
 from kcomplexity.report.figures.themes import PAGE
@@ -45,7 +46,10 @@ def page_bytes(results: Sequence[tuple[str, Record]]) -> bytes:
     ResultError
         If a result has neither a figure nor a row to show.
     """
-    shown = [_result(index, name, record) for index, (name, record) in enumerate(results)]
+    shown = []
+    for index, (name, record) in enumerate(results):
+        with expecting(printable(name)):
+            shown.append(_result(index, name, record))
     specs = specs_of(
         row for _, record in results for row in record.get("rows", ()) if row.get("spec")
     )

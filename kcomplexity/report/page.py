@@ -172,7 +172,8 @@ def _by_tensor(rows: Sequence[dict[str, Any]], checkpoint: str) -> PageTable:
                 *(_ratio(of_tensor.get(spec), kind) for spec, kind in kinds),
             )
         )
-    title = "Every tensor" + (f" of {printable(checkpoint)}" if checkpoint else "")
+    what = "Every tensor" if all(row.get("tensor") for row in rows) else "Every part"
+    title = what + (f" of {printable(checkpoint)}" if checkpoint else "")
     return PageTable(title, columns, tuple(cells))
 
 

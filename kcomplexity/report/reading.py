@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ def read_result(path: str | Path) -> dict[str, Any]:
     Parameters
     ----------
     path : str or path
-        What ``--json`` printed, or an ``-o`` file that ends in .json or .jsonl.
+        What ``--json`` printed, or an ``-o`` file that ends in .json or .jsonl; ``-`` is the
+        standard input.
 
     Returns
     -------
@@ -38,7 +40,7 @@ def read_result(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        data = path.read_bytes()
+        data = sys.stdin.buffer.read() if path == Path("-") else path.read_bytes()
     except OSError as error:
         raise ResultError(f"{path}: {error.strerror or error}") from error
     if not data.strip():

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kcomplexity.registry import Registry
-from kcomplexity.report.figures.base import Chart, FigureKind, Record, missing
+from kcomplexity.report.figures.base import Chart, FigureKind, Record, expecting, missing
 from kcomplexity.report.figures.bits import BITS
 from kcomplexity.report.figures.bound import BOUND
 from kcomplexity.report.figures.controls import CONTROLS
@@ -49,7 +49,7 @@ def pictures(record: Record, kinds: Sequence[str] = ()) -> Iterator[Picture]:
     taken: set[str] = set()
     for name in kinds or FIGURES:
         kind = FIGURES.lookup(name)
-        for chart in [] if missing(record, kind.needs) else kind.charts(record):
+        for chart in _charts(record, kind):
             plain = slug(kind.name, chart.variant)
             # Long specs may be cut to the same name.
             found = next(
@@ -59,13 +59,20 @@ def pictures(record: Record, kinds: Sequence[str] = ()) -> Iterator[Picture]:
             yield Picture(kind, chart, found)
 
 
+def _charts(record: Record, kind: FigureKind) -> list[Chart]:
+    if missing(record, kind.needs):
+        return []
+    with expecting(f"figure {kind.name}"):
+        return kind.charts(record)
+
+
 def unmet(record: Record, kinds: Sequence[str] = ()) -> list[str]:
     """Return, for each kind that cannot be drawn of a result, what it needs and what has it."""
     told = []
     for name in kinds or FIGURES:
         kind = FIGURES.lookup(name)
         absent = missing(record, kind.needs)
-        if absent or not kind.charts(record):
+        if not _charts(record, kind):
             fields = " and ".join(need.replace("|", " or ") for need in absent or kind.needs)
             told.append(f"{name} needs {fields} ({kind.made_by})")
     return told

@@ -17,15 +17,19 @@ there is a better end. Names come from files: they are shown through
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+from kcomplexity.errors import ResultError
+from kcomplexity.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from kcomplexity.report.figures.themes import Theme
 
-__all__ = ["Cell", "Chart", "FigureKind", "Record", "missing", "values_at"]
+__all__ = ["Cell", "Chart", "FigureKind", "Record", "expecting", "missing", "values_at"]
 
 Record: TypeAlias = Mapping[str, Any]
 """A result in its JSON form."""
@@ -68,7 +72,9 @@ class Chart:
     numbers: dict[str, list[Any]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Turn the table on its side, once."""
+        """Turn the table on its side, and make the words safe to show."""
+        for name in ("title", "subtitle", "x", "y"):
+            object.__setattr__(self, name, printable(getattr(self, name)))
         sides = {name: [row[i] for row in self.rows] for i, name in enumerate(self.columns)}
         object.__setattr__(self, "numbers", sides)
 
@@ -132,3 +138,21 @@ def values_at(record: Any, path: str) -> Iterator[Any]:
             yield from values_at(value, rest)
         else:
             yield value
+
+
+@contextmanager
+def expecting(what: str) -> Iterator[None]:
+    """Tell as an error of the result what goes wrong because a field is not of its type.
+
+    A result is a file that anyone may have written; its schema is not checked before, since a
+    reader takes later versions of a record too.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        if isinstance(error, ResultError):
+            raise
+        raise ResultError(
+            f"{what}: a field is not what its schema says ({type(error).__name__}: {error}); "
+            "make the result again"
+        ) from error
