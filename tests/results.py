@@ -198,20 +198,25 @@ def trajectory_result() -> dict[str, Any]:
                 "controls": [control(bits, shuffled)],
             }
         )
+    tau = {"spec": "zstd:9@q4", "tensor": None, "quantity": "bits_per_weight", "tau": -1.0}
     points = [[step, 1 - math.exp(-step / 900)] for step in range(0, 5000, 250)]
     metric = {"name": "validation accuracy", "points": points}
-    return {"schema_version": 1, "rows": [], "summary": summary, "metric": metric}
+    return {"schema_version": 1, "rows": [], "summary": summary, "series": [tau]} | {
+        "metric": metric
+    }
 
 
 def sweep_result() -> dict[str, Any]:
     points = [
         {
-            "method": method,
+            "coding": coding,
+            "setting": {"target": error},
+            "status": "ok",
             "bits_per_weight": 0.5 * math.log2(1 / error) + above,
             "relative_mse": error,
-            "accuracy": 0.97 - error,
+            "metric": 0.97 - error,
         }
-        for method, above in (("uniform", 0.25), ("mosaic ecvq", 0.1), ("prune", 0.6))
+        for coding, above in (("scalar", 0.25), ("ecvq", 0.1), ("prune", 0.6))
         for error in (0.3, 0.1, 0.03, 0.01)
     ]
     return {"schema_version": 1, "points": points}
@@ -221,7 +226,7 @@ def fit_result(k: int = 40) -> dict[str, Any]:
     rng = np.random.default_rng(4)
     return {
         "schema_version": 1,
-        "block_shape": [2, 2],
+        "block_shape": "2x2",
         "bits_per_weight": 1.42,
         "bits": {
             "motifs": 8000,
@@ -244,18 +249,27 @@ def fit_result(k: int = 40) -> dict[str, Any]:
 
 def tiles_result() -> dict[str, Any]:
     rng = np.random.default_rng(5)
-    tiles = {
-        "bits": (900 - 20 * rng.random((6, 9))).tolist(),
-        "shuffled_bits": (900 + rng.random((6, 9))).tolist(),
-    }
+    ratios = (1 - 0.02 * rng.random((6, 9))).tolist()
+    ratios[5][8] = None
+    tiles = {"tile": 32, "n_shuffles": 19, "ratios": ratios}
     row = {"tensor": "blocks.0.up", "status": "ok", "spec": "bdm2d:tile=32@sign"}
     return {"schema_version": 1, "rows": [row | {"details": {"tiles": tiles}}]}
 
 
 def bound_result() -> dict[str, Any]:
     bounds = [
-        {"name": name, "bits": 2**i, "bound": min(1, a + 2**i / 1e5), "train_error": 0.05}
-        for name, a in (("Occam-Chernoff", 0.1), ("Occam-Hoeffding", 0.15))
-        for i in range(8, 17)
+        {
+            "method": method,
+            "bits": 8520.0,
+            "bound": bound,
+            "train_error": 0.13624,
+            "n_samples": 50_000,
+            "delta": 0.05,
+            "low": 0.0,
+            "high": 1.0,
+            "chance": 0.9,
+            "budget_bits": budget,
+        }
+        for method, bound, budget in (("chernoff", 0.35073, 80_000), ("hoeffding", 0.3788, 60_000))
     ]
     return {"schema_version": 1, "bounds": bounds}

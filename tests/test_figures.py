@@ -412,9 +412,9 @@ def test_other_text_from_a_file_is_no_markup_either():
             control["kind"] = HOSTILE
     fit = fit_result() | {"metric": HOSTILE}
     sweep = sweep_result()
-    sweep["points"][0] |= {"method": HOSTILE, "label": HOSTILE}
+    sweep["points"][0] |= {"coding": HOSTILE, "setting": {HOSTILE: HOSTILE}}
     bound = bound_result()
-    bound["bounds"][0]["name"] = HOSTILE
+    bound["bounds"][0]["method"] = HOSTILE
     for found in (record, fit, sweep, bound):
         for picture in pictures(found):
             text = image_bytes(picture.kind, picture.chart, theme("light"), "svg").decode()

@@ -25,43 +25,62 @@ def _charts(record: Record) -> list[Chart]:
     if not found:
         return []
     best = min(found, key=lambda one: one["bound"])
-    useful = best["bound"] < 1
-    error = best.get("train_error")
-    words = f"at most {100 * best['bound']:.1f}%" if useful else "vacuous"
+    first = found[0]
+    chance = float(first.get("chance", 1.0))
+    rate = first.get("high", 1.0) == 1
+    error, budget = first.get("train_error"), best.get("budget_bits")
+    words = f"{100 * best['bound']:.1f}%" if rate else number(best["bound"])
+    told = f"at most {words}" if best["bound"] < chance else f"nothing is promised ({words})"
+    title = f"Error on new data: {told} from {human_bytes(best['bits'] / 8)}"
+    if budget:
+        title += f"; from {human_bytes(budget / 8)} on the bound is vacuous"
+    rows = [(str(one["method"]), "bound", one["bits"], one["bound"]) for one in found]
+    rows += [
+        (str(one["method"]), "budget", one["budget_bits"], chance)
+        for one in found
+        if one.get("budget_bits")
+    ]
+    holds = ""
+    if first.get("delta") is not None and first.get("n_samples") is not None:
+        holds = f", with probability {1 - first['delta']:g} for {first['n_samples']:,} samples"
     return [
         Chart(
-            title=f"Error on new data: {words} from {human_bytes(best['bits'] / 8)} "
-            f"({best.get('name', 'bound')})",
-            subtitle="holds with the stated confidence, for the decoded model and examples that "
-            "were not used to build the code",
+            title=title,
+            subtitle=f"for the decoded model{holds}; hollow: the bits at which a bound is as bad "
+            "as guessing",
             x="description length in bits (lower = simpler)",
-            y="bound on the error rate (lower = better)",
-            columns=("name", "bits", "bound"),
-            rows=tuple((str(one.get("name", "bound")), one["bits"], one["bound"]) for one in found),
-            levels=(() if error is None else (("train error", float(error)),))
-            + (("vacuous from here on", 1.0),),
+            y=f"bound on the {'error rate' if rate else 'loss'} (lower = better)",
+            columns=("method", "what", "bits", "bound"),
+            rows=tuple(rows),
+            levels=(() if error is None else (("error in training", float(error)),))
+            + (("guessing", chance),),
         )
     ]
 
 
 def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:
     entries = []
-    for index, name in enumerate(dict.fromkeys(chart["name"])):
-        at = [i for i, found in enumerate(chart["name"]) if found == name]
-        points = sorted((chart["bits"][i], chart["bound"][i]) for i in at)
+    methods = list(dict.fromkeys(chart["method"]))
+    for index, method in enumerate(methods):
         colour = theme.series[index % len(theme.series)]
-        x, y = [p[0] for p in points], [p[1] for p in points]
-        ax.plot(x, y, color=colour, linewidth=1.0)
-        drawn = ax.scatter(x, y, s=22, marker=marker(index), color=colour, zorder=3)
-        drawn.set_urls(
-            tip_links([f"{name}: {a:,} bits, {b:.4f}" for a, b in zip(x, y, strict=True)])
-        )
-        entries.append((str(name), colour, str(index)))
-    if len(set(chart["bits"])) > 1:
-        log_scale(ax, "x")
+        for what, fill in (("bound", colour), ("budget", "none")):
+            at = [
+                i
+                for i, (name, kind) in enumerate(zip(chart["method"], chart["what"], strict=True))
+                if (name, kind) == (method, what)
+            ]
+            x, y = [chart["bits"][i] for i in at], [chart["bound"][i] for i in at]
+            drawn = ax.scatter(
+                x, y, s=26, marker=marker(index), facecolors=fill, edgecolors=colour, zorder=3
+            )
+            tips = [f"{method}, {what}: {a:,.0f} bits, {b:.4f}" for a, b in zip(x, y, strict=True)]
+            drawn.set_urls(tip_links(tips))
+        entries.append((method, colour, str(index)))
+    log_scale(ax, "x")
     for name, value in chart.levels:
         line_across(ax, value, f"{name} {number(value)}", theme)
-    ax.set_ylim(0, 1.12)
+    ax.set_ylim(0, 1.15 * max(*chart["bound"], chart.levels[-1][1]))
+    ax.margins(x=0.15)
     ax.set_xlabel(chart.x)
     ax.set_ylabel(chart.y.replace(" (", "\n("))
     ax.grid(visible=True, axis="y")
@@ -71,7 +90,7 @@ def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:
 BOUND = FigureKind(
     name="bound",
     shows="bounds on the error rate against the bits of the description",
-    needs=("bounds[].bits", "bounds[].bound"),
+    needs=("bounds[].bits", "bounds[].bound", "bounds[].method"),
     made_by="bound",
     charts=_charts,
     draw=_draw,

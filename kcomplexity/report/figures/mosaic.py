@@ -54,8 +54,8 @@ def _motif_charts(record: Record) -> list[Chart]:
 
 
 def _block_shape(record: Record, n: int) -> tuple[int, int]:
-    shape = record.get("block_shape") or [n]
-    return (int(shape[0]), n // int(shape[0])) if len(shape) == 2 else (1, n)
+    height, by, _ = str(record.get("block_shape", "")).partition("x")
+    return (int(height), n // int(height)) if by else (1, n)
 
 
 def _draw_motifs(ax: Axes, chart: Chart, _theme: Theme) -> None:

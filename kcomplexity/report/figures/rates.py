@@ -23,11 +23,16 @@ def _points(record: Record) -> list[dict[str, Any]]:
     """Return the points of a sweep, or the lossy codes of a score."""
     points = [
         {
-            "method": str(point["method"]),
-            "what": str(point.get("label") or point.get("settings") or ""),
+            "method": str(point["coding"]),
+            "what": ", ".join(
+                [
+                    str(point["coding"]),
+                    *(f"{k} {v}" for k, v in (point.get("setting") or {}).items()),
+                ]
+            ),
             "bits": point["bits_per_weight"],
             "error": point["relative_mse"],
-            "accuracy": point.get("accuracy"),
+            "accuracy": point.get("metric"),
         }
         for point in record.get("points", ())
         if point.get("status", "ok") == "ok"
@@ -161,7 +166,7 @@ def _draw_accuracy(ax: Axes, chart: Chart, theme: Theme) -> None:
 ACCURACY = FigureKind(
     name="accuracy",
     shows="what an evaluation of the decoded checkpoints gave, against bits per weight",
-    needs=("points[].accuracy", "points[].bits_per_weight", "points[].method"),
+    needs=("points[].metric", "points[].bits_per_weight", "points[].coding"),
     made_by="sweep --eval",
     charts=_accuracy_charts,
     draw=_draw_accuracy,

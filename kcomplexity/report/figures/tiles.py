@@ -22,28 +22,30 @@ def _charts(record: Record) -> list[Chart]:
     return [
         _chart(row)
         for row in measured(record, "details")
-        if row["details"].get("tiles") and row["details"]["tiles"].get("shuffled_bits")
+        if (row["details"].get("tiles") or {}).get("ratios")
     ]
 
 
 def _chart(row: dict[str, Any]) -> Chart:
     tiles = row["details"]["tiles"]
-    cells = []
-    for i, (own, shuffled) in enumerate(zip(tiles["bits"], tiles["shuffled_bits"], strict=True)):
-        for j, (bits, chance) in enumerate(zip(own, shuffled, strict=True)):
-            cells.append((i, j, bits, chance, bits / chance if chance else None))
-    ratios = [cell[4] for cell in cells if cell[4] is not None]
-    middle = statistics.median(ratios) if ratios else 1.0
+    cells = tuple(
+        (i, j, ratio) for i, line in enumerate(tiles["ratios"]) for j, ratio in enumerate(line)
+    )
+    ratios = [ratio for _, _, ratio in cells if ratio is not None]
+    lowest = f"{min(ratios):.3f}" if ratios else "none"
+    middle = f"{statistics.median(ratios):.3f}" if ratios else "none"
     name = shorten(label(row), 40)
+    side = f" of {tiles['tile']} x {tiles['tile']} weights" if tiles.get("tile") else ""
     return Chart(
         variant=f"{label(row)} {row['spec']}",
-        title=f"{name}: the middle tile of {plural(len(cells), 'tile')} has {middle:.3f} of the "
-        "bits of its shuffles",
-        subtitle=f"{row['spec']}; below 1 = simpler than the same weights shuffled",
+        title=f"{name}: bits over those of its shuffles are {middle} in the middle tile, {lowest} "
+        "in the lowest",
+        subtitle=f"{row['spec']}, {plural(len(cells), 'tile')}{side}; below 1 = simpler than the "
+        "same weights shuffled",
         x="tile across (columns of the matrix)",
         y="tile down (rows)",
-        columns=("row", "column", "bits", "shuffled_bits", "ratio"),
-        rows=tuple(cells),
+        columns=("row", "column", "ratio"),
+        rows=cells,
         size=12,
     )
 
@@ -66,8 +68,8 @@ def _draw(ax: Axes, chart: Chart, _theme: Theme) -> None:
 TILES = FigureKind(
     name="tiles",
     shows="where in a matrix the structure is: each tile against the same tile shuffled",
-    needs=("rows[].details.tiles.bits", "rows[].details.tiles.shuffled_bits"),
-    made_by="a score that keeps its tiles",
+    needs=("rows[].details.tiles.ratios",),
+    made_by="score with a map of tiles of bdm2d@sign",
     charts=_charts,
     draw=_draw,
 )

@@ -58,6 +58,19 @@ def _chart(record: Record, spec: str, rows: list[dict[str, Any]]) -> Chart:
     subtitle = about(spec, rows)
     if controlled:
         subtitle += "; the band is the range of the same weights shuffled"
+    tau = next(
+        (
+            series["tau"]
+            for series in record.get("series", ())
+            if series.get("quantity") == "bits_per_weight"
+            and (series.get("spec"), series.get("tensor"), series.get("group"))
+            == (spec, None, None)
+            and series.get("tau") is not None
+        ),
+        None,
+    )
+    if tau is not None:
+        subtitle += f"; Kendall's tau with the step {tau:.2f}"
     steps = [row["step"] for row in rows]
     extra = sorted(set(points) - set(steps))
     table: list[Any] = [
@@ -73,8 +86,8 @@ def _chart(record: Record, spec: str, rows: list[dict[str, Any]]) -> Chart:
     table.sort(key=lambda row: row[0])
     return Chart(
         variant=spec,
-        title=f"{number(first)} to {number(last)} bits/weight from step {steps[0]:,} to "
-        f"{steps[-1]:,} ({change})",
+        title=f"{number(first)} to {number(last)} bits/weight from step {steps[0]:,g} to "
+        f"{steps[-1]:,g} ({change})",
         subtitle=subtitle,
         x="step",
         y="bits per weight (lower = simpler)",
@@ -112,7 +125,7 @@ def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:
     ax.plot(x, y, color=theme.series[0], linewidth=1.4)
     drawn = ax.scatter(x, y, s=14, color=theme.series[0], zorder=3)
     drawn.set_urls(
-        tip_links([f"step {a:,}: {b:.4f} bits/weight" for a, b in zip(x, y, strict=True)])
+        tip_links([f"step {a:,g}: {b:.4f} bits/weight" for a, b in zip(x, y, strict=True)])
     )
     ax.set_xlabel(chart.x)
     ax.set_ylabel(chart.y.replace(" (", "\n("))
