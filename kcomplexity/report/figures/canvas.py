@@ -154,7 +154,9 @@ def page_svg(kind: FigureKind, chart: Chart, key: str) -> str:
 
     with styled(PAGE):
         mpl.rcParams["svg.hashsalt"] = key
-        text = _accessible(_saved(_compose(kind, chart, PAGE, head=False), "svg").decode(), chart)
+        drawn = _saved(_compose(kind, chart, PAGE, head=False), "svg").decode()
+    # Tenths of a point are finer than a pixel, and a page has thousands of them.
+    text = _accessible(drawn, chart, digits=1).replace("xlink:href=", "href=")
     text = text[text.index("<svg") :]
     text = re.sub(r'<svg ([^>]*?)height="[^"]*"([^>]*?)width="[^"]*"', r"<svg \1\2", text, count=1)
     text = re.sub(r'font: ([\d.]+)px [^;"]*', r"font-size: \1px", text)
@@ -223,21 +225,28 @@ _LINK = re.compile(r'<a xlink:href="' + TIP + r'([^"]*)"(?: target="[^"]*")?>(.*
 _LINKS = re.compile(
     r"(?:<a xlink:href=\"" + TIP + r"[^\"]*\"[^>]*>(?:(?!</a>).)*</a>\s*)+", re.DOTALL
 )
-_LONG = re.compile(r"-?\d+\.\d{3,}")
+_N = r"(-?[\d.]+)"
+_BOX = re.compile(rf"M{_N} {_N}L\1 {_N}L{_N} \3L\4 \2(?:L\1 \2)?z")
+_LONG = re.compile(r"-?\d+\.\d{2,}")
 
 
-def _accessible(svg: str, chart: Chart) -> str:
+def _accessible(svg: str, chart: Chart, digits: int = 2) -> str:
     """Give marks their titles and the picture its text, and drop what only takes room."""
+
+    def rounded(found: re.Match[str]) -> str:
+        return f"{round(float(found[0]), digits):g}"
+
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
     svg = _LINKS.sub(_titled, svg)
-    # Hundredths of a point are finer than any eye.
     svg = re.sub(
         r' (?:d|x|y|width|height|transform|points)="[^"]*"',
-        lambda found: _LONG.sub(lambda n: f"{float(n[0]):.2f}".rstrip("0").rstrip("."), found[0]),
+        lambda found: _LONG.sub(rounded, found[0]),
         svg,
     )
     svg = re.sub(r' d="[^"]*"', lambda found: re.sub(r"\s*([MLCQz])\s*", r"\1", found[0]), svg)
+    # A bar, of which there may be thousands, in half the room.
+    svg = _BOX.sub(r"M\1 \2V\3H\4V\2z", svg)
     used = set(re.findall(r'(?:url\(#|href="#)([^")]+)', svg))
     svg = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", svg)
     svg = re.sub(r">\s+<", "><", svg)

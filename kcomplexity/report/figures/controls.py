@@ -92,15 +92,9 @@ def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:
     along = Along(ax, names, theme)
     places = range(len(names))
     tips = [
-        f"{name}: ratio {ratio:.4f}, below {lower} of {n}; theirs {low:.4f} to {high:.4f}"
-        for name, ratio, low, high, n, lower in zip(
-            names,
-            chart["ratio"],
-            chart["lowest"],
-            chart["highest"],
-            chart["n"],
-            chart["n_lower"],
-            strict=True,
+        f"{name}: {ratio:.4f}, below {lower} of {n}"
+        for name, ratio, n, lower in zip(
+            names, chart["ratio"], chart["n"], chart["n_lower"], strict=True
         )
     ]
     along.bars(chart["lowest"], chart["highest"], theme.muted, tips, width=0.5, alpha=0.35)
