@@ -14,6 +14,7 @@ report.
 """
 
 from kcomplexity._version import __version__
+from kcomplexity.bdm import bdm1d, bdm2d, bdm_tiles, block_entropy
 from kcomplexity.checkpoint import Checkpoint, Tensor
 from kcomplexity.controls import Control, parse_control
 from kcomplexity.dtypes import StoredDtype
@@ -25,6 +26,7 @@ from kcomplexity.errors import (
     UnmeasurableError,
 )
 from kcomplexity.estimators import Estimator, Measure
+from kcomplexity.lempel_ziv import binarise_outputs, lz76_complexity, lz76_entropy_rate
 from kcomplexity.loaders import open_checkpoint
 from kcomplexity.panels import PANELS
 from kcomplexity.parallel import Every, Piece, Reducer, Rows, State, Whole, fold
@@ -32,6 +34,7 @@ from kcomplexity.pool import Pool
 from kcomplexity.records import Report, Score
 from kcomplexity.score import score
 from kcomplexity.specs import Spec, parse_spec
+from kcomplexity.tile_map import TileMap, tile_map
 from kcomplexity.views import Alphabet, Encoded, Encoder, View
 
 __all__ = [
@@ -58,13 +61,22 @@ __all__ = [
     "State",
     "StoredDtype",
     "Tensor",
+    "TileMap",
     "UnmeasurableError",
     "View",
     "Whole",
     "__version__",
+    "bdm1d",
+    "bdm2d",
+    "bdm_tiles",
+    "binarise_outputs",
+    "block_entropy",
     "fold",
+    "lz76_complexity",
+    "lz76_entropy_rate",
     "open_checkpoint",
     "parse_control",
     "parse_spec",
     "score",
+    "tile_map",
 ]

@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 JOBS = {
     "score.py": ["zstd:19@bytes", "entropy@q8", "entropy:two-part@rd0.01", "fast", "default"],
     "memory.py": ["16 MiB of BF16", "<= 1 GiB"],
+    "formats.py": ["open a .pt of 4 MiB", "peak resident", "the same as .safetensors"],
     "startup.py": ["import kcomplexity", "--help", "inspect"],
 }
 

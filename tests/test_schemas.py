@@ -220,6 +220,7 @@ def test_without_a_name_the_command_lists_them():
     assert result.stdout == (
         "estimators  kcomplexity estimators --json: what can be measured\n"
         "inspect     kcomplexity inspect --json: what checkpoints hold\n"
+        "plan        kcomplexity score --dry-run --json: what would be measured\n"
         "score       kcomplexity score --json: how complex the weights of checkpoints are\n"
     )
 
@@ -229,7 +230,7 @@ def test_an_unknown_name_is_an_error_of_usage():
     assert result.exit_code == 2
     assert result.stdout == ""
     assert result.stderr == (
-        "kcomplexity: error: no schema 'nothing': expected one of estimators, inspect, score\n"
+        f"kcomplexity: error: no schema 'nothing': expected one of {', '.join(schema_names())}\n"
     )
     with pytest.raises(SpecError, match="no schema"):
         load_schema("../records")

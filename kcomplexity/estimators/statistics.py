@@ -98,10 +98,8 @@ class _NonZeroState(State):
 
     def update(self, chunk: Piece, at: Any) -> None:
         self.n += chunk.n_weights
-        weights = chunk.weights
-        if weights.dtype.isbuiltin != 1:
-            # The loops of ml_dtypes hold the interpreter lock, and are ten times as slow.
-            weights = floats(chunk)
+        # The loops of ml_dtypes hold the interpreter lock, and are ten times as slow.
+        weights = floats(chunk) if chunk.dtype.is_float else chunk.weights
         self.n_nonzero += int(np.count_nonzero(weights != 0))
 
     def __add__(self, other: _NonZeroState) -> _NonZeroState:

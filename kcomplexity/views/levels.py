@@ -39,7 +39,7 @@ from kcomplexity.views.base import (
     smallest,
     weights_only,
 )
-from kcomplexity.views.passes import ExtentState, compute_dtype, extent, floats, quantile
+from kcomplexity.views.passes import ExtentState, compute_dtype, extent, floats, quantiles
 
 __all__ = ["SignByteView", "SignView", "SymmetricView", "UniformView"]
 
@@ -107,7 +107,7 @@ class SymmetricView(View):
             top = (1 << (self.bits - 1)) - 1
             return _level_encoder(tensor, 0.0, max(-limits.low, limits.high), -top, top, self.split)
         tail = (1 - self.clip / 100) / 2
-        low, high = quantile(tensor, tail, reduce), quantile(tensor, 1 - tail, reduce)
+        low, high = quantiles(tensor, (tail, 1 - tail), reduce)
         if high - low < _NO_RANGE:
             high = low
         encoder = _level_encoder(tensor, low, high, 0, (1 << self.bits) - 1, self.split)
@@ -230,7 +230,11 @@ class _LevelEncoder(Encoder):
         ``leaf / step - level`` would be off by 2**-24 of the *level*, alike for equal weights.
         """
         if self.zero or leaf.dtype == np.float64:
-            rest = leaf - (self.zero + level.astype(np.float64) * self.step)
+            # In place: three temporaries would push each other out of the cache.
+            rest = level.astype(np.float64)
+            rest *= self.step
+            rest += self.zero
+            np.subtract(leaf, rest, out=rest)
             rest /= self.step
             return rest
         # Eight bits of the step times a level of at most 16 is exact in float32, and so is what it

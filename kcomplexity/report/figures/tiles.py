@@ -69,7 +69,7 @@ TILES = FigureKind(
     name="tiles",
     shows="where in a matrix the structure is: each tile against the same tile shuffled",
     needs=("rows[].details.tiles.ratios",),
-    made_by="score with a map of tiles of bdm2d@sign",
+    made_by="score -e bdm2d@sign --tiles 64",
     charts=_charts,
     draw=_draw,
 )
