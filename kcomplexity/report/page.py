@@ -10,7 +10,7 @@ from typing import Any
 from kcomplexity.errors import SpecError
 from kcomplexity.report.figures.base import Record
 from kcomplexity.report.figures.layers import kind_of_layer
-from kcomplexity.report.figures.selecting import depth_sorted, label, number, specs_of
+from kcomplexity.report.figures.selecting import depth_sorted, label, last_step, number, specs_of
 from kcomplexity.text import human_bytes, plural, printable
 
 __all__ = ["Column", "PageTable", "Sentence", "definitions", "sentences", "tables", "troubles"]
@@ -53,12 +53,31 @@ TERMS: Mapping[str, str] = {
     "of codes that keep a quantised view of them",
     "vs shuffled": "bits over the mean bits of the same weights in random order: below 1, their "
     "arrangement makes them simpler; lower = more structure",
+    "total %": "bits over those of the reference, less one; negative = simpler",
+    "histogram %": "the same of the shuffled weights: what the values alone changed",
+    "arrangement %": "the rest, which is the order of the values: (1 + total) = (1 + histogram) "
+    "(1 + arrangement)",
     "sampled": "share of the weights that was measured, where it was not all of them",
     "spec": "estimator@view: how weights become symbols, and what is measured of those",
 }
 
 
 _MOST_COLUMNS = 10
+
+#: The parts of a change, and the fields that have them.
+_CHANGES = {
+    "total": "total_change",
+    "histogram": "values_change",
+    "arrangement": "structure_change",
+}
+
+_ABOUT_TENSOR = (
+    Column("tensor", "in depth order, as far as the names tell", numeric=False),
+    Column("layer", "what the tensor seems to be, by its name and shape", numeric=False),
+    Column("shape", "", numeric=False),
+    Column("dtype", "as stored", numeric=False),
+    Column("weights", "how many"),
+)
 
 
 def sentences(record: Record) -> list[Sentence]:
@@ -71,21 +90,36 @@ def sentences(record: Record) -> list[Sentence]:
 
 
 def tables(record: Record) -> list[PageTable]:
-    """Return the tables of a result: of a score one row a tensor, else what lists it has."""
+    """Return the tables of a result: one row a tensor where it has specs, else its own lists."""
+    if record.get("steps"):
+        series = [one for one in record.get("series", ()) if one.get("tensor") is None]
+        return [_plain("series", series), *tables(_without_steps(record))]
     rows = [row for row in record.get("rows", ()) if row.get("spec")]
-    if any("estimator" in row for row in rows):
+    if any("reference_bits" in row for row in rows):
+        found = [*_changes(record, rows), *_lists(record, ("conditional", "unmatched"))]
+    elif any("estimator" in row for row in rows):
         several = len(record.get("checkpoints", ())) > 1
         found = [_whole(record, several=several)]
         for info in record.get("checkpoints", ()):
             of_it = [row for row in rows if row.get("checkpoint") == info["path"]]
             found.append(_by_tensor(of_it, str(info["path"]) if several else ""))
-        return [table for table in found if table.rows]
-    names = ("summary", "rows", "points", "bounds", "tensors", "unmatched")
+    else:
+        names = ("summary", "rows", "points", "bounds", "tensors", "unmatched")
+        found = [*_lists(record, names), _facts(record)]
+    return [table for table in found if table.rows]
+
+
+def _without_steps(record: Record) -> Record:
+    """Return the last checkpoint of a trajectory as a score of its own."""
+    return {key: value for key, value in last_step(record).items() if key != "steps"}
+
+
+def _lists(record: Record, names: Sequence[str]) -> list[PageTable]:
     return [
         _plain(name, record[name])
         for name in names
         if isinstance(record.get(name), list) and record[name]
-    ] + [_facts(record)]
+    ]
 
 
 def _whole(record: Record, *, several: bool) -> PageTable:
@@ -142,11 +176,7 @@ def _by_tensor(rows: Sequence[dict[str, Any]], checkpoint: str) -> PageTable:
     in_bits = {str(row["spec"]) for row in rows if row["kind"] != "statistic"}
     meanings = definitions(specs)
     columns = (
-        Column("tensor", "in depth order, as far as the names tell", numeric=False),
-        Column("layer", "what the tensor seems to be, by its name and shape", numeric=False),
-        Column("shape", "", numeric=False),
-        Column("dtype", "as stored", numeric=False),
-        Column("weights", "how many"),
+        *_ABOUT_TENSOR,
         *(
             Column(
                 f"{spec}{'' if spec in in_bits else ' (statistic)'}",
@@ -163,11 +193,7 @@ def _by_tensor(rows: Sequence[dict[str, Any]], checkpoint: str) -> PageTable:
         of_tensor = by_tensor[label(first), first.get("dtype")]
         cells.append(
             (
-                printable(label(first)),
-                kind_of_layer(label(first), first.get("shape")),
-                "x".join(map(str, first.get("shape") or ())) or "-",
-                str(first.get("dtype") or "mixed"),
-                f"{first['n_weights']:,}",
+                *_about_tensor(first),
                 *(_measured(of_tensor.get(spec)) for spec in specs),
                 *(_ratio(of_tensor.get(spec), kind) for spec, kind in kinds),
             )
@@ -175,6 +201,82 @@ def _by_tensor(rows: Sequence[dict[str, Any]], checkpoint: str) -> PageTable:
     what = "Every tensor" if all(row.get("tensor") for row in rows) else "Every part"
     title = what + (f" of {printable(checkpoint)}" if checkpoint else "")
     return PageTable(title, columns, tuple(cells))
+
+
+def _about_tensor(row: Record) -> tuple[str, ...]:
+    return (
+        printable(label(row)),
+        kind_of_layer(label(row), row.get("shape")),
+        "x".join(map(str, row.get("shape") or ())) or "-",
+        str(row.get("dtype") or "mixed"),
+        f"{row['n_weights']:,}",
+    )
+
+
+def _changes(record: Record, rows: Sequence[dict[str, Any]]) -> list[PageTable]:
+    """Return the tables of a comparison: the whole, then one row a tensor and a column a spec."""
+    others = list(dict.fromkeys(str(row.get("other", "")) for row in rows))
+    found = [_whole_change(record, several=len(others) > 1)]
+    for other in others:
+        of_it = [row for row in rows if str(row.get("other", "")) == other and row.get("tensor")]
+        found.append(_changes_by_tensor(of_it, other if len(others) > 1 else ""))
+    return found
+
+
+def _whole_change(record: Record, *, several: bool) -> PageTable:
+    columns = (
+        Column("spec", TERMS["spec"], numeric=False),
+        *([Column("other", "", numeric=False)] if several else []),
+        Column("reference", "bits/weight of the reference; lower = simpler"),
+        Column("bits/weight", TERMS["bits/weight"]),
+        *(Column(f"{name} %", TERMS[f"{name} %"]) for name in _CHANGES),
+    )
+    rows = tuple(
+        (
+            printable(row["spec"]),
+            *([printable(row.get("other", ""))] if several else []),
+            _figure(row.get("reference_bits_per_weight")),
+            _figure(row.get("bits_per_weight")),
+            *(_percent(row.get(key)) for key in _CHANGES.values()),
+        )
+        for row in record.get("summary", ())
+    )
+    return PageTable("The whole, against the reference", columns, rows)
+
+
+def _changes_by_tensor(rows: Sequence[dict[str, Any]], other: str) -> PageTable:
+    specs = specs_of(rows)
+    meanings = definitions(specs)
+    shown = [
+        (spec, name, key)
+        for spec in specs
+        for name, key in (("total", "total_change"), ("arrangement", "structure_change"))
+        if any(row["spec"] == spec and row.get(key) is not None for row in rows)
+    ]
+    by_tensor: dict[tuple[str, Any], dict[str, dict[str, Any]]] = {}
+    for row in rows:
+        by_tensor.setdefault((label(row), row.get("dtype")), {})[str(row["spec"])] = row
+    columns = _ABOUT_TENSOR + tuple(
+        Column(f"{spec}: {name} %", f"{meanings.get(spec, spec)}. {TERMS[f'{name} %']}")
+        for spec, name, key in shown
+    )
+    firsts = depth_sorted([next(iter(of_tensor.values())) for of_tensor in by_tensor.values()])
+    cells = tuple(
+        (
+            *_about_tensor(first),
+            *(
+                _percent(by_tensor[label(first), first.get("dtype")].get(spec, {}).get(key))
+                for spec, _, key in shown
+            ),
+        )
+        for first in firsts
+    )
+    title = "The change of every tensor" + (f" in {printable(other)}" if other else "")
+    return PageTable(title, columns, cells)
+
+
+def _percent(share: Any) -> str:
+    return f"{100 * share:+.2f}" if isinstance(share, int | float) else ""
 
 
 def _measured(row: Record | None) -> str:

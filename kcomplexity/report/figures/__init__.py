@@ -7,7 +7,7 @@ only one that imports matplotlib, and it does so when something is drawn.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kcomplexity.registry import Registry
 from kcomplexity.report.figures.base import Chart, FigureKind, Record, expecting, missing
@@ -18,7 +18,7 @@ from kcomplexity.report.figures.histogram import HISTOGRAM
 from kcomplexity.report.figures.mosaic import BUDGET, MOTIFS, USAGE
 from kcomplexity.report.figures.rates import ACCURACY, RATES
 from kcomplexity.report.figures.scatter import SCATTER
-from kcomplexity.report.figures.selecting import slug
+from kcomplexity.report.figures.selecting import last_step, slug
 from kcomplexity.report.figures.stacks import ACCOUNT, STREAMS
 from kcomplexity.report.figures.tiles import TILES
 from kcomplexity.report.figures.trajectory import TRAJECTORY
@@ -63,7 +63,14 @@ def _charts(record: Record, kind: FigureKind) -> list[Chart]:
     if missing(record, kind.needs):
         return []
     with expecting(f"figure {kind.name}"):
-        return kind.charts(record)
+        if kind.over_steps or not record.get("steps"):
+            return kind.charts(record)
+        last = last_step(record)
+        step = next((row["step"] for row in last["rows"]), None)
+        return [
+            replace(chart, subtitle=f"step {step:,g}: {chart.subtitle}")
+            for chart in kind.charts(last)
+        ]
 
 
 def unmet(record: Record, kinds: Sequence[str] = ()) -> list[str]:

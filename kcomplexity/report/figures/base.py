@@ -97,6 +97,8 @@ class FigureKind:
         What gives a result those fields.
     charts : callable
     draw : callable
+    over_steps : bool
+        Whether it shows all steps of a trajectory; the others show the last.
     """
 
     name: str
@@ -105,6 +107,7 @@ class FigureKind:
     made_by: str
     charts: Callable[[Record], list[Chart]]
     draw: Callable[[Axes, Chart, Theme], None]
+    over_steps: bool = False
 
 
 def missing(record: Record, needs: tuple[str, ...]) -> list[str]:

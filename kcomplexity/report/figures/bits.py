@@ -14,11 +14,11 @@ from kcomplexity.report.figures.selecting import (
     checkpoint_name,
     depth_sorted,
     label,
-    main_spec,
     measured,
     number,
 )
 from kcomplexity.report.figures.themes import Theme
+from kcomplexity.report.main_code import main_spec
 from kcomplexity.text import plural, shorten
 
 if TYPE_CHECKING:

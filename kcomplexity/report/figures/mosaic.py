@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,28 +30,39 @@ _DIVERGING = "RdBu_r"
 def _motif_charts(record: Record) -> list[Chart]:
     motifs = record["motifs"]
     values, counts = motifs["values"], motifs["counts"]
-    order = sorted(range(len(values)), key=lambda i: (-counts[i], i))
-    total = sum(counts)
     height, width = _block_shape(record, len(values[0]))
-    kept = order[:_MOST_TILES]
+    kept = min(len(values), _MOST_TILES)
     rows: list[tuple[Cell, ...]] = [
-        (rank + 1, i, counts[i], *map(float, values[i])) for rank, i in enumerate(kept)
+        (rank + 1, counts[rank], *map(float, values[rank])) for rank in range(kept)
     ]
-    covered = sum(counts[i] for i in kept) / total if total else 0
+    covered = sum(counts[:kept]) / _n_blocks(motifs)
     return [
         Chart(
-            title=f"The {len(kept)} most used of {len(values):,} motifs stand for "
-            f"{100 * covered:.0f}% of the blocks",
+            title=f"The {kept} most used of {_n_motifs(motifs):,} motifs stand for "
+            f"{100 * covered:.0f}% of the blocks{_of_set(motifs)}",
             subtitle=f"each tile is a motif of {height} x {width} weights, sorted by use from the "
             "top left",
             x="",
             y="",
-            columns=("rank", "motif", "n_used", *(f"weight_{j}" for j in range(height * width))),
+            columns=("rank", "n_used", *(f"weight_{j}" for j in range(height * width))),
             rows=tuple(rows),
             levels=(("rows", float(height)),),
-            size=22 * -(-len(kept) // _ACROSS) / _ACROSS * (height + 1) / (width + 1) - 1,
+            size=22 * -(-kept // _ACROSS) / _ACROSS * (height + 1) / (width + 1) - 1,
         )
     ]
+
+
+def _n_blocks(motifs: Record) -> int:
+    return int(motifs.get("n_blocks") or sum(motifs["counts"]) or 1)
+
+
+def _n_motifs(motifs: Record) -> int:
+    return int(motifs.get("n_motifs") or len(motifs["counts"]))
+
+
+def _of_set(motifs: Record) -> str:
+    n_sets = motifs.get("n_sets", 1)
+    return f" (largest of {n_sets:,} sets)" if n_sets > 1 else ""
 
 
 def _block_shape(record: Record, n: int) -> tuple[int, int]:
@@ -60,14 +72,14 @@ def _block_shape(record: Record, n: int) -> tuple[int, int]:
 
 def _draw_motifs(ax: Axes, chart: Chart, _theme: Theme) -> None:
     height = int(chart.levels[0][1])
-    width = (len(chart.columns) - 3) // height
+    width = (len(chart.columns) - 2) // height
     down = -(-len(chart.rows) // _ACROSS)
     # One unit of ground between tiles, wider tiles counting for more.
     gap = max(1, width // 4)
     picture = np.full((down * (height + gap) - gap, _ACROSS * (width + gap) - gap), np.nan)
     for at, row in enumerate(chart.rows):
         top, left = (at // _ACROSS) * (height + gap), (at % _ACROSS) * (width + gap)
-        tile = np.array(row[3:], np.float64).reshape(height, width)
+        tile = np.array(row[2:], np.float64).reshape(height, width)
         picture[top : top + height, left : left + width] = tile
     largest = float(np.nanmax(np.abs(picture))) or 1.0
     drawn = ax.imshow(
@@ -98,19 +110,15 @@ MOTIFS = FigureKind(
 
 
 def _usage_charts(record: Record) -> list[Chart]:
-    counts = sorted(record["motifs"]["counts"], reverse=True)
-    total = sum(counts)
-    used = [count for count in counts if count]
-    if not used:
-        return []
-    half, covered = 0, 0
-    while 2 * covered < total:
-        covered += used[half]
-        half += 1
+    motifs = record["motifs"]
+    total, n_motifs = _n_blocks(motifs), _n_motifs(motifs)
+    used = [count for count in motifs["counts"] if count]
+    ends = [(at, n) for at, n in enumerate(accumulate(used), 1) if 2 * n >= total]
+    half = f"{ends[0][0]:,}" if ends else f"More than {len(used):,}"
     return [
         Chart(
-            title=f"{half:,} of {len(counts):,} motifs stand for half of the blocks; "
-            f"{len(counts) - len(used):,} are not used",
+            title=f"{half} of {n_motifs:,} motifs stand for half of the blocks{_of_set(motifs)}; "
+            f"{n_motifs - motifs.get('n_used', len(used)):,} are not used",
             subtitle="how often each motif is used, most used first; a flat line would be one that "
             "coding cannot shorten",
             x="rank of the motif",
@@ -166,15 +174,17 @@ def _budget_charts(record: Record) -> list[Chart]:
     if error is not None:
         title += f" at {100 * error:.3g}% error"
     if nominal:
-        fixed = [("motifs", bits.get("motifs")), ("indices, fixed", bits.get("indices_fixed"))]
-        fixed.append(("kept as they were", bits.get("kept")))
-        rows += [("nominal", name, value) for name, value in fixed if value]
+        kept, indices = bits.get("kept") or 0, bits.get("indices_fixed") or 0
+        # Not the motifs as they are stored: a nominal one has the source's bits a weight.
+        fixed = {"motifs": nominal - indices - kept, "indices, fixed": indices}
+        fixed["kept as they were"] = kept
+        rows += [("nominal", name, value) for name, value in fixed.items() if value]
         title += f"; the nominal size is {human_bytes(nominal / 8)}"
     return [
         Chart(
             title=title,
-            subtitle="what a decoder needs, part by part; nominal: motifs as they are and indices "
-            "of a fixed width",
+            subtitle="what a decoder needs, part by part; nominal: motifs as wide as the "
+            "source's weights, indices of one width",
             x="size in kB (lower = smaller)",
             y="",
             columns=("size", "part", "bits"),

@@ -41,7 +41,10 @@ def _points(record: Record) -> list[dict[str, Any]]:
     ]
     several = len(record.get("checkpoints", ())) > 1
     for row in [] if points else record.get("summary", ()):
-        if row.get("kind") == "code" and row.get("relative_mse") and row.get("bits_per_weight"):
+        # A comparison has two of each, and is no code of one checkpoint.
+        if "checkpoint" not in row or row.get("kind") != "code":
+            continue
+        if row.get("relative_mse") and row.get("bits_per_weight"):
             name = f"{checkpoint_name(str(row['checkpoint']))}: " if several else ""
             points.append(
                 {

@@ -12,10 +12,10 @@ from kcomplexity.report.figures.selecting import (
     checkpoint_name,
     depth_sorted,
     label,
-    main_spec,
     measured,
 )
 from kcomplexity.report.figures.themes import Theme
+from kcomplexity.report.main_code import main_spec
 from kcomplexity.text import plural
 
 if TYPE_CHECKING:

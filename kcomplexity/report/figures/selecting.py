@@ -16,7 +16,7 @@ __all__ = [
     "checkpoint_name",
     "depth_sorted",
     "label",
-    "main_spec",
+    "last_step",
     "measured",
     "number",
     "slug",
@@ -31,6 +31,27 @@ def measured(record: Record, *fields: str) -> list[dict[str, Any]]:
         for row in record.get("rows", ())
         if row.get("status", "ok") == "ok" and all(row.get(name) is not None for name in fields)
     ]
+
+
+def last_step(record: Record) -> Record:
+    """Return a trajectory as a score of its last checkpoint, and any other result as it is.
+
+    A picture of every tensor at every step would be as many pictures as steps.
+    """
+    if not record.get("steps"):
+        return record
+    measured_steps = [row["step"] for row in record.get("rows", ()) if row.get("step") is not None]
+    last = max(measured_steps, default=None)
+    return {
+        **record,
+        "checkpoints": [
+            step["info"] for step in record["steps"] if step.get("info") and step["step"] == last
+        ],
+        **{
+            name: [row for row in record.get(name, ()) if row.get("step") == last]
+            for name in ("rows", "summary")
+        },
+    }
 
 
 def label(row: Record) -> str:
@@ -57,18 +78,6 @@ def depth_sorted(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def specs_of(rows: Iterable[Record]) -> list[str]:
     """Return the specs of rows, each once, in order."""
     return list(dict.fromkeys(str(row["spec"]) for row in rows))
-
-
-def main_spec(rows: Sequence[Record]) -> str | None:
-    """Return the main code: the first at a fixed error, else the first lossy one, else the first.
-
-    The same choice as in the tables, over the JSON form of any result that has specs.
-    """
-    codes = [row for row in rows if row.get("kind", "code") == "code"]
-    at_error = [row for row in codes if "@rd" in str(row["spec"])]
-    lossy = [row for row in codes if row.get("decodes") == "view"]
-    found = at_error or lossy or codes or list(rows)
-    return str(found[0]["spec"]) if found else None
 
 
 def about(spec: str, rows: Sequence[Record]) -> str:

@@ -28,6 +28,8 @@ __all__ = ["ACCOUNT", "STREAMS"]
 #: Parts up to this many differ in colour, more in shade.
 _MOST_COLOURS = 4
 _LOW_RANK = "low rank"
+#: Losses of low rank are drawn down to this, in percent.
+_FLOOR = -20.0
 
 
 # --- streams -----------------------------------------------------------------------------------
@@ -162,18 +164,39 @@ def _draw_account(ax: Axes, chart: Chart, theme: Theme) -> None:
     stages = [name for name in chart.columns[2:] if name != _LOW_RANK]
     other: list[tuple[str, str, str]] = []
     if _LOW_RANK in chart.columns:
-        found = [(at, v) for at, v in enumerate(chart[_LOW_RANK]) if v is not None]
-        along.points(
-            [at for at, _ in found],
-            [value for _, value in found],
-            theme.ink,
-            [f"{chart['tensor'][at]}: {value:.2f}% by low rank" for at, value in found],
-            mark=2,
-        )
-        other = [("low rank, instead", theme.ink, "2")]
+        other = _low_rank(along, chart, stages, theme)
     _stack(along, chart, stages, theme, "% saved", other)
     along.rule(0)
     along.label(chart.x)
+
+
+def _low_rank(
+    along: Along, chart: Chart, stages: Sequence[str], theme: Theme
+) -> list[tuple[str, str, str]]:
+    """Mark what low rank saves; what it loses on small tensors would leave no room for the rest."""
+    losses = [
+        math.fsum(min(chart[stage][at], 0) for stage in stages) for at in range(len(chart.rows))
+    ]
+    floor = min(_FLOOR, *losses)
+    found = [(at, value) for at, value in enumerate(chart[_LOW_RANK]) if value is not None]
+    shown = [(at, value) for at, value in found if value >= floor]
+    lost = [(at, value) for at, value in found if value < floor]
+    entries = []
+    for marks, hollow, name, mark in (
+        (shown, False, "low rank, instead", "2"),
+        (lost, True, "low rank, further down", "hollow"),
+    ):
+        if marks:
+            along.points(
+                [at for at, _ in marks],
+                [max(value, floor) for _, value in marks],
+                theme.ink,
+                [f"{chart['tensor'][at]}: {value:.2f}% by low rank" for at, value in marks],
+                mark=0 if hollow else 2,
+                hollow=hollow,
+            )
+            entries.append((name, theme.ink, mark))
+    return entries
 
 
 ACCOUNT = FigureKind(

@@ -51,6 +51,8 @@ def _chart(row: dict[str, Any]) -> Chart:
 
 
 def _draw(ax: Axes, chart: Chart, _theme: Theme) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     picture = np.full((max(chart["row"]) + 1, max(chart["column"]) + 1), np.nan)
     for i, j, ratio in zip(chart["row"], chart["column"], chart["ratio"], strict=True):
         picture[i, j] = np.nan if ratio is None else ratio
@@ -58,6 +60,8 @@ def _draw(ax: Axes, chart: Chart, _theme: Theme) -> None:
     # Around 1, so that colour means the same on both sides.
     reach = max(float(np.abs(found - 1).max()) if found.size else 0.0, 0.01)
     drawn = ax.imshow(picture, cmap="RdBu", vmin=1 - reach, vmax=1 + reach, interpolation="nearest")
+    ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
+    ax.yaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
     ax.set_xlabel(chart.x)
     ax.set_ylabel(chart.y)
     bar = ax.figure.colorbar(drawn, ax=ax, shrink=0.9)

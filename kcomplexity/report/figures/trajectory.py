@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from kcomplexity.report.figures.base import Chart, FigureKind, Record
 from kcomplexity.report.figures.marks import legend, tip_links
-from kcomplexity.report.figures.selecting import about, main_spec, number, specs_of
+from kcomplexity.report.figures.selecting import about, number, specs_of
 from kcomplexity.report.figures.themes import Theme
+from kcomplexity.report.main_code import main_spec
 from kcomplexity.text import shorten
 
 if TYPE_CHECKING:
@@ -161,4 +162,5 @@ TRAJECTORY = FigureKind(
     made_by="trajectory, or score of several checkpoints whose metadata have a step",
     charts=_charts,
     draw=_draw,
+    over_steps=True,
 )
