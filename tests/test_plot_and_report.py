@@ -224,8 +224,8 @@ def test_a_terminal_shows_bars(monkeypatch, capsys):
     monkeypatch.setattr("rich.console.Console.encoding", "utf-8")
     terminal._print_rich(table)
     lines = capsys.readouterr().out.splitlines()
-    assert any("2.0 ████████████" in line for line in lines)
-    assert any("1.0 ██████ " in line for line in lines)
+    assert any("2.0  ████████████" in line for line in lines)
+    assert any("1.0  ██████ " in line for line in lines)
     monkeypatch.setattr("rich.console.Console.encoding", "ascii")
     terminal._print_rich(table)
     assert "█" not in capsys.readouterr().out
