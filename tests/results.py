@@ -172,25 +172,32 @@ def compare_result(n: int = 5, names: list[str] | None = None) -> dict[str, Any]
             "n_weights": 600,
             "spec": "entropy:two-part@rd0.01",
             "kind": "code",
+            "dtype": "F32",
             "status": "ok",
             "reference_bits": 600 * (3 + rng.random()),
             "bits": 600 * (2.5 + rng.random()),
+            "total_change": -0.1,
+            "structure_change": -0.04,
         }
         for name in names or tensor_names(n)
     ]
-    return {"schema_version": 1, "rows": rows}
+    whole = {"spec": rows[0]["spec"], "kind": "code", "relative_mse": 0.01, "n_weights": 600 * n}
+    whole |= {"reference_bits_per_weight": 3.5, "bits_per_weight": 3.1, "total_change": -0.114}
+    return {"schema_version": 1, "rows": rows, "summary": [whole]}
 
 
 def trajectory_result() -> dict[str, Any]:
     rng = np.random.default_rng(3)
-    summary = []
+    summary: list[dict[str, Any]] = []
     for step in range(0, 5000, 500):
         bits = 1e5 * (1 - step / 2e4)
         shuffled = [bits * (1.02 + 0.01 * rng.random()) for _ in range(5)]
         summary.append(
             {
                 "step": step,
+                "checkpoint": f"run/{step}.safetensors",
                 "scope": "all",
+                "bits": bits,
                 "spec": "zstd:9@q4",
                 "kind": "code",
                 "n_weights": 30_000,
@@ -198,11 +205,24 @@ def trajectory_result() -> dict[str, Any]:
                 "controls": [control(bits, shuffled)],
             }
         )
+    # As a score of each of two steps, of which the last has most to show.
+    rows: list[dict[str, Any]] = []
+    steps: list[dict[str, Any]] = []
+    for step in (0, 4500):
+        scored = score_result(4, seed=step)
+        path = f"run/{step}.safetensors"
+        rows += [row | {"step": step, "checkpoint": path} for row in scored["rows"]]
+        steps.append({"step": step, "info": scored["checkpoints"][0] | {"path": path}})
     tau = {"spec": "zstd:9@q4", "tensor": None, "quantity": "bits_per_weight", "tau": -1.0}
     points = [[step, 1 - math.exp(-step / 900)] for step in range(0, 5000, 250)]
     metric = {"name": "validation accuracy", "points": points}
-    return {"schema_version": 1, "rows": [], "summary": summary, "series": [tau]} | {
-        "metric": metric
+    return {
+        "schema_version": 1,
+        "steps": steps,
+        "series": [tau],
+        "rows": rows,
+        "summary": summary,
+        "metric": metric,
     }
 
 

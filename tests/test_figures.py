@@ -260,6 +260,55 @@ def test_a_score_of_several_checkpoints_with_steps_is_a_trajectory():
     assert "step 20 to 700" in chart.title
 
 
+def test_of_a_trajectory_only_its_own_figure_shows_more_than_the_last_step():
+    record = trajectory_result()
+    shown = {picture.kind.name: picture.chart for picture in pictures(record)}
+    assert list(shown) == ["bits", "controls", "trajectory", "streams"]
+    assert shown["trajectory"]["step"][0] == 0
+    last = {row["bits_per_weight"] for row in record["rows"] if row["step"] == 4500}
+    assert set(shown["bits"]["bits_per_weight"]) <= last
+    assert all(
+        chart.subtitle.startswith("step 4,500: ")
+        for kind, chart in shown.items()
+        if kind != "trajectory"
+    )
+
+
+def test_a_comparison_is_no_point_among_rates():
+    assert list(pictures(compare_result(), ["rates"])) == []
+
+
+def test_a_loss_by_low_rank_does_not_squeeze_the_rest():
+    record = account_result(3)
+    record["rows"][1]["bits"] = 5000.0  # of the first tensor: -400 %
+    picture = next(pictures(record, ["account"]))
+    assert picture.chart["low rank"][0] == pytest.approx(-400)
+    with styled(theme("light")):
+        low, high = drawn(picture, theme("light")).axes[0].get_xlim()
+    assert -40 < low < 0 < high < 40
+
+
+def test_the_nominal_size_of_a_mosaic_adds_up():
+    record = fit_result()
+    chart = first("budget").chart
+    parts = {(size, part): bits for size, part, bits in chart.rows}
+    assert sum(bits for (size, _), bits in parts.items() if size == "nominal") == 106_000
+    assert parts["nominal", "indices, fixed"] == record["bits"]["indices_fixed"]
+    assert sum(bits for (size, _), bits in parts.items() if size == "coded") == 81_000
+
+
+def test_motifs_that_are_not_listed_are_counted():
+    record = fit_result(40)
+    shown = {"n_sets": 3, "n_motifs": 5000, "n_used": 4000, "n_blocks": 10**6}
+    record["motifs"] |= shown
+    motifs, usage = (picture.chart for picture in pictures(record, ["motifs", "usage"]))
+    assert motifs.title.startswith("The 40 most used of 5,000 motifs stand for 0% of the blocks")
+    assert usage.title == (
+        "More than 37 of 5,000 motifs stand for half of the blocks (largest of 3 sets); "
+        "1,000 are not used"
+    )
+
+
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 9)), min_size=1))
 def test_the_front_is_what_no_other_point_beats(points):
     beaten = {p for p in points for q in points if q[0] <= p[0] and q[1] <= p[1] and q != p}

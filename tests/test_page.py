@@ -9,8 +9,10 @@ from html.parser import HTMLParser
 import pytest
 
 from kcomplexity.errors import ResultError
+from kcomplexity.report.glossary import definitions
 from kcomplexity.report.html import page_bytes
-from kcomplexity.report.page import definitions, sentences, tables, troubles
+from kcomplexity.report.page import cautions, sentences, troubles
+from kcomplexity.report.page_tables import tables
 from tests.browser import browser, executable
 from tests.results import (
     HOSTILE,
@@ -121,7 +123,7 @@ def test_other_results_are_shown_as_what_they_list():
     headings = "".join(tree.text)
     for name in results:
         assert name in headings
-    assert len(tree.of("figure")) == 1 + 2 + 3 + 1 + 1
+    assert len(tree.of("figure")) == 1 + 2 + 3 + 4 + 1
 
 
 def test_a_result_with_nothing_to_show_is_told():
@@ -196,6 +198,44 @@ def test_the_figure_of_a_sentence_is_its_first_size_or_share():
     assert [sentence.text for sentence in found] == texts
 
 
+def test_the_figure_of_a_sentence_keeps_its_sign():
+    (found,) = sentences({"headline": ["zstd:9@q4: -46.4% (-1.867 bits/weight) in all"]})
+    assert found.figure == "-46.4%"
+
+
+def test_a_comparison_has_one_row_a_tensor_and_its_parts():
+    whole, by_tensor = tables(compare_result(5))
+    assert dict(zip((c.name for c in whole.columns), whole.rows[0], strict=True)) == {
+        "spec": "entropy:two-part@rd0.01",
+        "reference": "3.5000",
+        "bits/weight": "3.1000",
+        "total %": "-11.40",
+        "histogram %": "",
+        "arrangement %": "",
+    }
+    assert len(by_tensor.rows) == 5
+    assert by_tensor.rows[0][5:] == ("-10.00", "-4.00")
+
+
+def test_a_trajectory_has_its_series_and_the_tensors_of_its_last_step():
+    series, _, by_tensor = tables(trajectory_result())
+    assert series.title == "Series"
+    assert len(by_tensor.rows) == 4
+
+
+def test_a_point_of_a_sweep_tells_its_setting():
+    points = tables(sweep_result())[0]
+    at = [column.name for column in points.columns].index("setting")
+    assert points.rows[0][at] == "target 0.3"
+
+
+def test_what_a_result_warns_of_is_told():
+    record = {"warnings": ["runs differ"], "notes": [], "assumptions": ["independent samples"]}
+    assert cautions(record) == ["runs differ", "independent samples"]
+    page = page_bytes([("bound", bound_result() | record)]).decode()
+    assert "<li>independent samples</li>" in page
+
+
 def test_a_spec_that_is_not_known_here_has_no_definition():
     found = definitions(["bdm2d@sign", "from:another@package"])
     assert list(found) == ["bdm2d@sign"]
@@ -211,7 +251,14 @@ def tab(tmp_path_factory):
         pytest.skip("no Chromium: on Debian, apt-get install chromium")
     folder = tmp_path_factory.mktemp("browser")
     record = score_result(60, [HOSTILE, *tensor_names(59)])
-    results = [("scores.json", record), ("fit.json", fit_result()), ("sweep.json", sweep_result())]
+    results = [
+        ("scores.json", record),
+        ("fit.json", fit_result()),
+        ("sweep.json", sweep_result()),
+        ("compare.json", compare_result(5)),
+        ("trajectory.json", trajectory_result()),
+        ("bound.json", bound_result()),
+    ]
     path = folder / "report.html"
     path.write_bytes(page_bytes(results))
     with browser(folder / "profile") as page:

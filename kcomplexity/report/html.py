@@ -19,7 +19,9 @@ from kcomplexity.report.figures.base import expecting
 from kcomplexity.report.figures.canvas import page_svg
 from kcomplexity.report.figures.selecting import specs_of
 from kcomplexity.report.figures.themes import PAGE
-from kcomplexity.report.page import TERMS, definitions, sentences, tables, troubles
+from kcomplexity.report.glossary import TERMS, definitions
+from kcomplexity.report.page import cautions, sentences, troubles
+from kcomplexity.report.page_tables import tables
 from kcomplexity.text import plural, printable
 
 if TYPE_CHECKING:
@@ -106,8 +108,9 @@ def _result(index: int, name: str, record: Record) -> dict[str, Any]:
         "checkpoints": [
             {key: printable(info.get(key, "")) for key in ("path", "format", "fingerprint")}
             | {"n_tensors": info.get("n_tensors", 0), "n_weights": info.get("n_weights", 0)}
-            for info in record.get("checkpoints", ())
+            for info in _checkpoints(record)
         ],
+        "cautions": cautions(record),
         "figures": figures,
         "tables": found,
         "troubles": troubles(record),
@@ -122,3 +125,10 @@ def _result(index: int, name: str, record: Record) -> dict[str, Any]:
             for key, value in (provenance.get("libraries") or {}).items()
         },
     }
+
+
+def _checkpoints(record: Record) -> list[Record]:
+    """Return what is told of the checkpoints: of a trajectory those that could be read."""
+    source = [record["source"]] if record.get("source") else []
+    steps = [step["info"] for step in record.get("steps", ()) if step.get("info")]
+    return [*record.get("checkpoints", ()), *source, *steps]
