@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kcomplexity.report.figures.base import Chart, FigureKind, Record
 from kcomplexity.report.figures.layers import KINDS, kind_of_layer
-from kcomplexity.report.figures.marks import MANY, Along, legend
+from kcomplexity.report.figures.marks import MANY, Along, areas_of, legend
 from kcomplexity.report.figures.selecting import (
     about,
     by_checkpoint,
@@ -84,9 +84,7 @@ def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:
         f"{name}: {value:.4g} bits/weight, {plural(n, 'weight')}"
         for name, value, n in zip(names, bits, chart["n_weights"], strict=True)
     ]
-    largest = max(chart["n_weights"])
-    least = 18.0 if along.few else 9.0
-    areas = [max(least, 90 * n / largest) for n in chart["n_weights"]]
+    areas = areas_of(chart["n_weights"])
     entries = []
     for index, kind in enumerate(KINDS):
         chosen = [at for at, found in enumerate(kinds) if found == kind]
@@ -104,7 +102,7 @@ def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:
     positive = sorted(value for value in bits if value > 0)
     log = bool(positive) and positive[-1] > _WIDE * positive[len(positive) // 2]
     along.label(chart.x, log=log and len(positive) == len(bits))
-    if not log:
+    if not log and positive and positive[0] < positive[-1] / 2:
         along.from_zero()
     for name, value in chart.levels:
         along.across(value, f"{name} {number(value)}")

@@ -22,7 +22,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.collections import PolyCollection
 
-__all__ = ["MANY", "TIP", "Along", "legend", "line_across", "log_scale", "marker", "tip_links"]
+__all__ = [
+    "MANY",
+    "TIP",
+    "Along",
+    "areas_of",
+    "legend",
+    "line_across",
+    "log_scale",
+    "marker",
+    "tip_links",
+]
 
 #: More tensors than this are not named one by one.
 MANY = 32
@@ -184,6 +194,17 @@ class Along:
             if not kept or starts[key] - starts[kept[-1]] >= gap:
                 kept.append(key)
         return kept
+
+
+def areas_of(n_weights: Sequence[int]) -> list[float]:
+    """Return the area of each tensor's mark, in square points: its weights, or the least seen.
+
+    The more marks there are the smaller they get, so that few hide another.
+    """
+    largest = max(n_weights, default=1)
+    crowd = min(1.0, 100 / max(len(n_weights), 1))
+    least = 18.0 if len(n_weights) <= MANY else 9.0 * crowd**0.5
+    return [max(least, 90 * crowd * n / largest) for n in n_weights]
 
 
 def characters(theme: Theme) -> float:

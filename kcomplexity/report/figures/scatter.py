@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from kcomplexity.report.figures.base import Chart, FigureKind, Record
 from kcomplexity.report.figures.layers import KINDS, kind_of_layer
-from kcomplexity.report.figures.marks import legend, log_scale, marker, tip_links
+from kcomplexity.report.figures.marks import areas_of, legend, log_scale, marker, tip_links
 from kcomplexity.report.figures.selecting import (
     about,
     checkpoint_name,
@@ -69,7 +69,7 @@ def _chart(other: str, rows: list[dict], n_others: int) -> Chart:  # type: ignor
 
 def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:
     x, y = chart["reference"], chart["other"]
-    largest = max(chart["n_weights"])
+    areas = areas_of(chart["n_weights"])
     entries = []
     for index, kind in enumerate(KINDS):
         chosen = [at for at, found in enumerate(chart["layer_kind"]) if found == kind]
@@ -78,7 +78,7 @@ def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:
         drawn = ax.scatter(
             [x[at] for at in chosen],
             [y[at] for at in chosen],
-            s=[max(10.0, 90 * chart["n_weights"][at] / largest) for at in chosen],
+            s=[areas[at] for at in chosen],
             marker=marker(index),
             facecolors=theme.series[index],
             edgecolors=theme.ground,

@@ -135,7 +135,7 @@ def _account_chart(record: Record, path: str, spec: str, rows: list[dict[str, An
         f"{shares}",
         subtitle=f"{about(spec, rows)}, against coding the same levels in any order"
         + ("; the diamond is what a low-rank code saves instead" if low_rank else ""),
-        x="share of the order-0 bits saved, % (higher = more structure)",
+        x="order-0 bits saved, % (higher = more structure)",
         y="tensor",
         columns=("tensor", "n_weights", *stages, *([_LOW_RANK] if low_rank else ())),
         rows=tuple(
@@ -193,6 +193,7 @@ def _low_rank(
                 theme.ink,
                 [f"{chart['tensor'][at]}: {value:.2f}% by low rank" for at, value in marks],
                 mark=0 if hollow else 2,
+                areas=16 if along.few else min(16, max(3, 800 / len(chart.rows))),
                 hollow=hollow,
             )
             entries.append((name, theme.ink, mark))
