@@ -426,8 +426,14 @@ def test_ctrl_c_keeps_a_valid_part_and_resume_gives_the_same_file(layers, tmp_pa
     command = [*KCOMPLEXITY, "score", str(layers), *FEW, "-T", "1", "-o", str(output)]
     part = output.with_name("s.jsonl.part")
     started = subprocess.Popen(
-        command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
+    # It must not end before this test has looked.
+    os.setpriority(os.PRIO_PROCESS, started.pid, 10)
     while not (part.exists() and part.read_bytes().count(b"\n") > 40):
         assert started.poll() is None
     started.send_signal(signal.SIGINT)
@@ -564,9 +570,10 @@ def test_a_journal_is_only_for_the_same_figures_and_may_be_cut(layers, tmp_path)
     part = journal(layers, tmp_path / "s.jsonl")
     with part.open("ab") as file:
         file.write(b'{"record": "row", "tens')  # the machine stopped here
-    other = run(layers, *FEW, "--seed", 1, "-o", tmp_path / "s.jsonl", "--resume")
-    assert other.exit_code == 2
-    assert "repeat those, or leave out --resume to start anew" in other.stderr
+    for change in (["--seed", 1], ["--tiles", 8]):
+        other = run(layers, *FEW, *change, "-o", tmp_path / "s.jsonl", "--resume")
+        assert other.exit_code == 2
+        assert "repeat those, or leave out --resume to start anew" in other.stderr
     assert run(layers, *FEW, "-o", tmp_path / "s.jsonl", "--resume").exit_code == 0
 
 

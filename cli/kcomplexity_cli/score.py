@@ -52,7 +52,7 @@ Examples:
     default="default",
     show_default=True,
     shell_complete=_panels,
-    help="A named list of specs: fast, default, lossless, momos, qubd, all.",
+    help="A named list of specs: fast, default, structure, lossless, momos, qubd, all.",
 )
 @click.option(
     "-e",
@@ -67,7 +67,7 @@ Examples:
     multiple=True,
     metavar="KIND[:N]",
     help="Hold specs against N replicates: shuffle, shuffle-rows, shuffle-cols, signs, "
-    "init:KIND. Repeatable; replaces the panel's own. 'none' takes them away.",
+    "init:KIND, unit-permutation. Repeatable; replaces the panel's own. 'none' takes them away.",
 )
 @click.option(
     "--scope",
@@ -161,7 +161,13 @@ def score(checkpoints: tuple[str, ...], **options: Any) -> None:
             if options["sample"] and whole:
                 note(f"not sampled, since parts of a tensor do not add up: {', '.join(whole)}")
         journal = stack.enter_context(
-            Journal(output if kind == "jsonl" else None, plan, resume=options["resume"])
+            Journal(
+                output if kind == "jsonl" else None,
+                plan,
+                command_text(),
+                resume=options["resume"],
+                quiet=options["quiet"],
+            )
         )
         pool.progress = stack.enter_context(progress_bar(plan.work, quiet=options["quiet"]))
         stack.enter_context(pool)
