@@ -358,17 +358,19 @@ def test_layers_are_told_by_name_and_shape(name, shape, kind):
     assert kind in KINDS
 
 
-def test_the_figures_of_the_readme_say_what_the_sample_scores(sample):
-    specs = ["bdm2d@sign"]
-    scored = kc.score(TRAINED, specs=specs, controls=["shuffle:19"]).to_dict()
+def test_the_figures_of_the_readme_say_what_the_sample_scores():
+    scored = kc.score(TRAINED, specs=["ctx@rd0.1"], controls=["shuffle:19"]).to_dict()
     folder = Path(__file__).parents[1] / "docs" / "figures"
     found = {
         picture.name: alternative(picture.chart)
-        for record, kinds in ((sample, ["bits", "histogram"]), (scored, ["controls"]))
-        for picture in pictures(record, kinds)
+        for picture in pictures(scored, ["account", "controls", "histogram"])
     }
     kept = sorted(folder.iterdir())
-    assert [path.stem for path in kept] == ["bits", "controls-bdm2d-sign-shuffle", "histogram"]
+    assert [path.stem for path in kept] == [
+        "account-ctx-rd0.1",
+        "controls-ctx-rd0.1-shuffle",
+        "histogram",
+    ]
     for path in kept:
         root = ElementTree.fromstring(path.read_text("utf-8"))
         assert root.get("aria-label") == found[path.stem]
