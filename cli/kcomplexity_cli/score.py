@@ -15,6 +15,7 @@ from kcomplexity_cli.options import (
     as_one_option,
     command_text,
     output_options,
+    plot_option,
     run_options,
     selection_options,
 )
@@ -93,14 +94,7 @@ Examples:
 )
 @click.option("--all", "everything", is_flag=True, help="Print every row, as plain text.")
 @click.option("--dry-run", is_flag=True, help="Tell what would be measured, and how long it takes.")
-@click.option(
-    "--plot",
-    "plots",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=None,
-    metavar="DIR",
-    help="Draw the result into this folder, as 'kcomplexity plot' does.",
-)
+@plot_option
 @click.option("--resume", is_flag=True, help="Go on with an interrupted -o FILE.jsonl.")
 @selection_options
 @as_one_option
