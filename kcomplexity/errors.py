@@ -13,6 +13,7 @@
     │   └── ShardError                        an index and its shards disagree
     ├── SpecError (ValueError)                a spec, panel, control or option that means nothing
     ├── UnmeasurableError (ValueError)        this tensor cannot be measured this way: a skipped row
+    ├── ResultError (ValueError)              a file is no result, or has nothing to show
     ├── OutputError (OSError)                 a result could not be written
     └── CtmTableError (RuntimeError)          pybdm's tables are missing or not the ones we know
 
@@ -36,6 +37,7 @@ __all__ = [
     "MissingExtraError",
     "OutputError",
     "RemoteError",
+    "ResultError",
     "ShardError",
     "ShardWarning",
     "SpecError",
@@ -86,6 +88,10 @@ class SpecError(KComplexityError, ValueError):
 
 class UnmeasurableError(KComplexityError, ValueError):
     """A tensor cannot be measured this way; it becomes a row with ``status="skipped"``."""
+
+
+class ResultError(KComplexityError, ValueError):
+    """A file is no result of this tool, or holds nothing of what is asked of it."""
 
 
 class OutputError(KComplexityError, OSError):

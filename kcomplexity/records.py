@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -252,6 +253,32 @@ class Report:
         from kcomplexity.report import save
 
         save(self, Path(path), kind)
+
+    def plot(self, kind: str, ax: Axes | None = None) -> Axes:
+        """Draw one figure of the report.
+
+        Parameters
+        ----------
+        kind : str
+            A name that ``kcomplexity plot RESULT --list`` tells, e.g. ``"bits"``.
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure unless given.
+
+        Returns
+        -------
+        matplotlib Axes
+            The first picture of that kind, to change or to save.
+
+        Raises
+        ------
+        SpecError
+            If there is no such figure.
+        ResultError
+            If the report has nothing for it; the message says what it needs.
+        """
+        from kcomplexity.report.figures.canvas import draw_on
+
+        return draw_on(self.to_dict(), kind, ax)
 
     def _repr_html_(self) -> str:
         from kcomplexity.report.notebook import summary_html

@@ -22,6 +22,8 @@ from kcomplexity_cli.convert import convert
 from kcomplexity_cli.demo import demo
 from kcomplexity_cli.estimators import estimators
 from kcomplexity_cli.inspect import inspect
+from kcomplexity_cli.plot import plot
+from kcomplexity_cli.report import report
 from kcomplexity_cli.schema import schema
 from kcomplexity_cli.score import score
 from kcomplexity_cli.terminal import note
@@ -150,5 +152,5 @@ def cli() -> None:
     warnings.showwarning = _show_warning
 
 
-for command in (inspect, score, convert, estimators, schema, demo):
+for command in (inspect, score, plot, report, convert, estimators, schema, demo):
     cli.add_command(command)

@@ -15,6 +15,7 @@ __all__ = [
     "as_one_option",
     "command_text",
     "output_options",
+    "plot_option",
     "run_options",
     "selection_options",
 ]
@@ -24,7 +25,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 #: Options that say how figures are computed and where they go, never which they are.
 _ASIDE = frozenset(
-    {"threads", "workers", "max_memory", "quiet", "as_json", "output", "resume", "everything"}
+    {"threads", "workers", "max_memory", "quiet", "as_json", "output"}
+    | {"plots", "resume", "everything"}
 )
 
 
@@ -131,6 +133,18 @@ def as_one_option(command: F) -> F:
         "--as-one",
         is_flag=True,
         help="The files given are parts of one checkpoint, as those of a quoted glob are.",
+    )(command)
+
+
+def plot_option(command: F) -> F:
+    """Whether the result is drawn as well: ``plots``, for :func:`.plot.draw_into`."""
+    return click.option(
+        "--plot",
+        "plots",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=None,
+        metavar="DIR",
+        help="Draw the result into this folder, as 'kcomplexity plot' does.",
     )(command)
 
 

@@ -15,9 +15,11 @@ from kcomplexity_cli.options import (
     as_one_option,
     command_text,
     output_options,
+    plot_option,
     run_options,
     selection_options,
 )
+from kcomplexity_cli.plot import draw_into
 
 __all__ = ["score"]
 
@@ -92,6 +94,7 @@ Examples:
 )
 @click.option("--all", "everything", is_flag=True, help="Print every row, as plain text.")
 @click.option("--dry-run", is_flag=True, help="Tell what would be measured, and how long it takes.")
+@plot_option
 @click.option("--resume", is_flag=True, help="Go on with an interrupted -o FILE.jsonl.")
 @selection_options
 @as_one_option
@@ -174,6 +177,15 @@ def score(checkpoints: tuple[str, ...], **options: Any) -> None:
         report.save(output)
         journal.discard()
     _show(report, as_json=options["as_json"], everything=options["everything"], silent=bool(output))
+    if options["plots"]:
+        draw_into(options["plots"], report.to_dict(), quiet=options["as_json"])
+    _exit_by(rows)
+
+
+def _exit_by(rows: list[Any]) -> None:
+    """Exit with the code that tells of rows without a figure, if there are any."""
+    from kcomplexity_cli.terminal import note
+
     if not any(row.status == "ok" for row in rows):
         why = "each row tells why" if rows else "there is no tensor"
         note(f"nothing was measured: {why}")

@@ -40,14 +40,21 @@ def _print_rich(table: Table) -> None:
     from rich.table import Table as RichTable
     from rich.text import Text
 
+    from kcomplexity_cli.bars import bars, can_show
+
     drawn = RichTable(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for i, name in enumerate(table.columns):
         numeric = i in table.numeric
         justify: Literal["right", "left"] = "right" if numeric else "left"
         drawn.add_column(Text(name), justify=justify, overflow="fold", no_wrap=numeric)
-    for row in table.rows[:_MOST_ROWS]:
-        drawn.add_row(*(Text(cell) for cell in row))
     console = Console()
+    shown = table.rows[:_MOST_ROWS]
+    lengths: list[tuple[str, ...]] = [()] * len(shown)
+    if table.bar is not None and can_show(console.encoding):
+        drawn.add_column("")
+        lengths = [(bar,) for bar in bars([row[table.bar] for row in shown])]
+    for row, bar in zip(shown, lengths, strict=True):
+        drawn.add_row(*(Text(cell) for cell in row + bar))
     # Apart from the table, which would wrap them to its own width. In Text no bracket is markup.
     console.print(Text(table.title, style="italic"))
     console.print(drawn)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kcomplexity.records import Report, Score
+from kcomplexity.report.main_code import main_spec
 from kcomplexity.text import human_bytes, plural, printable, shorten
 
 __all__ = ["Table", "extremes", "full_table", "problems", "summary_tables"]
@@ -30,6 +31,8 @@ class Table:
         Columns that are aligned to the right.
     caption : str
         What its columns mean, where that is not plain; one line for each.
+    bar : int or None
+        Column whose numbers have one unit, from zero up: a terminal may draw them as bars.
     """
 
     title: str
@@ -37,6 +40,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     numeric: frozenset[int] = frozenset()
     caption: str = ""
+    bar: int | None = None
 
 
 def summary_tables(report: Report) -> list[Table]:
@@ -208,7 +212,7 @@ def extremes(rows: Sequence[Score], n: int = 5) -> list[Table]:
     takes most of the weights; a tensor must hold at least a thousandth of them: side information
     makes small ones look complex.
     """
-    spec = _main_spec(rows)
+    spec = main_spec(vars(row) for row in rows)
     chosen = [row for row in rows if row.spec == spec and row.bits_per_weight is not None]
     total = sum(row.n_weights for row in rows if row.spec == spec)
     chosen = [row for row in chosen if row.n_weights >= total / 1000]
@@ -220,20 +224,6 @@ def extremes(rows: Sequence[Score], n: int = 5) -> list[Table]:
         _extreme(f"simplest for their size ({spec})", chosen[:n], total),
         _extreme(f"most complex for their size ({spec})", chosen[: -n - 1 : -1], total),
     ]
-
-
-def _main_spec(rows: Sequence[Score]) -> str | None:
-    taken: dict[str, int] = {}
-    for row in rows:
-        if row.bits is not None:
-            taken[row.spec] = taken.get(row.spec, 0) + row.n_weights
-    # Scales alone, as beside integer weights, are not the network.
-    wide = [row for row in rows if taken.get(row.spec, 0) > 0.5 * max(taken.values(), default=0)]
-    codes = [row for row in wide if row.kind == "code"]
-    at_error = [row for row in codes if row.view and row.view.startswith("rd")]
-    lossy = [row for row in codes if row.decodes == "view"]
-    found = at_error or lossy or codes or wide
-    return found[0].spec if found else None
 
 
 def _extreme(title: str, rows: Sequence[Score], total: int) -> Table:
@@ -248,7 +238,7 @@ def _extreme(title: str, rows: Sequence[Score], total: int) -> Table:
         for row in rows
     )
     columns = ("tensor", "shape", "dtype", "share of weights", "bits/weight")
-    return Table(title, columns, cells, frozenset({3, 4}))
+    return Table(title, columns, cells, frozenset({3, 4}), bar=4)
 
 
 def problems(report: Report) -> list[str]:

@@ -1,0 +1,126 @@
+"""``kcomplexity plot``: pictures of a result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+__all__ = ["draw_into", "plot"]
+
+
+def _listed(_context: click.Context, _param: click.Parameter, value: str | None) -> list[str]:
+    return [part.strip() for part in (value or "").split(",") if part.strip()]
+
+
+def _complete(_context: click.Context, _param: click.Parameter, start: str) -> list[str]:
+    from kcomplexity.report.figures import FIGURES
+
+    return [name for name in FIGURES if name.startswith(start)]
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  kcomplexity score model.safetensors --json > scores.json
+  kcomplexity plot scores.json -o figures
+  kcomplexity plot scores.json -o figures --kind bits,controls --format svg,pdf --theme paper
+  kcomplexity plot scores.json --list
+  kcomplexity score model.safetensors --json | kcomplexity plot - -o figures
+  kcomplexity plot run.json -o figures --kind trajectory --metric validation.csv
+""",
+)
+@click.argument(
+    "result", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True), metavar="RESULT"
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    metavar="DIR",
+    help="The folder of the pictures; each has its numbers beside it as CSV.",
+)
+@click.option(
+    "--kind",
+    "kinds",
+    callback=_listed,
+    default=None,
+    metavar="NAME,...",
+    shell_complete=_complete,
+    help="Which figures; --list names them.  [default: all that the result has fields for]",
+)
+@click.option(
+    "--format",
+    "forms",
+    callback=_listed,
+    default="png",
+    show_default=True,
+    metavar="NAME,...",
+    help="png, svg, pdf, or several of them.",
+)
+@click.option(
+    "--theme",
+    type=click.Choice(["light", "dark", "paper"]),
+    default="light",
+    show_default=True,
+    help="paper is one column wide.",
+)
+@click.option(
+    "--metric",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    metavar="FILE.csv",
+    help="Steps and a metric, drawn beside a trajectory on an axis of its own.",
+)
+@click.option("--list", "listing", is_flag=True, help="Tell what can be drawn, and what not.")
+def plot(result: Path, output: Path | None, listing: bool, metric: Path | None, **how: Any) -> None:
+    """Draw what a result holds: pictures for a paper, a page or a slide.
+
+    RESULT is what a command printed with --json, or its -o file that ends in .json or .jsonl;
+    '-' is the standard input.
+    """
+    from kcomplexity.report.reading import read_metric, read_result
+
+    record = read_result(result)
+    if metric is not None:
+        record["metric"] = read_metric(metric)
+    if listing:
+        _tell_kinds(record)
+    elif output is None:
+        raise click.UsageError("name the folder of the pictures with -o DIR, or ask with --list")
+    else:
+        draw_into(output, record, **how)
+
+
+def _tell_kinds(record: dict[str, Any]) -> None:
+    from kcomplexity.report.figures import FIGURES, pictures, unmet
+    from kcomplexity.report.tables import Table
+    from kcomplexity_cli.terminal import print_table
+
+    lacking = dict(line.partition(" ")[::2] for line in unmet(record))
+    names = [picture.kind.name for picture in pictures(record)]
+    rows = tuple(
+        (name, kind.shows, lacking.get(name) or str(names.count(name)))
+        for name, kind in FIGURES.items()
+    )
+    print_table(Table("figures", ("kind", "shows", "pictures of this result"), rows))
+
+
+def draw_into(
+    folder: Path,
+    record: dict[str, Any],
+    *,
+    kinds: list[str] | tuple[str, ...] = (),
+    forms: list[str] | tuple[str, ...] = ("png",),
+    theme: str = "light",
+    quiet: bool = False,
+) -> None:
+    """Draw a result into a folder and print the paths of the pictures, unless `quiet`."""
+    from kcomplexity.report.figures.files import save_figures
+    from kcomplexity.text import printable
+
+    paths = save_figures(record, folder, kinds, forms=forms, look=theme)
+    if not quiet:
+        click.echo("\n".join(printable(path) for path in paths))

@@ -1,0 +1,161 @@
+"""What a figure is: the contract that every kind keeps.
+
+A kind of figure is a :class:`FigureKind`: a name, what it shows, the fields that a result must have
+(`needs`), and two functions.
+
+* ``charts(record)`` turns the JSON form of a result into :class:`Chart` objects, one a picture:
+  titles, axis labels and the numbers as a table. It draws nothing and imports no matplotlib; what
+  it returns is saved as CSV beside the picture.
+* ``draw(axes, chart, theme)`` puts a chart on matplotlib axes and reads nothing but the chart, so
+  that the CSV is the whole truth of the picture.
+
+A title says what is seen, in words and figures; axis labels have units, and the direction wherever
+there is a better end. Names come from files: they are shown through
+:func:`~kcomplexity.text.shorten` and never read as markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from kcomplexity.errors import ResultError
+from kcomplexity.text import printable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from kcomplexity.report.figures.themes import Theme
+
+__all__ = ["Cell", "Chart", "FigureKind", "Record", "expecting", "missing", "values_at"]
+
+Record: TypeAlias = Mapping[str, Any]
+"""A result in its JSON form."""
+
+Cell: TypeAlias = str | float | int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """One picture before it is drawn.
+
+    Attributes
+    ----------
+    variant : str
+        Tells it from other pictures of its kind: a spec, a checkpoint; empty for the only one.
+    title : str
+        What is seen.
+    subtitle : str
+        What was measured, and how to read the marks.
+    x, y : str
+        What the two axes are, with unit and direction.
+    columns : tuple of str
+    rows : tuple of tuple
+        The numbers that are drawn.
+    levels : tuple of (str, float)
+        Values of the whole, drawn as lines across.
+    size : float
+        How much room it asks for: the number of things that stand one under the other.
+    """
+
+    variant: str = ""
+    title: str
+    subtitle: str
+    x: str
+    y: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    levels: tuple[tuple[str, float], ...] = ()
+    size: float = 0
+    numbers: dict[str, list[Any]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Turn the table on its side, and make the words safe to show."""
+        for name in ("title", "subtitle", "x", "y"):
+            object.__setattr__(self, name, printable(getattr(self, name)))
+        sides = {name: [row[i] for row in self.rows] for i, name in enumerate(self.columns)}
+        object.__setattr__(self, "numbers", sides)
+
+    def __getitem__(self, column: str) -> list[Any]:
+        return self.numbers[column]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FigureKind:
+    """A kind of figure.
+
+    Attributes
+    ----------
+    name : str
+    shows : str
+        One line, for listings.
+    needs : tuple of str
+        Fields of the JSON form, e.g. ``rows[].controls[].ratio``; ``a|b`` is one of the two.
+    made_by : str
+        What gives a result those fields.
+    charts : callable
+    draw : callable
+    over_steps : bool
+        Whether it shows all steps of a trajectory; the others show the last.
+    """
+
+    name: str
+    shows: str
+    needs: tuple[str, ...]
+    made_by: str
+    charts: Callable[[Record], list[Chart]]
+    draw: Callable[[Axes, Chart, Theme], None]
+    over_steps: bool = False
+
+
+def missing(record: Record, needs: tuple[str, ...]) -> list[str]:
+    """Return which of the needed fields a result does not have, or has only as null.
+
+    Examples
+    --------
+    >>> missing({"rows": [{"bits": None}, {"bits": 3}]}, ("rows[].bits", "rows[].step|steps"))
+    ['rows[].step|steps']
+    """
+    return [
+        need
+        for need in needs
+        if not any(
+            value is not None and value not in ([], {})
+            for path in need.split("|")
+            for value in values_at(record, path)
+        )
+    ]
+
+
+def values_at(record: Any, path: str) -> Iterator[Any]:
+    """Yield what stands at a path such as ``rows[].controls[].bits``, element by element."""
+    step, _, rest = path.partition(".")
+    name, each, _ = step.partition("[]")
+    if not isinstance(record, Mapping) or name not in record:
+        return
+    found = record[name]
+    for value in (found if isinstance(found, list | tuple) else []) if each else [found]:
+        if rest:
+            yield from values_at(value, rest)
+        else:
+            yield value
+
+
+@contextmanager
+def expecting(what: str) -> Iterator[None]:
+    """Tell as an error of the result what goes wrong because a field is not of its type.
+
+    A result is a file that anyone may have written; its schema is not checked before, since a
+    reader takes later versions of a record too.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        if isinstance(error, ResultError):
+            raise
+        raise ResultError(
+            f"{what}: a field is not what its schema says ({type(error).__name__}: {error}); "
+            "make the result again"
+        ) from error

@@ -1,0 +1,119 @@
+"""``bits``: how many bits a weight of each tensor takes, in depth order, by kind of layer."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from kcomplexity.report.figures.base import Chart, FigureKind, Record
+from kcomplexity.report.figures.layers import KINDS, kind_of_layer
+from kcomplexity.report.figures.marks import MANY, Along, areas_of, legend
+from kcomplexity.report.figures.selecting import (
+    about,
+    by_checkpoint,
+    checkpoint_name,
+    depth_sorted,
+    label,
+    measured,
+    number,
+)
+from kcomplexity.report.figures.themes import Theme
+from kcomplexity.report.main_code import main_spec
+from kcomplexity.text import plural, shorten
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["BITS"]
+
+#: Values this many times the middle one ask for a logarithmic axis.
+_WIDE = 6
+
+
+def _charts(record: Record) -> list[Chart]:
+    rows = measured(record, "bits_per_weight", "n_weights")
+    spec = main_spec(rows)
+    charts = []
+    for path, found in by_checkpoint(row for row in rows if row["spec"] == spec).items():
+        ordered = depth_sorted(found)
+        total = math.fsum(row["bits_per_weight"] * row["n_weights"] for row in ordered)
+        n_weights = sum(row["n_weights"] for row in ordered)
+        if not n_weights:
+            continue
+        whole = total / n_weights
+        # Side information makes small tensors look complex: the extremes are told of big ones.
+        big = [row for row in ordered if row["n_weights"] >= n_weights / 1000]
+        least = min(big, key=lambda row: row["bits_per_weight"])
+        most = max(big, key=lambda row: row["bits_per_weight"])
+        title = f"{number(whole)} bits/weight over {plural(len(ordered), 'tensor')}"
+        if len(big) > 1:
+            title += (
+                f": {number(least['bits_per_weight'])} in {shorten(label(least), 34)}, "
+                f"{number(most['bits_per_weight'])} in {shorten(label(most), 34)}"
+            )
+        charts.append(
+            Chart(
+                variant=checkpoint_name(path) if len(record.get("checkpoints", ())) > 1 else "",
+                title=title,
+                subtitle=f"{about(str(spec), ordered)}; the area of a mark is the number of "
+                "weights",
+                x="bits per weight (lower = simpler)",
+                y="tensor",
+                columns=("tensor", "layer_kind", "n_weights", "spec", "bits_per_weight"),
+                rows=tuple(
+                    (
+                        label(row),
+                        kind_of_layer(label(row), row.get("shape")),
+                        row["n_weights"],
+                        row["spec"],
+                        row["bits_per_weight"],
+                    )
+                    for row in ordered
+                ),
+                levels=(("whole", whole),),
+                size=len(ordered) if len(ordered) <= MANY else 0,
+            )
+        )
+    return charts
+
+
+def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:
+    names, kinds, bits = chart["tensor"], chart["layer_kind"], chart["bits_per_weight"]
+    along = Along(ax, names, theme)
+    tips = [
+        f"{name}: {value:.4g} bits/weight, {plural(n, 'weight')}"
+        for name, value, n in zip(names, bits, chart["n_weights"], strict=True)
+    ]
+    areas = areas_of(chart["n_weights"])
+    entries = []
+    for index, kind in enumerate(KINDS):
+        chosen = [at for at, found in enumerate(kinds) if found == kind]
+        if not chosen:
+            continue
+        along.points(
+            chosen,
+            [bits[at] for at in chosen],
+            theme.series[index],
+            [tips[at] for at in chosen],
+            mark=index,
+            areas=[areas[at] for at in chosen],
+        )
+        entries.append((kind, theme.series[index], str(index)))
+    positive = sorted(value for value in bits if value > 0)
+    log = bool(positive) and positive[-1] > _WIDE * positive[len(positive) // 2]
+    along.label(chart.x, log=log and len(positive) == len(bits))
+    if not log and positive and positive[0] < positive[-1] / 2:
+        along.from_zero()
+    for name, value in chart.levels:
+        along.across(value, f"{name} {number(value)}")
+    legend(ax, entries, theme)
+
+
+BITS = FigureKind(
+    name="bits",
+    shows="bits per weight of each tensor, in depth order, by kind of layer",
+    needs=("rows[].bits_per_weight", "rows[].estimator"),
+    made_by="score",
+    charts=_charts,
+    draw=_draw,
+)

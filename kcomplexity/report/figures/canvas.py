@@ -1,0 +1,277 @@
+"""From a chart to a file: the same bytes for the same chart, theme and version of matplotlib.
+
+Nothing of the machine gets in: matplotlib's own defaults instead of the user's settings, its own
+typeface, no dates, ids from a fixed salt. In an SVG, text stays text, every mark has a title to
+point at, and the picture has one for those who cannot see it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import textwrap
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from html import escape
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from kcomplexity.errors import ResultError
+from kcomplexity.report.figures.base import Chart, FigureKind, Record
+from kcomplexity.report.figures.marks import TIP
+from kcomplexity.report.figures.themes import PAGE, PAGE_COLOURS, Theme, theme
+from kcomplexity.text import printable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["FORMATS", "alternative", "csv_bytes", "draw_on", "image_bytes", "page_svg", "styled"]
+
+#: What a picture can be saved as.
+FORMATS = ("png", "svg", "pdf")
+_DPI = 200
+#: Inches of a picture beside what its rows ask for, and for each row.
+_LEAST, _ROW, _MOST = 2.5, 0.215, 8.0
+
+
+def draw_on(record: Record, kind: str, ax: Axes | None) -> Axes:
+    """Draw the first picture of a kind on axes of the user's, or on those of a new figure.
+
+    Raises
+    ------
+    SpecError
+        If there is no such kind.
+    ResultError
+        If the result has nothing for it.
+    """
+    from kcomplexity.report.figures import pictures, unmet
+
+    picture = next(pictures(record, [kind]), None)
+    if picture is None:
+        raise ResultError(f"nothing to draw: {'; '.join(unmet(record, [kind]))}")
+    look = theme("light")
+    with styled(look):
+        if ax is None:
+            from matplotlib import pyplot
+
+            _, ax = pyplot.subplots(layout="constrained")
+        width = ax.get_window_extent().width / ax.figure.dpi * 72
+        title = textwrap.wrap(printable(picture.chart.title), int(width / (0.6 * look.type_size)))
+        # Above the names of lines across.
+        pad = 1.8 * look.type_size
+        ax.set_title(
+            "\n".join(title), loc="left", pad=pad, fontsize=look.type_size, parse_math=False
+        )
+        picture.kind.draw(ax, picture.chart, look)
+    return ax
+
+
+@contextmanager
+def styled(theme: Theme) -> Iterator[None]:
+    """Draw in a theme, whatever the user's own settings are, and leave those as they were."""
+    import matplotlib as mpl
+
+    small = 0.92 * theme.type_size
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(
+            {
+                "axes.edgecolor": theme.muted,
+                "axes.facecolor": theme.ground,
+                "axes.axisbelow": True,
+                "axes.labelcolor": theme.ink,
+                "axes.labelsize": theme.type_size,
+                "axes.linewidth": 0.6,
+                "axes.spines.right": False,
+                "axes.spines.top": False,
+                "figure.facecolor": theme.ground,
+                "font.size": theme.type_size,
+                "grid.color": theme.grid,
+                "grid.linewidth": 0.6,
+                "legend.borderaxespad": 0,
+                "legend.borderpad": 0,
+                "legend.columnspacing": 1.2,
+                "legend.fontsize": small,
+                "legend.frameon": False,
+                "legend.handletextpad": 0.5,
+                "legend.labelcolor": theme.ink,
+                "path.simplify": False,
+                "savefig.facecolor": theme.ground,
+                "svg.fonttype": "none",
+                "svg.hashsalt": "kcomplexity",
+                "text.color": theme.ink,
+                "text.parse_math": False,
+                "xtick.color": theme.muted,
+                "xtick.labelcolor": theme.ink,
+                "xtick.labelsize": small,
+                "ytick.color": theme.muted,
+                "ytick.labelcolor": theme.ink,
+                "ytick.labelsize": small,
+            }
+        )
+        with warnings.catch_warnings():
+            # A name may hold any character; matplotlib's typeface lacks some, and shows a box.
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+            yield
+
+
+def csv_bytes(chart: Chart) -> bytes:
+    """Return the numbers of a chart as CSV with a header line; None is an empty field."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(chart.columns)
+    writer.writerows(chart.rows)
+    return text.getvalue().encode("utf-8", "backslashreplace")
+
+
+def image_bytes(kind: FigureKind, chart: Chart, theme: Theme, form: str) -> bytes:
+    """Return a picture as a file of the format `form`, one of `FORMATS`."""
+    with styled(theme):
+        figure = _compose(kind, chart, theme)
+        data = _saved(figure, form)
+    if form != "svg":
+        return data
+    return _accessible(data.decode(), chart).encode()
+
+
+def page_svg(kind: FigureKind, chart: Chart, key: str) -> str:
+    """Return a picture as an SVG element to stand in the page, in the page's own colours.
+
+    The page says the title itself.
+
+    Parameters
+    ----------
+    kind : FigureKind
+    chart : Chart
+    key : str
+        Tells its ids from those of other pictures of the page.
+    """
+    import matplotlib as mpl
+
+    with styled(PAGE):
+        mpl.rcParams["svg.hashsalt"] = key
+        drawn = _saved(_compose(kind, chart, PAGE, head=False), "svg").decode()
+    # Tenths of a point are finer than a pixel, and a page has thousands of them.
+    text = _accessible(drawn, chart, digits=1).replace("xlink:href=", "href=")
+    text = text[text.index("<svg") :]
+    text = re.sub(r'<svg ([^>]*?)height="[^"]*"([^>]*?)width="[^"]*"', r"<svg \1\2", text, count=1)
+    text = re.sub(r'font: ([\d.]+)px [^;"]*', r"font-size: \1px", text)
+    # An id is one of the whole page; short ones, since every mark names one.
+    used = dict.fromkeys(re.findall(r' id="([^"]*)"', text))
+    names = {old: f"{key}-{n}" for n, old in enumerate(used)}
+    text = re.sub(r'( id="|url\(#|href="#)([^")]+)', lambda found: found[1] + names[found[2]], text)
+    for colour, name in PAGE_COLOURS.items():
+        text = text.replace(colour, f"var({name})")
+    return text
+
+
+def alternative(chart: Chart) -> str:
+    """Return what a picture says, for those who do not see it."""
+    axes = f"Across: {chart.x}. Up: {chart.y}." if chart.x and chart.y else ""
+    levels = "".join(f" {name}: {value:.4g}." for name, value in chart.levels)
+    return printable(f"{chart.title}. {chart.subtitle}. {axes}{levels} {len(chart.rows):,} values.")
+
+
+def _compose(kind: FigureKind, chart: Chart, theme: Theme, *, head: bool = True) -> Figure:
+    """Draw, below the title if there is to be one."""
+    from matplotlib.figure import Figure
+
+    # A character of matplotlib's typeface is some 0.58 of its size wide, bold 0.66.
+    chars = theme.width * 72 / theme.type_size
+    title = textwrap.wrap(printable(chart.title), int(chars / 0.66)) if head else []
+    subtitle = textwrap.wrap(printable(chart.subtitle), int(chars / 0.54)) if head else []
+    big, small = 1.08 * theme.type_size, 0.92 * theme.type_size
+    above = 1.32 * big * len(title) / 72
+    top = above + (1.35 * small * len(subtitle) + 9 * head) / 72
+    scale = max(theme.width / 5.4, 0.8)
+    body = min(max(_LEAST * scale, _ROW * chart.size * scale + 1.1), _MOST)
+    height = body + top
+    figure = Figure((theme.width, height), layout="constrained")
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.set(rect=(0, 0, 1, body / height))  # type: ignore[call-arg]
+    for at, lines, how in (
+        (4 / 72, title, {"weight": "bold", "fontsize": big}),
+        (4 / 72 + above, subtitle, {"color": theme.muted, "fontsize": small}),
+    ):
+        y = 1 - at / height
+        figure.text(0.012, y, "\n".join(lines), va="top", linespacing=1.2, **how)  # type: ignore[arg-type]
+    kind.draw(figure.add_subplot(), chart, theme)
+    return figure
+
+
+def _saved(figure: Figure, form: str) -> bytes:
+    from matplotlib.collections import Collection
+
+    if form == "pdf":
+        # Links are what carries titles into an SVG; here they would be links.
+        for drawn in figure.findobj(Collection):
+            drawn.set_urls([])
+    nothing: dict[str, dict[str, Any]] = {
+        "png": {"Software": None},
+        "svg": {"Date": None, "Creator": None},
+        "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    }
+    file = io.BytesIO()
+    figure.savefig(file, format=form, dpi=_DPI, metadata=nothing[form])
+    return file.getvalue()
+
+
+_LINK = re.compile(r'<a xlink:href="' + TIP + r'([^"]*)"(?: target="[^"]*")?>(.*?)</a>', re.DOTALL)
+_LINKS = re.compile(
+    r"(?:<a xlink:href=\"" + TIP + r"[^\"]*\"[^>]*>(?:(?!</a>).)*</a>\s*)+", re.DOTALL
+)
+_N = r"(-?[\d.]+)"
+_BOX = re.compile(rf"M{_N} {_N}L\1 {_N}L{_N} \3L\4 \2(?:L\1 \2)?z")
+_LONG = re.compile(r"-?\d+\.\d{2,}")
+
+
+def _accessible(svg: str, chart: Chart, digits: int = 2) -> str:
+    """Give marks their titles and the picture its text, and drop what only takes room."""
+
+    def rounded(found: re.Match[str]) -> str:
+        return f"{round(float(found[0]), digits):g}"
+
+    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
+    svg = _LINKS.sub(_titled, svg)
+    svg = re.sub(
+        r' (?:d|x|y|width|height|transform|points)="[^"]*"',
+        lambda found: _LONG.sub(rounded, found[0]),
+        svg,
+    )
+    svg = re.sub(r' d="[^"]*"', lambda found: re.sub(r"\s*([MLCQz])\s*", r"\1", found[0]), svg)
+    # A bar, of which there may be thousands, in half the room.
+    svg = _BOX.sub(r"M\1 \2V\3H\4V\2z", svg)
+    used = set(re.findall(r'(?:url\(#|href="#)([^")]+)', svg))
+    svg = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", svg)
+    svg = re.sub(r">\s+<", "><", svg)
+    words = escape(alternative(chart))
+    return re.sub(
+        r"<svg ([^>]*)>",
+        lambda found: f'<svg {found[1]} role="img" aria-label="{words}">',
+        svg,
+        count=1,
+    )
+
+
+def _titled(links: re.Match[str]) -> str:
+    """Return marks with their titles inside, and what all have in common said once."""
+    marks = []
+    for tip, drawn in _LINK.findall(links[0]):
+        said = "".join(sorted(re.findall(r' (?:clip-path|style)="[^"]*"', drawn)))
+        shape = re.search(r"<(path|use) [^>]*", drawn)
+        if shape is None:
+            continue
+        if "fill: none" in said:
+            said += ' pointer-events="all"'  # else the outline alone could be pointed at
+        plain = re.sub(r' (?:clip-path|style)="[^"]*"|/$', "", shape[0])
+        marks.append((said, f"{plain}><title>{tip}</title></{shape[1]}>"))
+    return "".join(
+        f"<g{said}>{''.join(mark for _, mark in same)}</g>"
+        for said, same in groupby(marks, key=itemgetter(0))
+    )

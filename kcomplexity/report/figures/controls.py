@@ -1,0 +1,137 @@
+"""``controls``: bits over those of the same weights shuffled, with the shuffles' own range."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kcomplexity.report.figures.base import Chart, FigureKind, Record
+from kcomplexity.report.figures.marks import MANY, Along, legend
+from kcomplexity.report.figures.selecting import (
+    by_checkpoint,
+    checkpoint_name,
+    depth_sorted,
+    label,
+    measured,
+    number,
+    specs_of,
+)
+from kcomplexity.report.figures.themes import Theme
+from kcomplexity.text import plural
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["CONTROLS"]
+
+
+def _charts(record: Record) -> list[Chart]:
+    rows = measured(record, "controls", "bits")
+    charts = []
+    for path, of_checkpoint in by_checkpoint(rows).items():
+        for spec in specs_of(of_checkpoint):
+            of_spec = [row for row in of_checkpoint if row["spec"] == spec]
+            kinds = dict.fromkeys(c["kind"] for row in of_spec for c in row["controls"])
+            charts += [_chart(record, path, spec, kind, of_spec) for kind in kinds]
+    return [chart for chart in charts if chart.rows]
+
+
+def _chart(record: Record, path: str, spec: str, kind: str, rows: list[dict[str, Any]]) -> Chart:
+    ordered = [row for row in depth_sorted(rows) if _control(row, kind)]
+    found = [_against(row, kind) for row in ordered]
+    below = sum(one[4] == one[3] for one in found)
+    n = max((one[3] for one in found), default=0)
+    noun = "shuffle" if kind.startswith("shuffle") else f"{kind} replicate"
+    # Exact where no two are equal; ties make it less.
+    expected = sum(1 / (one[3] + 1) for one in found)
+    several = len(record.get("checkpoints", ())) > 1
+    whole = [
+        (f"whole ({control['n_lower']} of {control['n']} above it)", control["ratio"])
+        for row in record.get("summary", ())
+        if str(row.get("checkpoint", "")) == path and row["spec"] == spec
+        for control in row.get("controls", ())
+        if control["kind"] == kind and control.get("ratio") is not None
+    ]
+    return Chart(
+        variant=" ".join(
+            part for part in (checkpoint_name(path) if several else "", spec, kind) if part
+        ),
+        title=f"{spec}: {below} of {plural(len(ordered), 'tensor')} below every one of its own "
+        + (f"{n} {noun}s" if n > 1 else noun)
+        + f" (by chance: up to {number(expected)})",
+        subtitle=f"bits over the mean of the {noun}s; the bar is the range of the {noun}s "
+        "themselves: a mark inside it shows nothing",
+        x=f"bits / mean bits of its {noun}s (lower = more structure)",
+        y="tensor",
+        columns=("tensor", "ratio", "lowest", "highest", "n", "n_lower", "n_weights"),
+        rows=tuple(
+            (label(row), *one, row["n_weights"]) for row, one in zip(ordered, found, strict=True)
+        ),
+        levels=tuple(whole),
+        size=len(ordered) if len(ordered) <= MANY else 0,
+    )
+
+
+def _control(row: Record, kind: str) -> dict[str, Any] | None:
+    for control in row["controls"]:
+        if control["kind"] == kind and control.get("ratio") is not None and control["bits"]:
+            found: dict[str, Any] = control
+            return found
+    return None
+
+
+def _against(row: Record, kind: str) -> tuple[float, float, float, int, int]:
+    """Return ratio, lowest and highest replicate over their mean, how many, how many above it."""
+    control = _control(row, kind) or {}
+    bits, mean = control["bits"], control["mean_bits"]
+    n_lower = sum(row["bits"] < b for b in bits)
+    return control["ratio"], min(bits) / mean, max(bits) / mean, len(bits), n_lower
+
+
+def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:
+    names = chart["tensor"]
+    along = Along(ax, names, theme)
+    places = range(len(names))
+    tips = [
+        f"{name}: {ratio:.4f}, below {lower} of {n}"
+        for name, ratio, n, lower in zip(
+            names, chart["ratio"], chart["n"], chart["n_lower"], strict=True
+        )
+    ]
+    along.bars(chart["lowest"], chart["highest"], theme.muted, tips, width=0.5, alpha=0.35)
+    along.rule(1)
+    below = [at for at in places if chart["n_lower"][at] == chart["n"][at]]
+    others = [at for at in places if chart["n_lower"][at] < chart["n"][at]]
+    for chosen, colour, hollow in (
+        (others, theme.muted, True),
+        (below, theme.series[0], False),
+    ):
+        along.points(
+            chosen,
+            [chart["ratio"][at] for at in chosen],
+            colour,
+            [tips[at] for at in chosen],
+            areas=22 if along.few else 9,
+            hollow=hollow,
+        )
+    for name, value in chart.levels:
+        along.across(value, f"{name}: {value:.3f}")
+    along.label(chart.x)
+    legend(
+        ax,
+        [
+            ("below all of them", theme.series[0], "0"),
+            ("not below all", theme.muted, "hollow"),
+            ("their own range", theme.muted, "band"),
+        ],
+        theme,
+    )
+
+
+CONTROLS = FigureKind(
+    name="controls",
+    shows="bits of each tensor over those of its shuffled self, with the shuffles' own range",
+    needs=("rows[].bits", "rows[].controls[].ratio", "rows[].controls[].bits"),
+    made_by="score --control shuffle:19",
+    charts=_charts,
+    draw=_draw,
+)

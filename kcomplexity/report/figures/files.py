@@ -1,0 +1,73 @@
+"""Pictures as files: each in the formats asked for, with its numbers beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from kcomplexity.errors import OutputError, ResultError, SpecError
+from kcomplexity.report import write_atomically
+from kcomplexity.report.figures import Record, pictures, unmet
+from kcomplexity.report.figures.canvas import FORMATS, csv_bytes, image_bytes
+from kcomplexity.report.figures.themes import theme
+
+__all__ = ["save_figures"]
+
+
+def save_figures(
+    record: Record,
+    folder: str | Path,
+    kinds: Sequence[str] = (),
+    *,
+    forms: Sequence[str] = ("png",),
+    look: str = "light",
+) -> list[Path]:
+    """Draw all that a result has, or the kinds asked for, into a folder.
+
+    Parameters
+    ----------
+    record : mapping
+        The JSON form of a result.
+    folder : str or path
+        Made if it is not there; files of the same names are replaced.
+    kinds : sequence of str, optional
+        Names in :data:`~kcomplexity.report.figures.FIGURES`.
+    forms : sequence of {"png", "svg", "pdf"}
+    look : {"light", "dark", "paper"}
+
+    Returns
+    -------
+    list of Path
+        The pictures; the CSV of each has its name and ends in ``.csv``.
+
+    Raises
+    ------
+    SpecError
+        If a kind, a format or the look is not known.
+    ResultError
+        If nothing of what was asked for can be drawn; the message says what each would need.
+    OutputError
+        If a file cannot be written.
+    """
+    for form in forms:
+        if form not in FORMATS:
+            raise SpecError(
+                f"unknown picture format {form!r}: expected one of {', '.join(FORMATS)}"
+            )
+    chosen = theme(look)
+    found = list(pictures(record, kinds))
+    if not found:
+        raise ResultError(f"nothing to draw: {'; '.join(unmet(record, kinds))}")
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make {folder}: {error.strerror or error}") from error
+    written = []
+    for picture in found:
+        for form in forms:
+            path = folder / f"{picture.name}.{form}"
+            write_atomically(path, image_bytes(picture.kind, picture.chart, chosen, form))
+            written.append(path)
+        write_atomically(folder / f"{picture.name}.csv", csv_bytes(picture.chart))
+    return written

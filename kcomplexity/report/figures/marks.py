@@ -1,0 +1,326 @@
+"""The marks that figures share: tensors along an axis, bars, points, lines across, a legend.
+
+Up to `MANY` tensors stand under each other, each with its name; more go from left to right in depth
+order, and the axis names their blocks. :class:`Along` hides which: figures speak of `at` (the
+tensor) and `value`.
+
+Each mark carries a line of text that an SVG shows when it is pointed at. It travels as the mark's
+link, since matplotlib has nothing else that reaches the file; the canvas turns it into a title.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from kcomplexity.report.figures.layers import block_of
+from kcomplexity.report.figures.selecting import number
+from kcomplexity.report.figures.themes import Theme
+from kcomplexity.text import printable, shorten
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.collections import PolyCollection
+
+__all__ = [
+    "MANY",
+    "TIP",
+    "Along",
+    "areas_of",
+    "legend",
+    "line_across",
+    "log_scale",
+    "marker",
+    "tip_links",
+]
+
+#: More tensors than this are not named one by one.
+MANY = 32
+TIP = "tip:"
+_MOST_TICKS = 9
+_MARKERS = "osD^vPX*"
+
+
+class Along:
+    """Tensors along one axis, values along the other."""
+
+    def __init__(self, ax: Axes, names: Sequence[str], theme: Theme) -> None:
+        self.ax = ax
+        self.theme = theme
+        self.names = names
+        self.few = len(names) <= MANY
+        if self.few:
+            self._name_each()
+        else:
+            self._name_blocks()
+
+    def bars(
+        self,
+        low: Sequence[float],
+        high: Sequence[float],
+        colour: str,
+        tips: Sequence[str],
+        *,
+        width: float = 0.72,
+        alpha: float = 1.0,
+    ) -> None:
+        """Draw a bar from `low` to `high` for each tensor, all of them.
+
+        Many bars touch and are drawn as one; :meth:`hints` has their lines of text.
+        """
+        if self.few:
+            bars = self._boxes(low, high, width, tips)
+            bars.set(facecolor=colour, alpha=alpha)
+            return
+        edges = [at - 0.5 for at in range(len(self.names) + 1)]
+        self.ax.stairs(high, edges, baseline=low, fill=True, color=colour, alpha=alpha, linewidth=0)
+
+    def hints(self, low: Sequence[float], high: Sequence[float], tips: Sequence[str]) -> None:
+        """Let many bars, of which no mark is left to point at, show a line of text each."""
+        if not self.few:
+            self._boxes(low, high, 1, tips).set(facecolor=self.theme.ink, alpha=0)
+
+    def _boxes(
+        self, low: Sequence[float], high: Sequence[float], width: float, tips: Sequence[str]
+    ) -> PolyCollection:
+        from matplotlib.collections import PolyCollection
+
+        corners = []
+        for at, (start, stop) in enumerate(zip(low, high, strict=True)):
+            a, b = at - width / 2, at + width / 2
+            box = [(start, a), (stop, a), (stop, b), (start, b)]
+            corners.append(box if self.few else [(y, x) for x, y in box])
+        drawn = PolyCollection(corners, linewidths=0)
+        drawn.set_urls(tip_links(tips))
+        self.ax.add_collection(drawn)
+        self.ax.autoscale_view()
+        return drawn
+
+    def points(
+        self,
+        at: Sequence[float],
+        values: Sequence[float],
+        colour: str,
+        tips: Sequence[str],
+        *,
+        mark: int = 0,
+        areas: Sequence[float] | float = 16,
+        hollow: bool = False,
+    ) -> None:
+        """Draw a mark for each tensor."""
+        x, y = (values, at) if self.few else (at, values)
+        drawn = self.ax.scatter(
+            x,
+            y,
+            s=areas,
+            marker=_MARKERS[mark % len(_MARKERS)],
+            facecolors="none" if hollow else colour,
+            edgecolors=colour if hollow else self.theme.ground,
+            linewidths=0.9 if hollow else 0.4,
+            zorder=3,
+        )
+        drawn.set_urls(tip_links(tips))
+
+    def from_zero(self) -> None:
+        """Let the values begin at zero."""
+        (self.ax.set_xlim if self.few else self.ax.set_ylim)(0, None)
+
+    def rule(self, value: float) -> None:
+        """Draw a thin line at a value that needs no name."""
+        draw = self.ax.axvline if self.few else self.ax.axhline
+        draw(value, color=self.theme.muted, linewidth=0.8, zorder=1)
+
+    def label(self, of_values: str, *, log: bool = False) -> None:
+        """Label both axes; `of_values` says what the values are, with unit and direction."""
+        ax = self.ax
+        if log:
+            log_scale(ax, "x" if self.few else "y")
+        if self.few:
+            names = max((len(text.get_text()) for text in ax.get_yticklabels()), default=0)
+            wide = len(of_values) > characters(self.theme) - names - 4
+            ax.set_xlabel(of_values.replace(" (", "\n(") if wide else of_values)
+        else:
+            # What is turned has the height of the axes alone: the direction goes below.
+            ax.set_ylabel(of_values.replace(" (", "\n("))
+        ax.grid(visible=True, axis="x" if self.few else "y")
+
+    def across(self, value: float, text: str) -> None:
+        """Draw a line at a value of the whole."""
+        line_across(self.ax, value, text, self.theme, vertical=self.few)
+
+    def _name_each(self) -> None:
+        ax = self.ax
+        shown = [shorten(name, self.theme.name_width) for name in self.names]
+        ax.set_yticks(range(len(shown)), shown)
+        for text in ax.get_yticklabels():
+            text.set_parse_math(False)
+        ax.set_ylim(len(shown) - 0.4, -0.6)
+        ax.set_ylabel("tensor, in depth order")
+        ax.tick_params(axis="y", length=0)
+
+    def _name_blocks(self) -> None:
+        ax = self.ax
+        ax.set_xlim(-1, len(self.names))
+        starts: dict[str, int] = {}
+        numbered: dict[str, int] = {}
+        for at, name in enumerate(self.names):
+            block = block_of(name)
+            key = f"{block[0]}.{block[1]}" if block else ""
+            if key and key not in starts:
+                starts[key] = at
+                numbered[key] = block[1] if block else 0
+        families = {key.rpartition(".")[0] for key in starts}
+        if len(families) == 1:
+            shown = {key: str(numbered[key]) for key in starts}
+            what = f"tensor in depth order, by {shorten(families.pop(), 24)}.#"
+        else:
+            shown = {key: shorten(key, 9) for key in starts}
+            what = "tensor in depth order, by block"
+        kept = self._spread(starts, shown)
+        if kept:
+            ax.set_xticks([starts[key] for key in kept], [shown[key] for key in kept])
+            for text in ax.get_xticklabels():
+                text.set_parse_math(False)
+        ax.set_xlabel(f"{what}; {len(self.names):,} tensors")
+
+    def _spread(self, starts: Mapping[str, int], shown: Mapping[str, str]) -> list[str]:
+        """Return the blocks whose names have room, at even distances."""
+        room = 0.85 * characters(self.theme)
+        wide = max(map(len, shown.values()), default=1) + 2.5
+        step = -(-len(starts) // max(1, int(min(_MOST_TICKS, room // wide)))) or 1
+        gap = len(self.names) * wide / room
+        kept: list[str] = []
+        for key in list(starts)[::step]:
+            if not kept or starts[key] - starts[kept[-1]] >= gap:
+                kept.append(key)
+        return kept
+
+
+def areas_of(n_weights: Sequence[int]) -> list[float]:
+    """Return the area of each tensor's mark, in square points: its weights, or the least seen.
+
+    The more marks there are the smaller they get, so that few hide another.
+    """
+    largest = max(n_weights, default=1)
+    crowd = min(1.0, 100 / max(len(n_weights), 1))
+    least = 18.0 if len(n_weights) <= MANY else 9.0 * crowd**0.5
+    return [max(least, 90 * crowd * n / largest) for n in n_weights]
+
+
+def characters(theme: Theme) -> float:
+    """Return about how many characters are as wide as a figure."""
+    return theme.width * 72 / (0.56 * theme.type_size)
+
+
+def tip_links(tips: Sequence[str]) -> list[str]:
+    """Return the links that carry lines of text into an SVG."""
+    return [TIP + printable(tip) for tip in tips]
+
+
+def line_across(ax: Axes, value: float, text: str, theme: Theme, *, vertical: bool = False) -> None:
+    """Draw a dashed line at a value, with its name at the end of it."""
+    draw = ax.axvline if vertical else ax.axhline
+    draw(value, color=theme.ink, linewidth=0.8, linestyle=(0, (4, 2)), zorder=2)
+    if vertical:
+        anchor, shift, side = (value, 1.0), (0, 2), "center"
+        along = ax.get_xaxis_transform()
+    else:
+        anchor, shift, side = (1.0, value), (-2, 2), "right"
+        along = ax.get_yaxis_transform()
+    ax.annotate(
+        text,
+        anchor,
+        xycoords=along,
+        xytext=shift,
+        ha=side,
+        textcoords="offset points",
+        va="bottom",
+        color=theme.ink,
+        fontsize="small",
+        parse_math=False,
+        zorder=4,
+        bbox={"facecolor": theme.ground, "edgecolor": "none", "alpha": 0.8, "pad": 0.8},
+    )
+
+
+def log_scale(ax: Axes, *names: str) -> None:
+    """Make axes logarithmic, with plain numbers: 0.01 rather than a power, 2 and 5 between."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+    for name in names:
+        (ax.set_xscale if name == "x" else ax.set_yscale)("log")
+        axis = ax.xaxis if name == "x" else ax.yaxis
+        low, high = sorted(axis.get_view_interval())
+        wide = high > 300 * max(low, 1e-300)
+        axis.set_major_locator(LogLocator(10, (1.0,) if wide else (1.0, 2.0, 5.0), numticks=12))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+        axis.set_minor_formatter(NullFormatter())
+        if not wide:
+            axis.set_minor_locator(NullLocator())
+
+
+def legend(ax: Axes, entries: Sequence[tuple[str, str, str]], theme: Theme) -> None:
+    """Put a legend below the axes.
+
+    Parameters
+    ----------
+    ax : Axes
+    entries : sequence of (str, str, str)
+        Label, colour, and what stands for it: ``"bar"`` (``"bar:0.5"`` with its opacity),
+        ``"line"``, ``"dashed"``, ``"band"``, ``"hollow"`` or the number of a mark.
+    theme : Theme
+    """
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+    from matplotlib.transforms import ScaledTranslation
+
+    handles: list[Line2D | Patch] = []
+    for _, colour, how in entries:
+        if how.startswith("ba"):
+            opacity = 0.3 if how == "band" else float(how.partition(":")[2] or 1)
+            handles.append(Patch(facecolor=colour, alpha=opacity))
+        elif how in ("line", "dashed"):
+            line = Line2D([], [], color=colour, linewidth=1.4)
+            if how == "dashed":
+                line.set_linestyle((0, (4, 2)))
+            handles.append(line)
+        else:
+            mark = "o" if how == "hollow" else _MARKERS[int(how) % len(_MARKERS)]
+            fill = "none" if how == "hollow" else colour
+            handles.append(
+                Line2D(
+                    [],
+                    [],
+                    color=colour,
+                    marker=mark,
+                    linestyle="",
+                    markersize=4.5,
+                    markerfacecolor=fill,
+                )
+            )
+    labels = [shorten(label, 40) for label, _, _ in entries]
+    # As many columns as fit beside each other, filled line by line.
+    names = max((len(text.get_text()) for text in ax.get_yticklabels()), default=0)
+    room = characters(theme) - names - 4
+    n_columns = max(1, min(len(labels), int(room // (max(map(len, labels)) + 7))))
+    order = [at for column in range(n_columns) for at in range(column, len(labels), n_columns)]
+    below = ScaledTranslation(
+        0,
+        -(3.9 + 1.25 * ax.get_xlabel().count("\n")) * theme.type_size / 72,
+        ax.figure.dpi_scale_trans,
+    )
+    box = ax.legend(
+        [handles[at] for at in order],
+        [labels[at] for at in order],
+        loc="upper left",
+        bbox_to_anchor=(0, 0),
+        bbox_transform=ax.transAxes + below,
+        ncols=n_columns,
+    )
+    for text in box.get_texts():
+        text.set_parse_math(False)
+
+
+def marker(index: int) -> str:
+    """Return the mark of series `index`."""
+    return _MARKERS[index % len(_MARKERS)]

@@ -1,0 +1,217 @@
+"""``rates`` and ``accuracy``: what each method needs at which error, and how the network fares."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from kcomplexity.report.figures.base import Chart, FigureKind, Record
+from kcomplexity.report.figures.marks import legend, log_scale, marker, tip_links
+from kcomplexity.report.figures.selecting import checkpoint_name, number
+from kcomplexity.report.figures.themes import Theme
+from kcomplexity.text import plural
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["ACCURACY", "RATES"]
+
+_BOUND = "Gaussian bound"
+
+
+def _points(record: Record) -> list[dict[str, Any]]:
+    """Return the points of a sweep, or the lossy codes of a score."""
+    points = [
+        {
+            "method": str(point["coding"]),
+            "what": ", ".join(
+                [
+                    str(point["coding"]),
+                    *(f"{k} {v}" for k, v in (point.get("setting") or {}).items()),
+                ]
+            ),
+            "bits": point["bits_per_weight"],
+            "error": point["relative_mse"],
+            "accuracy": point.get("metric"),
+        }
+        for point in record.get("points", ())
+        if point.get("status", "ok") == "ok"
+        and point.get("bits_per_weight") is not None
+        and point.get("relative_mse") is not None
+    ]
+    several = len(record.get("checkpoints", ())) > 1
+    for row in [] if points else record.get("summary", ()):
+        # A comparison has two of each, and is no code of one checkpoint.
+        if "checkpoint" not in row or row.get("kind") != "code":
+            continue
+        if row.get("relative_mse") and row.get("bits_per_weight"):
+            name = f"{checkpoint_name(str(row['checkpoint']))}: " if several else ""
+            points.append(
+                {
+                    "method": name + str(row["spec"]).partition("@")[0],
+                    "what": str(row["spec"]),
+                    "bits": row["bits_per_weight"],
+                    "error": row["relative_mse"],
+                    "accuracy": None,
+                }
+            )
+    return [point for point in points if point["error"] > 0]
+
+
+def front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the points that no other beats in both bits and error, by bits.
+
+    Examples
+    --------
+    >>> front([(2, 0.1), (1, 0.5), (3, 0.2)])
+    [(1, 0.5), (2, 0.1)]
+    """
+    best: list[tuple[float, float]] = []
+    for bits, error in sorted(points):
+        if not best or error < best[-1][1]:
+            best.append((bits, error))
+    return best
+
+
+def _rate_charts(record: Record) -> list[Chart]:
+    points = _points(record)
+    if not points:
+        return []
+    ends = front([(p["bits"], p["error"]) for p in points])
+    methods = list(dict.fromkeys(p["method"] for p in points))
+    leaders = dict.fromkeys(p["method"] for p in points if (p["bits"], p["error"]) in ends)
+    rows = [
+        (p["method"], p["what"], p["bits"], p["error"], int((p["bits"], p["error"]) in ends))
+        for p in points
+    ]
+    # R(E) = 0.5 log2(1/E), the fewest bits at which a Gaussian source can have the error E.
+    errors = [p["error"] for p in points]
+    low, high = math.log(min(*errors, 0.1)), math.log(min(max(*errors, 0.2), 0.99))
+    for i in range(33):
+        error = math.exp(low + (high - low) * i / 32)
+        rows.append((_BOUND, "", 0.5 * math.log2(1 / error), error, 0))
+    title = f"{plural(len(points), 'point')} of {plural(len(methods), 'method')}"
+    title += f"; fewest bits at its error: {', '.join(list(leaders)[:2])}"
+    return [
+        Chart(
+            title=title + (", ..." if len(leaders) > 2 else ""),
+            subtitle="all side information is in the bits; the line joins the points that no other "
+            "beats; nothing can be below the dashed line for Gaussian weights",
+            x="bits per weight (lower = smaller)",
+            y="relative squared error (lower = closer)",
+            columns=("method", "what", "bits_per_weight", "relative_mse", "on_front"),
+            rows=tuple(rows),
+            size=10,
+        )
+    ]
+
+
+def _draw_rates(ax: Axes, chart: Chart, theme: Theme) -> None:
+    methods = [name for name in dict.fromkeys(chart["method"]) if name != _BOUND]
+    bits, errors = chart["bits_per_weight"], chart["relative_mse"]
+    entries = _scatter(ax, chart, methods, errors, theme, "relative error")
+    ends = front([(b, e) for b, e, on in zip(bits, errors, chart["on_front"], strict=True) if on])
+    ax.plot([b for b, _ in ends], [e for _, e in ends], color=theme.ink, linewidth=0.8, zorder=2)
+    bound = [at for at, name in enumerate(chart["method"]) if name == _BOUND]
+    ax.plot(
+        [bits[at] for at in bound],
+        [errors[at] for at in bound],
+        color=theme.muted,
+        linewidth=1.1,
+        linestyle=(0, (4, 2)),
+    )
+    log_scale(ax, "y")
+    ax.set_xlim(0, None)
+    entries += [("not beaten", theme.ink, "line"), (_BOUND, theme.muted, "dashed")]
+    _finish(ax, chart, entries, theme)
+
+
+RATES = FigureKind(
+    name="rates",
+    shows="bits per weight against error for every method, Pareto front and Gaussian bound",
+    needs=("points[].relative_mse|summary[].relative_mse",),
+    made_by="sweep, or score with lossy views such as @rd0.01",
+    charts=_rate_charts,
+    draw=_draw_rates,
+)
+
+
+def _accuracy_charts(record: Record) -> list[Chart]:
+    points = [p for p in _points(record) if p["accuracy"] is not None]
+    if not points:
+        return []
+    best = max(points, key=lambda p: p["accuracy"])
+    near = [p for p in points if p["accuracy"] >= best["accuracy"] - 0.01 * abs(best["accuracy"])]
+    least = min(near, key=lambda p: p["bits"])
+    return [
+        Chart(
+            title=f"{number(least['accuracy'])} at {number(least['bits'])} bits/weight "
+            f"({least['method']}), within 1% of the best, {number(best['accuracy'])}",
+            subtitle="what the user's own evaluation printed for the decoded checkpoint",
+            x="bits per weight (lower = smaller)",
+            y="result of the evaluation",
+            columns=("method", "what", "bits_per_weight", "relative_mse", "accuracy"),
+            rows=tuple(
+                (p["method"], p["what"], p["bits"], p["error"], p["accuracy"]) for p in points
+            ),
+            size=10,
+        )
+    ]
+
+
+def _draw_accuracy(ax: Axes, chart: Chart, theme: Theme) -> None:
+    methods = list(dict.fromkeys(chart["method"]))
+    entries = _scatter(ax, chart, methods, chart["accuracy"], theme, "evaluation")
+    ax.set_xlim(0, None)
+    _finish(ax, chart, entries, theme)
+
+
+ACCURACY = FigureKind(
+    name="accuracy",
+    shows="what an evaluation of the decoded checkpoints gave, against bits per weight",
+    needs=("points[].metric", "points[].bits_per_weight", "points[].coding"),
+    made_by="sweep --eval",
+    charts=_accuracy_charts,
+    draw=_draw_accuracy,
+)
+
+
+def _scatter(
+    ax: Axes, chart: Chart, methods: list[str], y: list[float], theme: Theme, what: str
+) -> list[tuple[str, str, str]]:
+    entries = []
+    bits = chart["bits_per_weight"]
+    for index, method in enumerate(methods):
+        chosen = sorted(
+            (at for at, name in enumerate(chart["method"]) if name == method), key=bits.__getitem__
+        )
+        colour = theme.series[index % len(theme.series)]
+        x = [bits[at] for at in chosen]
+        ax.plot(x, [y[at] for at in chosen], color=colour, linewidth=0.7, alpha=0.6)
+        drawn = ax.scatter(
+            x,
+            [y[at] for at in chosen],
+            s=24,
+            marker=marker(index),
+            facecolors=colour,
+            edgecolors=theme.ground,
+            linewidths=0.4,
+            zorder=3,
+        )
+        drawn.set_urls(
+            tip_links(
+                [
+                    f"{chart['what'][at] or method}: {bits[at]:.4g} bits/weight, {what} {y[at]:.4g}"
+                    for at in chosen
+                ]
+            )
+        )
+        entries.append((method, colour, str(index)))
+    return entries
+
+
+def _finish(ax: Axes, chart: Chart, entries: list[tuple[str, str, str]], theme: Theme) -> None:
+    ax.set_xlabel(chart.x)
+    ax.set_ylabel(chart.y.replace(" (", "\n("))
+    ax.grid(visible=True)
+    legend(ax, entries, theme)

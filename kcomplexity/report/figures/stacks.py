@@ -1,0 +1,247 @@
+"""``streams`` and ``account``: what the bits of each tensor are made of, stacked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from kcomplexity.report.figures.base import Chart, FigureKind, Record
+from kcomplexity.report.figures.marks import MANY, Along, legend
+from kcomplexity.report.figures.selecting import (
+    about,
+    by_checkpoint,
+    checkpoint_name,
+    depth_sorted,
+    label,
+    measured,
+    number,
+    specs_of,
+)
+from kcomplexity.report.figures.themes import Theme
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["ACCOUNT", "STREAMS"]
+
+#: Parts up to this many differ in colour, more in shade.
+_MOST_COLOURS = 4
+_LOW_RANK = "low rank"
+#: Losses of low rank are drawn down to this, in percent.
+_FLOOR = -20.0
+
+
+# --- streams -----------------------------------------------------------------------------------
+
+
+def _stream_charts(record: Record) -> list[Chart]:
+    rows = [row for row in measured(record, "details", "bits") if row["details"].get("bits")]
+    charts = []
+    for path, of_checkpoint in by_checkpoint(rows).items():
+        for spec in specs_of(of_checkpoint):
+            found = depth_sorted([row for row in of_checkpoint if row["spec"] == spec])
+            charts.append(_stream_chart(record, path, spec, found))
+    return charts
+
+
+def _stream_chart(record: Record, path: str, spec: str, rows: list[dict[str, Any]]) -> Chart:
+    # Stored dtypes of other widths have fewer planes: the widest names them all.
+    widest = max(rows, key=lambda row: len(row["details"]["bits"]))["details"]["bits"]
+    parts = list(dict.fromkeys([*widest, *(p for row in rows for p in row["details"]["bits"])]))
+    n_weights = sum(row["n_weights"] for row in rows)
+    sums = {
+        part: math.fsum(row["details"]["bits"].get(part, 0) for row in rows) / n_weights
+        for part in parts
+    }
+    told = [max(sums, key=lambda part: sums[part])]
+    if len(parts) > _MOST_COLOURS:
+        told = [parts[0], parts[-1]]  # from the top plane to the bottom one
+    several = len(record.get("checkpoints", ())) > 1
+    return Chart(
+        variant=" ".join(filter(None, (checkpoint_name(path) if several else "", spec))),
+        title=", ".join(f"{part} takes {number(sums[part])}" for part in told)
+        + f" of {number(math.fsum(sums.values()))} bits/weight",
+        subtitle=f"{about(spec, rows)}, stream by stream; side information is not drawn",
+        x="bits per weight (lower = simpler)",
+        y="tensor",
+        columns=("tensor", "n_weights", *parts),
+        rows=tuple(
+            (
+                label(row),
+                row["n_weights"],
+                *(row["details"]["bits"].get(part, 0) / row["n_weights"] for part in parts),
+            )
+            for row in rows
+        ),
+        size=len(rows) if len(rows) <= MANY else 0,
+    )
+
+
+def _draw_streams(ax: Axes, chart: Chart, theme: Theme) -> None:
+    along = Along(ax, chart["tensor"], theme)
+    _stack(along, chart, chart.columns[2:], theme, "bits/weight")
+    along.from_zero()
+    along.label(chart.x)
+
+
+STREAMS = FigureKind(
+    name="streams",
+    shows="what each part of a stored word takes: sign, exponent, mantissa; byte or bit planes",
+    needs=("rows[].details.bits", "rows[].bits"),
+    made_by="score with a spec that splits: -e entropy:two-part@bytes/fields",
+    charts=_stream_charts,
+    draw=_draw_streams,
+)
+
+
+# --- account -----------------------------------------------------------------------------------
+
+
+def _account_charts(record: Record) -> list[Chart]:
+    rows = [
+        row
+        for row in measured(record, "details")
+        if row["details"].get("saved_bits") and row["details"].get("order0_bits")
+    ]
+    charts = []
+    for path, of_checkpoint in by_checkpoint(rows).items():
+        for spec in specs_of(of_checkpoint):
+            found = depth_sorted([row for row in of_checkpoint if row["spec"] == spec])
+            charts.append(_account_chart(record, path, spec, found))
+    return charts
+
+
+def _account_chart(record: Record, path: str, spec: str, rows: list[dict[str, Any]]) -> Chart:
+    stages = list(dict.fromkeys(stage for row in rows for stage in row["details"]["saved_bits"]))
+    view = spec.partition("@")[2]
+    low_rank = {
+        label(row): row["bits"]
+        for row in measured(record, "bits")
+        if str(row.get("checkpoint", "")) == path
+        and str(row["spec"]).startswith("lowrank")
+        and str(row["spec"]).partition("@")[2] == view
+    }
+    order0 = math.fsum(row["details"]["order0_bits"] for row in rows)
+    saved = {
+        stage: math.fsum(row["details"]["saved_bits"].get(stage, 0) for row in rows)
+        for stage in stages
+    }
+    shares = ", ".join(f"{100 * bits / order0:.1f}% by {stage}" for stage, bits in saved.items())
+    several = len(record.get("checkpoints", ())) > 1
+    return Chart(
+        variant=" ".join(filter(None, (checkpoint_name(path) if several else "", spec))),
+        title=f"Structure saves {100 * math.fsum(saved.values()) / order0:.1f}% of the bits: "
+        f"{shares}",
+        subtitle=f"{about(spec, rows)}, against coding the same levels in any order"
+        + ("; the diamond is what a low-rank code saves instead" if low_rank else ""),
+        x="order-0 bits saved, % (higher = more structure)",
+        y="tensor",
+        columns=("tensor", "n_weights", *stages, *([_LOW_RANK] if low_rank else ())),
+        rows=tuple(
+            (
+                label(row),
+                row["n_weights"],
+                *(_share(row, row["details"]["saved_bits"].get(stage, 0)) for stage in stages),
+                *([_rest(row, low_rank.get(label(row)))] if low_rank else ()),
+            )
+            for row in rows
+        ),
+        size=len(rows) if len(rows) <= MANY else 0,
+    )
+
+
+def _share(row: Record, bits: float) -> float:
+    return float(100 * bits / row["details"]["order0_bits"])
+
+
+def _rest(row: Record, bits: float | None) -> float | None:
+    return None if bits is None else _share(row, row["details"]["order0_bits"] - bits)
+
+
+def _draw_account(ax: Axes, chart: Chart, theme: Theme) -> None:
+    along = Along(ax, chart["tensor"], theme)
+    stages = [name for name in chart.columns[2:] if name != _LOW_RANK]
+    other: list[tuple[str, str, str]] = []
+    if _LOW_RANK in chart.columns:
+        other = _low_rank(along, chart, stages, theme)
+    _stack(along, chart, stages, theme, "% saved", other)
+    along.rule(0)
+    along.label(chart.x)
+
+
+def _low_rank(
+    along: Along, chart: Chart, stages: Sequence[str], theme: Theme
+) -> list[tuple[str, str, str]]:
+    """Mark what low rank saves; what it loses on small tensors would leave no room for the rest."""
+    losses = [
+        math.fsum(min(chart[stage][at], 0) for stage in stages) for at in range(len(chart.rows))
+    ]
+    floor = min(_FLOOR, *losses)
+    found = [(at, value) for at, value in enumerate(chart[_LOW_RANK]) if value is not None]
+    shown = [(at, value) for at, value in found if value >= floor]
+    lost = [(at, value) for at, value in found if value < floor]
+    entries = []
+    for marks, hollow, name, mark in (
+        (shown, False, "low rank, instead", "2"),
+        (lost, True, "low rank, further down", "hollow"),
+    ):
+        if marks:
+            along.points(
+                [at for at, _ in marks],
+                [max(value, floor) for _, value in marks],
+                theme.ink,
+                [f"{chart['tensor'][at]}: {value:.2f}% by low rank" for at, value in marks],
+                mark=0 if hollow else 2,
+                areas=16 if along.few else min(16, max(3, 800 / len(chart.rows))),
+                hollow=hollow,
+            )
+            entries.append((name, theme.ink, mark))
+    return entries
+
+
+ACCOUNT = FigureKind(
+    name="account",
+    shows="what structure saves of each tensor's bits: scale, magnitude, signed prediction",
+    needs=("rows[].details.saved_bits", "rows[].details.order0_bits"),
+    made_by="score -e ctx@rd0.1,lowrank@rd0.1",
+    charts=_account_charts,
+    draw=_draw_account,
+)
+
+
+# --- both --------------------------------------------------------------------------------------
+
+
+def _stack(
+    along: Along,
+    chart: Chart,
+    parts: Sequence[str],
+    theme: Theme,
+    unit: str,
+    other: Sequence[tuple[str, str, str]] = (),
+) -> None:
+    """Stack the columns `parts`; what is below zero is stacked downwards."""
+    names = chart["tensor"]
+    up, down = [0.0] * len(names), [0.0] * len(names)
+    entries = []
+    for index, part in enumerate(parts):
+        values = chart[part]
+        shaded = len(parts) > _MOST_COLOURS
+        colour = theme.series[0 if shaded else index]
+        alpha = 1 - 0.85 * index / len(parts) if shaded else 1.0
+        low = [up[at] if value >= 0 else down[at] for at, value in enumerate(values)]
+        high = [a + value for a, value in zip(low, values, strict=True)]
+        tips = [
+            f"{name}: {part} {value:.4g} {unit}" for name, value in zip(names, values, strict=True)
+        ]
+        along.bars(low, high, colour, tips, alpha=alpha)
+        for at, value in enumerate(values):
+            (up if value >= 0 else down)[at] = high[at]
+        entries.append((part, colour, f"bar:{alpha:.3f}"))
+    whole = [
+        f"{name}: {', '.join(f'{part} {chart[part][at]:.4g}' for part in parts)} {unit}"
+        for at, name in enumerate(names)
+    ]
+    along.hints(down, up, whole)
+    legend(along.ax, [*entries, *other], theme)

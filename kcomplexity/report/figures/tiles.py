@@ -1,0 +1,79 @@
+"""``tiles``: where in a matrix the structure is: bits of each tile over those of it shuffled."""
+
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kcomplexity.report.figures.base import Chart, FigureKind, Record
+from kcomplexity.report.figures.selecting import label, measured
+from kcomplexity.report.figures.themes import Theme
+from kcomplexity.text import plural, shorten
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["TILES"]
+
+
+def _charts(record: Record) -> list[Chart]:
+    return [
+        _chart(row)
+        for row in measured(record, "details")
+        if (row["details"].get("tiles") or {}).get("ratios")
+    ]
+
+
+def _chart(row: dict[str, Any]) -> Chart:
+    tiles = row["details"]["tiles"]
+    cells = tuple(
+        (i, j, ratio) for i, line in enumerate(tiles["ratios"]) for j, ratio in enumerate(line)
+    )
+    ratios = [ratio for _, _, ratio in cells if ratio is not None]
+    lowest = f"{min(ratios):.3f}" if ratios else "none"
+    middle = f"{statistics.median(ratios):.3f}" if ratios else "none"
+    name = shorten(label(row), 40)
+    side = f" of {tiles['tile']} x {tiles['tile']} weights" if tiles.get("tile") else ""
+    return Chart(
+        variant=f"{label(row)} {row['spec']}",
+        title=f"{name}: bits over those of its shuffles are {middle} in the middle tile, {lowest} "
+        "in the lowest",
+        subtitle=f"{row['spec']}, {plural(len(cells), 'tile')}{side}; below 1 = simpler than the "
+        "same weights shuffled",
+        x="tile across (columns of the matrix)",
+        y="tile down (rows)",
+        columns=("row", "column", "ratio"),
+        rows=cells,
+        size=12,
+    )
+
+
+def _draw(ax: Axes, chart: Chart, _theme: Theme) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    picture = np.full((max(chart["row"]) + 1, max(chart["column"]) + 1), np.nan)
+    for i, j, ratio in zip(chart["row"], chart["column"], chart["ratio"], strict=True):
+        picture[i, j] = np.nan if ratio is None else ratio
+    found = picture[np.isfinite(picture)]
+    # Around 1, so that colour means the same on both sides.
+    reach = max(float(np.abs(found - 1).max()) if found.size else 0.0, 0.01)
+    drawn = ax.imshow(picture, cmap="RdBu", vmin=1 - reach, vmax=1 + reach, interpolation="nearest")
+    ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
+    ax.yaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
+    ax.set_xlabel(chart.x)
+    ax.set_ylabel(chart.y)
+    bar = ax.figure.colorbar(drawn, ax=ax, shrink=0.9)
+    bar.set_label("bits / shuffled bits\n(lower = more structure)")
+    bar.outline.set_visible(False)
+
+
+TILES = FigureKind(
+    name="tiles",
+    shows="where in a matrix the structure is: each tile against the same tile shuffled",
+    needs=("rows[].details.tiles.ratios",),
+    made_by="score -e bdm2d@sign --tiles 64",
+    charts=_charts,
+    draw=_draw,
+)

@@ -1,0 +1,166 @@
+"""``trajectory``: the whole network over the steps of training, beside its own shuffles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from kcomplexity.report.figures.base import Chart, FigureKind, Record
+from kcomplexity.report.figures.marks import legend, tip_links
+from kcomplexity.report.figures.selecting import about, number, specs_of
+from kcomplexity.report.figures.themes import Theme
+from kcomplexity.report.main_code import main_spec
+from kcomplexity.text import shorten
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["TRAJECTORY"]
+
+
+def _charts(record: Record) -> list[Chart]:
+    rows = [row for row in _whole(record) if row.get("bits_per_weight") is not None]
+    if len({row["step"] for row in rows}) < 2:
+        return []
+    first = main_spec(rows)
+    specs = [s for s in specs_of(rows) if s == first or _has_controls(rows, s)]
+    return [_chart(record, spec, [row for row in rows if row["spec"] == spec]) for spec in specs]
+
+
+def _has_controls(rows: list[dict[str, Any]], spec: str) -> bool:
+    return any(row.get("controls") for row in rows if row["spec"] == spec)
+
+
+def _whole(record: Record) -> list[dict[str, Any]]:
+    """Return the rows over whole checkpoints, each with its step."""
+    candidates = [*record.get("summary", ()), *record.get("rows", ())]
+    told = [row for row in candidates if row.get("step") is not None]
+    if told:
+        rows = [row for row in told if row.get("scope") in ("all", "model")]
+        return sorted(rows, key=lambda row: row["step"])
+    # Several checkpoints that were scored together are a series too, if they tell their step.
+    steps = {}
+    for info in record.get("checkpoints", ()):
+        step = str((info.get("metadata") or {}).get("step", ""))
+        if step.isdigit():
+            steps[str(info["path"])] = int(step)
+    rows = [row for row in record.get("summary", ()) if str(row.get("checkpoint")) in steps]
+    found = [row | {"step": steps[str(row["checkpoint"])]} for row in rows]
+    return sorted(found, key=lambda row: row["step"])
+
+
+def _chart(record: Record, spec: str, rows: list[dict[str, Any]]) -> Chart:
+    first, last = rows[0]["bits_per_weight"], rows[-1]["bits_per_weight"]
+    change = f"{100 * (last / first - 1):+.1f}%" if first else "from 0"
+    metric: Mapping[str, Any] = record.get("metric") or {}
+    points: dict[Any, Any] = dict(metric.get("points", ()))
+    name = str(metric.get("name", ""))
+    controlled = any(row.get("controls") for row in rows)
+    subtitle = about(spec, rows)
+    if controlled:
+        subtitle += "; the band is the range of the same weights shuffled"
+    tau = next(
+        (
+            series["tau"]
+            for series in record.get("series", ())
+            if series.get("quantity") == "bits_per_weight"
+            and (series.get("spec"), series.get("tensor"), series.get("group"))
+            == (spec, None, None)
+            and series.get("tau") is not None
+        ),
+        None,
+    )
+    if tau is not None:
+        subtitle += f"; Kendall's tau with the step {tau:.2f}"
+    steps = [row["step"] for row in rows]
+    extra = sorted(set(points) - set(steps))
+    table: list[Any] = [
+        (
+            row["step"],
+            row["bits_per_weight"],
+            *_band(row),
+            *((points.get(row["step"]),) if name else ()),
+        )
+        for row in rows
+    ]
+    table += [(step, None, None, None, points[step]) for step in extra]
+    table.sort(key=lambda row: row[0])
+    return Chart(
+        variant=spec,
+        title=f"{number(first)} to {number(last)} bits/weight from step {steps[0]:,g} to "
+        f"{steps[-1]:,g} ({change})",
+        subtitle=subtitle,
+        x="step",
+        y="bits per weight (lower = simpler)",
+        columns=(
+            "step",
+            "bits_per_weight",
+            "lowest_shuffled",
+            "highest_shuffled",
+            *((f"metric: {name}",) if name else ()),
+        ),
+        rows=tuple(table),
+    )
+
+
+def _band(row: Record) -> tuple[float | None, float | None]:
+    for control in row.get("controls") or ():
+        if str(control["kind"]).startswith("shuffle") and control["bits"]:
+            n = row["n_weights"]
+            return min(control["bits"]) / n, max(control["bits"]) / n
+    return None, None
+
+
+def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:
+    steps, bits = chart["step"], chart["bits_per_weight"]
+    own = [at for at, value in enumerate(bits) if value is not None]
+    band = [at for at in own if chart["lowest_shuffled"][at] is not None]
+    entries = [("the weights", theme.series[0], "line")]
+    if band:
+        x = [steps[at] for at in band]
+        low = [chart["lowest_shuffled"][at] for at in band]
+        high = [chart["highest_shuffled"][at] for at in band]
+        ax.fill_between(x, low, high, color=theme.series[0], alpha=0.3, linewidth=0.8)
+        entries.append(("the same, shuffled", theme.series[0], "band"))
+    x, y = [steps[at] for at in own], [bits[at] for at in own]
+    ax.plot(x, y, color=theme.series[0], linewidth=1.4)
+    drawn = ax.scatter(x, y, s=14, color=theme.series[0], zorder=3)
+    drawn.set_urls(
+        tip_links([f"step {a:,g}: {b:.4f} bits/weight" for a, b in zip(x, y, strict=True)])
+    )
+    ax.set_xlabel(chart.x)
+    ax.set_ylabel(chart.y.replace(" (", "\n("))
+    ax.grid(visible=True, axis="y")
+    if len(chart.columns) > 4:
+        entries.append(_draw_metric(ax, chart, theme))
+    legend(ax, entries, theme)
+
+
+def _draw_metric(ax: Axes, chart: Chart, theme: Theme) -> tuple[str, str, str]:
+    column = chart.columns[4]
+    name = column.removeprefix("metric: ")
+    points = [(s, v) for s, v in zip(chart["step"], chart[column], strict=True) if v is not None]
+    right = ax.twinx()
+    right.spines["right"].set_visible(True)
+    right.plot(
+        [step for step, _ in points],
+        [value for _, value in points],
+        color=theme.series[1],
+        linewidth=1.2,
+        linestyle=(0, (4, 2)),
+        marker="s",
+        markersize=3,
+    )
+    right.set_ylabel(shorten(name, 32), color=theme.series[1], parse_math=False)
+    return shorten(name, 24), theme.series[1], "dashed"
+
+
+TRAJECTORY = FigureKind(
+    name="trajectory",
+    shows="the whole network over the steps of training, beside its shuffles and a metric",
+    needs=("summary[].step|rows[].step|checkpoints[].metadata.step",),
+    made_by="trajectory, or score of several checkpoints whose metadata have a step",
+    charts=_charts,
+    draw=_draw,
+    over_steps=True,
+)

@@ -1,0 +1,134 @@
+"""The page: results as one HTML file that asks for nothing from outside.
+
+The template, the style and the script lie in ``templates/``. Text goes through the template
+engine, which escapes it; the only markup that is passed in are the figures, whose text matplotlib
+escapes. Should either fail, the page's own policy runs no script but the one it came with.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from kcomplexity.errors import ResultError
+from kcomplexity.report.figures import Record, pictures, unmet
+from kcomplexity.report.figures.base import expecting
+from kcomplexity.report.figures.canvas import page_svg
+from kcomplexity.report.figures.selecting import specs_of
+from kcomplexity.report.figures.themes import PAGE
+from kcomplexity.report.glossary import TERMS, definitions
+from kcomplexity.report.page import cautions, sentences, troubles
+from kcomplexity.report.page_tables import tables
+from kcomplexity.text import plural, printable
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+__all__ = ["page_bytes"]
+
+
+def page_bytes(results: Sequence[tuple[str, Record]]) -> bytes:
+    """Return results as one self-contained HTML page.
+
+    Parameters
+    ----------
+    results : sequence of (str, mapping)
+        The name of each result, and its JSON form.
+
+    Returns
+    -------
+    bytes
+        UTF-8; the same for the same results and the same version of matplotlib.
+
+    Raises
+    ------
+    ResultError
+        If a result has neither a figure nor a row to show.
+    """
+    shown = []
+    for index, (name, record) in enumerate(results):
+        with expecting(printable(name)):
+            shown.append(_result(index, name, record))
+    specs = specs_of(
+        row for _, record in results for row in record.get("rows", ()) if row.get("spec")
+    )
+    engine = _engine()
+    script = files("kcomplexity.report").joinpath("templates/page.js").read_text("utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    page = engine.get_template("page.html").render(
+        results=shown,
+        terms=TERMS,
+        definitions=definitions(specs),
+        n_series=len(PAGE.series),
+        script=script,
+        script_hash=digest,
+        title="Weight complexity: " + ", ".join(result["name"] for result in shown),
+    )
+    return page.encode("utf-8", "backslashreplace")
+
+
+def _engine() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    engine = Environment(
+        loader=PackageLoader("kcomplexity.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    engine.filters["plural"] = plural
+    return engine
+
+
+def _result(index: int, name: str, record: Record) -> dict[str, Any]:
+    from markupsafe import Markup
+
+    figures = [
+        {
+            "title": printable(picture.chart.title),
+            "subtitle": printable(picture.chart.subtitle),
+            "kind": picture.kind.name,
+            # What page_svg returns is markup whose text is escaped already.
+            "svg": Markup(page_svg(picture.kind, picture.chart, f"f{index}-{at}")),  # noqa: S704
+        }
+        for at, picture in enumerate(pictures(record))
+    ]
+    found = tables(record)
+    if not figures and not any(table.rows for table in found):
+        raise ResultError(f"{name}: nothing to show: {'; '.join(unmet(record))}")
+    provenance = record.get("provenance") or {}
+    return {
+        "id": f"result-{index + 1}",
+        "name": printable(name),
+        "sentences": sentences(record),
+        "checkpoints": [
+            {key: printable(info.get(key, "")) for key in ("path", "format", "fingerprint")}
+            | {"n_tensors": info.get("n_tensors", 0), "n_weights": info.get("n_weights", 0)}
+            for info in _checkpoints(record)
+        ],
+        "cautions": cautions(record),
+        "figures": figures,
+        "tables": found,
+        "troubles": troubles(record),
+        "command": printable(provenance.get("command", "")),
+        "provenance": {
+            key.replace("_", " "): printable(value)
+            for key, value in provenance.items()
+            if key != "command" and not isinstance(value, dict | list)
+        },
+        "libraries": {
+            printable(key): printable(value)
+            for key, value in (provenance.get("libraries") or {}).items()
+        },
+    }
+
+
+def _checkpoints(record: Record) -> list[Record]:
+    """Return what is told of the checkpoints: of a trajectory those that could be read."""
+    source = [record["source"]] if record.get("source") else []
+    steps = [step["info"] for step in record.get("steps", ()) if step.get("info")]
+    return [*record.get("checkpoints", ()), *source, *steps]

@@ -1,0 +1,45 @@
+"""Which of several specs speaks for the network: one choice for tables, figures and pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+__all__ = ["main_spec"]
+
+
+def main_spec(rows: Iterable[Mapping[str, Any]]) -> str | None:
+    """Return the main code: the first at a fixed error, else the first lossy one, else the first.
+
+    Codes come before estimates. A spec that takes less than half of the weights of the widest is
+    passed over: scales alone, as beside integer weights, are not the network.
+
+    Parameters
+    ----------
+    rows : iterable of mapping
+        Rows of a result, as their fields.
+
+    Returns
+    -------
+    str or None
+        None if no row has bits.
+
+    Examples
+    --------
+    >>> row = {"n_weights": 9, "bits": 20.0, "kind": "code"}
+    >>> main_spec([row | {"spec": "zstd@bytes"}, row | {"spec": "entropy@rd0.01"}])
+    'entropy@rd0.01'
+    """
+    taken: dict[str, int] = {}
+    firsts: dict[str, Mapping[str, Any]] = {}
+    for row in rows:
+        if row.get("bits") is not None:
+            spec = str(row["spec"])
+            taken[spec] = taken.get(spec, 0) + int(row.get("n_weights") or 0)
+            firsts.setdefault(spec, row)
+    widest = max(taken.values(), default=0)
+    wide = {spec: row for spec, row in firsts.items() if taken[spec] >= 0.5 * widest}
+    codes = {spec: row for spec, row in wide.items() if row.get("kind", "code") == "code"}
+    at_error = [spec for spec in codes if spec.partition("@")[2].startswith("rd")]
+    lossy = [spec for spec, row in codes.items() if row.get("decodes") == "view"]
+    return next(iter(at_error or lossy or codes or wide), None)

@@ -1,0 +1,1 @@
+"""The template, the style and the script of the page; no code."""
