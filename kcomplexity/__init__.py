@@ -15,6 +15,7 @@ report.
 
 from kcomplexity._version import __version__
 from kcomplexity.checkpoint import Checkpoint, Tensor
+from kcomplexity.compare import Comparison, compare
 from kcomplexity.controls import Control, parse_control
 from kcomplexity.dtypes import StoredDtype
 from kcomplexity.errors import (
@@ -39,6 +40,7 @@ __all__ = [
     "Alphabet",
     "Checkpoint",
     "CheckpointError",
+    "Comparison",
     "Control",
     "Encoded",
     "Encoder",
@@ -62,6 +64,7 @@ __all__ = [
     "View",
     "Whole",
     "__version__",
+    "compare",
     "fold",
     "open_checkpoint",
     "parse_control",

@@ -13,6 +13,9 @@ from click.testing import CliRunner
 from jsonschema import Draft202012Validator, ValidationError
 
 import kcomplexity as kc
+from kcomplexity.align import Unmatched
+from kcomplexity.changes import Change, Effect
+from kcomplexity.compare import Comparison
 from kcomplexity.controls import ControlResult
 from kcomplexity.errors import SpecError
 from kcomplexity.estimators.statistics import L2
@@ -77,6 +80,12 @@ def test_records_are_closed_and_complete(name):
         ("score", "checkpoint", CheckpointInfo),
         ("score", "score", Score),
         ("score", "control", ControlResult),
+        ("compare", None, Comparison),
+        ("compare", "change", Change),
+        ("compare", "effect", Effect),
+        ("compare", "unmatched", Unmatched),
+        ("compare", "provenance", Provenance),
+        ("compare", "checkpoint", CheckpointInfo),
         ("inspect", "checkpoint", Inspection),
         ("inspect", "file", FileInfo),
         ("inspect", "dtype", DtypeInfo),
@@ -217,11 +226,10 @@ def test_the_command_prints_a_schema(name):
 def test_without_a_name_the_command_lists_them():
     result = CliRunner().invoke(cli, ["schema"])
     assert result.exit_code == 0
-    assert result.stdout == (
-        "estimators  kcomplexity estimators --json: what can be measured\n"
-        "inspect     kcomplexity inspect --json: what checkpoints hold\n"
-        "score       kcomplexity score --json: how complex the weights of checkpoints are\n"
-    )
+    lines = dict(line.split(maxsplit=1) for line in result.stdout.splitlines())
+    assert tuple(lines) == schema_names()
+    assert lines["score"] == "kcomplexity score --json: how complex the weights of checkpoints are"
+    assert all(title.startswith(f"kcomplexity {name} ") for name, title in lines.items())
 
 
 def test_an_unknown_name_is_an_error_of_usage():
@@ -229,7 +237,7 @@ def test_an_unknown_name_is_an_error_of_usage():
     assert result.exit_code == 2
     assert result.stdout == ""
     assert result.stderr == (
-        "kcomplexity: error: no schema 'nothing': expected one of estimators, inspect, score\n"
+        f"kcomplexity: error: no schema 'nothing': expected one of {', '.join(schema_names())}\n"
     )
     with pytest.raises(SpecError, match="no schema"):
         load_schema("../records")

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import click
 
+from kcomplexity_cli.compare import compare
 from kcomplexity_cli.demo import demo
 from kcomplexity_cli.estimators import estimators
 from kcomplexity_cli.inspect import inspect
@@ -79,6 +80,7 @@ Examples:
   kcomplexity inspect model.safetensors
   kcomplexity score model.safetensors
   kcomplexity score run/*.safetensors --panel fast --json > scores.json
+  kcomplexity compare init.safetensors trained.safetensors
   kcomplexity estimators
 """,
 )
@@ -89,5 +91,5 @@ def cli() -> None:
     warnings.showwarning = _show_warning
 
 
-for command in (inspect, score, estimators, schema, demo):
+for command in (inspect, score, compare, estimators, schema, demo):
     cli.add_command(command)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["output_options", "run_options", "selection_options"]
+__all__ = ["measure_options", "output_options", "run_options", "selection_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -41,6 +41,51 @@ class DtypeRule(click.ParamType[tuple[str, str]]):
         if not equals:
             self.fail(f"{value!r}: expected GLOB=CODE, e.g. '*.weight=F8_E4M3'", param, ctx)
         return glob, code.upper()
+
+
+def measure_options(command: F) -> F:
+    """What is measured, held against what."""
+    for option in (
+        click.option("--exact", is_flag=True, help="Never sample, however long it takes."),
+        click.option(
+            "--sample",
+            type=float,
+            default=None,
+            metavar="SHARE",
+            help="Measure this share of each big tensor, with a standard error.",
+        ),
+        click.option("--seed", default=0, show_default=True, help="Of controls and samples."),
+        click.option(
+            "--scope",
+            type=click.Choice(["tensor", "group", "model"]),
+            default=None,
+            help="What is measured as one.  [default: the panel's, mostly tensor]",
+        ),
+        click.option(
+            "--control",
+            "controls",
+            multiple=True,
+            metavar="KIND[:N]",
+            help="Hold specs against N replicates: shuffle, shuffle-rows, shuffle-cols, signs, "
+            "init:KIND. Repeatable; replaces the panel's own. 'none' takes them away.",
+        ),
+        click.option(
+            "-e",
+            "--estimators",
+            default=None,
+            metavar="SPEC,...",
+            help="Specs instead of a panel; 'kcomplexity estimators' lists the names.",
+        ),
+        click.option(
+            "-p",
+            "--panel",
+            default="default",
+            show_default=True,
+            help="A named list of specs: fast, default, lossless, momos, qubd, all.",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 def selection_options(command: F) -> F:

@@ -12,7 +12,12 @@ from typing import Any
 
 import click
 
-from kcomplexity_cli.options import output_options, run_options, selection_options
+from kcomplexity_cli.options import (
+    measure_options,
+    output_options,
+    run_options,
+    selection_options,
+)
 
 __all__ = ["score"]
 
@@ -30,43 +35,7 @@ Examples:
 """,
 )
 @click.argument("checkpoints", nargs=-1, required=True, metavar="CHECKPOINT...")
-@click.option(
-    "-p",
-    "--panel",
-    default="default",
-    show_default=True,
-    help="A named list of specs: fast, default, lossless, momos, qubd, all.",
-)
-@click.option(
-    "-e",
-    "--estimators",
-    default=None,
-    metavar="SPEC,...",
-    help="Specs instead of a panel; 'kcomplexity estimators' lists the names.",
-)
-@click.option(
-    "--control",
-    "controls",
-    multiple=True,
-    metavar="KIND[:N]",
-    help="Hold specs against N replicates: shuffle, shuffle-rows, shuffle-cols, signs, "
-    "init:KIND. Repeatable; replaces the panel's own. 'none' takes them away.",
-)
-@click.option(
-    "--scope",
-    type=click.Choice(["tensor", "group", "model"]),
-    default=None,
-    help="What is measured as one.  [default: the panel's, mostly tensor]",
-)
-@click.option("--seed", default=0, show_default=True, help="Of controls and samples.")
-@click.option(
-    "--sample",
-    type=float,
-    default=None,
-    metavar="SHARE",
-    help="Measure this share of each big tensor, with a standard error.",
-)
-@click.option("--exact", is_flag=True, help="Never sample, however long it takes.")
+@measure_options
 @click.option("--all", "everything", is_flag=True, help="Print every row, as plain text.")
 @click.option("--dry-run", is_flag=True, help="Tell what would be measured, and how long it takes.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted -o FILE.jsonl.")
@@ -136,7 +105,7 @@ def score(checkpoints: tuple[str, ...], **options: Any) -> None:
 
 
 def _show(report: Any, *, as_json: bool, everything: bool, silent: bool) -> None:
-    from kcomplexity.report.tables import extremes, full_table, problems, summary_table
+    from kcomplexity.report.tables import extremes, full_table, summary_table
     from kcomplexity.text import printable
     from kcomplexity_cli.terminal import print_table
 
@@ -154,7 +123,7 @@ def _show(report: Any, *, as_json: bool, everything: bool, silent: bool) -> None
     elif len(report.checkpoints) == 1:
         for table in extremes(report.rows):
             print_table(table)
-    for line in problems(report):
+    for line in report.remarks():
         click.echo(line)
 
 

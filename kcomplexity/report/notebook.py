@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from html import escape
 
-from kcomplexity.records import Report
-from kcomplexity.report.tables import Table, summary_table
+from kcomplexity.records import Document
+from kcomplexity.report.tables import Table
 
 __all__ = ["summary_html"]
 
 
-def summary_html(report: Report) -> str:
-    """Return the headline and the table of the whole as HTML."""
+def summary_html(report: Document) -> str:
+    """Return the headline and the first table as HTML."""
     lines = "".join(f"<p>{escape(text)}</p>" for text in report.headline)
-    return lines + _html(summary_table(report))
+    return lines + _html(report.tables()[0])
 
 
 def _html(table: Table) -> str:
