@@ -33,6 +33,7 @@ from kcomplexity.pool import Pool
 from kcomplexity.records import Report, Score
 from kcomplexity.score import score
 from kcomplexity.specs import Spec, parse_spec
+from kcomplexity.trajectory import Trajectory, trajectory
 from kcomplexity.views import Alphabet, Encoded, Encoder, View
 
 __all__ = [
@@ -60,6 +61,7 @@ __all__ = [
     "State",
     "StoredDtype",
     "Tensor",
+    "Trajectory",
     "UnmeasurableError",
     "View",
     "Whole",
@@ -70,4 +72,5 @@ __all__ = [
     "parse_control",
     "parse_spec",
     "score",
+    "trajectory",
 ]

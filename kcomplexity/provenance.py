@@ -11,7 +11,7 @@ from kcomplexity._version import __version__
 from kcomplexity.checkpoint import Checkpoint
 from kcomplexity.records import CheckpointInfo, Provenance
 
-__all__ = ["describe", "provenance"]
+__all__ = ["describe", "library_versions", "provenance"]
 
 #: Libraries whose version can change a figure.
 _LIBRARIES = (
@@ -28,21 +28,24 @@ _LIBRARIES = (
 
 def provenance(command: str, seed: int, threads: int, started: float) -> Provenance:
     """Describe a run that began at `started`, in seconds since the epoch, and ends now."""
-    import zlib
-
-    libraries = {name: _version(name) for name in _LIBRARIES}
-    libraries["zlib"] = zlib.ZLIB_RUNTIME_VERSION
     return Provenance(
         version=__version__,
         command=command,
         python=platform.python_version(),
         platform=platform.platform(),
-        libraries=libraries,
+        libraries=library_versions(),
         seed=seed,
         threads=threads,
         started=datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
         seconds=round(time.time() - started, 3),
     )
+
+
+def library_versions() -> dict[str, str]:
+    """Return the version of each library that can change a figure."""
+    import zlib
+
+    return {name: _version(name) for name in _LIBRARIES} | {"zlib": zlib.ZLIB_RUNTIME_VERSION}
 
 
 def describe(checkpoint: Checkpoint) -> CheckpointInfo:

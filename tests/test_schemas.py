@@ -32,6 +32,7 @@ from kcomplexity.inspection import (
 from kcomplexity.parallel import FRAME
 from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Provenance, Report, Score
 from kcomplexity.schemas import load_schema, schema_names
+from kcomplexity.trajectory import Series, Step, StepScore, Trajectory
 from kcomplexity_cli.main import cli
 
 
@@ -86,6 +87,12 @@ def test_records_are_closed_and_complete(name):
         ("compare", "unmatched", Unmatched),
         ("compare", "provenance", Provenance),
         ("compare", "checkpoint", CheckpointInfo),
+        ("trajectory", None, Trajectory),
+        ("trajectory", "step", Step),
+        ("trajectory", "step_score", StepScore),
+        ("trajectory", "series", Series),
+        ("trajectory", "provenance", Provenance),
+        ("trajectory", "checkpoint", CheckpointInfo),
         ("inspect", "checkpoint", Inspection),
         ("inspect", "file", FileInfo),
         ("inspect", "dtype", DtypeInfo),

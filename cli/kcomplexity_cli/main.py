@@ -20,6 +20,7 @@ from kcomplexity_cli.estimators import estimators
 from kcomplexity_cli.inspect import inspect
 from kcomplexity_cli.schema import schema
 from kcomplexity_cli.score import score
+from kcomplexity_cli.trajectory import trajectory
 
 __all__ = ["cli"]
 
@@ -81,6 +82,7 @@ Examples:
   kcomplexity score model.safetensors
   kcomplexity score run/*.safetensors --panel fast --json > scores.json
   kcomplexity compare init.safetensors trained.safetensors
+  kcomplexity trajectory run/*.safetensors
   kcomplexity estimators
 """,
 )
@@ -91,5 +93,5 @@ def cli() -> None:
     warnings.showwarning = _show_warning
 
 
-for command in (inspect, score, compare, estimators, schema, demo):
+for command in (inspect, score, compare, trajectory, estimators, schema, demo):
     cli.add_command(command)

@@ -9,6 +9,9 @@ from kcomplexity.records import Document, plain
 
 __all__ = ["json_bytes", "json_line", "jsonl_bytes", "read_lines"]
 
+#: Lists of sentences, which belong to the head, and not of records.
+_TEXTS = frozenset({"headline", "notes", "warnings"})
+
 
 def json_bytes(report: Document) -> bytes:
     """Return the report as one JSON document, indented, ending in a newline."""
@@ -25,7 +28,7 @@ def jsonl_bytes(report: Document) -> bytes:
     lines = []
     for name in report.parts:
         value = plain(getattr(report, name))
-        if isinstance(value, list) and name != "headline":
+        if isinstance(value, list) and name not in _TEXTS:
             lines += [json_line(name.removesuffix("s"), entry) for entry in value]
         else:
             head[name] = value

@@ -1,0 +1,417 @@
+"""A series of checkpoints: what happened to the complexity of the weights while they were trained.
+
+Each checkpoint is scored as :func:`kcomplexity.score` does; what was measured before, in this
+series or in an earlier run, comes from the :mod:`~kcomplexity.cache`. Trends are over the tensors
+that every readable checkpoint has, so that no change is a change of what was added up.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from kcomplexity.cache import Cache, cache_path, run_cached
+from kcomplexity.errors import CheckpointError
+from kcomplexity.inference import kendall
+from kcomplexity.loaders import open_checkpoint
+from kcomplexity.plan import make_plan
+from kcomplexity.pool import DEFAULT_MAX_MEMORY, Pool
+from kcomplexity.provenance import describe, provenance
+from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance, Score, Status
+from kcomplexity.steps import Moment, in_order
+from kcomplexity.summary import summarise
+from kcomplexity.text import plural
+from kcomplexity.units import Scope
+
+if TYPE_CHECKING:
+    from kcomplexity.report.tables import Table
+
+__all__ = ["Series", "Step", "StepScore", "Trajectory", "trajectory"]
+
+_SHUFFLE = "shuffle"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One checkpoint of a series.
+
+    Attributes
+    ----------
+    step : int or float
+    checkpoint : str
+        Its path.
+    status : {"ok", "skipped", "failed"}
+    reason : str or None
+        Why it could not be read.
+    info : CheckpointInfo or None
+    n_rows, n_cached : int
+        Rows of this step, and how many of them were not measured anew.
+    """
+
+    step: float
+    checkpoint: str
+    status: Status
+    reason: str | None = None
+    info: CheckpointInfo | None = None
+    n_rows: int = 0
+    n_cached: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepScore(Score):
+    """A score, and the step of its checkpoint.
+
+    Attributes
+    ----------
+    step : int or float
+    """
+
+    step: float
+
+    @classmethod
+    def at(cls, step: float, row: Score) -> Self:
+        """Put a step to a score."""
+        return cls(step=step, **{f.name: getattr(row, f.name) for f in fields(Score)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """One figure over the steps, and its trend.
+
+    Attributes
+    ----------
+    spec : str
+    tensor : str or None
+        None for all tensors that every step has.
+    group : str or None
+    scope : {"tensor", "group", "model", "all"}
+    quantity : {"bits_per_weight", "of_shuffled", "value"}
+        Bits a weight, bits over the mean bits of the weights shuffled, or a statistic's value.
+    unit : str
+    direction : str
+    n_weights : int
+    steps : tuple of int or float
+        The readable ones.
+    values : tuple of float or None
+        None where a step has no value.
+    first, last : float or None
+    change : float or None
+        last / first - 1.
+    tau : float or None
+        Kendall's tau-b of value and step; None where nothing varies, or below two values.
+    p : float or None
+        Two-sided, as if the steps could have come in any order; the steps of one training are not
+        independent, so it describes and does not test.
+    """
+
+    spec: str
+    tensor: str | None
+    group: str | None
+    scope: str
+    quantity: str
+    unit: str
+    direction: str
+    n_weights: int
+    steps: tuple[float, ...]
+    values: tuple[float | None, ...]
+    first: float | None
+    last: float | None
+    change: float | None
+    tau: float | None
+    p: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trajectory(Document):
+    """Scores of a series of checkpoints, and how they moved.
+
+    Attributes
+    ----------
+    provenance : Provenance
+    steps : tuple of Step
+        In order, those that cannot be read among them.
+    notes : tuple of str
+        Where the steps are from, and what else a reader should know.
+    headline : tuple of str
+        The figures in sentences.
+    series : tuple of Series
+        Over all tensors for each spec, then tensor by tensor.
+    rows : tuple of StepScore
+        As in a score, step after step.
+    summary : tuple of StepScore
+        One row per step and spec over the tensors that every readable step has.
+    """
+
+    provenance: Provenance
+    steps: tuple[Step, ...]
+    notes: tuple[str, ...]
+    headline: tuple[str, ...]
+    series: tuple[Series, ...]
+    rows: tuple[StepScore, ...]
+    summary: tuple[StepScore, ...]
+    schema_version: int = SCHEMA_VERSION
+
+    parts: ClassVar[tuple[str, ...]] = (
+        "provenance",
+        "steps",
+        "notes",
+        "headline",
+        "series",
+        "rows",
+        "summary",
+    )
+    row_type: ClassVar[type[Any]] = StepScore
+
+    def tables(self) -> list[Table]:
+        """Return the steps, the trends of the whole, and those of the tensors."""
+        from kcomplexity.report.series import steps_table, tensors_table, trends_table
+
+        return [steps_table(self), trends_table(self), tensors_table(self)]
+
+    def remarks(self) -> list[str]:
+        """Return the notes, what could not be read or measured, and why."""
+        from kcomplexity.report.series import remarks
+
+        return remarks(self)
+
+
+def trajectory(
+    sources: Sequence[Any],
+    *,
+    steps: str | Sequence[float] | None = None,
+    panel: str = "default",
+    specs: Iterable[str] | None = None,
+    controls: Iterable[str] | None = None,
+    scope: Scope | None = None,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    dtypes: Mapping[str, str] | None = None,
+    seed: int = 0,
+    sample: float | None = None,
+    exact: bool = False,
+    cache: bool | Cache = True,
+    threads: int | None = None,
+    max_memory: int = DEFAULT_MAX_MEMORY,
+    progress: Callable[[int, int], None] | None = None,
+    command: str = "",
+) -> Trajectory:
+    """Score a series of checkpoints and tell how the figures moved.
+
+    Parameters
+    ----------
+    sources : sequence of path, mapping of arrays or Checkpoint
+        One that cannot be read becomes a step with the reason.
+    steps : str or sequence of numbers, optional
+        Where the step of each is from: see :func:`kcomplexity.steps.in_order`.
+    panel, specs, controls, scope, include, exclude, dtypes, seed, sample, exact
+        As for :func:`kcomplexity.score`.
+    cache : bool or Cache
+        Whether rows are kept in the user's cache folder for the next time, or a cache of your own.
+        Tensors that do not change from step to step are measured once in any case.
+    threads, max_memory
+        As for :func:`kcomplexity.score`; no figure depends on them.
+    progress : callable, optional
+        Called with the bytes just done and the bytes in all, as far as they are known.
+    command : str
+        What the user typed, for the provenance.
+
+    Returns
+    -------
+    Trajectory
+
+    Raises
+    ------
+    CheckpointError
+        If not one checkpoint can be read.
+    SpecError
+        If a spec, panel, control or `steps` means nothing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> states = [{"w": np.linspace(0, 1, 512, dtype="f4") ** k} for k in (1, 2, 4)]
+    >>> found = trajectory(states, specs=["entropy@q8"], cache=False)
+    >>> [round(value, 1) for value in found.series[0].values], found.series[0].tau
+    ([7.1, 6.7, 5.5], -1.0)
+    """
+    started = time.time()
+    moments, notes = in_order(list(sources), steps)
+    if all(moment.reason for moment in moments):
+        raise CheckpointError(f"no checkpoint can be read: {moments[0].reason}")
+    plan_options: dict[str, Any] = {
+        "panel_name": panel,
+        "specs": None if specs is None else list(specs),
+        "controls": None if controls is None else list(controls),
+        "scope": scope,
+        "seed": seed,
+        "sample": sample,
+        "exact": exact,
+    }
+    told: list[Step] = []
+    rows: list[StepScore] = []
+    with ExitStack() as stack:
+        if not isinstance(cache, Cache):
+            cache = stack.enter_context(Cache(cache_path() if cache else None))
+        pool = stack.enter_context(Pool(threads, max_memory=max_memory))
+        for moment in moments:
+            measured: list[Score] = []
+            info, reason = None, moment.reason
+            if reason is None:
+                try:
+                    with open_checkpoint(moment.source, dtypes=dtypes) as opened:
+                        chosen = replace(opened.select(include, exclude), path=moment.name)
+                        plan = make_plan([chosen], **plan_options)
+                        _report_to(progress, plan.work * len(moments), pool)
+                        measured = run_cached(plan, pool, cache)
+                        info = describe(plan.checkpoints[0])
+                except (CheckpointError, OSError) as error:
+                    reason = str(error)
+            told.append(_step(moment, reason, info, measured))
+            rows += [StepScore.at(moment.step, row) for row in measured]
+        made = provenance(command, seed, pool.threads, started)
+    summary = _over_common(rows)
+    series = (*_series(summary, told), *_series(rows, told))
+    return Trajectory(
+        provenance=made,
+        steps=tuple(told),
+        notes=tuple(notes),
+        headline=_headline(told, series),
+        series=series,
+        rows=tuple(rows),
+        summary=summary,
+    )
+
+
+def _report_to(progress: Callable[[int, int], None] | None, total: int, pool: Pool) -> None:
+    if progress:
+        pool.progress = lambda n_bytes: progress(n_bytes, total)
+
+
+def _step(
+    moment: Moment, reason: str | None, info: CheckpointInfo | None, rows: Sequence[Score]
+) -> Step:
+    return Step(
+        step=moment.step,
+        checkpoint=moment.name,
+        status="failed" if reason else "ok",
+        reason=reason,
+        info=info,
+        n_rows=len(rows),
+        n_cached=sum(row.cached for row in rows),
+    )
+
+
+def _key(row: Score) -> tuple[str, str, str | None, str | None]:
+    # What several dtypes share one name for is told apart by it; a tensor may change its dtype.
+    return row.spec, row.scope, row.tensor or row.group, None if row.tensor else row.dtype
+
+
+def _over_common(rows: Sequence[StepScore]) -> tuple[StepScore, ...]:
+    """Sum each step's rows over the tensors that were measured in every step.
+
+    A step in which a spec measured less than half of the weights that it measured elsewhere (a run
+    that diverged to NaN, say) has no sum, rather than leave next to nothing for the others.
+    """
+    ok = [row for row in rows if row.status == "ok"]
+    measured: dict[str, Counter[str]] = {}
+    for row in ok:
+        measured.setdefault(row.spec, Counter())[row.checkpoint] += row.n_weights
+    usable = {
+        (spec, path)
+        for spec, by_path in measured.items()
+        for path, n_weights in by_path.items()
+        if 2 * n_weights >= max(by_path.values())
+    }
+    kept = [row for row in ok if (row.spec, row.checkpoint) in usable]
+    n_steps = Counter(spec for spec, _ in usable)
+    times = Counter(_key(row) for row in kept)
+    common = [row for row in kept if times[_key(row)] == n_steps[row.spec]]
+    return tuple(row for row in summarise(common) if isinstance(row, StepScore))
+
+
+def _series(rows: Sequence[StepScore], steps: Sequence[Step]) -> list[Series]:
+    """Return the figures of each spec and tensor over the steps, in the order of the rows."""
+    found: dict[Any, dict[str, StepScore]] = {}
+    for row in rows:
+        found.setdefault(_key(row), {})[row.checkpoint] = row
+    read = [step for step in steps if step.status == "ok"]
+    return [
+        one
+        for of in found.values()
+        for quantity, value in _QUANTITIES.items()
+        if (one := _one_series(quantity, [of.get(step.checkpoint) for step in read], read, value))
+    ]
+
+
+def _of_shuffled(row: Score) -> float | None:
+    ratios = [c["ratio"] for c in row.controls if c["kind"] == _SHUFFLE]
+    return ratios[0] if ratios else None
+
+
+#: What is followed over the steps.
+_QUANTITIES: dict[str, Callable[[Score], float | None]] = {
+    "bits_per_weight": lambda row: row.bits_per_weight,
+    "of_shuffled": _of_shuffled,
+    "value": lambda row: row.value if row.kind == "statistic" else None,
+}
+
+
+def _one_series(
+    quantity: str,
+    rows: Sequence[StepScore | None],
+    steps: Sequence[Step],
+    value_of: Callable[[Score], float | None],
+) -> Series | None:
+    values = tuple(None if row is None else value_of(row) for row in rows)
+    known = [
+        (step.step, value) for step, value in zip(steps, values, strict=True) if value is not None
+    ]
+    row = next((row for row in rows if row is not None), None)
+    if row is None or not known:
+        return None
+    first, last = known[0][1], known[-1][1]
+    trend = kendall([step for step, _ in known], [value for _, value in known])
+    units = {"bits_per_weight": "bits/weight", "of_shuffled": "ratio", "value": row.unit}
+    return Series(
+        spec=row.spec,
+        tensor=row.tensor,
+        group=row.group,
+        scope=row.scope,
+        quantity=quantity,
+        unit=units[quantity],
+        direction=row.direction,
+        n_weights=row.n_weights,
+        steps=tuple(step.step for step in steps),
+        values=values,
+        first=first,
+        last=last,
+        change=last / first - 1 if first else None,
+        tau=trend.tau if trend else None,
+        p=trend.p if trend else None,
+    )
+
+
+def _headline(steps: Sequence[Step], series: Sequence[Series]) -> tuple[str, ...]:
+    read = [step for step in steps if step.status == "ok"]
+    text = f"{plural(len(read), 'checkpoint')} from step {read[0].step:g} to {read[-1].step:g}"
+    failed = len(steps) - len(read)
+    sentences = [text + (f", {plural(failed, 'other')} not readable" if failed else "")]
+    for one in series:
+        if one.scope != "all" or one.quantity == "value" or one.change is None or len(read) < 2:
+            continue
+        if one.quantity == "of_shuffled" or "@rd" in one.spec:
+            what = {"of_shuffled": " of its own shuffles"}.get(one.quantity, f" {one.unit}")
+            trend = "" if one.tau is None else f"; Kendall's tau {one.tau:+.2f}"
+            sentences.append(
+                f"{one.spec}: from {one.first:.3f} to {one.last:.3f}{what} "
+                f"({one.change:+.1%}{trend}), lower = simpler"
+            )
+    n_rows, n_cached = (sum(getattr(s, name) for s in read) for name in ("n_rows", "n_cached"))
+    if n_cached:
+        sentences.append(f"{n_cached:,} of {plural(n_rows, 'row')} were measured before")
+    sentences.append("describes these files; training runs vary")
+    return tuple(sentences)

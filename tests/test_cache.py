@@ -1,0 +1,170 @@
+"""What has not changed is not measured again, and what has always is."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import save_file
+
+import kcomplexity as kc
+from kcomplexity.cache import Cache, cache_path, row_keys, run_cached
+from kcomplexity.errors import CacheWarning
+from kcomplexity.plan import make_plan
+
+SPECS = ["entropy@q8", "zstd@sign", "l2"]
+HOUR_AGO = 1_700_000_000
+
+
+def arrays(seed=0) -> Any:
+    rng = np.random.default_rng(seed)
+    return {"w": rng.normal(size=(20, 30)).astype("f4"), "b": rng.normal(size=9).astype("f4")}
+
+
+def run(source, cache, **options) -> Any:
+    """Return the rows without the time they took, and how many were found."""
+    options = {"specs": SPECS, "controls": ["shuffle:2"]} | options
+    before = cache.n_found
+    with kc.open_checkpoint(source) as checkpoint, kc.Pool(2) as pool:
+        rows = run_cached(make_plan([checkpoint], **options), pool, cache)
+    return [replace(row, seconds=0.0, cached=False) for row in rows], cache.n_found - before
+
+
+def fresh(source, **options) -> Any:
+    options = {"specs": SPECS, "controls": ["shuffle:2"]} | options
+    return [replace(row, seconds=0.0) for row in kc.score(source, **options).rows]
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_file(arrays(), path)
+    os.utime(path, (HOUR_AGO, HOUR_AGO))
+    return path
+
+
+def test_rows_from_the_cache_are_those_of_a_score(file, tmp_path):
+    with Cache(tmp_path / "rows.sqlite") as cache:
+        assert run(file, cache) == (fresh(file), 0)
+        assert run(file, cache) == (fresh(file), 6)
+    with Cache(tmp_path / "rows.sqlite") as later:
+        assert run(file, later) == (fresh(file), 6)
+        assert later.n_hashed == 0  # nor was anything read
+
+
+@given(st.lists(st.sampled_from(SPECS), min_size=1, max_size=4), st.integers(0, 1))
+@settings(max_examples=10, deadline=None)
+def test_any_history_gives_the_figures_of_a_score(specs, seed):
+    with Cache() as cache:
+        run(arrays(), cache, specs=SPECS[:2])
+        assert run(arrays(), cache, specs=specs, seed=seed)[0] == fresh(
+            arrays(), specs=specs, seed=seed
+        )
+
+
+def test_only_the_specs_and_tensors_that_are_new_are_measured(file):
+    with Cache() as cache:
+        run(file, cache, specs=SPECS[:2])
+        assert run(file, cache)[1] == 4
+        changed = arrays() | {"b": arrays(1)["b"]}
+        assert run(changed, cache)[1] == 3
+        assert run(changed, cache)[0] == fresh(changed)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"seed": 1}, {"controls": ["shuffle:3"]}, {"controls": []}, {"scope": "model"}],
+    ids=str,
+)
+def test_whatever_decides_a_figure_is_part_of_its_key(file, options):
+    with Cache() as cache:
+        run(file, cache)
+        rows, n_found = run(file, cache, **options)
+        assert n_found < 6
+        assert rows == fresh(file, **options)
+
+
+def test_a_version_of_its_own_has_keys_of_its_own(file, monkeypatch):
+    with kc.open_checkpoint(file) as checkpoint, Cache() as cache:
+        plan = make_plan([checkpoint], specs=SPECS)
+        before = row_keys(checkpoint, plan.units[0][0], plan, cache)
+        monkeypatch.setattr("kcomplexity.cache.__version__", "99")
+        after = row_keys(checkpoint, plan.units[0][0], plan, cache)
+    assert not set(before.values()) & set(after.values())
+
+
+def test_a_file_that_changed_is_read_again(file):
+    with Cache() as cache:
+        run(file, cache)
+        save_file(arrays(5), file)
+        os.utime(file, (HOUR_AGO + 1, HOUR_AGO + 1))
+        assert run(file, cache) == (fresh(file), 0)
+
+
+def test_a_file_just_written_is_hashed_each_time(tmp_path):
+    path = tmp_path / "fresh.safetensors"
+    save_file(arrays(), path)
+    with Cache() as cache:
+        run(path, cache)
+        run(path, cache)
+        assert cache.n_hashed == 4
+        assert cache.n_found == 6
+
+
+def test_the_same_content_in_another_place_is_known(file, tmp_path):
+    other = tmp_path / "copy.npz"
+    np.savez(other, **arrays())
+    with Cache() as cache:
+        run(file, cache)
+        rows, n_found = run(other, cache)
+    assert n_found == 6
+    assert {row.checkpoint for row in rows} == {str(other)}
+
+
+def test_what_failed_is_tried_again(file):
+    with Cache() as cache:
+        rows, _ = run(file, cache)
+        cache.keep({"key": replace(rows[0], status="failed", reason="a full disk")})
+        assert cache.rows(["key"]) == {}
+
+
+def test_the_oldest_go_when_the_limit_is_reached(file, tmp_path):
+    path = tmp_path / "rows.sqlite"
+    with Cache(path, limit=60_000) as cache:
+        rows, _ = run(file, cache)
+        for i in range(300):
+            cache.keep({f"{i:064}": rows[0]})
+    with Cache(path) as later:
+        assert later.rows([f"{299:064}"])
+        assert not later.rows([f"{0:064}"])
+    kept = sqlite3.connect(path)
+    assert kept.execute("SELECT sum(size) FROM rows").fetchone()[0] <= 60_000
+    kept.close()
+    assert path.stat().st_size < 4 * 60_000
+
+
+def test_two_caches_write_to_one_file(file, tmp_path):
+    path = tmp_path / "rows.sqlite"
+    with Cache(path) as one, Cache(path) as two:
+        run(file, one)
+        run(arrays(1), two)
+        assert run(file, two)[1] == 6
+        assert run(arrays(1), one)[1] == 6
+
+
+def test_a_cache_that_cannot_be_used_is_a_warning(file, tmp_path):
+    broken = tmp_path / "rows.sqlite"
+    broken.write_bytes(b"not a database at all, but long enough to be one" * 99)
+    with pytest.warns(CacheWarning, match="everything is measured"), Cache(broken) as cache:
+        assert run(file, cache) == (fresh(file), 0)
+
+
+def test_the_cache_lies_where_the_user_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("KCOMPLEXITY_CACHE", str(tmp_path))
+    assert cache_path() == tmp_path / "scores.sqlite"
