@@ -14,6 +14,7 @@ report.
 """
 
 from kcomplexity._version import __version__
+from kcomplexity.bounds import Bound, occam_bound
 from kcomplexity.checkpoint import Checkpoint, Tensor
 from kcomplexity.compare import Comparison, compare
 from kcomplexity.controls import Control, parse_control
@@ -39,6 +40,7 @@ from kcomplexity.views import Alphabet, Encoded, Encoder, View
 __all__ = [
     "PANELS",
     "Alphabet",
+    "Bound",
     "Checkpoint",
     "CheckpointError",
     "Comparison",
@@ -68,6 +70,7 @@ __all__ = [
     "__version__",
     "compare",
     "fold",
+    "occam_bound",
     "open_checkpoint",
     "parse_control",
     "parse_spec",

@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator, ValidationError
 
 import kcomplexity as kc
 from kcomplexity.align import Unmatched
+from kcomplexity.bounds import Bound
 from kcomplexity.changes import Change, Effect
 from kcomplexity.compare import Comparison
 from kcomplexity.controls import ControlResult
@@ -81,6 +82,7 @@ def test_records_are_closed_and_complete(name):
         ("score", "checkpoint", CheckpointInfo),
         ("score", "score", Score),
         ("score", "control", ControlResult),
+        ("bound", "bound", Bound),
         ("compare", None, Comparison),
         ("compare", "change", Change),
         ("compare", "effect", Effect),

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import click
 
+from kcomplexity_cli.bound import bound
 from kcomplexity_cli.compare import compare
 from kcomplexity_cli.demo import demo
 from kcomplexity_cli.estimators import estimators
@@ -93,5 +94,5 @@ def cli() -> None:
     warnings.showwarning = _show_warning
 
 
-for command in (inspect, score, compare, trajectory, estimators, schema, demo):
+for command in (inspect, score, compare, trajectory, bound, estimators, schema, demo):
     cli.add_command(command)
