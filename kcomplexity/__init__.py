@@ -17,6 +17,7 @@ from kcomplexity._version import __version__
 from kcomplexity.bounds import Bound, occam_bound
 from kcomplexity.checkpoint import Checkpoint, Tensor
 from kcomplexity.compare import Comparison, compare
+from kcomplexity.conditional import Conditional, conditional
 from kcomplexity.controls import Control, parse_control
 from kcomplexity.dtypes import StoredDtype
 from kcomplexity.errors import (
@@ -44,6 +45,7 @@ __all__ = [
     "Checkpoint",
     "CheckpointError",
     "Comparison",
+    "Conditional",
     "Control",
     "Encoded",
     "Encoder",
@@ -69,6 +71,7 @@ __all__ = [
     "Whole",
     "__version__",
     "compare",
+    "conditional",
     "fold",
     "occam_bound",
     "open_checkpoint",

@@ -12,14 +12,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from kcomplexity.align import Unmatched, align
 from kcomplexity.changes import Change, change_between, change_over_runs, left_out
 from kcomplexity.checkpoint import Checkpoint
+from kcomplexity.conditional_codes import given_all
 from kcomplexity.controls import Init, parse_control
 from kcomplexity.differences import unchanged
 from kcomplexity.errors import SpecError
+from kcomplexity.given import Given, told
 from kcomplexity.loaders import open_checkpoint
 from kcomplexity.parallel import spool
 from kcomplexity.plan import Plan, make_plan
@@ -34,7 +37,7 @@ from kcomplexity.verdict import verdict
 if TYPE_CHECKING:
     from kcomplexity.report.tables import Table
 
-__all__ = ["Comparison", "compare", "labelled"]
+__all__ = ["Comparison", "compare", "labelled", "spooled"]
 
 #: Where a tensor is found among the rows of a checkpoint.
 _Key = tuple[str, str, str | None, str | None]
@@ -59,6 +62,9 @@ class Comparison(Document):
         In the order of comparisons, tensors, specs.
     summary : tuple of Change
         The same over all measured tensors, for each spec.
+    conditional : tuple of Given
+        What each of the others costs when the reference is known, where that was asked for: its
+        tensors, then their sum.
     """
 
     provenance: Provenance
@@ -68,6 +74,7 @@ class Comparison(Document):
     headline: tuple[str, ...]
     rows: tuple[Change, ...]
     summary: tuple[Change, ...]
+    conditional: tuple[Given, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
     parts: ClassVar[tuple[str, ...]] = (
@@ -78,14 +85,17 @@ class Comparison(Document):
         "headline",
         "rows",
         "summary",
+        "conditional",
     )
     row_type: ClassVar[type[Any]] = Change
 
     def tables(self) -> list[Table]:
-        """Return the whole, the tensors that changed most, and every row."""
+        """Return the whole, the tensors that changed most, conditional bits, and every row."""
         from kcomplexity.report.comparisons import changes_table, most_changed, whole_table
+        from kcomplexity.report.given import given_table
 
-        return [whole_table(self), *most_changed(self), changes_table(self)]
+        given = [given_table(self.conditional)] if self.conditional else []
+        return [whole_table(self), *most_changed(self), *given, changes_table(self)]
 
     def remarks(self) -> list[str]:
         """Return what was not compared, and why."""
@@ -100,6 +110,8 @@ def compare(
     *,
     over_runs: bool = False,
     paired: bool | None = None,
+    conditional: bool = False,
+    rerun: Any = None,
     panel: str = "default",
     specs: Iterable[str] | None = None,
     controls: Iterable[str] | None = None,
@@ -132,6 +144,12 @@ def compare(
     paired : bool, optional
         Whether run i of one side belongs to run i of the other (the same seed, say); by default
         when there are as many on both sides.
+    conditional : bool
+        Whether to code each of the others with the reference known as well: see
+        :func:`kcomplexity.conditional`.
+    rerun : path, mapping of arrays or Checkpoint, optional
+        The same for a run from the same start whose data came in another order; implies
+        `conditional`.
     panel, specs, controls, scope, include, exclude, dtypes, seed, sample, exact
         As for :func:`kcomplexity.score`; one plan measures all checkpoints.
     threads, max_memory
@@ -169,6 +187,8 @@ def compare(
     started = time.time()
     references, others = (_listed(side) for side in (reference, other))
     paired = _pairing(references, others, over_runs=over_runs, paired=paired)
+    if over_runs and (conditional or rerun is not None):
+        raise SpecError("conditional complexity is of one reference: leave out the runs")
     with ExitStack() as stack:
         pool = stack.enter_context(Pool(threads, max_memory=max_memory))
         opened = [
@@ -184,9 +204,16 @@ def compare(
             else:
                 found = stack.enter_context(open_checkpoint(one, dtypes=dtypes))
                 starts.append(found.select(include, exclude))
-        aligned = align(labelled([*starts, *opened]), strip_prefix=strip_prefix, rename=rename)
+        again = []
+        if rerun is not None:
+            found = stack.enter_context(open_checkpoint(rerun, dtypes=dtypes))
+            again = [found.select(include, exclude)]
+        aligned = align(
+            labelled([*starts, *opened, *again]), strip_prefix=strip_prefix, rename=rename
+        )
+        aligned_sides = [spooled(checkpoint, pool) for checkpoint in aligned.checkpoints]
         plan = make_plan(
-            [_spooled(checkpoint, pool) for checkpoint in aligned.checkpoints],
+            aligned_sides[: len(starts) + len(opened)],
             panel_name=panel,
             specs=specs,
             controls=controls,
@@ -204,6 +231,11 @@ def compare(
             rows, summary = sides.over_runs(paired=bool(paired))
         else:
             rows, summary = sides.one_by_one()
+        costs = [
+            given_all(plan.checkpoints[0], one, pool, *aligned_sides[len(starts) + len(opened) :])
+            for one in plan.checkpoints[1:]
+            if conditional or again
+        ]
         infos = tuple(describe(checkpoint) for checkpoint in plan.checkpoints)
         warnings = (*filter(None, [plan.warning]), *aligned.warnings, *_same_twice(infos))
         return Comparison(
@@ -211,9 +243,17 @@ def compare(
             checkpoints=infos,
             unmatched=(*aligned.unmatched, *kept),
             warnings=warnings,
-            headline=verdict(infos, measured, rows, summary),
+            headline=(
+                *verdict(infos, measured, rows, summary),
+                *(
+                    f"{PurePath(cost[-1].other).name}: {text}"
+                    for cost in costs
+                    for text in told(cost[-1])
+                ),
+            ),
             rows=rows,
             summary=summary,
+            conditional=tuple(row for cost in costs for row in cost),
         )
 
 
@@ -278,7 +318,7 @@ def _drawn(
     return Checkpoint(control.kind, "drawn", tensors), tuple(kept)
 
 
-def _spooled(checkpoint: Checkpoint, pool: Pool) -> Checkpoint:
+def spooled(checkpoint: Checkpoint, pool: Pool) -> Checkpoint:
     """Read once what cannot be read by range: scores and counts of what is unchanged share it."""
     tensors = {name: spool(tensor, pool) for name, tensor in checkpoint.items()}
     return replace(checkpoint, tensors=tensors)

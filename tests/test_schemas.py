@@ -17,9 +17,11 @@ from kcomplexity.align import Unmatched
 from kcomplexity.bounds import Bound
 from kcomplexity.changes import Change, Effect
 from kcomplexity.compare import Comparison
+from kcomplexity.conditional import Conditional
 from kcomplexity.controls import ControlResult
 from kcomplexity.errors import SpecError
 from kcomplexity.estimators.statistics import L2
+from kcomplexity.given import Given
 from kcomplexity.inspection import (
     DtypeInfo,
     FileInfo,
@@ -85,6 +87,9 @@ def test_records_are_closed_and_complete(name):
         ("bound", "bound", Bound),
         ("compare", None, Comparison),
         ("compare", "change", Change),
+        ("compare", "given", Given),
+        ("conditional", None, Conditional),
+        ("conditional", "given", Given),
         ("compare", "effect", Effect),
         ("compare", "unmatched", Unmatched),
         ("compare", "provenance", Provenance),

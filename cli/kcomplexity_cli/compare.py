@@ -44,6 +44,7 @@ Examples:
   kcomplexity compare base.safetensors a.safetensors b.safetensors --json
   kcomplexity compare --reference init:torch trained.safetensors
   kcomplexity compare --reference-runs 'init-*.npz' --runs 'trained-*.npz'
+  kcomplexity compare init.npz trained.npz --rerun trained-again.npz
   kcomplexity compare a/ b/ --strip-prefix module. --rename '^enc=encoder'
 
 \b
@@ -86,6 +87,17 @@ Directions: a change is OTHER against REFERENCE; negative = OTHER is simpler.
     metavar="PATTERN=NEW",
     help="Change names of OTHER by a regular expression. Repeatable.",
 )
+@click.option(
+    "--conditional",
+    is_flag=True,
+    help="Also code OTHER with REFERENCE known: K(other | reference), decodable.",
+)
+@click.option(
+    "--rerun",
+    default=None,
+    metavar="FILE",
+    help="A run from the same start, its data in another order: the noise floor of --conditional.",
+)
 @measure_options
 @click.option("--all", "everything", is_flag=True, help="Print every row, as plain text.")
 @selection_options
@@ -112,6 +124,8 @@ def compare(checkpoints: tuple[str, ...], **options: Any) -> None:
             other,
             over_runs=over_runs,
             paired=options["paired"] if over_runs else None,
+            conditional=options["conditional"],
+            rerun=options["rerun"],
             panel=options["panel"],
             specs=options["estimators"].split(",") if options["estimators"] else None,
             controls=() if controls == ("none",) else controls,

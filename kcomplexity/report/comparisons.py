@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from kcomplexity.align import Unmatched
 from kcomplexity.changes import Change, Effect
 from kcomplexity.report.tables import Table
 from kcomplexity.text import human_bytes, plural, printable, shorten
@@ -13,7 +14,7 @@ from kcomplexity.text import human_bytes, plural, printable, shorten
 if TYPE_CHECKING:
     from kcomplexity.compare import Comparison
 
-__all__ = ["changes_table", "most_changed", "remarks", "whole_table"]
+__all__ = ["changes_table", "most_changed", "not_compared", "remarks", "whole_table"]
 
 _LABELS = ("total", "histogram", "arrangement")
 
@@ -116,11 +117,7 @@ def most_changed(comparison: Comparison, n: int = 5) -> list[Table]:
 def remarks(comparison: Comparison) -> list[str]:
     """Return one line per reason for which something was not compared."""
     lines = [f"warning: {text}" for text in comparison.warnings]
-    reasons: dict[tuple[str, str], list[tuple[str, int]]] = {}
-    for one in comparison.unmatched:
-        reasons.setdefault((one.checkpoint, one.reason), []).append((one.tensor, one.n_bytes))
-    for (checkpoint, reason), tensors in reasons.items():
-        lines.append(f"not compared: {_named(tensors)} of {shorten(checkpoint, 40)}: {reason}")
+    lines += not_compared(comparison.unmatched)
     kinds: dict[tuple[str, str], list[Change]] = {}
     for row in comparison.rows:
         if row.reason:
@@ -130,6 +127,17 @@ def remarks(comparison: Comparison) -> list[str]:
         names = dict.fromkeys(row.label for row in rows)
         lines.append(f"{status}: {_names(names)} by {specs}: e.g. {printable(rows[0].reason)}")
     return lines
+
+
+def not_compared(unmatched: Iterable[Unmatched]) -> list[str]:
+    """Return one line per checkpoint and reason for which tensors have no counterpart."""
+    reasons: dict[tuple[str, str], list[tuple[str, int]]] = {}
+    for one in unmatched:
+        reasons.setdefault((one.checkpoint, one.reason), []).append((one.tensor, one.n_bytes))
+    return [
+        f"not compared: {_named(tensors)} of {shorten(checkpoint, 40)}: {reason}"
+        for (checkpoint, reason), tensors in reasons.items()
+    ]
 
 
 def _named(tensors: Sequence[tuple[str, int]]) -> str:
