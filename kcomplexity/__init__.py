@@ -35,6 +35,7 @@ from kcomplexity.pool import Pool
 from kcomplexity.records import Report, Score
 from kcomplexity.score import score
 from kcomplexity.specs import Spec, parse_spec
+from kcomplexity.tracker import Tracker
 from kcomplexity.trajectory import Trajectory, trajectory
 from kcomplexity.views import Alphabet, Encoded, Encoder, View
 
@@ -65,6 +66,7 @@ __all__ = [
     "State",
     "StoredDtype",
     "Tensor",
+    "Tracker",
     "Trajectory",
     "UnmeasurableError",
     "View",

@@ -2,45 +2,38 @@
 
 The stages, and where they are: lay the checkpoints beside each other (:mod:`kcomplexity.align`),
 score them all by one plan (:mod:`kcomplexity.score`), turn scores into changes
-(:mod:`kcomplexity.changes`), say what they show (:mod:`kcomplexity.verdict`).
+(:mod:`kcomplexity.effects`), say what they show (:mod:`kcomplexity.verdict`).
 """
 
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from kcomplexity.align import Unmatched, align
-from kcomplexity.changes import Change, change_between, change_over_runs, left_out
+from kcomplexity.changes import Change
 from kcomplexity.checkpoint import Checkpoint
 from kcomplexity.conditional_codes import given_all
-from kcomplexity.controls import Init, parse_control
-from kcomplexity.differences import unchanged
 from kcomplexity.errors import SpecError
 from kcomplexity.given import Given, told
 from kcomplexity.loaders import open_checkpoint
-from kcomplexity.parallel import spool
-from kcomplexity.plan import Plan, make_plan
+from kcomplexity.plan import make_plan
 from kcomplexity.pool import DEFAULT_MAX_MEMORY, Pool
 from kcomplexity.provenance import describe, provenance
-from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance, Score
+from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance
 from kcomplexity.score import run_plan
-from kcomplexity.summary import summarise
+from kcomplexity.sides import Sides, drawn, labelled, spooled
 from kcomplexity.units import Scope
 from kcomplexity.verdict import verdict
 
 if TYPE_CHECKING:
     from kcomplexity.report.tables import Table
 
-__all__ = ["Comparison", "compare", "labelled", "spooled"]
-
-#: Where a tensor is found among the rows of a checkpoint.
-_Key = tuple[str, str, str | None, str | None]
+__all__ = ["Comparison", "compare"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,8 +192,8 @@ def compare(
         kept: tuple[Unmatched, ...] = ()
         for one in references:
             if isinstance(one, str) and one.startswith("init:"):
-                drawn, kept = _drawn(one, opened[0], seed, pool)
-                starts.append(drawn)
+                start, kept = drawn(one, opened[0], seed, pool)
+                starts.append(start)
             else:
                 found = stack.enter_context(open_checkpoint(one, dtypes=dtypes))
                 starts.append(found.select(include, exclude))
@@ -226,7 +219,7 @@ def compare(
             total = plan.work
             pool.progress = lambda n_bytes: progress(n_bytes, total)
         measured = [row for found in run_plan(plan, pool) for row in found]
-        sides = _Sides(plan, measured, len(starts), pool)
+        sides = Sides(plan, measured, len(starts), pool)
         if over_runs:
             rows, summary = sides.over_runs(paired=bool(paired))
         else:
@@ -281,133 +274,9 @@ def _pairing(
     return counts[0] == counts[1] if paired is None else paired
 
 
-def labelled(checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
-    """Return the checkpoints under paths that tell them apart."""
-    times = Counter(checkpoint.path for checkpoint in checkpoints)
-    seen: Counter[str] = Counter()
-    found = []
-    for checkpoint in checkpoints:
-        seen[checkpoint.path] += 1
-        several = times[checkpoint.path] > 1
-        path = f"{checkpoint.path} ({seen[checkpoint.path]})" if several else checkpoint.path
-        found.append(replace(checkpoint, path=path))
-    return found
-
-
-def _drawn(
-    text: str, like: Checkpoint, seed: int, pool: Pool
-) -> tuple[Checkpoint, tuple[Unmatched, ...]]:
-    """Return an initialisation with the shapes of `like`; what it does not draw is left out."""
-    control = parse_control(text if text.count(":") > 1 else f"{text}:1")
-    if not isinstance(control, Init) or control.n != 1:
-        raise SpecError(f"reference {text!r}: expected one draw of an initialisation: init:torch")
-    tensors, kept = {}, []
-    for name, tensor in like.items():
-        if control.applies(tensor):
-            tensors[name] = next(control.replicates(spool(tensor, pool), seed, pool))
-        else:
-            reason = f"{control.kind} does not say how it starts"
-            kept.append(
-                Unmatched(checkpoint=like.path, tensor=name, n_bytes=tensor.n_bytes, reason=reason)
-            )
-    if not tensors:
-        raise SpecError(
-            f"reference {text!r}: {like.path} has no tensor that it draws: expected matrices of "
-            "signed floating-point numbers"
-        )
-    return Checkpoint(control.kind, "drawn", tensors), tuple(kept)
-
-
-def spooled(checkpoint: Checkpoint, pool: Pool) -> Checkpoint:
-    """Read once what cannot be read by range: scores and counts of what is unchanged share it."""
-    tensors = {name: spool(tensor, pool) for name, tensor in checkpoint.items()}
-    return replace(checkpoint, tensors=tensors)
-
-
 def _same_twice(infos: Sequence[CheckpointInfo]) -> Iterator[str]:
     first: dict[str, str] = {}
     for info in infos:
         known = first.setdefault(info.fingerprint, info.path)
         if known != info.path:
             yield f"{info.path} holds the same weights as {known}: there is nothing to compare"
-
-
-class _Sides:
-    """The scores of all checkpoints, and the changes between them."""
-
-    def __init__(self, plan: Plan, rows: Sequence[Score], n_references: int, pool: Pool) -> None:
-        self._paths = [checkpoint.path for checkpoint in plan.checkpoints]
-        self._units = [
-            {(u.scope, u.name, u.group, u.dtype): u.tensor for u in found} for found in plan.units
-        ]
-        self._n_references = n_references
-        self._pool = pool
-        self._rows: dict[str, dict[_Key, Score]] = {path: {} for path in self._paths}
-        for row in rows:
-            self._rows[row.checkpoint][self._key(row)] = row
-
-    def _key(self, row: Score) -> _Key:
-        # By dtype only where several units share a name: "model" measures each dtype alone.
-        dtype = row.dtype if row.scope != "tensor" else None
-        return row.spec, row.scope, row.tensor or row.group, dtype
-
-    def one_by_one(self) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
-        """Return the changes from the reference to each of the others."""
-        rows: list[Change] = []
-        summary: list[Change] = []
-        for i, path in enumerate(self._paths[1:], start=1):
-            pairs = list(self._matched([self._paths[0], path]))
-            same = self._unchanged(0, i)
-            rows += [
-                replace(change_between(a, b), unchanged_share=_share(same, [(a, b)]))
-                for a, b in pairs
-            ]
-            for a, b in self._wholes(pairs):
-                members = [(c, d) for c, d in pairs if c.spec == a.spec and _ok((c, d))]
-                whole = left_out(change_between(a, b), members)
-                summary.append(replace(whole, unchanged_share=_share(same, members)))
-        return tuple(rows), tuple(summary)
-
-    def over_runs(self, *, paired: bool) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
-        """Return the mean changes from the runs of one side to those of the other."""
-        matched = list(self._matched(self._paths))
-        n = self._n_references
-        rows = [change_over_runs(m[:n], m[n:], paired=paired) for m in matched]
-        summary = [change_over_runs(m[:n], m[n:], paired=paired) for m in self._wholes(matched)]
-        return tuple(rows), tuple(summary)
-
-    def _matched(self, paths: Sequence[str]) -> Iterator[tuple[Score, ...]]:
-        """Yield the rows of one tensor and spec in each checkpoint, where all have it."""
-        for key in self._rows[paths[0]]:
-            found = [self._rows[path].get(key) for path in paths]
-            if all(found):
-                yield tuple(row for row in found if row)
-
-    def _wholes(self, matched: Iterable[tuple[Score, ...]]) -> Iterator[tuple[Score, ...]]:
-        """Yield the sums of each spec over the tensors that all sides could measure."""
-        sides = list(zip(*(rows for rows in matched if _ok(rows)), strict=True))
-        yield from zip(*(summarise(side) for side in sides), strict=True)
-
-    def _unchanged(self, i: int, j: int) -> dict[tuple[str | None, ...], int]:
-        found: dict[tuple[str | None, ...], int] = {}
-        for key, tensor in self._units[j].items():
-            before = self._units[i].get(key)
-            count = unchanged(before, tensor, self._pool) if before else None
-            if count is not None:
-                found[key] = count
-        return found
-
-
-def _ok(rows: Sequence[Score]) -> bool:
-    return all(row.status == "ok" for row in rows)
-
-
-def _share(
-    same: Mapping[tuple[str | None, ...], int], pairs: Sequence[tuple[Score, ...]]
-) -> float | None:
-    """Return the share of weights that are stored alike, where that can be told for all."""
-    keys = [(after.scope, after.tensor, after.group, after.dtype) for _, after in pairs]
-    if not keys or not all(key in same for key in keys):
-        return None
-    n_weights = sum(after.n_weights for _, after in pairs)
-    return sum(same[key] for key in keys) / n_weights if n_weights else None

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from kcomplexity.align import Unmatched, align
-from kcomplexity.compare import labelled, spooled
 from kcomplexity.conditional_codes import given_all
 from kcomplexity.given import Given, told
 from kcomplexity.loaders import open_checkpoint
 from kcomplexity.pool import DEFAULT_MAX_MEMORY, Pool
 from kcomplexity.provenance import describe, provenance
 from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance
+from kcomplexity.sides import labelled, spooled
 
 if TYPE_CHECKING:
     from kcomplexity.report.tables import Table

@@ -35,7 +35,8 @@ from kcomplexity.inspection import (
 from kcomplexity.parallel import FRAME
 from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Provenance, Report, Score
 from kcomplexity.schemas import load_schema, schema_names
-from kcomplexity.trajectory import Series, Step, StepScore, Trajectory
+from kcomplexity.series import Series, Step, StepScore
+from kcomplexity.trajectory import Trajectory
 from kcomplexity_cli.main import cli
 
 

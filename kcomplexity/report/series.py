@@ -8,7 +8,8 @@ from kcomplexity.report.tables import Table, problems
 from kcomplexity.text import printable, shorten
 
 if TYPE_CHECKING:
-    from kcomplexity.trajectory import Series, Step, Trajectory
+    from kcomplexity.series import Series, Step
+    from kcomplexity.trajectory import Trajectory
 
 __all__ = ["remarks", "step_cells", "steps_table", "tensors_table", "trends_table"]
 
