@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from kcomplexity.align import Unmatched, align
 from kcomplexity.changes import Change
@@ -118,6 +118,7 @@ def compare(
     sample: float | None = None,
     exact: bool = False,
     threads: int | None = None,
+    workers: Literal["thread", "process"] = "thread",
     max_memory: int = DEFAULT_MAX_MEMORY,
     progress: Callable[[int, int], None] | None = None,
     command: str = "",
@@ -145,7 +146,7 @@ def compare(
         `conditional`.
     panel, specs, controls, scope, include, exclude, dtypes, seed, sample, exact
         As for :func:`kcomplexity.score`; one plan measures all checkpoints.
-    threads, max_memory
+    threads, workers, max_memory
         As for :func:`kcomplexity.score`; no figure depends on them.
     strip_prefix, rename
         As for :func:`kcomplexity.align.align`.
@@ -183,7 +184,7 @@ def compare(
     if over_runs and (conditional or rerun is not None):
         raise SpecError("conditional complexity is of one reference: leave out the runs")
     with ExitStack() as stack:
-        pool = stack.enter_context(Pool(threads, max_memory=max_memory))
+        pool = stack.enter_context(Pool(threads, kind=workers, max_memory=max_memory))
         opened = [
             stack.enter_context(open_checkpoint(one, dtypes=dtypes)).select(include, exclude)
             for one in others

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from kcomplexity.align import Unmatched, align
 from kcomplexity.conditional_codes import given_all
@@ -88,6 +88,7 @@ def conditional(
     rename: Mapping[str, str] | None = None,
     dtypes: Mapping[str, str] | None = None,
     threads: int | None = None,
+    workers: Literal["thread", "process"] = "thread",
     max_memory: int = DEFAULT_MAX_MEMORY,
     command: str = "",
 ) -> Conditional:
@@ -103,7 +104,7 @@ def conditional(
         As for :func:`kcomplexity.score`.
     strip_prefix, rename
         As for :func:`kcomplexity.align.align`.
-    threads, max_memory
+    threads, workers, max_memory
         As for :func:`kcomplexity.score`; no figure depends on them.
     command : str
         What the user typed, for the provenance.
@@ -129,7 +130,7 @@ def conditional(
     started = time.time()
     sources = [reference, other] + ([] if rerun is None else [rerun])
     with ExitStack() as stack:
-        pool = stack.enter_context(Pool(threads, max_memory=max_memory))
+        pool = stack.enter_context(Pool(threads, kind=workers, max_memory=max_memory))
         opened = [
             stack.enter_context(open_checkpoint(one, dtypes=dtypes)).select(include, exclude)
             for one in sources

@@ -78,14 +78,13 @@ class Sides:
         ]
         self._n_references = n_references
         self._pool = pool
+        # By dtype only where several units share a name: "model" measures each dtype alone.
+        alike = Counter((row.checkpoint, _name(row)) for row in rows)
+        several = {name for (_, name), count in alike.items() if count > 1}
         self._rows: dict[str, dict[_Key, Score]] = {path: {} for path in self._paths}
         for row in rows:
-            self._rows[row.checkpoint][self._key(row)] = row
-
-    def _key(self, row: Score) -> _Key:
-        # By dtype only where several units share a name: "model" measures each dtype alone.
-        dtype = row.dtype if row.scope != "tensor" else None
-        return row.spec, row.scope, row.tensor or row.group, dtype
+            dtype = row.dtype if _name(row) in several else None
+            self._rows[row.checkpoint][*_name(row), dtype] = row
 
     def one_by_one(self) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
         """Return the changes from the reference to each of the others."""
@@ -132,6 +131,10 @@ class Sides:
             if count is not None:
                 found[key] = count
         return found
+
+
+def _name(row: Score) -> tuple[str, str, str | None]:
+    return row.spec, row.scope, row.tensor or row.group
 
 
 def _ok(rows: Sequence[Score]) -> bool:

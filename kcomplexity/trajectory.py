@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from kcomplexity.cache import Cache, cache_path, run_cached
 from kcomplexity.errors import CheckpointError
@@ -103,6 +103,7 @@ def trajectory(
     exact: bool = False,
     cache: bool | Cache = True,
     threads: int | None = None,
+    workers: Literal["thread", "process"] = "thread",
     max_memory: int = DEFAULT_MAX_MEMORY,
     progress: Callable[[int, int], None] | None = None,
     command: str = "",
@@ -120,7 +121,7 @@ def trajectory(
     cache : bool or Cache
         Whether rows are kept in the user's cache folder for the next time, or a cache of your own.
         Tensors that do not change from step to step are measured once in any case.
-    threads, max_memory
+    threads, workers, max_memory
         As for :func:`kcomplexity.score`; no figure depends on them.
     progress : callable, optional
         Called with the bytes just done and the bytes in all, as far as they are known.
@@ -164,7 +165,7 @@ def trajectory(
     with ExitStack() as stack:
         if not isinstance(cache, Cache):
             cache = stack.enter_context(Cache(cache_path() if cache else None))
-        pool = stack.enter_context(Pool(threads, max_memory=max_memory))
+        pool = stack.enter_context(Pool(threads, kind=workers, max_memory=max_memory))
         for moment in moments:
             measured: list[Score] = []
             info, reason = None, moment.reason
@@ -230,6 +231,8 @@ def _headline(steps: Sequence[Step], series: Sequence[Series]) -> tuple[str, ...
             )
     n_rows, n_cached = (sum(getattr(s, name) for s in read) for name in ("n_rows", "n_cached"))
     if n_cached:
-        sentences.append(f"{n_cached:,} of {plural(n_rows, 'row')} were measured before")
+        sentences.append(
+            f"{n_cached:,} of {plural(n_rows, 'row')} were known and not measured again"
+        )
     sentences.append("describes these files; training runs vary")
     return tuple(sentences)

@@ -8,14 +8,13 @@ have intervals. Never "significant".
 from __future__ import annotations
 
 import statistics
-from collections import Counter
 from collections.abc import Sequence
-from pathlib import PurePath
+from dataclasses import replace
 
 from kcomplexity.changes import FEWEST_RUNS, Change, Effect
 from kcomplexity.headline import needed
 from kcomplexity.records import CheckpointInfo, Score
-from kcomplexity.text import human_bytes, plural, shorten
+from kcomplexity.text import human_bytes, plural, short_names, shorten
 
 __all__ = ["LEAST_CHANGE", "threshold", "verdict"]
 
@@ -41,7 +40,7 @@ def verdict(
     """
     sentences: list[str] = []
     comparisons = list(dict.fromkeys((row.reference, row.other) for row in summary))
-    short = _short_names([name for pair in comparisons for name in pair])
+    short = short_names([name for pair in comparisons for name in pair])
     for reference, other in comparisons:
         own = [row for row in summary if (row.reference, row.other) == (reference, other)]
         told = [row for row in own if row.structure or "@rd" in row.spec] or own
@@ -61,13 +60,6 @@ def verdict(
     return tuple(sentences)
 
 
-def _short_names(paths: Sequence[str]) -> dict[str, str]:
-    """Return the last part of each path, or all of it where that is not enough to tell them."""
-    names = {path: PurePath(path).name or path for path in paths}
-    alike = Counter(names.values())
-    return {path: shorten(name if alike[name] == 1 else path, 60) for path, name in names.items()}
-
-
 def threshold(effect: Effect) -> float:
     """Return the size below which an effect of shuffles is not told: max(2 sd, 0.1 %)."""
     spread = statistics.stdev(effect.seeds) if len(effect.seeds) > 1 else 0.0
@@ -79,7 +71,9 @@ def _size(
 ) -> list[str]:
     """Say what the smallest decodable codes need on both sides, at a set error and without loss."""
     found = []
-    by_path = {info.path: info for info in infos}
+    # Of the tensors that are compared: a container is of a whole file, and an initialisation that
+    # is drawn has none.
+    by_path = {info.path: replace(info, n_container_bytes=0) for info in infos}
     for target, what in ((_TARGET, f"at {_TARGET:.0%} weight error"), (None, "without loss")):
         before, after = (
             needed(by_path[path], [row for row in scores if row.checkpoint == path], target)
@@ -98,8 +92,10 @@ def _sentence(row: Change) -> str:
     """Say what one spec finds in one pair: in total, of the histogram, of the arrangement."""
     text = f"{row.spec}: {_both(row.total_change, row.total)} in all{_sampled(row)}{_unequal(row)}"
     if row.structure is None or row.values is None:
-        blind = "" if row.positional else "; it sees no order: this is the histogram alone"
-        return text + _range(row.total) + blind
+        alone = row.bits is not None and not row.positional
+        return (
+            text + _range(row.total) + ("; it sees no order: the histogram alone" if alone else "")
+        )
     return (
         f"{text}; {_part('histogram', row.values_change, row.values)}; "
         f"{_part('arrangement', row.structure_change, row.structure)}"

@@ -279,6 +279,8 @@ def test_a_language_models_loss_is_bounded_in_bits_a_token():
         (("x", "--bits", "1"), "either a file or --bits"),
         (("--bits", "1", "--vocabulary", "9"), "go together"),
         (("--bits", "1", "--samples", "1.5"), "expected a whole number"),
+        (("--bits", "1", "--samples", "nan"), "expected a whole number"),
+        (("--bits", "nan"), "expected 0 or more"),
         (("--bits", "1", "--train-error", "1.5"), "expected a number from 0 to 1"),
         (("--bits", "1", "--samples", "0"), "expected at least 1"),
     ],

@@ -136,12 +136,30 @@ def test_sides_stored_otherwise_are_compared_with_a_warning():
     assert found.rows[0].unchanged_share is None
 
 
+def test_a_whole_network_stored_otherwise_is_compared_too():
+    after = {name: value.astype("f2") for name, value in arrays(0).items()}
+    found = compared(arrays(0), after, specs=["zstd@bytes", "zstd@sign"], scope="model")
+    assert [row.spec for row in found.summary] == ["zstd@bytes", "zstd@sign"]
+    assert found.rows[0].total_change < -0.4  # half the bytes
+
+
 def test_no_figure_depends_on_threads():
     options = {"specs": SPECS, "controls": ["shuffle:5"]}
     one = compared(arrays(0), arrays(1), threads=1, **options)
     three = compared(arrays(0), arrays(1), threads=3, **options)
     assert one.rows == three.rows
     assert one.summary == three.summary
+
+
+def test_no_figure_depends_on_the_kind_of_workers(tmp_path):
+    files = [tmp_path / f"{seed}.safetensors" for seed in range(2)]
+    for seed, path in enumerate(files):
+        save_file(arrays(seed), path)
+    options = {"specs": SPECS, "controls": ["shuffle:2"], "conditional": True, "threads": 2}
+    threads = compared(*map(str, files), **options)
+    processes = compared(*map(str, files), workers="process", **options)
+    assert threads.rows == processes.rows
+    assert threads.conditional == processes.conditional
 
 
 def test_a_tensor_that_cannot_be_measured_has_rows_with_the_reason():

@@ -97,7 +97,7 @@ def test_a_second_run_measures_the_new_steps_alone(tmp_path):
     anew = follow(write(tmp_path / "run", range(4)), cache=False)
     assert [row.bits for row in found.rows] == [row.bits for row in anew.rows]
     assert found.series == anew.series
-    assert "21 of 24 rows were measured before" in found.headline
+    assert "21 of 24 rows were known and not measured again" in found.headline
 
 
 def test_a_broken_checkpoint_in_the_middle_is_a_row_with_the_reason(tmp_path):

@@ -94,7 +94,7 @@ def bound(source: Path | None, **options: Any) -> None:
         told = Description("as given", options["bits"])
     low, high, chance = _range(options)
     n_samples = options["samples"]
-    if n_samples != int(n_samples):
+    if not n_samples.is_integer():
         raise click.UsageError(f"--samples {n_samples:g}: expected a whole number")
     methods = METHODS if options["method"] == "all" else (options["method"],)
     bounds = [

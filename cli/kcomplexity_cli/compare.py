@@ -139,6 +139,7 @@ def compare(checkpoints: tuple[str, ...], **options: Any) -> None:
             sample=options["sample"],
             exact=options["exact"],
             threads=options["threads"],
+            workers=options["workers"],
             max_memory=options["max_memory"],
             progress=progress,
             command=shlex.join(["kcomplexity", *sys.argv[1:]]),

@@ -112,6 +112,7 @@ def _measured(paths: list[str], cache: Any, options: dict[str, Any]) -> Any:
             exact=options["exact"],
             cache=cache,
             threads=options["threads"],
+            workers=options["workers"],
             max_memory=options["max_memory"],
             progress=progress,
             command=shlex.join(["kcomplexity", *sys.argv[1:]]),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from kcomplexity.align import Unmatched
 from kcomplexity.changes import Change, Effect
 from kcomplexity.report.tables import Table
-from kcomplexity.text import human_bytes, plural, printable, shorten
+from kcomplexity.text import human_bytes, plural, printable, short_names, shorten
 
 if TYPE_CHECKING:
     from kcomplexity.compare import Comparison
@@ -24,9 +24,10 @@ def whole_table(comparison: Comparison) -> Table:
     several = len({(row.reference, row.other) for row in comparison.summary}) > 1
     runs = any(row.paired is not None for row in comparison.summary)
     extra = _interval if runs else _leave_one_out
+    names = _names_of(comparison)
     columns = ("spec", "reference", "other", *_LABELS, "agree", "range", "what it is")
     rows = tuple(
-        ((shorten(row.other, 28),) if several else ())
+        ((names[row.other],) if several else ())
         + (
             row.spec,
             _amount(row, row.reference_bits_per_weight, row.reference_value),
@@ -51,6 +52,7 @@ def whole_table(comparison: Comparison) -> Table:
 
 def changes_table(comparison: Comparison) -> Table:
     """Return every row, in order."""
+    names = _names_of(comparison)
     columns = (
         "other",
         "tensor",
@@ -65,7 +67,7 @@ def changes_table(comparison: Comparison) -> Table:
     )
     rows = tuple(
         (
-            shorten(row.other, 28),
+            names[row.other],
             printable(row.label),
             "x".join(map(str, row.shape or ())) or "scalar",
             _dtypes(row),
@@ -83,7 +85,7 @@ def changes_table(comparison: Comparison) -> Table:
 
 def most_changed(comparison: Comparison, n: int = 5) -> list[Table]:
     """Return the tensors that took part most in the change, by the first spec with shuffles."""
-    rows = comparison.rows
+    rows, names = comparison.rows, _names_of(comparison)
     spec = next((row.spec for row in rows if row.structure), None) or next(
         (row.spec for row in rows if row.total and row.bits is not None), None
     )
@@ -96,7 +98,7 @@ def most_changed(comparison: Comparison, n: int = 5) -> list[Table]:
             continue
         total = sum(row.n_weights for row in chosen)
         chosen.sort(key=lambda row: -abs((row.bits or 0.0) - (row.reference_bits or 0.0)))
-        of = f", {shorten(other, 28)}" if len(comparison.checkpoints) > 2 else ""
+        of = f", {names[other]}" if len(comparison.checkpoints) > 2 else ""
         cells = tuple(
             (
                 shorten(row.label),
@@ -138,6 +140,10 @@ def not_compared(unmatched: Iterable[Unmatched]) -> list[str]:
         f"not compared: {_named(tensors)} of {shorten(checkpoint, 40)}: {reason}"
         for (checkpoint, reason), tensors in reasons.items()
     ]
+
+
+def _names_of(comparison: Comparison) -> dict[str, str]:
+    return short_names(dict.fromkeys(row.other for row in comparison.rows), 28)
 
 
 def _named(tensors: Sequence[tuple[str, int]]) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kcomplexity.report.tables import Table, problems
-from kcomplexity.text import printable, shorten
+from kcomplexity.text import printable, short_names, shorten
 
 if TYPE_CHECKING:
     from kcomplexity.series import Series, Step
     from kcomplexity.trajectory import Trajectory
 
-__all__ = ["remarks", "step_cells", "steps_table", "tensors_table", "trends_table"]
+__all__ = ["remarks", "steps_table", "tensors_table", "trends_table"]
 
 _WHAT = {"bits_per_weight": "", "of_shuffled": " / shuffled", "value": ""}
 
@@ -20,7 +20,8 @@ def steps_table(found: Trajectory) -> Table:
     """One row per checkpoint: every figure of the whole."""
     series = [one for one in found.series if one.scope == "all" and one.quantity != "of_shuffled"]
     columns = ("step", "checkpoint", *(one.spec for one in series), "new", "note")
-    rows = tuple(step_cells(found, step, series) for step in found.steps)
+    names = short_names([step.checkpoint for step in found.steps], 32)
+    rows = tuple(_cells(found, step, names[step.checkpoint], series) for step in found.steps)
     return Table(
         "over the steps, bits/weight unless a statistic: lower = simpler; new: rows measured now",
         columns,
@@ -29,17 +30,17 @@ def steps_table(found: Trajectory) -> Table:
     )
 
 
-def step_cells(found: Trajectory, step: Step, series: list[Series]) -> tuple[str, ...]:
+def _cells(found: Trajectory, step: Step, name: str, series: list[Series]) -> tuple[str, ...]:
     """Return the cells of one checkpoint."""
     readable = [one for one in found.steps if one.status == "ok"]
     if step.status != "ok":
         blank = ("",) * len(series)
         reason = f"{step.status}: {printable(step.reason)}"
-        return f"{step.step:g}", shorten(step.checkpoint, 32), *blank, "", reason
+        return f"{step.step:g}", name, *blank, "", reason
     at = readable.index(step)
     figures = (_number(one.values[at]) for one in series)
     new = str(step.n_rows - step.n_cached)
-    return f"{step.step:g}", shorten(step.checkpoint, 32), *figures, new, ""
+    return f"{step.step:g}", name, *figures, new, ""
 
 
 def trends_table(found: Trajectory) -> Table:
