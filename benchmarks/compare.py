@@ -107,7 +107,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=256, help="of the matrices (default: 256)")
     arguments = parser.parse_args()
     warn_if_busy()
-    width, n_steps = (32, 3) if arguments.quick else (arguments.width, N_STEPS)
+    width, n_steps = (8, 3) if arguments.quick else (arguments.width, N_STEPS)
     with tempfile.TemporaryDirectory(prefix="kcomplexity-bench-") as folder:
         rows = run(Path(folder), width=width, n_steps=n_steps)
     print(table("Trajectories and conditional complexity", rows))
