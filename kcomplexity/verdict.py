@@ -127,8 +127,12 @@ def _range(effect: Effect | None) -> str:
 
 
 def _over_runs(row: Change) -> str:
-    n = f"n = {row.n_others}" + ("" if row.paired else f" against {row.n_references}, not paired")
-    text = f"{row.spec}: {_interval(row.total_change, row.total)}"
+    n = (
+        f"n = {row.n_others} pairs"
+        if row.paired
+        else f"n = {row.n_others} against {row.n_references}"
+    )
+    text = f"{row.spec}: {_interval(row.total_change, row.total)}{_unequal(row)}"
     if row.structure is not None and row.values is not None:
         text += (
             f"; histogram {_interval(row.values_change, row.values)}; arrangement "
