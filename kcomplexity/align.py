@@ -88,7 +88,7 @@ def align(
     if not common:
         raise SpecError(_nothing_in_common(checkpoints, named))
     aligned = tuple(
-        replace(checkpoint, tensors={name: replace(tensors[name], name=name) for name in common})
+        replace(checkpoint, tensors={name: _called(name, tensors[name]) for name in common})
         for checkpoint, tensors in zip(checkpoints, named, strict=True)
     )
     unmatched = tuple(
@@ -100,6 +100,10 @@ def align(
         if (reason := reasons[name]) is not None
     )
     return Alignment(aligned, unmatched, tuple(_dtype_warnings(aligned)))
+
+
+def _called(name: str, tensor: Tensor) -> Tensor:
+    return tensor if tensor.name == name else replace(tensor, name=name)
 
 
 def _renamed(
