@@ -14,6 +14,7 @@ report.
 """
 
 from kcomplexity._version import __version__
+from kcomplexity.bdm import bdm1d, bdm2d, bdm_tiles, block_entropy
 from kcomplexity.bounds import Bound, occam_bound
 from kcomplexity.checkpoint import Checkpoint, Tensor
 from kcomplexity.compare import Comparison, compare
@@ -28,6 +29,7 @@ from kcomplexity.errors import (
     UnmeasurableError,
 )
 from kcomplexity.estimators import Estimator, Measure
+from kcomplexity.lempel_ziv import binarise_outputs, lz76_complexity, lz76_entropy_rate
 from kcomplexity.loaders import open_checkpoint
 from kcomplexity.panels import PANELS
 from kcomplexity.parallel import Every, Piece, Reducer, Rows, State, Whole, fold
@@ -35,6 +37,7 @@ from kcomplexity.pool import Pool
 from kcomplexity.records import Report, Score
 from kcomplexity.score import score
 from kcomplexity.specs import Spec, parse_spec
+from kcomplexity.tile_map import TileMap, tile_map
 from kcomplexity.tracker import Tracker
 from kcomplexity.trajectory import Trajectory, trajectory
 from kcomplexity.views import Alphabet, Encoded, Encoder, View
@@ -66,19 +69,28 @@ __all__ = [
     "State",
     "StoredDtype",
     "Tensor",
+    "TileMap",
     "Tracker",
     "Trajectory",
     "UnmeasurableError",
     "View",
     "Whole",
     "__version__",
+    "bdm1d",
+    "bdm2d",
+    "bdm_tiles",
+    "binarise_outputs",
+    "block_entropy",
     "compare",
     "conditional",
     "fold",
+    "lz76_complexity",
+    "lz76_entropy_rate",
     "occam_bound",
     "open_checkpoint",
     "parse_control",
     "parse_spec",
     "score",
+    "tile_map",
     "trajectory",
 ]

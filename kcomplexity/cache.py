@@ -37,7 +37,7 @@ from kcomplexity.errors import CacheWarning
 from kcomplexity.parallel import FRAME
 from kcomplexity.plan import Plan, Task, unit_work
 from kcomplexity.pool import Pool
-from kcomplexity.provenance import library_versions
+from kcomplexity.provenance import libraries
 from kcomplexity.records import Score
 from kcomplexity.score import run_plan
 from kcomplexity.specs import Spec
@@ -284,7 +284,7 @@ def _task(task: Task, seed: int) -> list[Any]:
 
 @lru_cache(maxsize=1)
 def _versions() -> tuple[tuple[str, str], ...]:
-    return tuple(sorted(library_versions().items()))
+    return tuple(sorted(libraries().items()))
 
 
 def _identity(checkpoint: Checkpoint) -> list[list[Any]]:

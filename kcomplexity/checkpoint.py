@@ -1,8 +1,9 @@
 """Checkpoints and their tensors: ordered, lazy, closable, and no framework in sight.
 
 A :class:`Tensor` is anything with a name, a shape, a stored dtype and bytes that can be read by
-range. A stored one reads its file; those in :mod:`kcomplexity.derived` are made from others
-(shuffled, re-initialised, laid end to end), so that one pipeline measures them all.
+range. A stored one reads its file. Others are made from tensors, so that one pipeline measures
+them all: laid end to end, cast or cut (:mod:`kcomplexity.derived`), drawn anew or with other signs
+(:mod:`kcomplexity.replicas`), shuffled (:mod:`kcomplexity.controls.stores`).
 
 A :class:`Checkpoint` is an ordered mapping of names to tensors together with what was read of the
 files: format, metadata, size, fingerprint.

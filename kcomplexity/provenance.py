@@ -5,13 +5,13 @@ from __future__ import annotations
 import platform
 import time
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from functools import cache
 
 from kcomplexity._version import __version__
 from kcomplexity.checkpoint import Checkpoint
 from kcomplexity.records import CheckpointInfo, Provenance
 
-__all__ = ["describe", "library_versions", "provenance"]
+__all__ = ["describe", "libraries", "provenance"]
 
 #: Libraries whose version can change a figure.
 _LIBRARIES = (
@@ -33,7 +33,7 @@ def provenance(command: str, seed: int, threads: int, started: float) -> Provena
         command=command,
         python=platform.python_version(),
         platform=platform.platform(),
-        libraries=library_versions(),
+        libraries=libraries(),
         seed=seed,
         threads=threads,
         started=datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
@@ -41,7 +41,7 @@ def provenance(command: str, seed: int, threads: int, started: float) -> Provena
     )
 
 
-def library_versions() -> dict[str, str]:
+def libraries() -> dict[str, str]:
     """Return the version of each library that can change a figure."""
     import zlib
 
@@ -63,7 +63,10 @@ def describe(checkpoint: Checkpoint) -> CheckpointInfo:
     )
 
 
+@cache
 def _version(name: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(name)
     except PackageNotFoundError:

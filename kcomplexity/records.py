@@ -69,7 +69,7 @@ class Score:
         In `unit`.
     unit : str
     bits : float or None
-        With side information; None for statistics.
+        Of a code with its side information; None for statistics.
     bits_per_weight : float or None
     raw_bits : int
         Stored bits: the numerator of `ratio_raw_over_comp`.
@@ -87,6 +87,8 @@ class Score:
     saturated : bool or None
         Whether blocks so outnumber codes that the value is blind.
     details : dict
+        What else the estimator and the view tell; ``tiles`` holds a tile map (``--tiles``). Rows
+        over several tensors name the largest and its weights.
     controls : tuple of dict
         kind, n, bits, mean_bits, sd_bits, ratio, z, n_lower, p for each control.
     cached : bool
@@ -133,6 +135,15 @@ class Score:
     def label(self) -> str:
         """What the row is about, for a reader: the tensor, the group, or all of them."""
         return self.tensor or self.group or (f"all {self.dtype}" if self.dtype else "all tensors")
+
+    @property
+    def largest(self) -> tuple[str, int]:
+        """The largest tensor of the row, which may be over several: name and weights."""
+        own = self.label, self.n_weights
+        return (
+            self.details.get("largest_tensor", own[0]),
+            self.details.get("largest_tensor_weights", own[1]),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -221,6 +232,10 @@ class Document:
     def tables(self) -> list[Table]:
         """Return what a page shows, the most important table first."""
 
+    def whole_tables(self) -> list[Table]:
+        """Return what a notebook shows."""
+        return self.tables()[:1]
+
     @abstractmethod
     def remarks(self) -> list[str]:
         """Return what a reader has to know beside the tables, one line each."""
@@ -288,9 +303,15 @@ class Report(Document):
 
     def tables(self) -> list[Table]:
         """Return the whole, the simplest and most complex tensors, and every row."""
-        from kcomplexity.report.tables import extremes, full_table, summary_table
+        from kcomplexity.report.tables import extremes, full_table
 
-        return [summary_table(self), *extremes(self.rows), full_table(self)]
+        return [*self.whole_tables(), *extremes(self.rows), full_table(self)]
+
+    def whole_tables(self) -> list[Table]:
+        """Return the whole, in bits and in statistics."""
+        from kcomplexity.report.tables import summary_tables
+
+        return summary_tables(self)
 
     def remarks(self) -> list[str]:
         """Return why rows were skipped or failed."""

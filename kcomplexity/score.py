@@ -102,9 +102,10 @@ def score(
     Examples
     --------
     >>> import numpy as np
-    >>> report = score({"w": np.zeros((64, 64), np.float32)}, specs=["entropy@q8"])
+    >>> halves = np.tile(np.float32([-1, 1]), 2048)
+    >>> report = score({"w": halves}, specs=["entropy@q8"])
     >>> report.rows[0].bits_per_weight
-    0.0078125
+    1.0
     """
     started = time.time()
     with ExitStack() as stack:
@@ -190,10 +191,11 @@ def run_plan(
                 else:
                     future = drivers.submit(measure_unit, path, unit, tasks, plan.seed, pool)
                 flying.append(future)
-                while len(flying) > 4 * pool.threads:
-                    yield flying.popleft().result()
             while flying:
                 yield flying.popleft().result()
-        finally:
+        except BaseException:
+            # After Ctrl-C nobody wants to wait for what is under way.
+            pool.cancel()
             for future in flying:
                 future.cancel()
+            raise

@@ -1,10 +1,20 @@
 """Small tensors of any type to make others from, and whether any range of those is a slice."""
 
+from dataclasses import dataclass, field
+from typing import Any
+
 import numpy as np
 
 from kcomplexity.checkpoint import ArrayTensor, Tensor
 from kcomplexity.derived import packed, stored_words
-from kcomplexity.dtypes import DTYPES
+from kcomplexity.dtypes import DTYPES, from_numpy
+
+
+def array_tensor(values: np.ndarray) -> ArrayTensor:
+    """An array as a tensor stored the way its type says."""
+    dtype = from_numpy(values.dtype)
+    assert dtype is not None
+    return ArrayTensor("w", values.shape, dtype, data=dtype.encode(values.reshape(-1)))
 
 
 def tensor_of_words(words, code="F32", shape=None, name="w", layout="out-in"):
@@ -54,3 +64,14 @@ def same(tensor: Tensor, start, stop):
 
 class Slow(ArrayTensor):
     addressable = False
+
+
+@dataclass(frozen=True)
+class Counting(ArrayTensor):
+    """A tensor that counts how often each weight is read."""
+
+    reads: np.ndarray = field(kw_only=True, compare=False)
+
+    def raw(self, start: int, stop: int, out: Any = None) -> Any:
+        self.reads[start:stop] += 1
+        return super().raw(start, stop, out)

@@ -3,6 +3,7 @@
 import io
 import pickle
 import struct
+import tempfile
 import tracemalloc
 import zipfile
 from typing import Any
@@ -517,7 +518,7 @@ def test_a_full_disk_is_told_and_nothing_is_left(tmp_path, monkeypatch):
             raise OSError(28, "No space left on device")
 
     np.savez(tmp_path / "m.npz", w=np.asfortranarray(MATRIX))
-    monkeypatch.setattr(streamed, "TemporaryFile", lambda prefix: Full())
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda prefix: Full())
     with (
         open_checkpoint(tmp_path / "m.npz") as checkpoint,
         pytest.raises(OutputError, match=r"needs 240 bytes in .*No space left on device"),

@@ -13,13 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kcomplexity.checkpoint import ArrayTensor, Tensor
-from kcomplexity.dtypes import DTYPES, from_numpy
+from kcomplexity.dtypes import DTYPES
 from kcomplexity.errors import SpecError, UnmeasurableError
 from kcomplexity.parallel import LEAF, Failed, Reducer, State, fold
 from kcomplexity.pool import Pool
 from kcomplexity.specs import parse_spec
 from kcomplexity.views import VIEWS, Encoded, Encoder, View, distortion
 from tests import definitions
+from tests.tensors import array_tensor as tensor_of
 
 FLOATS = [code for code, d in DTYPES.items() if d.is_float and d.numpy is not None]
 OTHERS = [code for code, d in DTYPES.items() if not d.is_float]
@@ -39,12 +40,6 @@ QUANTISERS = [
     "l65536",
 ]
 CLIPPED = ["q8:clip=99.9", "q8:clip=99.9/bits", "q1:clip=50", "q4:clip=100"]
-
-
-def tensor_of(values: np.ndarray) -> ArrayTensor:
-    dtype = from_numpy(values.dtype)
-    assert dtype is not None
-    return ArrayTensor("w", values.shape, dtype, data=dtype.encode(values.reshape(-1)))
 
 
 def view_of(text: str) -> View:
@@ -395,14 +390,14 @@ def test_an_encoder_travels_and_compares(text):
 @given(st.sampled_from(["F16", "F32", "F64", "BF16", "F4"]), st.integers(1, 5000),
        st.integers(0, 99), st.floats(0, 1))  # fmt: skip
 def test_a_quantile_is_that_of_the_sorted_weights(code, n, seed, share):
-    from kcomplexity.views.passes import quantile
+    from kcomplexity.views.passes import quantiles
 
     values = narrow(made("heavy", n, seed), code)
     if not values.size:
         return
     tensor = tensor_of(values)
     with Pool(1) as pool:
-        found = quantile(tensor, share, lambda reducer: fold(tensor, [reducer], pool)[0])
+        (found,) = quantiles(tensor, [share], lambda reducer: fold(tensor, [reducer], pool)[0])
     kind: type[Any] = np.float64 if code == "F64" else np.float32
     assert found == definitions._quantile(values.astype(np.float64), kind, share)
     expected = np.quantile(values.astype(np.float64), share)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import click
 
+from kcomplexity_cli.options import Repeatable, command_text
+
 __all__ = ["bound"]
 
 
 @click.command(
+    cls=Repeatable,
     epilog="""\b
 Examples:
   kcomplexity bound --bits 8488.1 --prefix-free --train-error 0.136 --samples 50000
@@ -113,8 +114,7 @@ def bound(source: Path | None, **options: Any) -> None:
         for method in methods
     ]
     if options["as_json"]:
-        command = shlex.join(["kcomplexity", *sys.argv[1:]])
-        made = provenance(command, 0, Pool().threads, started)
+        made = provenance(command_text(), 0, Pool().threads, started)
         _print_json(told.what, bounds, ASSUMPTIONS, made)
         return
     _show(told.what, bounds, ASSUMPTIONS, unit="" if high == 1 else " (in units of the loss)")

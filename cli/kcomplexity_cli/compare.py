@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from kcomplexity_cli.options import (
+    Repeatable,
+    command_text,
+    listed,
     measure_options,
     output_options,
     run_options,
@@ -38,6 +39,7 @@ class Renaming(click.ParamType[tuple[str, str]]):
 
 
 @click.command(
+    cls=Repeatable,
     epilog="""\b
 Examples:
   kcomplexity compare init.safetensors trained.safetensors
@@ -110,12 +112,12 @@ def compare(checkpoints: tuple[str, ...], **options: Any) -> None:
     for their arrangement, with how many shuffles agree and what one tensor could change.
     """
     from kcomplexity.compare import compare as compare_checkpoints
-    from kcomplexity.report import format_of
+    from kcomplexity.report import check_target
     from kcomplexity_cli.terminal import note, progress_bar
 
     output: Path | None = options["output"]
     if output:
-        format_of(output)
+        check_target(output)
     reference, other, over_runs = _sides(checkpoints, options)
     controls = options["controls"] or None
     with progress_bar(0, quiet=options["quiet"]) as progress:
@@ -127,7 +129,7 @@ def compare(checkpoints: tuple[str, ...], **options: Any) -> None:
             conditional=options["conditional"],
             rerun=options["rerun"],
             panel=options["panel"],
-            specs=options["estimators"].split(",") if options["estimators"] else None,
+            specs=listed(options["estimators"]),
             controls=() if controls == ("none",) else controls,
             scope=options["scope"],
             include=options["include"],
@@ -142,7 +144,7 @@ def compare(checkpoints: tuple[str, ...], **options: Any) -> None:
             workers=options["workers"],
             max_memory=options["max_memory"],
             progress=progress,
-            command=shlex.join(["kcomplexity", *sys.argv[1:]]),
+            command=command_text(),
         )
     if not options["quiet"]:
         for text in found.warnings:
@@ -151,9 +153,9 @@ def compare(checkpoints: tuple[str, ...], **options: Any) -> None:
         found.save(output)
     _show(found, as_json=options["as_json"], everything=options["everything"], silent=bool(output))
     if not any(row.status == "ok" for row in found.rows):
-        sys.exit(NOTHING_MEASURED)
+        click.get_current_context().exit(NOTHING_MEASURED)
     if any(row.status == "failed" for row in found.rows):
-        sys.exit(SOME_FAILED)
+        click.get_current_context().exit(SOME_FAILED)
 
 
 def _sides(checkpoints: tuple[str, ...], options: dict[str, Any]) -> tuple[Any, Any, bool]:

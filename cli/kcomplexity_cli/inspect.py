@@ -59,13 +59,15 @@ def inspect(checkpoints: tuple[str, ...], **options: Any) -> None:
     """
     from kcomplexity.inspection import document, inspect_checkpoint
     from kcomplexity.pool import Pool
-    from kcomplexity.report import write_atomically
+    from kcomplexity.report import check_target, write_atomically
     from kcomplexity.score import open_selected
     from kcomplexity_cli.terminal import progress_bar
 
     output: Path | None = options["output"]
     if output and output.suffix.lower() != ".json":
         raise click.UsageError(f"inspect writes JSON: end {output.name} in .json")
+    if output:
+        check_target(output)
     values: bool = options["values"]
     with ExitStack() as stack:
         opened = [
@@ -126,7 +128,7 @@ def _show(inspection: Inspection, *, values: bool, everything: bool, silent: boo
 def _metadata_lines(inspection: Inspection, *, everything: bool) -> Iterator[str]:
     from kcomplexity.text import printable, shorten
 
-    entries = list(inspection.metadata.items())
+    entries = sorted(inspection.metadata.items())  # writers keep no order of their own
     for key, value in entries if everything else entries[:_MOST_METADATA]:
         if everything:
             yield f"  {printable(key)}: {printable(value)}"

@@ -3,15 +3,68 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-__all__ = ["measure_options", "output_options", "run_options", "selection_options"]
+__all__ = [
+    "Repeatable",
+    "command_text",
+    "listed",
+    "measure_options",
+    "output_options",
+    "run_options",
+    "selection_options",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+#: Options that say how figures are computed and where they go, never which they are.
+_ASIDE = frozenset(
+    {
+        *("threads", "workers", "max_memory", "quiet", "as_json", "output", "resume", "everything"),
+        *("no_cache", "watch", "interval"),
+    }
+)
+
+
+class Repeatable(click.Command):
+    """A command that can tell what to type for the same figures, for the provenance.
+
+    ``context.meta[Repeatable.KEY]`` holds it: all that was typed but threads, outputs and the like,
+    so that two runs whose figures are the same record the same command.
+    """
+
+    KEY = "kcomplexity.command"
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse, and keep what matters."""
+        given, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        options, arguments = [], []
+        for param in dict.fromkeys(order):
+            if param.name in _ASIDE:
+                continue
+            value = given.get(param.name or "")
+            # What was left out has a marker for a value, a flag True: neither is a word.
+            values = value if isinstance(value, list | tuple) else [value]
+            words = [word for word in values if isinstance(word, str)]
+            if isinstance(param, click.Argument):
+                arguments += words
+            elif isinstance(param, click.Option):
+                name = max(param.opts, key=len)
+                options += [name] if param.is_flag else [w for word in words for w in (name, word)]
+        ctx.meta[self.KEY] = shlex.join(["kcomplexity", str(self.name), *arguments, *options])
+        return super().parse_args(ctx, args)
+
+
+def command_text() -> str:
+    """Return what to type for the figures of the :class:`Repeatable` command that runs."""
+    text: str = click.get_current_context().meta[Repeatable.KEY]
+    return text
 
 
 class Size(click.ParamType[int]):
@@ -41,6 +94,17 @@ class DtypeRule(click.ParamType[tuple[str, str]]):
         if not equals:
             self.fail(f"{value!r}: expected GLOB=CODE, e.g. '*.weight=F8_E4M3'", param, ctx)
         return glob, code.upper()
+
+
+def listed(text: str | None) -> list[str] | None:
+    """Return the parts of a list with commas; None where nothing was given."""
+    return None if text is None else [part for part in text.split(",") if part.strip()]
+
+
+def _panels(_context: click.Context, _param: click.Parameter, start: str) -> list[str]:
+    from kcomplexity.panels import PANELS
+
+    return [name for name in PANELS if name.startswith(start)]
 
 
 def measure_options(command: F) -> F:
@@ -81,6 +145,7 @@ def measure_options(command: F) -> F:
             "--panel",
             default="default",
             show_default=True,
+            shell_complete=_panels,
             help="A named list of specs: fast, default, lossless, momos, qubd, all.",
         ),
     ):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import shlex
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,6 +13,9 @@ from typing import Any
 import click
 
 from kcomplexity_cli.options import (
+    Repeatable,
+    command_text,
+    listed,
     measure_options,
     output_options,
     run_options,
@@ -27,6 +28,7 @@ SOME_FAILED, NOTHING_MEASURED = 3, 4
 
 
 @click.command(
+    cls=Repeatable,
     epilog="""\b
 Examples:
   kcomplexity trajectory run/*.safetensors
@@ -69,11 +71,11 @@ def trajectory(checkpoints: tuple[str, ...], **options: Any) -> None:
     reason.
     """
     from kcomplexity.cache import Cache, cache_path
-    from kcomplexity.report import format_of
+    from kcomplexity.report import check_target
 
     output: Path | None = options["output"]
     if output:
-        format_of(output)
+        check_target(output)
     with ExitStack() as stack:
         cache = stack.enter_context(Cache(None if options["no_cache"] else cache_path()))
         if options["watch"]:
@@ -86,9 +88,9 @@ def trajectory(checkpoints: tuple[str, ...], **options: Any) -> None:
         found.save(output)
     _show(found, as_json=options["as_json"], everything=options["everything"], silent=bool(output))
     if not any(row.status == "ok" for row in found.rows):
-        sys.exit(NOTHING_MEASURED)
+        click.get_current_context().exit(NOTHING_MEASURED)
     if any(one.status == "failed" for one in (*found.rows, *found.steps)):
-        sys.exit(SOME_FAILED)
+        click.get_current_context().exit(SOME_FAILED)
 
 
 def _measured(paths: list[str], cache: Any, options: dict[str, Any]) -> Any:
@@ -101,7 +103,7 @@ def _measured(paths: list[str], cache: Any, options: dict[str, Any]) -> Any:
             paths,
             steps=options["steps"],
             panel=options["panel"],
-            specs=options["estimators"].split(",") if options["estimators"] else None,
+            specs=listed(options["estimators"]),
             controls=() if controls == ("none",) else controls,
             scope=options["scope"],
             include=options["include"],
@@ -115,7 +117,7 @@ def _measured(paths: list[str], cache: Any, options: dict[str, Any]) -> Any:
             workers=options["workers"],
             max_memory=options["max_memory"],
             progress=progress,
-            command=shlex.join(["kcomplexity", *sys.argv[1:]]),
+            command=command_text(),
         )
 
 

@@ -89,8 +89,12 @@ def _open_path(path: Path, options: Options) -> Checkpoint:
         # Nothing recognises the content: let the format it claims to be say what is wrong.
         return claimed[0].load(path, options)
     known = ", ".join(LOADERS)
+    broken = "".join(
+        f"; {LOADERS.noun} {name!r} cannot be used: {printable(reason)}"
+        for name, reason in LOADERS.broken.items()
+    )
     raise UnknownFormatError(
-        f"{printable(path)}: the content is of no known format; expected one of: {known}"
+        f"{printable(path)}: the content is of no known format; expected one of: {known}{broken}"
     )
 
 

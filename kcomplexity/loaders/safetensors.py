@@ -102,11 +102,13 @@ class _Span:
             )
         if not _is_naturals(shape):
             raise CorruptCheckpointError(
-                f"{where} has shape {_brief(shape)}; expected a list of integers from 0"
+                f"{where} has shape {_brief(shape)}; expected a list of integers from 0; "
+                "write the file anew"
             )
         if not _is_naturals(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
             raise CorruptCheckpointError(
-                f"{where} has data_offsets {_brief(offsets)}; expected [begin, end], begin <= end"
+                f"{where} has data_offsets {_brief(offsets)}; expected [begin, end], "
+                "begin <= end; write the file anew"
             )
         bits = math.prod(shape) * DTYPES[code].bits
         begin, end = offsets
@@ -118,7 +120,7 @@ class _Span:
         if bits != 8 * (end - begin):
             raise CorruptCheckpointError(
                 f"{where} of shape {_brief(shape)} and dtype {code} takes {bits // 8} bytes, "
-                f"while its data_offsets span {end - begin}; the file is damaged"
+                f"while its data_offsets span {end - begin}; the file is damaged: copy it again"
             )
         return cls(name, DTYPES[code], tuple(shape), begin, end)
 
@@ -135,7 +137,7 @@ def _read_header(source: FileSource, shown: str) -> tuple[dict[str, Any], int]:
     if length > MAX_HEADER:
         raise CorruptCheckpointError(
             f"{shown}: the first 8 bytes claim a header of {length} bytes, and safetensors allows "
-            f"{MAX_HEADER}; this is no safetensors file, or a damaged one"
+            f"{MAX_HEADER}; this is no safetensors file, or a damaged one: copy it again"
         )
     if length > size - 8:
         raise CorruptCheckpointError(
@@ -150,7 +152,8 @@ def _metadata(found: Any, shown: str) -> dict[str, str]:
         return {}
     if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
         raise CorruptCheckpointError(
-            f"{shown}: __metadata__ is {_brief(found)}; expected an object of strings"
+            f"{shown}: __metadata__ is {_brief(found)}; expected an object of strings; "
+            "write the file anew"
         )
     return found
 
@@ -163,12 +166,12 @@ def _check_cover(spans: list[_Span], n_data: int, shown: str) -> None:
         if span.begin < at:
             raise CorruptCheckpointError(
                 f"{shown}: tensors {before} and {name} overlap at data byte {span.begin}; "
-                "the file is damaged"
+                "the file is damaged: copy it again"
             )
         if span.begin > at:
             raise CorruptCheckpointError(
                 f"{shown}: {span.begin - at} bytes between {before} and tensor {name} belong to "
-                "no tensor; the file is damaged"
+                "no tensor; the file is damaged: copy it again"
             )
         if span.end > n_data:
             raise CorruptCheckpointError(
@@ -179,7 +182,7 @@ def _check_cover(spans: list[_Span], n_data: int, shown: str) -> None:
     if at != n_data:
         raise CorruptCheckpointError(
             f"{shown}: {n_data - at} bytes after the last tensor belong to no tensor; "
-            "the file is damaged"
+            "the file is damaged: copy it again"
         )
 
 

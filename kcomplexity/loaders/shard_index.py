@@ -64,13 +64,14 @@ def read_index(path: Path) -> Index:
         or not all(isinstance(shard, str) for shard in shard_of.values())
     ):
         raise CorruptCheckpointError(
-            f"{shown}: no weight_map from tensor names to file names; it is no index of shards"
+            f"{shown}: no weight_map from tensor names to file names; it is no index of "
+            "shards: give a checkpoint file or its folder"
         )
     for shard in sorted(set(shard_of.values())):
         if _leaves_folder(shard):
             raise ShardError(
                 f"{shown}: the shard {printable(shard)!r} is not inside the folder of the index; "
-                "shards lie beside it"
+                "move the shards beside it and name them so"
             )
     return Index(shard_of, metadata if isinstance(metadata, dict) else {}, size)
 

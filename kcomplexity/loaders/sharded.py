@@ -22,7 +22,7 @@ from kcomplexity.errors import (
 from kcomplexity.loaders.base import Options
 from kcomplexity.loaders.safetensors import SHARD, SafetensorsLoader
 from kcomplexity.loaders.shard_index import Index, read_index
-from kcomplexity.text import printable
+from kcomplexity.text import plural, printable
 
 __all__ = ["ShardedLoader"]
 
@@ -157,21 +157,21 @@ def _check_shards(
     if copies:
         name, file = copies[0]
         _warn(
-            f"{shown}: {len(copies)} tensors lie in a second shard as well, such as "
+            f"{shown}: in a second shard as well: {plural(len(copies), 'tensor')}, such as "
             f"{printable(name)} in {printable(file)}; the copy that the index names is read"
         )
     unlisted = [name for name in checkpoint if name not in index.shard_of]
     if unlisted:
         _warn(
-            f"{shown}: {len(unlisted)} tensors of the shards are not in the index, such as "
-            f"{printable(unlisted[0])}; they are read too, but the index is stale"
+            f"{shown}: not in the index: {plural(len(unlisted), 'tensor')} of the shards, such as "
+            f"{printable(unlisted[0])}; all are read, but the index is stale"
         )
     stray = sorted({p.name for p in folder.glob("*.safetensors")} - set(index.shards))
     stray = [name for name in stray if not name.startswith(".")]
     if stray:
         _warn(
-            f"{shown}: {len(stray)} files beside the shards are not in the index, such as "
-            f"{printable(stray[0])}; they are not read"
+            f"{shown}: not in the index, so not read: {plural(len(stray), 'file')} beside the "
+            f"shards, such as {printable(stray[0])}"
         )
     total = index.metadata.get("total_size")
     listed = sum(checkpoint[name].n_bytes for name in index.shard_of)

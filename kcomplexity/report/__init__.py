@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from kcomplexity.errors import OutputError, SpecError
 from kcomplexity.records import Document
 from kcomplexity.registry import Registry
-from kcomplexity.report.columns import csv_bytes, parquet_bytes
+from kcomplexity.report.columns import csv_bytes, parquet_bytes, require_pyarrow
 from kcomplexity.report.documents import json_bytes, jsonl_bytes
 from kcomplexity.report.markdown import markdown_bytes
 
-__all__ = ["FORMATS", "format_of", "save", "write_atomically"]
+__all__ = ["FORMATS", "check_target", "format_of", "save", "write_atomically"]
 
 #: Every format by the ending it has.
 FORMATS: Registry[Callable[[Document], bytes]] = Registry("kcomplexity.formats", "output format")
@@ -36,10 +37,29 @@ def format_of(path: Path, kind: str | None = None) -> str:
     name = (kind or path.suffix.lstrip(".")).lower()
     if name not in FORMATS:
         raise SpecError(
-            f"{path}: cannot tell the output format from {name or 'no ending'!r}; "
+            f"{path}: cannot tell the output format from {repr(name) if name else 'no ending'}; "
             f"end the name in one of {', '.join('.' + known for known in FORMATS)}"
         )
     return name
+
+
+def check_target(path: Path, kind: str | None = None) -> str:
+    """Return the format of a result to come, or say at once why it could not be written.
+
+    Hours of measuring should not end in a folder that is not there.
+
+    Raises
+    ------
+    SpecError
+        If there is no such format, or what writes it is not installed.
+    OutputError
+        If no file can be made at `path`.
+    """
+    name = format_of(path, kind)
+    if name == "parquet":
+        require_pyarrow()
+    with _successor(path):
+        return name
 
 
 def save(report: Document, path: Path, kind: str | None = None) -> None:
@@ -54,22 +74,38 @@ def save(report: Document, path: Path, kind: str | None = None) -> None:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Put `data` at `path` by way of a temporary file in the same folder."""
+    """Put `data` at `path` by way of a temporary file in the same folder; links are followed.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written; nothing half-written is left.
+    """
+    with _successor(path) as (temporary, target):
+        temporary.write_bytes(data)
+        # Temporary files are private; a result has the mode any new file would have.
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
+        temporary.replace(target)
+
+
+@contextmanager
+def _successor(path: Path) -> Iterator[tuple[Path, Path]]:
+    """Give an empty file, and the one beside it that it may replace; remove it if it does not."""
+    target = path.resolve()
+    if target.exists() and not target.is_file():
+        raise OutputError(f"cannot write {path}: it is no file; name one that may be replaced")
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=".kcomplexity-", dir=target.parent)
+        os.close(handle)
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            # mkstemp makes private files; a result has the mode any new file would have.
-            mask = os.umask(0)
-            os.umask(mask)
-            Path(name).chmod(0o666 & ~mask)
-            Path(name).replace(path)
-        except BaseException:
+            yield Path(name), target
+        finally:
             Path(name).unlink(missing_ok=True)
-            raise
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+        absent = "" if target.parent.is_dir() else f"; there is no folder {target.parent}"
+        raise OutputError(f"cannot write {path}: {error.strerror or error}{absent}") from error
 
 
 FORMATS.register("json", json_bytes)

@@ -25,4 +25,6 @@ def _markdown(table: Table) -> str:
 
     rule = tuple("---:" if i in table.numeric else "---" for i in range(len(table.columns)))
     rows = [line(table.columns), line(rule), *(line(row) for row in table.rows)]
-    return f"## {table.title.capitalize()}\n\n" + "\n".join(rows)
+    title = table.title[:1].upper() + table.title[1:]
+    caption = "".join(f"\n\n{line}" for line in table.caption.splitlines())
+    return f"## {title}\n\n" + "\n".join(rows) + caption

@@ -144,7 +144,10 @@ def smallest(size: int) -> np.dtype[Any]:
 
 def bit_planes(symbols: Symbols, width: int) -> tuple[Symbols, ...]:
     """Split symbols into `width` planes of 0/1, the top bit first."""
-    return tuple((symbols >> bit & 1).astype(np.uint8) for bit in reversed(range(width)))
+    one = symbols.dtype.type(1)
+    return tuple(
+        (symbols >> bit & one).astype(np.uint8, copy=False) for bit in reversed(range(width))
+    )
 
 
 def plane_alphabets(width: int) -> tuple[Alphabet, ...]:
