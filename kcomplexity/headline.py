@@ -85,7 +85,8 @@ def needed(info: CheckpointInfo, rows: Sequence[Score], target: float | None) ->
             continue
         used.append(best)
         coded_bits += best.bits + choice
-        n_weights += best.n_weights
+        # Scales and zero points cost bits, but are no weights.
+        n_weights += 0 if best.details.get("side_of") else best.n_weights
     weights: dict[str, int] = {}
     for row in used:
         weights[row.spec] = weights.get(row.spec, 0) + row.n_weights

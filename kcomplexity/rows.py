@@ -215,7 +215,9 @@ def _row(unit: Unit, spec: Spec, result: Outcome) -> Score:
         unit=estimator.unit,
         raw_bits=8 * unit.n_bytes,
         relative_mse=result.relative_mse,
-        details=result.details | _largest_member(tensor),
+        details=result.details
+        | _largest_member(tensor)
+        | ({"side_of": tensor.side_of} if tensor.side_of else {}),
     )
     measure = result.measure
     if measure is None:

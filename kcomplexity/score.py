@@ -38,6 +38,8 @@ def score(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     dtypes: Mapping[str, str] | None = None,
+    root: str | None = None,
+    dequantize: bool = False,
     seed: int = 0,
     sample: float | None = None,
     exact: bool = False,
@@ -68,6 +70,10 @@ def score(
         Globs on tensor names.
     dtypes : mapping of str to str, optional
         Globs to dtype codes, for files that do not say.
+    root : str, optional
+        Keys of the part to read of a file that nests its tensors.
+    dequantize : bool
+        Read quantised blocks as the weights they stand for, not as codes.
     seed : int
         Of the controls and of the sample.
     sample : float, optional
@@ -112,7 +118,9 @@ def score(
         plan = make_plan(
             [
                 stack.enter_context(opened)
-                for opened in open_selected(source, include, exclude, dtypes or {})
+                for opened in open_selected(
+                    source, include, exclude, dtypes or {}, root=root, dequantize=dequantize
+                )
             ],
             panel_name=panel,
             specs=specs,
@@ -152,11 +160,18 @@ def assemble(
 
 
 def open_selected(
-    source: Any, include: Sequence[str], exclude: Sequence[str], dtypes: Mapping[str, str]
+    source: Any,
+    include: Sequence[str],
+    exclude: Sequence[str],
+    dtypes: Mapping[str, str],
+    *,
+    root: str | None = None,
+    dequantize: bool = False,
 ) -> Iterator[Checkpoint]:
     """Open each source and keep the tensors that the globs admit."""
     for one in source if isinstance(source, list | tuple) else [source]:
-        yield open_checkpoint(one, dtypes=dtypes).select(include, exclude)
+        opened = open_checkpoint(one, dtypes=dtypes, root=root, dequantize=dequantize)
+        yield opened.select(include, exclude)
 
 
 def run_plan(

@@ -7,7 +7,7 @@ import numpy as np
 
 from kcomplexity.checkpoint import ArrayTensor, Tensor
 from kcomplexity.derived import packed, stored_words
-from kcomplexity.dtypes import DTYPES, from_numpy
+from kcomplexity.dtypes import CODES, DTYPES, from_numpy
 
 
 def array_tensor(values: np.ndarray) -> ArrayTensor:
@@ -17,8 +17,12 @@ def array_tensor(values: np.ndarray) -> ArrayTensor:
     return ArrayTensor("w", values.shape, dtype, data=dtype.encode(values.reshape(-1)))
 
 
+def _dtype(code):
+    return CODES[code] if code in CODES else DTYPES[code]
+
+
 def tensor_of_words(words, code="F32", shape=None, name="w", layout="out-in"):
-    dtype = DTYPES[code]
+    dtype = _dtype(code)
     words = np.asarray(words).astype(dtype.word)
     data = packed(dtype, words)
     return ArrayTensor(name, shape or (words.size,), dtype, data=data, layout=layout)
@@ -33,7 +37,7 @@ def tensor_of(values, code="F32", shape=None, name="w", layout="out-in"):
 
 def random_tensor(n, code="F32", seed=0, name="w"):
     """A tensor of any stored words: NaN, infinities and zeros of either sign among them."""
-    dtype = DTYPES[code]
+    dtype = _dtype(code)
     top = 2 if code == "BOOL" else 1 << dtype.bits
     words = np.random.default_rng(seed).integers(0, top, n, dtype=np.uint64)
     return tensor_of_words(words, code, name=name)

@@ -14,6 +14,7 @@ JOBS = {
     "score.py": ["zstd:19@bytes", "entropy@q8", "entropy:two-part@rd0.01", "fast", "default"],
     "compare.py": ["90 % unchanged", "from the cache", "conditional complexity"],
     "memory.py": ["16 MiB of BF16", "<= 1 GiB"],
+    "formats.py": ["open a .pt of 4 MiB", "peak resident", "the same as .safetensors"],
     "startup.py": ["import kcomplexity", "--help", "inspect"],
 }
 

@@ -76,7 +76,7 @@ REFUSED: dict[str, tuple[Callable[[Path], str], str]] = {
     "missing": (lambda _: "gone.safetensors", "gone.safetensors: no such file; check the path"),
     "missing, with terminal codes": (
         lambda _: "\x1b[2Jgone\n.npz",
-        "\\x1b[2Jgone\\n.npz: no such file; check the path",
+        "\\x1b[2Jgone\\n.npz: no such file, and none that it matches as a pattern; check",
     ),
     "empty": (file("m.safetensors", b""), "m.safetensors: the file is empty; copy it again"),
     "truncated": (
@@ -85,8 +85,12 @@ REFUSED: dict[str, tuple[Callable[[Path], str], str]] = {
     ),
     "truncated npz": (cut_npz, "cut.npz: not a whole zip archive: File is not a zip file; copy it"),
     "garbage": (
+        file("m.weights", bytes(range(200, 250))),
+        "m.weights: the content is of no known format; expected one of: safetensors,",
+    ),
+    "garbage, named as PyTorch's": (
         file("m.bin", bytes(range(200, 250))),
-        "m.bin: the content is of no known format; expected one of: safetensors, sharded, npz, npy",
+        "m.bin: no PyTorch file: neither a zip archive nor PyTorch's magic number at its start;",
     ),
     "garbage called safetensors": (
         file("m.safetensors", bytes(range(200, 250))),
@@ -126,7 +130,7 @@ REFUSED: dict[str, tuple[Callable[[Path], str], str]] = {
     ),
     "folder without checkpoints": (
         nothing,
-        "docs: a folder without *.safetensors in it; give a checkpoint file, or the folder that",
+        "docs: a folder without *.safetensors or any other checkpoint in it; give",
     ),
     "member that claims terabytes": (
         bomb,
@@ -218,7 +222,11 @@ def rows(odd) -> dict[tuple[str, str], dict[str, Any]]:
         ("constant", "entropy:two-part@q8", None),
         ("constant", "zstd:9@q4", None),
         ("integers", "zstd@bytes/planes", None),
-        ("integers", "entropy:two-part@q8", "I64 values are not weights: only @bytes and @words"),
+        (
+            "integers",
+            "entropy:two-part@q8",
+            "I64 values are not weights: only @bytes, @words and @codes",
+        ),
         ("mask", "zstd@bytes", None),
         ("mask", "entropy@sign", "BOOL values are not weights"),
         (NAME, "entropy:two-part@rd0.01", None),

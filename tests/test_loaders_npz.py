@@ -294,12 +294,12 @@ def test_an_archive_without_arrays_opens_empty(tmp_path):
 
 
 def test_a_zip_of_other_things_is_not_taken_for_arrays(tmp_path):
-    for name in ("m.npz", "m.pt"):
-        save_members(tmp_path / name, {"archive/data.pkl": b"x", "archive/version": b"3"})
-    with pytest.raises(UnknownFormatError, match=r"without .npy arrays; .* is archive/data.pkl"):
+    for name in ("m.npz", "m.zip"):
+        save_members(tmp_path / name, {"archive/notes": b"x", "archive/version": b"3"})
+    with pytest.raises(UnknownFormatError, match=r"without .npy arrays; .* is archive/notes"):
         open_checkpoint(tmp_path / "m.npz")
     with pytest.raises(UnknownFormatError, match="the content is of no known format"):
-        open_checkpoint(tmp_path / "m.pt")
+        open_checkpoint(tmp_path / "m.zip")
 
 
 def test_zip64_archives_are_read(tmp_path):

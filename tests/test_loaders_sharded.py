@@ -265,8 +265,8 @@ def test_a_weight_map_is_known_by_its_content(tmp_path):
 
 
 def test_a_folder_without_checkpoints_is_told(tmp_path):
-    (tmp_path / "model.bin").write_bytes(b"123")
-    with pytest.raises(CheckpointNotFoundError, match=r"a folder without \*.safetensors in it"):
+    (tmp_path / "training_args.bin").write_bytes(b"123")
+    with pytest.raises(CheckpointNotFoundError, match=r"a folder without \*.safetensors or any"):
         open_checkpoint(tmp_path)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import kcomplexity
+from kcomplexity.loaders import LOADERS
 
 ROOT = Path(kcomplexity.__file__).parents[1]  # the checkout: tests run from there
 
@@ -198,12 +199,13 @@ def test_a_broken_package_breaks_its_own_names_alone(site):
     used = python(RUN, "score", str(site / "some.weights"), "-e", "halved@q8", site=site)
     assert used.returncode == 2
     assert used.stderr == f"kcomplexity: error: estimator {BROKEN.format('estimators')}\n"
-    (site / "unknown.bin").write_text("what is this?")
-    lost = python(RUN, "inspect", str(site / "unknown.bin"), site=site)
+    (site / "unknown.blob").write_text("what is this?")
+    lost = python(RUN, "inspect", str(site / "unknown.blob"), site=site)
     assert lost.returncode == 1
     assert lost.stderr == (
-        f"kcomplexity: error: {site / 'unknown.bin'}: the content is of no known format; expected "
-        f"one of: safetensors, sharded, npz, npy, text; file format {BROKEN.format('loaders')}\n"
+        f"kcomplexity: error: {site / 'unknown.blob'}: the content is of no known format; "
+        f"expected one of: {', '.join([*LOADERS, 'text'])}; "
+        f"file format {BROKEN.format('loaders')}\n"
     )
 
 

@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from kcomplexity.checkpoint import ArrayTensor, Tensor
 from kcomplexity.dtypes import DTYPES
 from kcomplexity.errors import SpecError, UnmeasurableError
-from kcomplexity.parallel import LEAF, Failed, Reducer, State, fold
+from kcomplexity.parallel import LEAF, Every, Failed, Reducer, State, fold
 from kcomplexity.pool import Pool
 from kcomplexity.specs import parse_spec
 from kcomplexity.views import VIEWS, Encoded, Encoder, View, distortion
 from tests import definitions
 from tests.tensors import array_tensor as tensor_of
+from tests.tensors import random_tensor
 
 FLOATS = [code for code, d in DTYPES.items() if d.is_float and d.numpy is not None]
 OTHERS = [code for code, d in DTYPES.items() if not d.is_float]
@@ -95,8 +96,6 @@ class Gather:
 
 def encoded(values: np.ndarray, text: str) -> tuple[Encoder, list[np.ndarray], float | None]:
     """Encoder, symbols of each stream, relative squared error."""
-    from kcomplexity.parallel import Every
-
     tensor = tensor_of(values)
     with Pool(1) as pool:
         encoder = prepared(tensor, view_of(text), pool)
@@ -285,8 +284,37 @@ def test_rd_bounds_hold_the_exact_error_between_them(kind, n, seed, exponent):
         assert low - slack <= error <= high + slack
 
 
+@pytest.mark.parametrize("code", ["I4", "U1", "U2", "U3", "U4", "U5", "U6", "I8", "U8", "I16"])
+def test_codes_count_stored_integers_from_the_lowest(code):
+    tensor = random_tensor(1001, code)
+    width = tensor.dtype.bits
+    values = tensor.read().astype(int)
+    lowest = -(1 << width - 1) if code.startswith("I") else 0
+    with Pool(1) as pool:
+        for text in ("codes", "codes/bits"):
+            encoder = prepared(tensor, view_of(text), pool)
+            (state,) = fold(tensor, [Gather(encoder, Every())], pool)
+            assert isinstance(state, Gathering)
+            parts = [part.streams for part in state.parts]
+            streams = [np.concatenate(stream) for stream in zip(*parts, strict=True)]
+            assert [a.size for a in encoder.streams] == (
+                [1 << width] if text == "codes" else [2] * width
+            )
+            if text == "codes":
+                assert streams[0].tolist() == (values - lowest).tolist()
+            else:
+                planes = [values - lowest >> bit & 1 for bit in reversed(range(width))]
+                assert np.array_equal(streams, planes)
+
+
+@pytest.mark.parametrize("code", ["F32", "BOOL", "I32", "U64", "C64"])
+def test_what_is_no_code_has_no_codes(code):
+    with Pool(1) as pool, pytest.raises(UnmeasurableError, match="code"):
+        prepared(random_tensor(10, code), view_of("codes"), pool)
+
+
 def test_every_registered_view_is_held_against_its_definition():
-    texts = [*LOSSLESS, *QUANTISERS, *CLIPPED, "f32", "rd0.1"]
+    texts = [*LOSSLESS, *QUANTISERS, *CLIPPED, "codes", "f32", "rd0.1"]
     assert {type(view_of(text)) for text in texts} == set(VIEWS.values())
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kcomplexity_cli.options import run_options, selection_options
+from kcomplexity_cli.options import as_one_option, run_options, selection_options
 
 if TYPE_CHECKING:
     from kcomplexity.inspection import Inspection, TensorInfo, ValueInfo
@@ -29,6 +29,8 @@ Examples:
   kcomplexity inspect model.safetensors
   kcomplexity inspect model/ --all
   kcomplexity inspect model.safetensors --values     (is float32 really bfloat16?)
+  kcomplexity inspect model.ckpt --root ema.state_dict
+  kcomplexity inspect https://host/model.safetensors
   kcomplexity inspect a.npz b.npz --json > inspected.json
   kcomplexity inspect model.npz --dtype '*.weight=F8_E4M3' -o inspected.json
 """,
@@ -41,6 +43,7 @@ Examples:
 )
 @click.option("--all", "everything", is_flag=True, help="Print every tensor, as plain text.")
 @selection_options
+@as_one_option
 @run_options
 @click.option(
     "-o",
@@ -54,8 +57,9 @@ Examples:
 def inspect(checkpoints: tuple[str, ...], **options: Any) -> None:
     """Tell what checkpoints hold: dtypes, counts, sizes, metadata, layers.
 
-    CHECKPOINT is a .safetensors or .npz file, a sharded checkpoint's folder or index, or several of
-    them. Only headers are read, unless --values asks for the weights too.
+    CHECKPOINT is a file of any known format (safetensors, PyTorch, NumPy, HDF5/Keras, ONNX, GGUF,
+    TFLite), a sharded checkpoint's folder or index, a glob in quotes read as one, an URL, or
+    hf:ORG/NAME in the local cache. Only headers are read, unless --values asks for the weights too.
     """
     from kcomplexity.inspection import document, inspect_checkpoint
     from kcomplexity.pool import Pool
@@ -73,7 +77,12 @@ def inspect(checkpoints: tuple[str, ...], **options: Any) -> None:
         opened = [
             stack.enter_context(checkpoint)
             for checkpoint in open_selected(
-                list(checkpoints), options["include"], options["exclude"], dict(options["dtypes"])
+                [checkpoints] if options["as_one"] else list(checkpoints),
+                options["include"],
+                options["exclude"],
+                dict(options["dtypes"]),
+                root=options["root"],
+                dequantize=options["dequantize"],
             )
         ]
         pool = None
@@ -164,14 +173,17 @@ def _dtype_table(inspection: Inspection) -> Table:
 def _layer_table(inspection: Inspection, *, everything: bool) -> Table:
     from kcomplexity.report.tables import Table
     from kcomplexity.text import human_bytes, printable, shorten
+    from kcomplexity.units import group_name
 
     total = max(inspection.n_weights, 1)
+    roles = {group_name(t.name): " codes" for t in inspection.tensors if t.code_bits}
+    roles |= {group_name(t.name): " beside codes" for t in inspection.tensors if t.side_of}
     rows = tuple(
         (
             printable(layer.pattern) if everything else shorten(layer.pattern),
             f"{layer.n_tensors:,}",
             _shapes(layer.shapes),
-            ", ".join(layer.dtypes),
+            ", ".join(layer.dtypes) + roles.get(layer.pattern, ""),
             f"{layer.n_weights:,}",
             f"{layer.n_weights / total:.1%}",
             human_bytes(layer.n_bytes),

@@ -20,6 +20,7 @@ import click
 
 from kcomplexity_cli.bound import bound
 from kcomplexity_cli.compare import compare
+from kcomplexity_cli.convert import convert
 from kcomplexity_cli.demo import demo
 from kcomplexity_cli.estimators import estimators
 from kcomplexity_cli.inspect import inspect
@@ -154,5 +155,5 @@ def cli() -> None:
     warnings.showwarning = _show_warning
 
 
-for command in (inspect, score, compare, trajectory, bound, estimators, schema, demo):
+for command in (inspect, score, compare, trajectory, bound, convert, estimators, schema, demo):
     cli.add_command(command)

@@ -12,6 +12,7 @@ import click
 
 __all__ = [
     "Repeatable",
+    "as_one_option",
     "command_text",
     "listed",
     "measure_options",
@@ -157,6 +158,17 @@ def selection_options(command: F) -> F:
     """Which tensors, and how they are read."""
     for option in (
         click.option(
+            "--dequantize",
+            is_flag=True,
+            help="Read quantised blocks (GGUF) as the weights they stand for, not as codes.",
+        ),
+        click.option(
+            "--root",
+            default=None,
+            metavar="KEY",
+            help="Part of a nested file to read, e.g. ema.state_dict; '.' is all of it.",
+        ),
+        click.option(
             "--dtype",
             "dtypes",
             type=DtypeRule(),
@@ -173,6 +185,15 @@ def selection_options(command: F) -> F:
     ):
         command = option(command)
     return command
+
+
+def as_one_option(command: F) -> F:
+    """Whether several files are one checkpoint."""
+    return click.option(
+        "--as-one",
+        is_flag=True,
+        help="The files given are parts of one checkpoint, as those of a quoted glob are.",
+    )(command)
 
 
 def run_options(command: F) -> F:

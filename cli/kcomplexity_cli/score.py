@@ -12,6 +12,7 @@ import click
 
 from kcomplexity_cli.options import (
     Repeatable,
+    as_one_option,
     command_text,
     listed,
     measure_options,
@@ -31,6 +32,8 @@ SOME_FAILED, NOTHING_MEASURED = 3, 4
 Examples:
   kcomplexity score model.safetensors
   kcomplexity score model/ --panel fast
+  kcomplexity score model.pt model.gguf -e zstd@bytes/planes,entropy@codes
+  kcomplexity score hf:org/name
   kcomplexity score model.npz -e zstd:19@bytes/planes,entropy@q8 --control shuffle:19
   kcomplexity score a.safetensors b.safetensors -o scores.csv
   kcomplexity score model.npz -e bdm2d@sign --tiles 64 -o tiles.json
@@ -50,13 +53,16 @@ Examples:
 @click.option("--dry-run", is_flag=True, help="Tell what would be measured, and how long it takes.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted -o FILE.jsonl.")
 @selection_options
+@as_one_option
 @run_options
 @output_options
 def score(checkpoints: tuple[str, ...], **options: Any) -> None:
     """Measure the complexity of checkpoints: bits, bits per weight, structure against controls.
 
-    CHECKPOINT is a .safetensors or .npz file, a sharded checkpoint's folder or index, or several of
-    them. The content decides the format. Nothing in a file is ever executed.
+    CHECKPOINT is a file of any known format (safetensors, PyTorch, NumPy, HDF5/Keras, ONNX, GGUF,
+    TFLite), a sharded checkpoint's folder or index, a glob in quotes read as one, an URL, or
+    hf:ORG/NAME in the local cache. The content decides the format. Nothing in a file is ever
+    executed.
     """
     from kcomplexity.plan import make_plan
     from kcomplexity.pool import Pool
@@ -75,10 +81,12 @@ def score(checkpoints: tuple[str, ...], **options: Any) -> None:
     with ExitStack() as stack:
         # A file that two globs name is one checkpoint.
         opened = open_selected(
-            list(dict.fromkeys(checkpoints)),
+            [checkpoints] if options["as_one"] else list(dict.fromkeys(checkpoints)),
             options["include"],
             options["exclude"],
             dict(options["dtypes"]),
+            root=options["root"],
+            dequantize=options["dequantize"],
         )
         plan = make_plan(
             [stack.enter_context(checkpoint) for checkpoint in opened],

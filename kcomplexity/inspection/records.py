@@ -120,6 +120,10 @@ class TensorInfo:
         None if they were not looked at.
     reason : str or None
         Why values that should have been looked at were not.
+    code_bits : int or None
+        Width of its values if they are codes of quantised weights, with scales beside them.
+    side_of : str or None
+        Of scales and zero points, the name of the codes that they belong to.
     """
 
     name: str
@@ -129,6 +133,8 @@ class TensorInfo:
     n_bytes: int
     values: ValueInfo | None = None
     reason: str | None = None
+    code_bits: int | None = None
+    side_of: str | None = None
 
     @classmethod
     def of(
@@ -143,6 +149,7 @@ class TensorInfo:
             n_bytes=tensor.n_bytes,
             values=values,
             reason=reason,
+            side_of=tensor.side_of or None,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from dataclasses import replace
 
 from kcomplexity.checkpoint import Checkpoint
 from kcomplexity.inspection.notes import value_notes
@@ -58,6 +59,11 @@ def inspect_checkpoint(
             tensors = look_at_all(stored, pool or stack.enter_context(Pool()))
     else:
         tensors = [TensorInfo.of(tensor) for tensor in stored]
+    codes = {tensor.side_of for tensor in stored if tensor.side_of}
+    tensors = [
+        replace(info, code_bits=tensor.dtype.bits if tensor.name in codes else None)
+        for info, tensor in zip(tensors, stored, strict=True)
+    ]
     return Inspection(
         path=checkpoint.path,
         format=checkpoint.format,

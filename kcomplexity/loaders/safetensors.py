@@ -27,8 +27,8 @@ __all__ = ["SHARD", "SafetensorsLoader"]
 #: The library's own limit; a header of this size describes about a million tensors.
 MAX_HEADER = 100_000_000
 
-#: How the shards of one checkpoint are numbered: prefix-00002-of-00007.
-SHARD = re.compile(r"-(\d{5})-of-(\d{5})\.safetensors$")
+#: How the shards of one checkpoint are numbered: prefix-00002-of-00007.safetensors, .bin, .gguf.
+SHARD = re.compile(r"-(\d{5})-of-(\d{5})\.[A-Za-z0-9]+$")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,8 @@ class SafetensorsLoader:
             # Empty tensors share an offset with their neighbour; the sort keeps their order.
             spans.sort(key=lambda span: (span.begin, span.end))
             _check_cover(spans, source.size() - data_start, shown)
-            _ask_library(path, shown)
+            if source.local:
+                _ask_library(path, shown)
         layout = layout_of(metadata)
         tensors: dict[str, Tensor] = {
             s.name: StoredTensor(

@@ -114,7 +114,11 @@ def _short_paths(paths: Sequence[str]) -> dict[str, str]:
 
 def _weights_by_checkpoint(report: Report) -> dict[str, int]:
     """Return how many weights were to be measured in each checkpoint."""
-    sizes = {(row.checkpoint, row.label, row.dtype): row.n_weights for row in report.rows}
+    sizes = {
+        (row.checkpoint, row.label, row.dtype): row.n_weights
+        for row in report.rows
+        if not row.details.get("side_of")
+    }
     totals: dict[str, int] = {}
     for (checkpoint, _, dtype), n_weights in sizes.items():
         # Tensors of mixed dtypes are measured by dtype as well.

@@ -126,7 +126,8 @@ def weights_only(tensor: Tensor) -> None:
     """Refuse what is not real floating-point: codes, indices, masks and complex numbers."""
     if not tensor.dtype.is_float:
         raise UnmeasurableError(
-            f"{tensor.dtype.code} values are not weights: only @bytes and @words measure them"
+            f"{tensor.dtype.code} values are not weights: "
+            "only @bytes, @words and @codes measure them"
         )
     if tensor.dtype.numpy is None:
         raise UnmeasurableError(f"{tensor.dtype.code}: {tensor.dtype.refusal}")

@@ -112,7 +112,7 @@ def _alphabets(dtype: StoredDtype, split: str | None) -> tuple[Alphabet, ...]:
         return plane_alphabets(dtype.bits)
     if not dtype.is_float:
         raise UnmeasurableError(
-            f"{dtype.code} values are not weights: only @bytes and @words measure them"
+            f"{dtype.code} values are not weights: only @bytes, @words and @codes measure them"
         )
     return tuple(Alphabet(name, 1 << width) for name, _, width in _fields(dtype))
 
