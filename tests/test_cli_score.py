@@ -564,9 +564,10 @@ def test_a_journal_is_only_for_the_same_figures_and_may_be_cut(layers, tmp_path)
     part = journal(layers, tmp_path / "s.jsonl")
     with part.open("ab") as file:
         file.write(b'{"record": "row", "tens')  # the machine stopped here
-    other = run(layers, *FEW, "--seed", 1, "-o", tmp_path / "s.jsonl", "--resume")
-    assert other.exit_code == 2
-    assert "repeat those, or leave out --resume to start anew" in other.stderr
+    for change in (["--seed", 1], ["--tiles", 8]):
+        other = run(layers, *FEW, *change, "-o", tmp_path / "s.jsonl", "--resume")
+        assert other.exit_code == 2
+        assert "repeat those, or leave out --resume to start anew" in other.stderr
     assert run(layers, *FEW, "-o", tmp_path / "s.jsonl", "--resume").exit_code == 0
 
 

@@ -19,9 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from kcomplexity.samples import INIT, TRAINED
+from tests.torch_files import mapping, save_zip, whole
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -108,6 +110,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, source in FILES.items():
         (path / name).parent.mkdir(exist_ok=True)
         shutil.copy(source, path / name)
+    # Nested as a training script saves it, with an average of the weights beside them.
+    weights = np.arange(12, dtype=np.float32).reshape(3, 4)
+    parts = {name: mapping({"w": whole(name, weights)}) for name in ("model", "ema")}
+    save_zip(path / "model.pt", mapping(parts), {"model": weights, "ema": -weights})
     return path
 
 

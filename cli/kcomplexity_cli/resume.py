@@ -30,9 +30,12 @@ Key = tuple[str, str | None, str | None, str | None, str]
 class Journal:
     """Rows on disk as they are measured; does nothing without an output file."""
 
-    def __init__(self, output: Path | None, plan: Plan, *, resume: bool) -> None:
+    def __init__(
+        self, output: Path | None, plan: Plan, command: str, *, resume: bool, quiet: bool = False
+    ) -> None:
         self.path = output.with_name(output.name + ".part") if output else None
-        self._plan = self._identity(plan)
+        self._plan = self._identity(plan) | {"command": command}
+        self._quiet = quiet
         self._rows: dict[Key, Score] = {}
         self._resume = resume
 
@@ -43,7 +46,7 @@ class Journal:
         if self.path.exists():
             if self._resume:
                 kept = self._read()
-            else:
+            elif not self._quiet:
                 note(f"starting anew: {self.path} of an earlier run is replaced")
         self._rows = {self._key(row): row for row in kept}
         # Whole or not at all: a full disk must not cost what an earlier run has measured.

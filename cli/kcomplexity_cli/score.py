@@ -111,7 +111,13 @@ def score(checkpoints: tuple[str, ...], **options: Any) -> None:
             if options["sample"] and whole:
                 note(f"not sampled, since parts of a tensor do not add up: {', '.join(whole)}")
         journal = stack.enter_context(
-            Journal(output if kind == "jsonl" else None, plan, resume=options["resume"])
+            Journal(
+                output if kind == "jsonl" else None,
+                plan,
+                command_text(),
+                resume=options["resume"],
+                quiet=options["quiet"],
+            )
         )
         pool.progress = stack.enter_context(progress_bar(plan.work, quiet=options["quiet"]))
         stack.enter_context(pool)
