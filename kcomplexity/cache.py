@@ -1,11 +1,12 @@
 """Rows that were measured before, so that what has not changed is not measured again.
 
 A row is found by everything that its figures depend on (:func:`row_keys`): the content of its
-tensors, the spec, controls, seed and sample, and the versions of this package and of the libraries
-under it. It does not matter where the checkpoint lies.
+tensors, the spec, controls, seed and sample, the code of this package and the versions of the
+libraries under it. It does not matter where the checkpoint lies.
 
-Contents are hashed with SHA-256, at 2 GB/s; the hash of a tensor is remembered by the path, size,
-modification time and inode of its files, so that a second look reads headers alone.
+Contents are hashed with SHA-256, at 2 GB/s; the hash of a tensor that lies in one piece in a file
+is remembered by that place and the file's path, size, modification time and inode, so that a second
+look reads headers alone. What has to be unpacked or is on a server is hashed each time.
 
 Both live in one SQLite file in the user's cache folder, safe for several processes at once and
 bounded in size: what was not used for longest goes first. A cache that cannot be used is no error:
@@ -19,6 +20,7 @@ import json
 import os
 import platform
 import sqlite3
+import sys
 import time
 import warnings
 import zlib
@@ -30,7 +32,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from kcomplexity._version import __version__
-from kcomplexity.checkpoint import Checkpoint, Tensor
+from kcomplexity.checkpoint import FileSource, StoredTensor, Tensor
 from kcomplexity.ctm import ctm_cache_folder
 from kcomplexity.derived import origins
 from kcomplexity.errors import CacheWarning
@@ -126,20 +128,19 @@ class Cache:
                 record = row.to_dict() | {"checkpoint": "", "seconds": 0.0}
                 self._put("rows", key, zlib.compress(json.dumps(record).encode(), 1))
 
-    def content(self, checkpoint: Checkpoint, tensor: Tensor) -> str:
-        """Return the SHA-256 of the stored bytes of one of the checkpoint's tensors."""
-        files = _identity(checkpoint)
-        told = [files, tensor.name, tensor.dtype.code, tensor.shape]
-        key = hashlib.sha256(json.dumps(told).encode()).hexdigest()
-        known = self._get("hashes", key) if files else None
+    def content(self, tensor: Tensor) -> str:
+        """Return the SHA-256 of the stored bytes of a tensor."""
+        place = _place(tensor)
+        key = hashlib.sha256(json.dumps(place).encode()).hexdigest()
+        known = self._get("hashes", key) if place else None
         if known is not None:
             return str(known)
         digest = hashlib.sha256()
         for start in range(0, tensor.n_weights, FRAME):
             digest.update(tensor.raw(start, min(start + FRAME, tensor.n_weights)).data)
         self.n_hashed += 1
-        # The files may have changed while they were read.
-        if files and files == _identity(checkpoint):
+        # The file may have changed while it was read.
+        if place and place == _place(tensor):
             self._put("hashes", key, digest.hexdigest())
         return digest.hexdigest()
 
@@ -235,7 +236,7 @@ def run_cached(plan: Plan, pool: Pool, cache: Cache) -> list[Score]:
     units = [
         (c, unit) for c, found in zip(plan.checkpoints, plan.units, strict=True) for unit in found
     ]
-    keys = [row_keys(checkpoint, unit, plan, cache) for checkpoint, unit in units]
+    keys = [row_keys(unit, plan, cache) for _, unit in units]
     known = cache.rows(key for of in keys for key in of.values())
     left: dict[str, list[Unit]] = {checkpoint.path: [] for checkpoint in plan.checkpoints}
     order: list[dict[Spec, str]] = []
@@ -258,18 +259,18 @@ def run_cached(plan: Plan, pool: Pool, cache: Cache) -> list[Score]:
     ]
 
 
-def row_keys(checkpoint: Checkpoint, unit: Unit, plan: Plan, cache: Cache) -> dict[Spec, str]:
+def row_keys(unit: Unit, plan: Plan, cache: Cache) -> dict[Spec, str]:
     """Return, for each spec of a unit, the key that its row is kept under."""
     tensor = unit.tensor
     contents = [
-        [one.name, one.dtype.code, one.shape, one.layout, cache.content(checkpoint, one)]
+        [one.name, one.dtype.code, one.shape, one.layout, cache.content(one)]
         for one in origins(tensor)
     ]
-    what = [unit.scope, unit.group, tensor.name, tensor.dtype.code, tensor.shape, contents]
-    versions = [_LAYOUT, __version__, _versions()]
+    what = [unit.scope, unit.group, tensor.name, tensor.dtype.code, tensor.shape, tensor.side_of]
+    made_by = [_LAYOUT, __version__, _code(), _versions()]
     return {
         spec: hashlib.sha256(
-            json.dumps([versions, what, _task(plan.task_of[spec], plan.seed)]).encode()
+            json.dumps([made_by, what, contents, _task(plan.task_of[spec], plan.seed)]).encode()
         ).hexdigest()
         for spec in unit.specs
     }
@@ -279,21 +280,42 @@ def _task(task: Task, seed: int) -> list[Any]:
     spec = str(task.spec)
     # The bytes of ISA-L depend on the family of the processor, which only the machine stands for.
     machine = platform.node() if spec.startswith("igzip") else ""
-    return [spec, [str(control) for control in task.controls], task.fraction, seed, machine]
+    theirs = [_file_code(type(one).__module__) for one in (task.spec.estimator, task.spec.view)]
+    return [spec, [str(control) for control in task.controls], task.fraction, seed, machine, theirs]
+
+
+@lru_cache(maxsize=1)
+def _code() -> str:
+    """Return the SHA-256 of this package's code: between two versions it changes too."""
+    digest = hashlib.sha256()
+    root = Path(__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        digest.update(json.dumps([path.relative_to(root).as_posix(), path.stat().st_size]).encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+@lru_cache
+def _file_code(module: str) -> str:
+    """Return the SHA-256 of the file of an estimator or view of another package."""
+    path = getattr(sys.modules.get(module), "__file__", None)
+    if path is None or module.partition(".")[0] in ("kcomplexity", "builtins"):
+        return ""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 @lru_cache(maxsize=1)
 def _versions() -> tuple[tuple[str, str], ...]:
-    return tuple(sorted(libraries().items()))
+    python = ("python", platform.python_version())
+    return (python, ("platform", platform.platform()), *sorted(libraries().items()))
 
 
-def _identity(checkpoint: Checkpoint) -> list[list[Any]]:
-    """Tell the files by path, size, modification time and inode; nothing where that is unsafe."""
-    found = []
-    for source in checkpoint.sources:
-        path = source.path.absolute()
-        status = path.stat()
-        if time.time() - status.st_mtime < _SETTLED:
-            return []
-        found.append([os.fspath(path), status.st_size, status.st_mtime_ns, status.st_ino])
-    return found
+def _place(tensor: Tensor) -> list[Any]:
+    """Tell where a tensor lies in which state of which file; nothing where that is not certain."""
+    if type(tensor) is not StoredTensor or type(tensor.source) is not FileSource:
+        return []
+    status = tensor.source.status()
+    if time.time() - status.st_mtime < _SETTLED:
+        return []
+    file = [os.fspath(tensor.source.path.absolute()), status.st_ino, status.st_size]
+    return [*file, status.st_mtime_ns, tensor.offset, tensor.n_bytes]

@@ -114,6 +114,8 @@ def compare(
     strip_prefix: Sequence[str] = (),
     rename: Mapping[str, str] | None = None,
     dtypes: Mapping[str, str] | None = None,
+    root: str | None = None,
+    dequantize: bool = False,
     seed: int = 0,
     sample: float | None = None,
     exact: bool = False,
@@ -144,7 +146,7 @@ def compare(
     rerun : path, mapping of arrays or Checkpoint, optional
         The same for a run from the same start whose data came in another order; implies
         `conditional`.
-    panel, specs, controls, scope, include, exclude, dtypes, seed, sample, exact
+    panel, specs, controls, scope, include, exclude, dtypes, root, dequantize, seed, sample, exact
         As for :func:`kcomplexity.score`; one plan measures all checkpoints.
     threads, workers, max_memory
         As for :func:`kcomplexity.score`; no figure depends on them.
@@ -185,10 +187,12 @@ def compare(
         raise SpecError("conditional complexity is of one reference: leave out the runs")
     with ExitStack() as stack:
         pool = stack.enter_context(Pool(threads, kind=workers, max_memory=max_memory))
-        opened = [
-            stack.enter_context(open_checkpoint(one, dtypes=dtypes)).select(include, exclude)
-            for one in others
-        ]
+
+        def read(one: Any) -> Checkpoint:
+            found = open_checkpoint(one, dtypes=dtypes, root=root, dequantize=dequantize)
+            return stack.enter_context(found).select(include, exclude)
+
+        opened = [read(one) for one in others]
         starts: list[Checkpoint] = []
         kept: tuple[Unmatched, ...] = ()
         for one in references:
@@ -196,12 +200,8 @@ def compare(
                 start, kept = drawn(one, opened[0], seed, pool)
                 starts.append(start)
             else:
-                found = stack.enter_context(open_checkpoint(one, dtypes=dtypes))
-                starts.append(found.select(include, exclude))
-        again = []
-        if rerun is not None:
-            found = stack.enter_context(open_checkpoint(rerun, dtypes=dtypes))
-            again = [found.select(include, exclude)]
+                starts.append(read(one))
+        again = [] if rerun is None else [read(rerun)]
         aligned = align(
             labelled([*starts, *opened, *again]), strip_prefix=strip_prefix, rename=rename
         )

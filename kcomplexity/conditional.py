@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from kcomplexity.align import Unmatched, align
 from kcomplexity.conditional_codes import given_all
 from kcomplexity.given import Given, told
-from kcomplexity.loaders import open_checkpoint
 from kcomplexity.pool import DEFAULT_MAX_MEMORY, Pool
 from kcomplexity.provenance import describe, provenance
 from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance
+from kcomplexity.score import open_selected
 from kcomplexity.sides import labelled, spooled
 
 if TYPE_CHECKING:
@@ -87,6 +87,8 @@ def conditional(
     strip_prefix: Sequence[str] = (),
     rename: Mapping[str, str] | None = None,
     dtypes: Mapping[str, str] | None = None,
+    root: str | None = None,
+    dequantize: bool = False,
     threads: int | None = None,
     workers: Literal["thread", "process"] = "thread",
     max_memory: int = DEFAULT_MAX_MEMORY,
@@ -100,7 +102,7 @@ def conditional(
         For example before and after training, or the base and what was fine-tuned from it.
     rerun : the same, optional
         Another run from the same start on the same data in another order: its noise is the floor.
-    include, exclude, dtypes
+    include, exclude, dtypes, root, dequantize
         As for :func:`kcomplexity.score`.
     strip_prefix, rename
         As for :func:`kcomplexity.align.align`.
@@ -132,8 +134,10 @@ def conditional(
     with ExitStack() as stack:
         pool = stack.enter_context(Pool(threads, kind=workers, max_memory=max_memory))
         opened = [
-            stack.enter_context(open_checkpoint(one, dtypes=dtypes)).select(include, exclude)
-            for one in sources
+            stack.enter_context(one)
+            for one in open_selected(
+                sources, include, exclude, dtypes or {}, root=root, dequantize=dequantize
+            )
         ]
         aligned = align(labelled(opened), strip_prefix=strip_prefix, rename=rename)
         sides = [spooled(checkpoint, pool) for checkpoint in aligned.checkpoints]

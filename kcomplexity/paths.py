@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from kcomplexity.errors import CheckpointNotFoundError
+from kcomplexity.loaders.sharded import TRAINING
+from kcomplexity.remote import is_url
 from kcomplexity.text import printable
 
 __all__ = ["expanded", "in_folder", "natural_key"]
@@ -31,9 +33,9 @@ def natural_key(text: str) -> list[tuple[int, int, str]]:
 def expanded(names: Iterable[str]) -> list[str]:
     """Return the checkpoints that names stand for, each once.
 
-    A name is a checkpoint; a folder, which stands for the checkpoints in it unless it is one
-    itself; or a glob that the shell left alone. What folders and globs stand for is in natural
-    order.
+    A name is a checkpoint, an URL or in the cache of the hub; a folder, which stands for the
+    checkpoints in it unless it is one itself; or a glob that the shell left alone. What folders and
+    globs stand for is in natural order.
 
     Raises
     ------
@@ -43,7 +45,9 @@ def expanded(names: Iterable[str]) -> list[str]:
     found: list[str] = []
     for name in names:
         path = Path(name)
-        if path.is_dir() and not _is_checkpoint(path):
+        if is_url(name):
+            members = [name]
+        elif path.is_dir() and not _is_checkpoint(path):
             members = in_folder(path)
         elif not path.exists() and glob.has_magic(name):
             # Path.glob takes no absolute patterns.
@@ -70,19 +74,26 @@ def in_folder(folder: Path) -> list[str]:
     found = [
         str(path)
         for path in folder.iterdir()
-        if not path.name.startswith(".")
-        and (_holds_one(path, extensions) if path.is_dir() else path.suffix.lower() in extensions)
+        if (_holds_one(path, extensions) if path.is_dir() else _is_weights(path, extensions))
+        and not path.name.startswith(".")
     ]
     return sorted(found, key=natural_key)
 
 
+def _is_weights(path: Path, extensions: set[str]) -> bool:
+    return path.suffix.lower() in extensions and not TRAINING.fullmatch(path.name)
+
+
 def _is_checkpoint(folder: Path) -> bool:
-    """Whether a folder is one checkpoint in shards, rather than a folder of checkpoints."""
-    indexed = any(folder.glob("*.safetensors.index.json"))
-    return indexed or any(folder.glob("*-00001-of-*.safetensors"))
+    """Whether a folder is one checkpoint, rather than a folder of checkpoints."""
+    from kcomplexity.loaders import LOADERS
+
+    if any(folder.glob("*.index.json")) or any(folder.glob("*-00001-of-*")):
+        return True
+    return any(loader.sniff(folder, b"") for name, loader in LOADERS.items() if name != "sharded")
 
 
 def _holds_one(folder: Path, extensions: set[str]) -> bool:
     """Whether a folder beside other steps is a step: in shards, or a single file with weights."""
-    weights = [path for path in folder.iterdir() if path.suffix.lower() in extensions]
+    weights = [path for path in folder.iterdir() if _is_weights(path, extensions)]
     return _is_checkpoint(folder) or len(weights) == 1

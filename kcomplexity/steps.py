@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -42,7 +42,9 @@ class Moment:
 
 
 def in_order(
-    sources: Sequence[Any], steps: str | Sequence[float] | None
+    sources: Sequence[Any],
+    steps: str | Sequence[float] | None,
+    open_one: Callable[[Any], Checkpoint] = open_checkpoint,
 ) -> tuple[list[Moment], list[str]]:
     """Put checkpoints in the order of their steps.
 
@@ -55,6 +57,8 @@ def in_order(
         numbers themselves. By default what the files' metadata says (``step``, ``global_step``,
         ``iteration``, ``epoch``), else the last number in the file names, else 0, 1, 2, ... in
         natural order.
+    open_one : callable
+        Opens one of the sources.
 
     Returns
     -------
@@ -72,7 +76,7 @@ def in_order(
     named = list(zip(_names(sources), sources, strict=True))
     if steps is None or isinstance(steps, str):
         named.sort(key=lambda one: natural_key(one[0]))
-    read = [_read(source) for _, source in named]
+    read = [_read(source, open_one) for _, source in named]
     if steps is None:
         found, origin = _told([name for name, _ in named], [told for told, _ in read])
     elif isinstance(steps, str):
@@ -132,10 +136,12 @@ def _number(text: str | None) -> float | None:
         return None
 
 
-def _read(source: Any) -> tuple[dict[str, float], str | None]:
+def _read(
+    source: Any, open_one: Callable[[Any], Checkpoint]
+) -> tuple[dict[str, float], str | None]:
     """Return the numbers of a checkpoint's metadata, and why it cannot be read."""
     try:
-        with open_checkpoint(source) as checkpoint:
+        with open_one(source) as checkpoint:
             told = {key: _number(checkpoint.metadata.get(key)) for key in _KEYS}
     except (CheckpointError, OSError) as error:
         return {}, str(error)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from kcomplexity.cache import Cache, cache_path, run_cached
@@ -98,6 +99,8 @@ def trajectory(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     dtypes: Mapping[str, str] | None = None,
+    root: str | None = None,
+    dequantize: bool = False,
     seed: int = 0,
     sample: float | None = None,
     exact: bool = False,
@@ -116,7 +119,7 @@ def trajectory(
         One that cannot be read becomes a step with the reason.
     steps : str or sequence of numbers, optional
         Where the step of each is from: see :func:`kcomplexity.steps.in_order`.
-    panel, specs, controls, scope, include, exclude, dtypes, seed, sample, exact
+    panel, specs, controls, scope, include, exclude, dtypes, root, dequantize, seed, sample, exact
         As for :func:`kcomplexity.score`.
     cache : bool or Cache
         Whether rows are kept in the user's cache folder for the next time, or a cache of your own.
@@ -148,7 +151,8 @@ def trajectory(
     ([7.1, 6.7, 5.5], -1.0)
     """
     started = time.time()
-    moments, notes = in_order(list(sources), steps)
+    read = partial(open_checkpoint, dtypes=dtypes, root=root, dequantize=dequantize)
+    moments, notes = in_order(list(sources), steps, read)
     if all(moment.reason for moment in moments):
         raise CheckpointError(f"no checkpoint can be read: {moments[0].reason}")
     plan_options: dict[str, Any] = {
@@ -171,7 +175,7 @@ def trajectory(
             info, reason = None, moment.reason
             if reason is None:
                 try:
-                    with open_checkpoint(moment.source, dtypes=dtypes) as opened:
+                    with read(moment.source) as opened:
                         chosen = replace(opened.select(include, exclude), path=moment.name)
                         plan = make_plan([chosen], **plan_options)
                         _report_to(progress, plan.work * len(moments), pool)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +16,9 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 import kcomplexity as kc
+from kcomplexity import cache as cache_module
 from kcomplexity.cache import Cache, cache_path, row_keys, run_cached
+from kcomplexity.checkpoint import FileSource, StoredTensor
 from kcomplexity.errors import CacheWarning
 from kcomplexity.plan import make_plan
 
@@ -90,12 +94,19 @@ def test_whatever_decides_a_figure_is_part_of_its_key(file, options):
         assert rows == fresh(file, **options)
 
 
-def test_a_version_of_its_own_has_keys_of_its_own(file, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("__version__", "99"), ("_code", lambda: "edited"), ("libraries", lambda: {"numpy": "99"})],
+)
+def test_code_of_its_own_has_keys_of_its_own(file, monkeypatch, name, value):
+    cache_module._versions.cache_clear()
     with kc.open_checkpoint(file) as checkpoint, Cache() as cache:
         plan = make_plan([checkpoint], specs=SPECS)
-        before = row_keys(checkpoint, plan.units[0][0], plan, cache)
-        monkeypatch.setattr("kcomplexity.cache.__version__", "99")
-        after = row_keys(checkpoint, plan.units[0][0], plan, cache)
+        before = row_keys(plan.units[0][0], plan, cache)
+        monkeypatch.setattr(cache_module, name, value)
+        cache_module._versions.cache_clear()
+        after = row_keys(plan.units[0][0], plan, cache)
+    cache_module._versions.cache_clear()
     assert not set(before.values()) & set(after.values())
 
 
@@ -168,3 +179,65 @@ def test_a_cache_that_cannot_be_used_is_a_warning(file, tmp_path):
 def test_the_cache_lies_where_the_user_says(monkeypatch, tmp_path):
     monkeypatch.setenv("KCOMPLEXITY_CACHE", str(tmp_path))
     assert cache_path() == tmp_path / "scores.sqlite"
+
+
+def test_a_hash_is_of_a_place_in_a_file_whatever_it_is_called(tmp_path):
+    path = tmp_path / "two.safetensors"
+    save_file({"a": np.zeros(9, "f4"), "b": np.ones(9, "f4")}, path)
+    os.utime(path, (HOUR_AGO, HOUR_AGO))
+    with kc.open_checkpoint(path) as checkpoint, Cache() as cache:
+        a, b = (replace(checkpoint[name], name="w") for name in "ab")
+        assert cache.content(a) != cache.content(b)
+        assert (cache.content(a) == cache.content(a), cache.n_hashed) == (True, 2)
+
+
+def test_what_lies_elsewhere_than_in_a_file_is_hashed_each_time(file):
+    class Elsewhere(FileSource):
+        pass
+
+    with kc.open_checkpoint(file) as checkpoint, Cache() as cache:
+        source = Elsewhere(file)
+        stored = checkpoint["w"]
+        assert isinstance(stored, StoredTensor)
+        tensor = replace(stored, source=source)
+        assert cache.content(tensor) == cache.content(tensor) == cache.content(stored)
+        assert cache.n_hashed == 3
+        source.close()
+
+
+def test_a_file_that_is_replaced_while_it_is_open_is_another_file(file, tmp_path):
+    new = tmp_path / "new.safetensors"
+    save_file(arrays(7), new)
+    os.utime(new, (HOUR_AGO, HOUR_AGO))
+    with Cache() as cache:
+        with kc.open_checkpoint(file) as checkpoint:
+            new.replace(file)
+            old = cache.content(checkpoint["w"])
+        with kc.open_checkpoint(file) as checkpoint:
+            assert cache.content(checkpoint["w"]) != old
+
+
+def test_processes_that_begin_at_once_share_one_file(file, tmp_path):
+    script = (
+        "import sys, kcomplexity as kc\n"
+        "found = kc.trajectory(sys.argv[1:], specs=['entropy@q8', 'zstd@sign'], threads=1)\n"
+        "print([row.bits for row in found.rows])"
+    )
+    environment = os.environ | {
+        "KCOMPLEXITY_CACHE": str(tmp_path),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "PYTHONWARNINGS": "error",
+    }
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(file)],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    said = {process.communicate(timeout=60)[0] for process in started}
+    found = [row.bits for row in kc.score(file, specs=["entropy@q8", "zstd@sign"]).rows]
+    assert said == {f"{found}\n"}

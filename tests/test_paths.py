@@ -43,6 +43,22 @@ def test_a_sharded_checkpoint_is_one_name(tmp_path):
     assert expanded([str(tmp_path)]) == [str(tmp_path)]
 
 
+def test_what_training_keeps_beside_the_weights_is_no_checkpoint(tmp_path):
+    for step in (1, 2):
+        write(tmp_path / f"checkpoint-{step}" / "model.safetensors")
+        for name in ("optimizer.pt", "training_args.bin"):
+            (tmp_path / f"checkpoint-{step}" / name).write_bytes(b"of the optimiser")
+    (tmp_path / "scheduler.pt").write_bytes(b"of the optimiser")
+    assert expanded([str(tmp_path)]) == [str(tmp_path / f"checkpoint-{i}") for i in (1, 2)]
+
+
+def test_a_zarr_folder_and_an_url_are_one_name(tmp_path):
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w" / ".zarray").write_text("{}")
+    names = [str(tmp_path / "w"), "https://example.org/model.safetensors?download=true"]
+    assert expanded(names) == names
+
+
 def test_nothing_there_is_an_error(tmp_path):
     with pytest.raises(CheckpointNotFoundError, match="no checkpoint is there"):
         expanded([str(tmp_path)])

@@ -17,18 +17,18 @@ __all__ = ["bound"]
 @click.command(
     cls=Repeatable,
     epilog="""\b
+What must hold, and nothing here can check:
+  - the training error is that of the model as decoded from these bits;
+  - the code was fixed independently of the training data: what was searched (specs, rates,
+    seeds) is paid for with --grid-bits, the log2 of how many were tried;
+  - the samples are independent, from the distribution that the risk is about.
+
+\b
 Examples:
   kcomplexity bound --bits 8488.1 --prefix-free --train-error 0.136 --samples 50000
   kcomplexity bound model.mosaic.safetensors --train-error 0.02 --samples 60000 --classes 10
   kcomplexity bound scores.json --spec entropy:two-part@rd0.1 --train-error 0.05 --samples 60000
   kcomplexity bound --bits 2e6 --train-error 3.1 --samples 1e9 --vocabulary 50257 --smoothing 0.1
-
-\b
-What must hold, and nothing here can check:
-  - the training error is that of the model as decoded from these bits;
-  - the code was fixed independently of the training data: what was searched (specs, rates, seeds)
-    is paid for with --grid-bits, the log2 of how many were tried;
-  - the samples are independent, from the distribution that the risk is about.
 """,
 )
 @click.argument(

@@ -41,6 +41,12 @@ class Renaming(click.ParamType[tuple[str, str]]):
 @click.command(
     cls=Repeatable,
     epilog="""\b
+Directions: a change is OTHER against REFERENCE; negative = OTHER is simpler.
+  total        bits now over bits before, less one
+  histogram    the same of the shuffled weights: what the values alone changed
+  arrangement  the rest, the order of the values; (1+total) = (1+histogram)(1+arrangement)
+
+\b
 Examples:
   kcomplexity compare init.safetensors trained.safetensors
   kcomplexity compare base.safetensors a.safetensors b.safetensors --json
@@ -48,12 +54,6 @@ Examples:
   kcomplexity compare --reference-runs 'init-*.npz' --runs 'trained-*.npz'
   kcomplexity compare init.npz trained.npz --rerun trained-again.npz
   kcomplexity compare a/ b/ --strip-prefix module. --rename '^enc=encoder'
-
-\b
-Directions: a change is OTHER against REFERENCE; negative = OTHER is simpler.
-  total        bits now over bits before, less one
-  histogram    the same of the shuffled weights: what the values alone changed
-  arrangement  the rest, the order of the values; (1+total) = (1+histogram)(1+arrangement)
 """,
 )
 @click.argument("checkpoints", nargs=-1, metavar="[REFERENCE] OTHER...")
@@ -137,6 +137,8 @@ def compare(checkpoints: tuple[str, ...], **options: Any) -> None:
             strip_prefix=options["strip_prefix"],
             rename=dict(options["rename"]),
             dtypes=dict(options["dtypes"]),
+            root=options["root"],
+            dequantize=options["dequantize"],
             seed=options["seed"],
             sample=options["sample"],
             exact=options["exact"],

@@ -35,11 +35,6 @@ Examples:
   kcomplexity trajectory run/ --panel fast -o run.csv
   kcomplexity trajectory 'run/step-*/' --steps 'step-(\\d+)'
   kcomplexity trajectory run/ --watch              (Ctrl-C ends it and prints the tables)
-
-\b
-Run it again after more steps: what was measured before is taken from the cache, also where single
-tensors did not change. Kendall's tau is 1 when a figure only rises with the steps, -1 when it only
-falls.
 """,
 )
 @click.argument("checkpoints", nargs=-1, required=True, metavar="CHECKPOINT|FOLDER|GLOB...")
@@ -69,6 +64,10 @@ def trajectory(checkpoints: tuple[str, ...], **options: Any) -> None:
 
     Folders stand for the checkpoints in them. One that cannot be read becomes a row with the
     reason.
+
+    Run it again after more steps: what was measured before is taken from the cache, also where
+    single tensors did not change. Kendall's tau is 1 when a figure only rises with the steps, -1
+    when it only falls.
     """
     from kcomplexity.cache import Cache, cache_path
     from kcomplexity.report import check_target
@@ -109,6 +108,8 @@ def _measured(paths: list[str], cache: Any, options: dict[str, Any]) -> Any:
             include=options["include"],
             exclude=options["exclude"],
             dtypes=dict(options["dtypes"]),
+            root=options["root"],
+            dequantize=options["dequantize"],
             seed=options["seed"],
             sample=options["sample"],
             exact=options["exact"],
