@@ -8,6 +8,7 @@ score them all by one plan (:mod:`kcomplexity.score`), turn scores into changes
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from kcomplexity.provenance import describe, provenance
 from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance
 from kcomplexity.score import run_plan
 from kcomplexity.sides import Sides, drawn, labelled, spooled
+from kcomplexity.text import human_bytes, printable
 from kcomplexity.units import Scope
 from kcomplexity.verdict import verdict
 
@@ -231,11 +233,17 @@ def compare(
             if conditional or again
         ]
         infos = tuple(describe(checkpoint) for checkpoint in plan.checkpoints)
-        warnings = (*filter(None, [plan.warning]), *aligned.warnings, *_same_twice(infos))
+        unmatched = (*aligned.unmatched, *kept)
+        warnings = (
+            *filter(None, [plan.warning]),
+            *aligned.warnings,
+            *_mostly_unmatched(infos, unmatched),
+            *_same_twice(infos),
+        )
         return Comparison(
             provenance=provenance(command, seed, pool.threads, started),
             checkpoints=infos,
-            unmatched=(*aligned.unmatched, *kept),
+            unmatched=unmatched,
             warnings=warnings,
             headline=(
                 *verdict(infos, measured, rows, summary),
@@ -273,6 +281,20 @@ def _pairing(
             f"{counts[0]} runs cannot be paired with {counts[1]}: expected as many on both sides"
         )
     return counts[0] == counts[1] if paired is None else paired
+
+
+def _mostly_unmatched(
+    infos: Sequence[CheckpointInfo], unmatched: Sequence[Unmatched]
+) -> Iterator[str]:
+    left: Counter[str] = Counter()
+    for one in unmatched:
+        left[one.checkpoint] += one.n_bytes
+    for info in infos:
+        if left[info.path] > info.n_bytes:
+            yield (
+                f"{human_bytes(left[info.path])} of {printable(info.path)} have no counterpart, "
+                f"and every figure is of the other {human_bytes(info.n_bytes)}"
+            )
 
 
 def _same_twice(infos: Sequence[CheckpointInfo]) -> Iterator[str]:

@@ -23,7 +23,7 @@ from kcomplexity.provenance import describe, provenance
 from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance, Score
 from kcomplexity.series import Series, Step, StepScore, over_common, series_of
 from kcomplexity.steps import Moment, in_order
-from kcomplexity.text import plural
+from kcomplexity.text import plural, shorten
 from kcomplexity.units import Scope
 
 if TYPE_CHECKING:
@@ -191,12 +191,28 @@ def trajectory(
     return Trajectory(
         provenance=made,
         steps=tuple(told),
-        notes=tuple(notes),
+        notes=(*notes, *_not_everywhere(rows)),
         headline=_headline(told, series),
         series=series,
         rows=tuple(rows),
         summary=summary,
     )
+
+
+def _not_everywhere(rows: Sequence[StepScore]) -> list[str]:
+    """Say which tensors are in no sum, for some checkpoint does not have them."""
+    names: dict[str, set[str]] = {}
+    for row in rows:
+        names.setdefault(row.checkpoint, set()).add(row.tensor or row.group or "")
+    everywhere = set.intersection(*names.values()) if names else set()
+    left = sorted(set().union(*names.values()) - everywhere)
+    if not left:
+        return []
+    shown = ", ".join(shorten(name) for name in left[:3]) + (", ..." if len(left) > 3 else "")
+    if not everywhere:
+        text = "a step without a sum has too little in common with the others"
+        return [f"no tensor is in every checkpoint ({shown}): {text}"]
+    return [f"{plural(len(left), 'tensor')} not in every checkpoint, so in no sum: {shown}"]
 
 
 def _report_to(progress: Callable[[int, int], None] | None, total: int, pool: Pool) -> None:
@@ -220,9 +236,11 @@ def _step(
 
 def _headline(steps: Sequence[Step], series: Sequence[Series]) -> tuple[str, ...]:
     read = [step for step in steps if step.status == "ok"]
-    text = f"{plural(len(read), 'checkpoint')} from step {read[0].step:g} to {read[-1].step:g}"
+    first, last = f"{read[0].step:g}", f"{read[-1].step:g}"
+    when = f"step {first}" if first == last else f"from step {first} to {last}"
+    text = f"{plural(len(read), 'checkpoint')}, {when}"
     failed = len(steps) - len(read)
-    sentences = [text + (f", {plural(failed, 'other')} not readable" if failed else "")]
+    sentences = [text + (f"; {plural(failed, 'other')} not readable" if failed else "")]
     for one in series:
         if one.scope != "all" or one.quantity == "value" or one.change is None or len(read) < 2:
             continue

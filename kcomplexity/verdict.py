@@ -8,6 +8,7 @@ have intervals. Never "significant".
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -46,7 +47,8 @@ def verdict(
         told = [row for row in own if row.structure or "@rd" in row.spec] or own
         if own[0].paired is None:
             found = _size(infos, scores, reference, other)
-            found += [_sentence(row) for row in told]
+            n_weights = next(info.n_weights for info in infos if info.path == other)
+            found += [_sentence(row, n_weights) for row in told]
             end = "describes these two files; training runs vary"
         else:
             found = [_over_runs(row) for row in told]
@@ -74,9 +76,10 @@ def _size(
     # Of the tensors that are compared: a container is of a whole file, and an initialisation that
     # is drawn has none.
     by_path = {info.path: replace(info, n_container_bytes=0) for info in infos}
+    both = _measured_on_both(scores, reference, other)
     for target, what in ((_TARGET, f"at {_TARGET:.0%} weight error"), (None, "without loss")):
         before, after = (
-            needed(by_path[path], [row for row in scores if row.checkpoint == path], target)
+            needed(by_path[path], [row for row in both if row.checkpoint == path], target)
             for path in (reference, other)
         )
         if before and after and before.bits:
@@ -88,9 +91,21 @@ def _size(
     return found[1:] if len(found) == 2 and found[0] == found[1] else found
 
 
-def _sentence(row: Change) -> str:
+def _measured_on_both(scores: Sequence[Score], reference: str, other: str) -> list[Score]:
+    """Keep what is measured on both sides: a code for one alone would be compared with none."""
+    pair = [row for row in scores if row.checkpoint in (reference, other) and row.status == "ok"]
+    times = Counter(_place(row) for row in pair)
+    return [row for row in pair if times[_place(row)] > 1]
+
+
+def _place(row: Score) -> tuple[str | None, ...]:
+    return row.tensor, row.group, row.scope, row.spec
+
+
+def _sentence(row: Change, n_weights: int) -> str:
     """Say what one spec finds in one pair: in total, of the histogram, of the arrangement."""
-    text = f"{row.spec}: {_both(row.total_change, row.total)} in all{_sampled(row)}{_unequal(row)}"
+    where = "in all" if row.n_weights == n_weights else f"on {_share(row.n_weights / n_weights)}"
+    text = f"{row.spec}: {_both(row.total_change, row.total)} {where}{_sampled(row)}{_unequal(row)}"
     if row.structure is None or row.values is None:
         alone = row.bits is not None and not row.positional
         return (
@@ -168,6 +183,11 @@ def _bits(effect: Effect) -> str:
     if effect.bits_per_weight is None:
         return ""
     return f"{effect.bits_per_weight:+.3f} bits/weight"
+
+
+def _share(share: float) -> str:
+    """Tell a share below 1 so that it is not rounded to 1."""
+    return f"{min(share, 0.999):.1%} of the weights"
 
 
 def _sampled(row: Change) -> str:

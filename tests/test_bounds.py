@@ -269,7 +269,7 @@ def test_a_language_models_loss_is_bounded_in_bits_a_token():
         *("--vocabulary", "50257", "--smoothing", "0.1"),
     )
     assert found.exit_code == 0
-    assert "in units of the loss" in found.stdout
+    assert " bits a token with probability" in found.stdout
 
 
 @pytest.mark.parametrize(

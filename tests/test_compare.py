@@ -173,6 +173,33 @@ def test_a_tensor_that_cannot_be_measured_has_rows_with_the_reason():
     assert found.summary[0].n_weights == 48 * 40  # the same tensors on both sides
 
 
+def test_a_run_that_diverged_is_told_by_what_is_measured_on_both_sides():
+    after = arrays(1)
+    after["v"][:] = np.nan
+    specs = ["entropy:two-part@rd0.01", "entropy:two-part@bytes/fields"]
+    found = compared(arrays(0), after, specs=specs)
+    alone = compared({"w": arrays(0)["w"]}, {"w": after["w"]}, specs=specs[:1])
+    small = next(text for text in found.headline if text.startswith(f"{specs[0]}: "))
+    assert " on 76.2% of the weights; " in small  # 1,920 of 2,520
+    assert " in all; " in next(text for text in alone.headline if text.startswith(specs[0]))
+    # The codes with an error are of `w` alone; `v` is coded without loss on both sides.
+    raw = by_spec(found.rows, specs[1], "v")
+    lossy = by_spec(found.rows, specs[0], "w")
+    assert lossy.reference_bits
+    assert raw.reference_bits
+    told = (lossy.reference_bits + raw.reference_bits + 3) / 8000
+    assert f" against {told:.2f} kB needed at 1% weight error" in found.headline[1]
+
+
+def test_what_is_mostly_without_counterpart_is_warned_of():
+    more = arrays(1) | {"late": np.ones((99, 99), "f4")}
+    found = compared(arrays(0), more, specs=["l2"])
+    assert [text for text in found.warnings if "counterpart" in text] == [
+        "39.2 kB of <mapping> (2) have no counterpart, and every figure is of the other 10.1 kB"
+    ]
+    assert not compared(arrays(0), arrays(1), specs=["l2"]).warnings
+
+
 @pytest.mark.parametrize("scope", ["group", "model"])
 def test_wider_scopes_are_compared_as_one(scope):
     found = compared(arrays(0), arrays(1), specs=["zstd@sign"], scope=scope)

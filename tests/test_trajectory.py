@@ -125,6 +125,32 @@ def test_sums_are_over_the_tensors_that_every_step_has():
     first, second = one(found, "entropy@q8", "late").values
     assert first is None
     assert second is not None
+    assert "1 tensor not in every checkpoint, so in no sum: late" in found.notes
+
+
+def test_steps_with_nothing_in_common_are_told():
+    other = {name + "2": array for name, array in state(1).items()}
+    found = follow([state(0), other], cache=False)
+    assert not found.summary
+    assert found.notes[-1] == (
+        "no tensor is in every checkpoint (frozen, frozen2, moving, ...): a step without a sum has "
+        "too little in common with the others"
+    )
+
+
+def test_a_part_of_a_nested_file_is_followed_alone(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    path = str(tmp_path / "step-1.h5")
+    with h5py.File(path, "w") as file:
+        for part, step in (("model", 0), ("ema", 2)):
+            for name, array in state(step).items():
+                file[f"{part}/{name}"] = array
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+    for part, step in (("model", 0), ("ema", 2)):
+        found = follow([path], root=part)
+        rows = {(row.tensor, row.spec): row.bits for row in found.rows}
+        alone = follow([state(step)], cache=False).rows
+        assert rows == {(row.tensor, row.spec): row.bits for row in alone}
 
 
 def test_nothing_readable_is_an_error(tmp_path):
@@ -181,7 +207,7 @@ def test_the_command_prints_tables_and_a_document_of_its_schema(tmp_path):
     args = ["trajectory", str(tmp_path / "run"), "-e", ",".join(SPECS), "--control", "shuffle:3"]
     shown = CliRunner().invoke(cli, args)
     assert shown.exit_code == 0, shown.stderr
-    for words in ("3 checkpoints from step 0 to 20", "tau", "zstd:9@q4 / shuffled", "new"):
+    for words in ("3 checkpoints, from step 0 to 20", "tau", "zstd:9@q4 / shuffled", "new"):
         assert words in shown.stdout, words
     printed = CliRunner().invoke(cli, [*args, "--json"])
     document = json.loads(printed.stdout)

@@ -117,7 +117,7 @@ def bound(source: Path | None, **options: Any) -> None:
         made = provenance(command_text(), 0, Pool().threads, started)
         _print_json(told.what, bounds, ASSUMPTIONS, made)
         return
-    _show(told.what, bounds, ASSUMPTIONS, unit="" if high == 1 else " (in units of the loss)")
+    _show(told.what, bounds, ASSUMPTIONS, unit=_unit(options))
 
 
 def _range(options: dict[str, Any]) -> tuple[float, float, float | None]:
@@ -135,6 +135,12 @@ def _range(options: dict[str, Any]) -> tuple[float, float, float | None]:
             "--vocabulary and --smoothing go together, without --range and --classes"
         )
     return *smoothed_range(*smoothed), math.log2(options["vocabulary"])
+
+
+def _unit(options: dict[str, Any]) -> str:
+    if options["vocabulary"] is not None:
+        return " bits a token"
+    return "" if options["loss_high"] is None else " (in units of the loss)"
 
 
 def _show(what: str, bounds: list[Any], assumptions: tuple[str, ...], *, unit: str) -> None:

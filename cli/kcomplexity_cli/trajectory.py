@@ -45,7 +45,7 @@ Examples:
     help="Where in the path the step is: its first group.  [default: step, global_step, iteration "
     "or epoch in the metadata, else the last number in the names]",
 )
-@click.option("--no-cache", is_flag=True, help="Measure everything now and keep nothing.")
+@click.option("--no-cache", is_flag=True, help="Use no rows of earlier runs and keep none.")
 @click.option("--watch", is_flag=True, help="Go on with new checkpoints as they are written.")
 @click.option(
     "--interval",
