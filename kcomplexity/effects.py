@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from kcomplexity.changes import FEWEST_RUNS, Change, Effect
 from kcomplexity.inference import paired_interval, welch_interval
 from kcomplexity.records import Score
+from kcomplexity.text import plural
 
 __all__ = ["change_between", "change_over_runs", "left_out"]
 
@@ -227,8 +228,8 @@ def change_over_runs(before: Sequence[Score], after: Sequence[Score], *, paired:
     failed = next((row for row in (*before, *after) if row.status != "ok"), None)
     change = replace(
         _unmeasured(before[0], after[0]),
-        reference=f"{len(before)} runs",
-        other=f"{len(after)} runs",
+        reference=plural(len(before), "run"),
+        other=plural(len(after), "run"),
         n_references=len(before),
         n_others=len(after),
         paired=paired,

@@ -143,7 +143,7 @@ def _range(effect: Effect | None) -> str:
 
 def _over_runs(row: Change) -> str:
     n = (
-        f"n = {row.n_others} pairs"
+        f"n = {plural(row.n_others, 'pair')}"
         if row.paired
         else f"n = {row.n_others} against {row.n_references}"
     )
