@@ -33,6 +33,7 @@ from typing import Any, Self
 
 from kcomplexity._version import __version__
 from kcomplexity.checkpoint import FileSource, StoredTensor, Tensor
+from kcomplexity.controls import Control, UnitPermutation
 from kcomplexity.ctm import ctm_cache_folder
 from kcomplexity.derived import origins
 from kcomplexity.errors import CacheWarning
@@ -270,18 +271,28 @@ def row_keys(unit: Unit, plan: Plan, cache: Cache) -> dict[Spec, str]:
     made_by = [_LAYOUT, __version__, _code(), _versions()]
     return {
         spec: hashlib.sha256(
-            json.dumps([made_by, what, contents, _task(plan.task_of[spec], plan.seed)]).encode()
+            json.dumps(
+                [made_by, what, contents, _task(plan.task_of[spec], plan.seed, tensor)]
+            ).encode()
         ).hexdigest()
         for spec in unit.specs
     }
 
 
-def _task(task: Task, seed: int) -> list[Any]:
+def _task(task: Task, seed: int, tensor: Tensor) -> list[Any]:
     spec = str(task.spec)
     # The bytes of ISA-L depend on the family of the processor, which only the machine stands for.
     machine = platform.node() if spec.startswith("igzip") else ""
     theirs = [_file_code(type(one).__module__) for one in (task.spec.estimator, task.spec.view)]
-    return [spec, [str(control) for control in task.controls], task.fraction, seed, machine, theirs]
+    controls = [[str(control), _links(control, tensor)] for control in task.controls]
+    return [spec, controls, task.fraction, seed, machine, theirs]
+
+
+def _links(control: Control, tensor: Tensor) -> list[str]:
+    """Tell which units of a tensor are moved: that follows from the tensors beside it."""
+    if not isinstance(control, UnitPermutation):
+        return []
+    return [repr(control.links.get((one.name, one.shape))) for one in origins(tensor)]
 
 
 @lru_cache(maxsize=1)

@@ -4,9 +4,10 @@ For an engineer (:func:`needed`): everything a decoder needs is counted - for ea
 smallest *decodable* code among the specs that were run, which of them it was, the tensors that no
 code could take as they are stored, and the container.
 
-For a researcher (:func:`_order`): what the order of the weights contributes, effect size first,
-then how many shuffles agree and what one tensor could change; against a re-initialisation,
-arrangement and histogram apart. Never "significant".
+For a researcher: structure, what arrangement saves in codes that can be decoded
+(:mod:`kcomplexity.structure`); and by each spec with shuffles (:func:`_order`), what the order of
+the weights contributes, effect size first, then how many shuffles agree and what one tensor could
+change; against a re-initialisation, arrangement and histogram apart. Never "significant".
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kcomplexity.records import CheckpointInfo, Score
+from kcomplexity.structure import Structure, structure, structure_sentences
 from kcomplexity.summary import leave_one_out
 from kcomplexity.text import human_bytes, plural, shorten
 
@@ -121,10 +123,25 @@ def headline(
     for info in infos:
         own = [row for row in rows if row.checkpoint == info.path]
         totals = [row for row in summary if row.checkpoint == info.path]
-        found = [*_bytes_needed(info, own), *_order(own, totals), *_largest(own)]
+        arranged = structure(own)
+        # What the sentence of the structure tells is not told again spec by spec.
+        told = () if arranged is None else (f"ctx@{arranged.view}", f"lowrank@{arranged.view}")
+        found = [
+            *_bytes_needed(info, own),
+            *_structure(arranged, totals),
+            *_order(own, [total for total in totals if total.spec not in told]),
+            *_largest(own),
+        ]
         which = f"{shorten(info.path, 60)}: " if len(infos) > 1 else ""
         sentences += [which + text for text in found]
     return tuple(sentences)
+
+
+def _structure(arranged: Structure | None, totals: Sequence[Score]) -> list[str]:
+    if arranged is None:
+        return []
+    records = [total.details["structure"] for total in totals if "structure" in total.details]
+    return structure_sentences(arranged, records[0]["symmetry_bits"] if records else None)
 
 
 def _bytes_needed(info: CheckpointInfo, rows: Sequence[Score]) -> list[str]:

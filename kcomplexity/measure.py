@@ -144,16 +144,19 @@ def gather(
             results[spec] = encoder
             continue
         try:
-            reducers = _reducers(spec, encoder, tensor)
+            reducers = spec.estimator.reducers(encoder, tensor)
         except Exception as error:  # noqa: BLE001 - an estimator of any package; told in its row
             results[spec] = Outcome.without(Failed.of(error))
             continue
         cut = reducers[0].cut
         # An ordered stream runs by itself; those that can share a read share its encoding as well.
-        key = (spec,) if cut == Whole() else (spec.view, sharing(cut))
+        view = None if spec.estimator.sees_weights else spec.view
+        key = (spec,) if cut == Whole() else (view, sharing(cut))
         joint.setdefault(key, []).append((spec, reducers))
 
-    encodings = [_Encoding(encoders[m[0][0].view], tuple(r for _, r in m)) for m in joint.values()]
+    encodings = [
+        _Encoding(_encoder(m[0][0], encoders), tuple(r for _, r in m)) for m in joint.values()
+    ]
     states = fold(tensor, encodings, pool, work=len(specs))
     for members, state in zip(joint.values(), states, strict=True):
         for i, (spec, _) in enumerate(members):
@@ -165,6 +168,11 @@ def gather(
                     tuple(state.states[i]), tuple(state.errors), tuple(state.squares)
                 )
     return results
+
+
+def _encoder(spec: Spec, encoders: Encoders) -> Encoder | Outcome | None:
+    """Return what stands between the weights and the reducers of `spec`."""
+    return None if spec.estimator.sees_weights else encoders[spec.view]
 
 
 def outcome(spec: Spec, encoder: Encoder | Outcome | None, found: Gathered | Outcome) -> Outcome:
@@ -190,16 +198,12 @@ def outcome(spec: Spec, encoder: Encoder | Outcome | None, found: Gathered | Out
         relative_mse = lost / squares if squares else 0.0
         details["squared_error"] = lost * encoder.error_unit
         details["sum_of_squares"] = squares * encoder.error_unit
-    # A decoder is told the scale. What nothing decodes is a figure by its definition alone.
-    side_bits = encoder.side_bits if spec.estimator.kind == "code" else 0.0
-    return Outcome("ok", None, measure, side_bits, relative_mse, details)
-
-
-def _reducers(spec: Spec, encoder: Encoder | None, tensor: Tensor) -> tuple[Reducer, ...]:
-    shape = tensor.matrix_shape
-    if encoder is None:
-        return (spec.estimator.reducer(None, shape),)
-    return tuple(spec.estimator.reducer(alphabet, shape) for alphabet in encoder.streams)
+    elif spec.estimator.sees_weights and details.get("sum_of_squares"):
+        relative_mse = details["squared_error"] / details["sum_of_squares"]
+    # A decoder is told the scale. What nothing decodes is a figure by its definition alone; what
+    # codes weights rather than the view's symbols tells its decoder everything itself.
+    told = spec.estimator.kind == "code" and not spec.estimator.sees_weights
+    return Outcome("ok", None, measure, encoder.side_bits if told else 0.0, relative_mse, details)
 
 
 @dataclass(frozen=True)

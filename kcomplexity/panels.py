@@ -79,10 +79,23 @@ _DEFAULT = (
     "zstd:9@q4",
     "bdm2d@sign",
     _QUBD,
+    "ctx@rd0.1",
+    "lowrank@rd0.1",
     "nonzero",
     "l2",
 )
-_ORDER = dict.fromkeys(("zstd:9@q4", "bdm2d@sign", _QUBD), ("shuffle",))
+# lowrank goes without: shuffled weights have no rank that pays, so its shuffles say nothing new.
+_ORDER = dict.fromkeys(("zstd:9@q4", "bdm2d@sign", _QUBD, "ctx@rd0.1"), ("shuffle",))
+_STRUCTURE = (
+    "entropy:two-part@rd0.1",
+    "ctx@rd0.1",
+    "lowrank@rd0.1",
+    "ctx@sign",
+    "ctx@rd0.01",
+    "bdm2d@sign",
+    "stable-rank",
+    "spectral-entropy",
+)
 _LOSSLESS = (
     "gzip@bytes",
     "zstd@bytes",
@@ -139,6 +152,13 @@ PANELS: Mapping[str, Panel] = MappingProxyType(
                 "QuBD and the signs' BDM against shuffles and a matched re-initialisation",
                 (_QUBD, "bdm2d@sign"),
                 dict.fromkeys((_QUBD, "bdm2d@sign"), ("shuffle", "init:normal")),
+            ),
+            Panel(
+                "structure",
+                "what arrangement saves: context and low-rank codes against shuffles",
+                _STRUCTURE,
+                dict.fromkeys(_STRUCTURE[1:6], ("shuffle",))
+                | dict.fromkeys(("ctx@rd0.1", "bdm2d@sign"), ("shuffle", "unit-permutation")),
             ),
             Panel(
                 "all",

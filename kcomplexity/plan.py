@@ -128,7 +128,13 @@ def make_plan(
         for text, names in chosen.controls.items()
     }
     tasks = [
-        _task(spec, own.get(spec, []) if given is None else given, n_weights, sample, exact)
+        _task(
+            spec,
+            [c.linked(selected) for c in (own.get(spec, []) if given is None else given)],
+            n_weights,
+            sample,
+            exact,
+        )
         for spec in parsed
     ]
     wide = scope or chosen.scope

@@ -21,6 +21,7 @@ from typing import Any, Literal, Protocol, Self, TypeVar
 __all__ = ["Job", "Pool"]
 
 R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
 
 #: What a task may hold at most when nobody says otherwise: the promise of the README.
 DEFAULT_MAX_MEMORY = 768 << 20
@@ -127,6 +128,25 @@ class Pool:
         finally:
             # What a job reads may be closed next: none is left running.
             wait([future for future, _ in flying if not future.cancel()])
+
+    def side_by_side(self, calls: Iterable[Callable[[], T]]) -> Iterator[T]:
+        """Yield the results of `calls`, in their order, each made in a thread that may run jobs.
+
+        What is small runs few jobs at once: several such calls fill the pool together. When one of
+        them, or who waits for them, is interrupted, no other starts and the pool is cancelled.
+        """
+        flying: deque[Future[T]] = deque()
+        with ThreadPoolExecutor(self.threads, thread_name_prefix="kcomplexity-call") as drivers:
+            try:
+                flying.extend(drivers.submit(call) for call in calls)
+                while flying:
+                    yield flying.popleft().result()
+            except BaseException:
+                # After Ctrl-C nobody wants to wait for what is under way.
+                self.cancel()
+                for future in flying:
+                    future.cancel()
+                raise
 
     def cancel(self) -> None:
         """Start no more jobs, for good: whoever runs some gets a CancelledError.

@@ -104,8 +104,7 @@ def _cut(spec: Spec, tensor: Tensor, encoders: Encoders) -> Cut:
     if isinstance(encoder, Outcome):
         return Every()
     try:
-        alphabet = encoder.streams[0] if encoder else None
-        cut = spec.estimator.reducer(alphabet, tensor.matrix_shape).cut
+        cut = spec.estimator.reducers(encoder, tensor)[0].cut
     except Exception:  # noqa: BLE001 - gathering meets it again, and tells it in the row
         return Every()
     return Rows(cut.height) if isinstance(cut, Rows) else Every()

@@ -23,6 +23,8 @@ __all__ = ["sample_parts", "scaled"]
 T = TypeVar("T")
 #: A standard error needs at least two cuts.
 _FEWEST = 2
+#: Weights in a band of whole rows, about: a tile of the context coder.
+_BAND = 1 << 20
 
 
 def sample_parts(tensor: Tensor, cut: Cut, fraction: float, seed: int) -> list[Part] | None:
@@ -57,7 +59,7 @@ def _starts(tensor: Tensor, cut: Cut) -> list[int]:
     step = FRAME
     if isinstance(cut, Rows):
         columns = max(tensor.matrix_shape[1], 1)
-        step = max(FRAME // columns // cut.height, 1) * cut.height * columns
+        step = max(_BAND // columns // cut.height, 1) * cut.height * columns
     return [*range(0, tensor.n_weights, step), tensor.n_weights]
 
 

@@ -8,10 +8,10 @@ what (:mod:`kcomplexity.plan`), measure one unit after the other, several side b
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, Literal
 
 from kcomplexity.checkpoint import Checkpoint
@@ -22,6 +22,7 @@ from kcomplexity.pool import DEFAULT_MAX_MEMORY, Pool
 from kcomplexity.provenance import describe, provenance
 from kcomplexity.records import Report, Score
 from kcomplexity.rows import measure_unit
+from kcomplexity.structure import mark_structure, with_structure
 from kcomplexity.summary import summarise
 from kcomplexity.units import Scope, Unit
 
@@ -149,7 +150,8 @@ def assemble(
 ) -> Report:
     """Put rows, sums, sentences and provenance together."""
     infos = tuple(describe(checkpoint) for checkpoint in plan.checkpoints)
-    summary = summarise(rows)
+    rows = mark_structure(plan.checkpoints, rows)
+    summary = with_structure(plan.checkpoints, rows, summarise(rows))
     return Report(
         provenance=provenance(command, plan.seed, threads, started),
         checkpoints=infos,
@@ -189,28 +191,19 @@ def run_plan(
     done : callable, optional
         Rows that an earlier run has measured already, or None.
     """
-    tasks = plan.task_of
-    every = [
-        (c.path, unit)
+    return pool.side_by_side(
+        partial(_rows_of, c.path, unit, plan, pool, done)
         for c, found in zip(plan.checkpoints, plan.units, strict=True)
         for unit in found
-    ]
-    flying: deque[Future[list[Score]]] = deque()
-    with ThreadPoolExecutor(pool.threads, thread_name_prefix="kcomplexity-unit") as drivers:
-        try:
-            for path, unit in every:
-                known = done(path, unit) if done else None
-                if known is not None:
-                    future: Future[list[Score]] = Future()
-                    future.set_result(known)
-                else:
-                    future = drivers.submit(measure_unit, path, unit, tasks, plan.seed, pool)
-                flying.append(future)
-            while flying:
-                yield flying.popleft().result()
-        except BaseException:
-            # After Ctrl-C nobody wants to wait for what is under way.
-            pool.cancel()
-            for future in flying:
-                future.cancel()
-            raise
+    )
+
+
+def _rows_of(
+    path: str,
+    unit: Unit,
+    plan: Plan,
+    pool: Pool,
+    done: Callable[[str, Unit], list[Score] | None] | None,
+) -> list[Score]:
+    known = done(path, unit) if done else None
+    return measure_unit(path, unit, plan.task_of, plan.seed, pool) if known is None else known

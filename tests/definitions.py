@@ -322,6 +322,12 @@ def value(values: Array, spec: str) -> float:
         return float((exact != 0).sum() / exact.size)
     if name == "l2":
         return math.sqrt(math.fsum(np.square(exact).tolist()))
+    if name in ("stable-rank", "spectral-entropy"):
+        singular = np.linalg.svd(exact.reshape(values.shape[0], -1), compute_uv=False)
+        shares = np.square(singular) / np.square(singular).sum()
+        if name == "stable-rank":
+            return float(1 / shares[0])
+        return entropy(shares.tolist()) / math.log2(shares.size)
     streams = view(values, view_text).streams
     if name == "block-entropy":
         size = int(given[0]) if given else 2

@@ -181,6 +181,21 @@ def test_the_cache_lies_where_the_user_says(monkeypatch, tmp_path):
     assert cache_path() == tmp_path / "scores.sqlite"
 
 
+def test_units_that_are_tied_to_other_tensors_are_part_of_the_key():
+    rng = np.random.default_rng(0)
+    first, second, other = (
+        rng.normal(size=shape).astype("f4") for shape in ((24, 16), (20, 24), (20, 31))
+    )
+    first = np.sort(first, axis=None).reshape(24, 16)  # has an order to lose
+    options: Any = {"specs": ["zstd:9@q4"], "controls": ["unit-permutation:2"]}
+    with Cache() as cache:
+        tied = run({"a.weight": first, "b.weight": second}, cache, **options)
+        loose = run({"a.weight": first, "b.weight": other}, cache, **options)
+    assert tied[0] == fresh({"a.weight": first, "b.weight": second}, **options)
+    assert loose == (fresh({"a.weight": first, "b.weight": other}, **options), 0)
+    assert tied[0][0].controls != loose[0][0].controls
+
+
 def test_a_hash_is_of_a_place_in_a_file_whatever_it_is_called(tmp_path):
     path = tmp_path / "two.safetensors"
     save_file({"a": np.zeros(9, "f4"), "b": np.ones(9, "f4")}, path)

@@ -250,3 +250,20 @@ def test_the_document_is_plain_json_without_nan(measured: dict[str, Calibrated])
     assert noise["tensors"] == [{"tensor": "noise", "dtype": "float32", "shape": [512, 512]}]
     limits = {answer["spec"]: answer["high"] for answer in noise["answers"]}
     assert limits["gzip@bytes"] is None
+
+
+def test_row_scales_save_the_information_that_a_monte_carlo_estimate_gives() -> None:
+    # Mutual information of a weight and its row's scale, by sampling, not by the module's sum.
+    rng = np.random.default_rng(0)
+    scale = np.repeat([1.0, 4.0], 200_000)
+    x = rng.normal(size=scale.size) * scale
+
+    def density(scale: float) -> np.ndarray:
+        return np.exp(-((x / scale) ** 2) / 2) / scale
+
+    own = np.where(scale == 1, density(1), density(4))
+    saved = float(np.log2(own / ((density(1) + density(4)) / 2)).mean())
+    # Bits of the levels at q8: 2.05 of a normal of scale 1, a bit more for scale 4, less the step.
+    bits = 0.5 * math.log2(2 * math.pi * math.e) + 1 + saved - math.log2(4 * 4.3 / 127)
+    expected = 1 - saved / bits
+    assert value("scales", "ctx@q8") == pytest.approx(expected, abs=0.001)

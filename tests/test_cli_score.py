@@ -426,8 +426,14 @@ def test_ctrl_c_keeps_a_valid_part_and_resume_gives_the_same_file(layers, tmp_pa
     command = [*KCOMPLEXITY, "score", str(layers), *FEW, "-T", "1", "-o", str(output)]
     part = output.with_name("s.jsonl.part")
     started = subprocess.Popen(
-        command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
+    # It must not end before this test has looked.
+    os.setpriority(os.PRIO_PROCESS, started.pid, 10)
     while not (part.exists() and part.read_bytes().count(b"\n") > 40):
         assert started.poll() is None
     started.send_signal(signal.SIGINT)

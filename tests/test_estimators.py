@@ -82,11 +82,10 @@ def gathered(values: np.ndarray, spec: Spec, pool: Pool) -> tuple[list[State], E
         assert not isinstance(state, Failed), state.reason
         return state
 
-    if spec.view is None:
-        reducer = spec.estimator.reducer(None, tensor.matrix_shape)
-        return [reduce(reducer)], None
-    encoder = spec.view.prepare(tensor, reduce)
-    reducers = [spec.estimator.reducer(a, tensor.matrix_shape) for a in encoder.streams]
+    encoder = spec.view.prepare(tensor, reduce) if spec.view else None
+    reducers = spec.estimator.reducers(encoder, tensor)
+    if encoder is None or spec.estimator.sees_weights:
+        return [reduce(reducer) for reducer in reducers], encoder
     found = fold(tensor, [Through(encoder, i, r) for i, r in enumerate(reducers)], pool)
     states: list[State] = []
     for state in found:
@@ -144,13 +143,11 @@ def test_an_estimator_and_its_reducers_travel_and_compare(text):
     spec = parse_spec(text)
     assert pickle.loads(pickle.dumps(spec)) == spec
     assert hash(pickle.loads(pickle.dumps(spec))) == hash(spec)
-    alphabet = None
+    tensor, encoder = tensor_of(normal(64, 64)), None
     if spec.view:
         with Pool(1) as pool:
-            tensor = tensor_of(normal(64, 64))
             encoder = spec.view.prepare(tensor, lambda r: fold(tensor, [r], pool)[0])
-        alphabet = encoder.streams[0]
-    reducer = spec.estimator.reducer(alphabet, (64, 64))
+    reducer = spec.estimator.reducers(encoder, tensor)[0]
     assert isinstance(reducer.cut, Every | Rows | Whole)
     assert reducer.memory >= 0
     assert pickle.loads(pickle.dumps(reducer)) == reducer

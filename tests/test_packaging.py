@@ -99,7 +99,7 @@ def test_every_extra_that_the_code_tells_to_install_exists(pyproject):
 
 
 @pytest.mark.parametrize(
-    ("marker", "ends_with"), [("demo", "bin/kcomplexity demo"), ("test", "-m pytest -q")]
+    ("marker", "ends_with"), [("demo", "bin/kcomplexity demo"), ("test", "-m pytest -q -n auto")]
 )
 def test_readme_holds_the_commands_that_ci_runs(marker, ends_with):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -132,7 +132,8 @@ def measure_options(command: F) -> F:
             multiple=True,
             metavar="KIND[:N]",
             help="Hold specs against N replicates: shuffle, shuffle-rows, shuffle-cols, signs, "
-            "init:KIND. Repeatable; replaces the panel's own. 'none' takes them away.",
+            "init:KIND, unit-permutation. Repeatable; replaces the panel's own. 'none' takes them "
+            "away.",
         ),
         click.option(
             "-e",
@@ -147,7 +148,7 @@ def measure_options(command: F) -> F:
             default="default",
             show_default=True,
             shell_complete=_panels,
-            help="A named list of specs: fast, default, lossless, momos, qubd, all.",
+            help="A named list of specs: fast, default, structure, lossless, momos, qubd, all.",
         ),
     ):
         command = option(command)

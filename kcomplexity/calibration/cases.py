@@ -61,6 +61,9 @@ CASES: tuple[Case, ...] = (
             # Shuffles of noise are noise: they scatter by 0.02 % and, for BDM, by 0.25 %.
             _as("of shuffled", _near("zstd@bytes", 1, 0.001, "order means nothing")),
             _as("of shuffled", _near("bdm2d@sign", 1, 0.01, "order means nothing")),
+            # Codes fall back on order-0, whose length no order changes.
+            _as("of shuffled", _near("ctx@rd0.1", 1, 0.0005, "order means nothing")),
+            _as("of shuffled", _near("lowrank@rd0.1", 1, 0.0005, "order means nothing")),
             # Some 20 codes of about 32 bits go unseen, give or take 4.4: 0.0005. Four of those.
             _near(
                 "bdm1d@sign", theory.saturated_bdm(2**18), 0.002, "saturated: not 1 bit", "misled"
@@ -241,6 +244,82 @@ CASES: tuple[Case, ...] = (
                 # bz2 spends tables and indices on noise that the others store as it is.
                 _within("bz2@sign", 1, 1.02, "packed: noise stays", "sees"),
             ),
+        ),
+    ),
+    *(
+        Case(
+            law,
+            f"independent {law} weights: no code that sees order may save anything",
+            make,
+            tuple(
+                _as("of shuffled", _near(spec, 1, 0.0005, "order means nothing"))
+                for spec in ("ctx@rd0.1", "ctx@sign", "lowrank@rd0.1")
+            ),
+        )
+        for law, make in (("Laplace", tensors.laplace), ("Student-t", tensors.student_t))
+    ),
+    Case(
+        "scales",
+        "normal weights whose rows are of two scales, in random order",
+        tensors.row_scales,
+        (
+            # A tenth of the saving: a row's scale is known only after some of its weights.
+            _as(
+                "of shuffled",
+                _near(
+                    "ctx@q8",
+                    1 - theory.scale_share(),
+                    0.1 * theory.scale_share(),
+                    "h(all) - h(parts)",
+                    "sees",
+                ),
+            ),
+            _as("of shuffled", _near("lowrank@rd0.1", 1, 0.001, "all directions count", "blind")),
+            _as("of shuffled", _near("bdm2d@sign", 1, 0.01, "sees no sizes")),
+        ),
+    ),
+    Case(
+        "chain",
+        "normal magnitudes whose signs change along a row one time in five",
+        tensors.chain,
+        (
+            # Binomial: sqrt(p (1 - p)) log2(4) / sqrt(n) is 0.0016; three of those, and the code's.
+            _near("ctx@sign", theory.entropy((0.2, 0.8)), 0.006, "H(1/5)", "sees"),
+            _as("of shuffled", _within("bdm2d@sign", 0.3, 0.7, "runs of a sign")),
+            _as("of shuffled", _within("zstd:9@q4", 0.95, 0.995, "sizes hide signs")),
+            _as("of shuffled", _near("lowrank@rd0.1", 1, 0.001, "full rank", "blind")),
+        ),
+    ),
+    Case(
+        "noisy rank",
+        "a product of rank 8 with noise of a fifth of the variance",
+        tensors.low_rank_and_noise,
+        (
+            # At an error of a tenth, the noise alone needs log2(0.2 / 0.1) / 2; then the factors.
+            _within("lowrank@rd0.1", 0.5, 1.4, "noise, and factors", "sees"),
+            _as("of shuffled", _within("ctx@rd0.1", 0.9, 0.995, "rows' scales")),
+            _as("of shuffled", _within("bdm2d@sign", 0.97, 1.005, "rows lean")),
+        ),
+    ),
+    Case(
+        "kernels",
+        "a convolution of 16 different kernels in random order",
+        tensors.kernels,
+        (
+            _within("zstd:19@bytes", 4 / 9, 1.4, "log2 16 a kernel"),
+            _as("of shuffled", _within("ctx@rd0.1", 0.85, 0.98, "places in a kernel", "partly")),
+            _as("of shuffled", _near("lowrank@rd0.1", 1, 0.002, "full rank")),
+            _as("of shuffled", _within("bdm2d@sign", 0.85, 1, "repeats off its grid")),
+        ),
+    ),
+    Case(
+        "motifs",
+        "a matrix laid of 64 different runs of eight weights",
+        tensors.motifs,
+        (
+            _within("xz@bytes", 6 / 8, 2.2, "log2 64 a run", "sees"),
+            _as("of shuffled", _within("ctx@rd0.1", 0.98, 1.0005, "looks at neighbours", "blind")),
+            _as("of shuffled", _near("lowrank@rd0.1", 1, 0.002, "full rank")),
         ),
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import ml_dtypes
@@ -12,14 +13,21 @@ from numpy.typing import NDArray
 from kcomplexity.calibration.records import Arrays
 
 __all__ = [
+    "chain",
     "constant",
     "eight_levels",
     "four_bit",
+    "kernels",
+    "laplace",
     "low_rank",
+    "low_rank_and_noise",
+    "motifs",
     "noise",
     "permuted",
     "repeated",
+    "row_scales",
     "signs",
+    "student_t",
     "tied",
     "upcast",
 ]
@@ -95,3 +103,43 @@ def signs(rng: Generator) -> Arrays:
     """Return the same random signs as one byte and as one float32 each."""
     ones = rng.integers(0, 2, (512, 512), np.uint8)
     return {"one byte": ones, "float32": 2 * ones.astype(np.float32) - 1}
+
+
+def row_scales(rng: Generator) -> Arrays:
+    """Return normal weights whose rows are of two scales, half of them each, in random order."""
+    scales = rng.permutation(np.repeat([1.0, 4.0], 128))
+    return {"rows": (rng.normal(size=(256, 512)) * scales[:, None]).astype(np.float32)}
+
+
+def chain(rng: Generator) -> Arrays:
+    """Return normal magnitudes whose signs change along a row one time in five."""
+    signs = 2 * (np.cumsum(rng.random((512, 512)) < 0.2, axis=1) % 2) - 1
+    return {"chain": (signs * np.abs(rng.normal(size=signs.shape))).astype(np.float32)}
+
+
+def low_rank_and_noise(rng: Generator) -> Arrays:
+    """Return a product of rank 8 and variance 1 with noise of variance 1/4."""
+    product = rng.normal(size=(256, 8)) @ rng.normal(size=(8, 512)) / math.sqrt(8)
+    return {"product": (product + rng.normal(size=product.shape) / 2).astype(np.float32)}
+
+
+def kernels(rng: Generator) -> Arrays:
+    """Return a convolution whose 3x3 kernels are 16 different ones, in random order."""
+    drawn = rng.normal(size=(16, 9))[rng.integers(0, 16, (64, 64))]
+    return {"kernels": drawn.reshape(64, 64, 3, 3).astype(np.float32)}
+
+
+def motifs(rng: Generator) -> Arrays:
+    """Return a matrix laid of 64 different runs of eight weights, in random order."""
+    drawn = rng.normal(size=(64, 8))[rng.integers(0, 64, (256, 32))]
+    return {"motifs": drawn.reshape(256, 256).astype(np.float32)}
+
+
+def laplace(rng: Generator) -> Arrays:
+    """Return independent Laplace weights."""
+    return {"Laplace": rng.laplace(size=(256, 256)).astype(np.float32)}
+
+
+def student_t(rng: Generator) -> Arrays:
+    """Return independent Student-t weights of three degrees of freedom: the heaviest tails."""
+    return {"Student-t": rng.standard_t(3, (256, 256)).astype(np.float32)}

@@ -16,6 +16,7 @@ __all__ = [
     "orders_of_blocks",
     "rank_8_less",
     "saturated_bdm",
+    "scale_share",
 ]
 
 
@@ -82,3 +83,21 @@ def saturated_bdm(n: int) -> float:
     seen = {k: math.exp(k * math.log(mean) - mean - math.lgamma(k + 1)) for k in range(1, 100)}
     counts = 4096 * math.fsum(p * math.log2(k) for k, p in seen.items())
     return (133_138.5 * -math.expm1(-mean) + counts) / n
+
+
+def scale_share() -> float:
+    """Share of the bits at `q8` that knowing a row's scale saves: 1 and 4, half the rows each.
+
+    What is saved is the entropy of the mixture less the mean of its parts', by a fine sum; the
+    levels' step is the largest of 65,536 normals of scale 4, some 4 * 4.3, over 127.
+    """
+    step = 1e-3
+    grid = [(i + 0.5) * step for i in range(-24_000, 24_000)]
+    mixture = [(_normal_density(x) + _normal_density(x / 4) / 4) / 2 for x in grid]
+    whole = -math.fsum(p * math.log2(p) for p in mixture) * step
+    saved = whole - (_NORMAL + 0.5 * math.log2(4**2) / 2)
+    return saved / (whole - math.log2(4 * 4.3 / 127))
+
+
+def _normal_density(x: float) -> float:
+    return math.exp(-x * x / 2) / math.sqrt(2 * math.pi)

@@ -12,6 +12,7 @@ from kcomplexity.controls.statistics import (
     control_statistics,
     unmeasured_control,
 )
+from kcomplexity.controls.unit_permutation import UnitPermutation
 
 __all__ = [
     "CONTROLS",
@@ -22,6 +23,7 @@ __all__ = [
     "ShuffleCols",
     "ShuffleRows",
     "Signs",
+    "UnitPermutation",
     "control_record",
     "control_statistics",
     "parse_control",
@@ -33,3 +35,4 @@ CONTROLS.register("shuffle-rows", ShuffleRows)
 CONTROLS.register("shuffle-cols", ShuffleCols)
 CONTROLS.register("signs", Signs)
 CONTROLS.register("init", Init)
+CONTROLS.register("unit-permutation", UnitPermutation)

@@ -6,7 +6,8 @@ place), or drawn anew as at initialisation. Which control answers which question
 
 * any order at all: ``shuffle``; order along rows or columns: ``shuffle-rows``, ``shuffle-cols``;
 * the sign pattern, in sign views: ``signs``;
-* the histogram: ``init:KIND``.
+* the histogram: ``init:KIND``;
+* the layout of hidden units: ``unit-permutation``.
 
 ``name[:N]`` gives N replicates. Replicate i depends on the seed, the kind, the tensor's name and i
 alone, so ``shuffle:5`` is the beginning of ``shuffle:19``, and a tensor has the same replicates
@@ -21,11 +22,11 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from kcomplexity.checkpoint import Tensor
+from kcomplexity.checkpoint import Checkpoint, Tensor
 from kcomplexity.derived import origins
 from kcomplexity.errors import SpecError
 from kcomplexity.pool import Pool
@@ -74,6 +75,10 @@ class Control(ABC):
         """Return the 128-bit key of replicate `i` of one tensor."""
         text = f"{seed}\0{self.kind}\0{tensor.name}\0{i}"
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
+
+    def linked(self, checkpoints: Iterable[Checkpoint]) -> Self:
+        """Return the control as it is for tensors of some checkpoints; most need not know them."""
+        return self
 
     @abstractmethod
     def changes(self, tensor: Tensor) -> bool:
@@ -141,7 +146,7 @@ def parse_control(text: str) -> Control:
 
 
 def _words_of(cls: type[Control]) -> list[Field[Any]]:
-    return [f for f in fields(cls) if f.name != "n"]
+    return [f for f in fields(cls) if not f.kw_only]
 
 
 def is_signed(tensor: Tensor) -> bool:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from kcomplexity.estimators.base import Estimator, Measure
 from kcomplexity.estimators.bdm import Bdm1d, Bdm2d, Qubd
 from kcomplexity.estimators.compressors import Brotli, Bz2, Gzip, Igzip, Xz, Zstd
+from kcomplexity.estimators.context import Context
 from kcomplexity.estimators.entropy import BlockEntropy, Entropy
 from kcomplexity.estimators.lempel_ziv import Lz76
+from kcomplexity.estimators.low_rank import LowRank
+from kcomplexity.estimators.spectrum import SpectralEntropy, StableRank
 from kcomplexity.estimators.statistics import L2, NonZero
 from kcomplexity.registry import Registry
 
@@ -27,5 +30,9 @@ ESTIMATORS.register("bdm1d", Bdm1d)
 ESTIMATORS.register("bdm2d", Bdm2d)
 ESTIMATORS.register("qubd", Qubd)
 ESTIMATORS.register("lz76", Lz76)
+ESTIMATORS.register("ctx", Context)
+ESTIMATORS.register("lowrank", LowRank)
 ESTIMATORS.register("nonzero", NonZero)
 ESTIMATORS.register("l2", L2)
+ESTIMATORS.register("stable-rank", StableRank)
+ESTIMATORS.register("spectral-entropy", SpectralEntropy)

@@ -14,6 +14,10 @@ simpler, and then does two things:
 ``measure(states, alphabets)``
     The value, from the final state of each stream.
 
+One that has to know more of the tensor than its matrix form - which weights make a kernel - says so
+in ``reducers(encoder, tensor)``; one that codes weights rather than a view's symbols, at the error
+of the view, sets ``sees_weights`` as well: its chunks are :class:`~kcomplexity.parallel.Piece`.
+
 States hold integers, or one float per leaf, so that figures never depend on how the work was cut.
 
 To add one: a class here or in a package of yours with an entry point in the group
@@ -28,8 +32,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from kcomplexity.checkpoint import Tensor
 from kcomplexity.parallel import Reducer, State
-from kcomplexity.views.base import Alphabet
+from kcomplexity.views.base import Alphabet, Encoder
 
 __all__ = ["Estimator", "Kind", "Measure"]
 
@@ -79,6 +84,8 @@ class Estimator(ABC):
     #: Whether the bits of a sample, scaled up, stand for the bits of the whole. Where they do not
     #: (BDM counts a repeated block once), everything is always measured.
     additive: ClassVar[bool] = True
+    #: Whether its chunks are the weights even though it has a view.
+    sees_weights: ClassVar[bool] = False
     unit: ClassVar[str] = "bits"
     direction: ClassVar[str] = "lower = simpler"
 
@@ -104,6 +111,19 @@ class Estimator(ABC):
         UnmeasurableError
             If such a stream or shape has no such value.
         """
+
+    def reducers(self, encoder: Encoder | None, tensor: Tensor) -> tuple[Reducer, ...]:
+        """Return what gathers each stream of `tensor`; by default the matrix form says enough.
+
+        Raises
+        ------
+        UnmeasurableError
+            If such a view, stream or shape has no such value.
+        """
+        shape = tensor.matrix_shape
+        if encoder is None:
+            return (self.reducer(None, shape),)
+        return tuple(self.reducer(alphabet, shape) for alphabet in encoder.streams)
 
     @abstractmethod
     def measure(self, states: Sequence[State], alphabets: Sequence[Alphabet]) -> Measure:

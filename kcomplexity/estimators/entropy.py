@@ -20,7 +20,7 @@ from kcomplexity.estimators.base import Estimator, Kind, Measure
 from kcomplexity.parallel import LEAF, Cut, Every, Reducer, State
 from kcomplexity.views.base import Alphabet, smallest
 
-__all__ = ["BlockEntropy", "Entropy", "entropy_bits", "two_part_bits"]
+__all__ = ["BlockEntropy", "Entropy", "entropy_bits", "log2_binomial", "two_part_bits"]
 
 _DENSE = 1 << 16
 _MOST_DISTINCT = 1 << 24
@@ -174,17 +174,17 @@ def two_part_bits(counts: NDArray[Any], alphabet_size: int) -> float:
     n, d = float(seen.sum()), float(seen.size)
     if not n:
         return 0.0
-    ways = float(gammaln(n + 1) - gammaln(seen + 1).sum())
-    ways += _log_binomial(float(alphabet_size), d) + _log_binomial(n - 1, d - 1)
-    return max(ways, 0.0) / math.log(2) + math.log2(min(alphabet_size, n))
+    ways = float(gammaln(n + 1) - gammaln(seen + 1).sum()) / math.log(2)
+    ways += log2_binomial(float(alphabet_size), d) + log2_binomial(n - 1, d - 1)
+    return max(ways, 0.0) + math.log2(min(alphabet_size, n))
 
 
-def _log_binomial(n: float, k: float) -> float:
-    """Return the natural logarithm of C(n, k), to some eight digits for an n of any size."""
+def log2_binomial(n: float, k: float) -> float:
+    """Return log2 of C(n, k), to some eight digits for an n of any size."""
     from scipy.special import betaln
 
     # Differences of lgamma would cancel where n is large: betaln does not.
-    return -math.log1p(n) - float(betaln(n - k + 1, k + 1))
+    return (-math.log1p(n) - float(betaln(n - k + 1, k + 1))) / math.log(2)
 
 
 def _counts(state: State) -> Counts:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -30,11 +29,10 @@ _WIDE = ("F64", "F32", "F16", "BF16")
 
 def look_at_all(tensors: Sequence[Tensor], pool: Pool) -> list[TensorInfo]:
     """Look at several tensors side by side: small ones fill the pool together."""
-    with ThreadPoolExecutor(pool.threads, thread_name_prefix="kcomplexity-look") as drivers:
-        return list(drivers.map(partial(_look_at, pool=pool), tensors))
+    return list(pool.side_by_side(partial(_look_at, tensor, pool) for tensor in tensors))
 
 
-def _look_at(tensor: Tensor, *, pool: Pool) -> TensorInfo:
+def _look_at(tensor: Tensor, pool: Pool) -> TensorInfo:
     if tensor.dtype.numpy is None:
         return TensorInfo.of(tensor, reason=f"{tensor.dtype.code}: {tensor.dtype.refusal}")
     (seen,) = fold(spool(tensor, pool), [_Look(tensor.dtype)], pool)

@@ -44,7 +44,7 @@ from kcomplexity.views.base import (
 )
 from kcomplexity.views.passes import LeafSums, SumOfSquares, extent
 
-__all__ = ["DistortionView", "elias_gamma_bits", "find_step"]
+__all__ = ["DistortionView", "StepEncoder", "elias_gamma_bits", "find_step"]
 
 Floats = NDArray[np.float64]
 
@@ -89,7 +89,7 @@ class DistortionView(View):
         # Told to the decoder: the step, the lowest level (a sign and a number), how many there are.
         side_bits = 64 + 1 + elias_gamma_bits(abs(lowest) + 1) + elias_gamma_bits(size)
         alphabet = Alphabet("", size)
-        return _StepEncoder(
+        return StepEncoder(
             plane_alphabets(alphabet.width) if self.split else (alphabet,),
             float(side_bits),
             {"step": step, "lowest": float(lowest)},
@@ -101,7 +101,9 @@ class DistortionView(View):
 
 
 @dataclass(frozen=True)
-class _StepEncoder(Encoder):
+class StepEncoder(Encoder):
+    """Levels round(w / step), counted from `lowest`."""
+
     step: float = field(kw_only=True)
     lowest: int = field(kw_only=True)
     size: int = field(kw_only=True)

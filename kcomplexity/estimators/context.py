@@ -1,0 +1,199 @@
+"""``ctx``: a decodable code length that sees arrangement.
+
+Levels are coded one after the other, each with probabilities that depend on what was decoded before
+it: how large and of which sign its neighbours, its row, its column and its kernel have been.
+Shuffled weights gain nothing by that; trained ones do, and the row tells from what.
+
+The code is defined in :mod:`~kcomplexity.estimators.context_model` (what a decoder is told, where
+each weight looks) and :mod:`~kcomplexity.estimators.context_codec` (a plain encoder and decoder);
+its length is computed from counts in :mod:`~kcomplexity.estimators.context_length`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+from kcomplexity.checkpoint import Tensor
+from kcomplexity.estimators.base import Estimator, Kind, Measure
+from kcomplexity.estimators.context_length import TileCode, tile_code
+from kcomplexity.estimators.context_model import MODES, Kernel
+from kcomplexity.estimators.entropy import Entropy
+from kcomplexity.parallel import Reducer, Rows, State
+from kcomplexity.views.base import Alphabet, Encoder
+
+__all__ = ["Context"]
+
+#: Weights of a tile: whole rows, or part of one where rows are longer.
+TILE = 1 << 20
+#: What coding a tile takes, in bytes a weight: sums in float64, fields and tables in float32.
+_BYTES_A_WEIGHT = 96
+_STAGES = MODES[2:]
+
+
+@dataclass(frozen=True)
+class Context(Estimator):
+    """Context code of the levels, in independent tiles of whole rows, at most 2**20 weights each.
+
+    For each tile the shortest of five nested codes: order-0 (enumerated or adaptive), with running
+    row and column scales, with the magnitudes of neighbours, with their signs. Everything a decoder
+    needs is counted but the shape. ``details`` has the order-0 bits of the same levels and what
+    each step saves; they add up to the value.
+
+    Invariant under a power-of-two scale of the tensor; not under permutations of rows or columns,
+    transposition or sign flips of units, which change what lies beside what.
+
+    Notes
+    -----
+    Time O(n): 2 to 10 million weights a second on one core. Memory 96 bytes for each weight of a
+    tile.
+    """
+
+    summary: ClassVar[str] = "context code: scale, magnitude and sign of neighbours; decodable"
+    kind: ClassVar[Kind] = "code"
+    positional: ClassVar[bool] = True
+    default_view: ClassVar[str | None] = "rd0.1"
+    reference: ClassVar[str] = (
+        "own construction; context-tree weighting: Willems, Shtarkov & Tjalkens 1995"
+    )
+
+    @property
+    def rate(self) -> float:
+        """Rough speed of one core in symbols a second."""
+        return 4e6
+
+    @property
+    def cap(self) -> int | None:
+        """Some ten seconds of one core."""
+        return 1 << 26
+
+    def reducer(self, alphabet: Alphabet | None, shape: tuple[int, int]) -> Reducer:
+        """Code the tiles of a matrix without kernels."""
+        assert alphabet is not None  # noqa: S101 - it has a default view
+        return _Tiles(alphabet, shape, Kernel())
+
+    def reducers(self, encoder: Encoder | None, tensor: Tensor) -> tuple[Reducer, ...]:
+        """Code the tiles of each stream; weights of one kernel are known to belong together."""
+        assert encoder is not None  # noqa: S101 - it has a default view
+        kernel = Kernel.of(tensor.shape)
+        return tuple(_Tiles(a, tensor.matrix_shape, kernel) for a in encoder.streams)
+
+    def measure(self, states: Sequence[State], alphabets: Sequence[Alphabet]) -> Measure:
+        """Add the bits of all tiles of all streams."""
+        found = [
+            _account(state, alphabet)
+            for state, alphabet in zip(states, alphabets, strict=True)
+            if isinstance(state, _TileState)
+        ]
+        saved = {stage: math.fsum(one.saved[stage] for one in found) for stage in _STAGES}
+        modes: Counter[str] = Counter()
+        for one in found:
+            modes.update(one.modes)
+        details: dict[str, Any] = {
+            "order0_bits": math.fsum(one.order0 for one in found),
+            "saved_bits": saved,
+            "tiles": {mode: modes[mode] for mode in MODES if modes[mode]},
+        }
+        return Measure(math.fsum(one.bits for one in found), details=details)
+
+
+@dataclass(frozen=True)
+class _Tiles:
+    """Code each tile on its own."""
+
+    alphabet: Alphabet
+    shape: tuple[int, int]
+    kernel: Kernel
+
+    @property
+    def cut(self) -> Rows:
+        columns = math.ceil(self.shape[1] * self.alphabet.per_weight)
+        return Rows(max(TILE // max(columns, 1), 1), TILE)
+
+    @property
+    def memory(self) -> int:
+        return _BYTES_A_WEIGHT * min(TILE, self.shape[0] * self.shape[1])
+
+    def start(self) -> State:
+        order0 = Entropy("two-part").reducer(self.alphabet, self.shape)
+        return _TileState(self, order0.start())
+
+
+@dataclass
+class _TileState(State):
+    """Bits of each tile: in order-0, after each step, and in the mode that is best."""
+
+    reducer: _Tiles
+    counts: State
+    order0: list[float] = field(default_factory=list)
+    saved: list[tuple[float, ...]] = field(default_factory=list)
+    modes: Counter[str] = field(default_factory=Counter)
+
+    def update(self, chunk: Any, at: Any) -> None:
+        self.counts.update(chunk, at)
+        matrix = chunk if chunk.ndim == 2 else chunk.reshape(1, -1)
+        # A chunk of a narrow matrix holds several tiles.
+        height = self.reducer.cut.height
+        for top in range(0, matrix.shape[0], height):
+            tile = matrix[top : top + height]
+            code = tile_code(tile, self.reducer.alphabet.size, self.reducer.kernel)
+            order0, saved = _steps(code)
+            self.order0.append(order0)
+            self.saved.append(saved)
+            self.modes[code.best] += 1
+
+    def finish(self) -> None:
+        self.counts.finish()
+
+    def __add__(self, other: _TileState) -> _TileState:
+        return _TileState(
+            self.reducer,
+            self.counts + other.counts,
+            self.order0 + other.order0,
+            self.saved + other.saved,
+            self.modes + other.modes,
+        )
+
+
+@dataclass(frozen=True)
+class _Account:
+    """Where the bits of one stream went."""
+
+    bits: float
+    order0: float
+    saved: dict[str, float]
+    modes: Counter[str]
+
+
+def _steps(code: TileCode) -> tuple[float, tuple[float, ...]]:
+    """Return the order-0 bits of a tile, and what each further step saves: 0 where it does not."""
+    best = order0 = min(code.bits["enumerated"], code.bits.get("order-0", math.inf))
+    saved = []
+    for stage in _STAGES:
+        bits = min(best, code.bits.get(stage, math.inf))
+        saved.append(best - bits)
+        best = bits
+    return order0, tuple(saved)
+
+
+def _account(state: _TileState, alphabet: Alphabet) -> _Account:
+    """Add up the tiles of one stream; a stream of several may as well be coded whole, order-0."""
+    order0 = math.fsum(state.order0)
+    saved: dict[str, float] = {
+        stage: math.fsum(s[i] for s in state.saved) for i, stage in enumerate(_STAGES)
+    }
+    account = _Account(order0 - math.fsum(saved.values()), order0, saved, state.modes)
+    if len(state.order0) < 2:
+        return account
+    # One bit tells which of the two it is.
+    whole = Entropy("two-part").measure([state.counts], [alphabet]).value + 1
+    tiles = account.bits + 1
+    if whole <= tiles:
+        return _Account(whole, whole, dict.fromkeys(saved, 0.0), Counter(enumerated=1))
+    first = min(whole, order0 + 1)
+    # What tiles of their own histograms cost or save is told with the scales.
+    saved["scale"] += first - (order0 + 1)
+    return replace(account, bits=tiles, order0=first, saved=saved)

@@ -1,0 +1,156 @@
+"""What of a checkpoint was not learned, or is there twice.
+
+A network's file also holds what no training found: tables of sines, masks, position numbers. Their
+structure is their maker's, and is left out of the network's. They are told by rules that look at
+the values; each names what it saw (:data:`RULES`). Copies of a tensor - tied weights, moving
+averages, optimizer states - are told by their bytes (:func:`copies`).
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kcomplexity.checkpoint import Tensor
+from kcomplexity.parallel import FRAME
+
+__all__ = ["NAMES", "RULES", "copies", "not_learned"]
+
+Floats: TypeAlias = NDArray[Any]
+
+#: Globs of names that tell by themselves, with what they hold.
+NAMES = {
+    "*inv_freq": "frequencies of rotary positions",
+    "*rotary_emb.*_cached": "rotary positions",
+    "*position_ids": "position numbers",
+    "*attn.masked_bias": "an attention mask",
+    "*num_batches_tracked": "a counter",
+}
+#: The rules on values, in the order they are tried.
+RULES = {
+    "mask": "two values that turn at most twice in a row",
+    "progression": "equal steps, or equal ratios, from one value to the next",
+    "waves": "nearly every row, or column, is one sine",
+}
+#: Weights that are looked at.
+_LOOKED_AT = 1 << 18
+#: Fewest values that make a rule more than a coincidence.
+_FEWEST = 16
+#: Share of a wave's energy that lies in this many neighbouring frequencies.
+_WAVE_BINS, _WAVE_SHARE = 7, 0.999
+
+
+def not_learned(tensor: Tensor) -> str | None:
+    """Return why a tensor does not look learned; None if it does, or nothing can be told.
+
+    Examples
+    --------
+    >>> from kcomplexity.loaders import open_checkpoint
+    >>> table = np.sin(np.arange(64)[:, None] / 100 ** (np.arange(32) / 32))
+    >>> not_learned(open_checkpoint({"pe": table})["pe"])
+    'looks not learned: nearly every row, or column, is one sine'
+    """
+    for glob, held in NAMES.items():
+        if fnmatch.fnmatchcase(tensor.name, glob):
+            return f"looks not learned: its name says {held}"
+    if not tensor.dtype.is_float or tensor.dtype.numpy is None:
+        return None
+    rows, columns = tensor.matrix_shape
+    if rows * columns < _FEWEST:
+        return None
+    looked_at = max(min(rows, _LOOKED_AT // max(columns, 1)), 1)
+    columns_seen = min(columns, _LOOKED_AT)
+    with np.errstate(all="ignore"):
+        flat = tensor.read(0, looked_at * columns_seen).astype(np.float64)
+        values = flat.reshape(looked_at, columns_seen)
+        if not np.isfinite(values).all() or (values == values.flat[0]).all():
+            return None
+        rules = {"mask": _is_mask, "progression": _is_progression, "waves": _is_waves}
+        rule = next((name for name, holds in rules.items() if holds(values)), None)
+    return f"looks not learned: {RULES[rule]}" if rule else None
+
+
+def copies(tensors: Iterable[Tensor]) -> dict[str, str]:
+    """Return which tensors hold exactly the bytes of an earlier one, and which that is.
+
+    Only tensors of one dtype and size whose samples agree are read whole and hashed. Constant ones
+    (zeros of fresh biases) and those of fewer than 16 weights are no copies of each other.
+    """
+    alike: dict[object, list[Tensor]] = {}
+    for tensor in tensors:
+        if tensor.n_weights >= _FEWEST:
+            key = tensor.dtype.code, tensor.n_weights, _digest(tensor.sample())
+            alike.setdefault(key, []).append(tensor)
+    found: dict[str, str] = {}
+    for group in alike.values():
+        if len(group) < 2 or _constant(group[0]):
+            continue
+        first: dict[bytes, str] = {}
+        for tensor in group:
+            digest = _digest(_pieces(tensor))
+            if digest in first:
+                found[tensor.name] = first[digest]
+            else:
+                first[digest] = tensor.name
+    return found
+
+
+def _digest(pieces: Iterable[NDArray[np.uint8]]) -> bytes:
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(np.ascontiguousarray(piece).data)
+    return digest.digest()
+
+
+def _pieces(tensor: Tensor) -> Iterable[NDArray[np.uint8]]:
+    for start in range(0, tensor.n_weights, FRAME):
+        yield tensor.raw(start, min(start + FRAME, tensor.n_weights))
+
+
+def _constant(tensor: Tensor) -> bool:
+    words = np.frombuffer(np.ascontiguousarray(next(iter(tensor.sample()))).data, np.uint8)
+    unit = max(tensor.dtype.bits // 8, 1)
+    return bool((words.reshape(-1, unit) == words[:unit]).all())
+
+
+def _is_mask(values: Floats) -> bool:
+    kinds = np.unique(values.reshape(-1)[:4096])
+    if kinds.size != 2 or min(values.shape) < 4 or not np.isin(values, kinds).all():
+        return False
+    turns = (values[:, 1:] != values[:, :-1]).sum(axis=1)
+    return bool(turns.max() <= 2)
+
+
+def _is_progression(values: Floats) -> bool:
+    flat = values.reshape(-1)
+    return _is_even(np.diff(flat)) or bool((flat > 0).all() and _is_even(np.diff(np.log(flat))))
+
+
+def _is_even(steps: Floats) -> bool:
+    size = np.abs(steps).mean()
+    return bool(size > 0 and np.abs(steps - steps.mean()).max() < 1e-3 * size)
+
+
+def _is_waves(values: Floats) -> bool:
+    return _are_waves(values) or _are_waves(values.T)
+
+
+def _are_waves(lines: Floats) -> bool:
+    """Whether nearly all lines have their energy in a few neighbouring frequencies."""
+    lines = lines[:256]
+    moving = lines[np.ptp(lines, axis=1) > 0]
+    if moving.shape[0] < 4 or moving.shape[1] < 2 * _FEWEST:
+        return False
+    # A window makes a sine that does not fit the length as narrow as one that does; a mean that
+    # outweighs the rest is no wave.
+    window = np.hanning(moving.shape[1] + 2)[1:-1]
+    means = (moving * window).sum(axis=1, keepdims=True) / window.sum()
+    energy = np.square(np.abs(np.fft.rfft((moving - means) * window, axis=1)))
+    sums = np.pad(energy.cumsum(axis=1), ((0, 0), (1, 0)))
+    near = (sums[:, _WAVE_BINS:] - sums[:, :-_WAVE_BINS]).max(axis=1)
+    return bool((near >= _WAVE_SHARE * sums[:, -1]).mean() >= 0.9)

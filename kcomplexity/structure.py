@@ -1,0 +1,381 @@
+"""Structure S: what arrangement saves of the bits of the weights, by codes that can be decoded.
+
+For each tensor, L0 is the order-0 length of its levels (the account of ``ctx`` has it) and L the
+shorter of ``ctx`` and ``lowrank`` at the same view, one bit more for the choice; S = 1 - L / L0,
+for all tensors together from the sums. Copies of a tensor and what does not look learned are left
+out (:mod:`kcomplexity.learned`), and listed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from kcomplexity.checkpoint import Checkpoint
+from kcomplexity.controls.unit_permutation import symmetry_bits
+from kcomplexity.learned import copies, not_learned
+from kcomplexity.records import Score
+from kcomplexity.text import plural, shorten
+
+__all__ = [
+    "Structure",
+    "TensorStructure",
+    "mark_structure",
+    "structure",
+    "structure_sentences",
+    "with_structure",
+]
+
+#: Savings below this share of the bits are not told as structure.
+LEAST = 0.001
+_VIEW = "rd0.1"
+_CODES = ("ctx", "lowrank")
+
+
+@dataclass(frozen=True)
+class TensorStructure:
+    """What arrangement saves of one tensor.
+
+    Attributes
+    ----------
+    label : str
+    n_weights : int
+    order0_bits : float
+    context_bits, low_rank_bits : float or None
+        None where it was not measured.
+    shuffled : tuple of float
+        Bits of the shorter code on each shuffled replicate, and a bit for the choice.
+    permuted : tuple of float
+        The same with the hidden units in another order.
+    variance : float
+        Of the sampled bits; 0 when all was measured.
+    fully_shuffled : bool
+        Whether every code was measured on the shuffled replicates, not ``ctx`` alone.
+    """
+
+    label: str
+    n_weights: int
+    order0_bits: float
+    context_bits: float
+    low_rank_bits: float | None
+    shuffled: tuple[float, ...]
+    permuted: tuple[float, ...]
+    variance: float
+    fully_shuffled: bool
+
+    @property
+    def bits(self) -> float:
+        """Bits of the shorter code, and the choice among the two and order-0."""
+        codes = [self.context_bits]
+        if self.low_rank_bits is not None:
+            codes.append(self.low_rank_bits + 1)
+            codes[0] += 1
+        return min(*codes, self.order0_bits)
+
+    @property
+    def saving(self) -> float:
+        """S: the share of the order-0 bits that is saved."""
+        return 1 - self.bits / self.order0_bits
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What arrangement saves of a checkpoint.
+
+    Attributes
+    ----------
+    view : str
+        The view whose levels are coded.
+    tensors : tuple of TensorStructure
+    left_out : dict of str to str
+        Why, by tensor.
+    """
+
+    view: str
+    tensors: tuple[TensorStructure, ...]
+    left_out: dict[str, str]
+
+    @property
+    def order0_bits(self) -> float:
+        """Sum over the tensors."""
+        return math.fsum(one.order0_bits for one in self.tensors)
+
+    @property
+    def bits(self) -> float:
+        """Sum over the tensors."""
+        return math.fsum(one.bits for one in self.tensors)
+
+    @property
+    def saving(self) -> float:
+        """S of all tensors together."""
+        return 1 - self.bits / self.order0_bits
+
+    @property
+    def context_saving(self) -> float:
+        """S if every tensor were coded by ``ctx``."""
+        return 1 - math.fsum(one.context_bits for one in self.tensors) / self.order0_bits
+
+    @property
+    def low_rank_saving(self) -> float | None:
+        """S if every tensor were coded by ``lowrank``; None where one was not."""
+        bits = [one.low_rank_bits for one in self.tensors]
+        known = [b for b in bits if b is not None]
+        return 1 - math.fsum(known) / self.order0_bits if len(known) == len(bits) else None
+
+    @property
+    def shuffled_savings(self) -> tuple[float, ...]:
+        """S of each shuffled replicate."""
+        return self._savings([one.shuffled for one in self.tensors])
+
+    @property
+    def permuted_savings(self) -> tuple[float, ...]:
+        """S with the hidden units in other orders: what it falls by is owed to the layout."""
+        return self._savings([one.permuted for one in self.tensors])
+
+    def _savings(self, bits: Sequence[Sequence[float]]) -> tuple[float, ...]:
+        replicates = zip(*bits, strict=False)
+        return tuple(1 - math.fsum(one) / self.order0_bits for one in replicates)
+
+    @property
+    def standard_error(self) -> float:
+        """Of S, from the sampled tiles; 0 when all was measured."""
+        return math.sqrt(math.fsum(one.variance for one in self.tensors)) / self.order0_bits
+
+    @property
+    def leave_one_out(self) -> tuple[float, float] | None:
+        """The range of S when any one tensor is left out; None with fewer than two."""
+        if len(self.tensors) < 2:
+            return None
+        found = [
+            1 - (self.bits - one.bits) / (self.order0_bits - one.order0_bits)
+            for one in self.tensors
+        ]
+        return min(found), max(found)
+
+    @property
+    def largest(self) -> TensorStructure:
+        """The tensor with the most weights."""
+        return max(self.tensors, key=lambda one: one.n_weights)
+
+
+def structure(rows: Sequence[Score]) -> Structure | None:
+    """Find the structure of one checkpoint from its rows; None where no ``ctx`` was measured.
+
+    Parameters
+    ----------
+    rows : sequence of Score
+        Of one checkpoint. Those at ``rd0.1`` are taken, or else those of the first view of ``ctx``.
+    """
+    coded = [row for row in rows if row.estimator == "ctx" and row.status == "ok"]
+    if not coded:
+        return None
+    views = [row.view for row in coded]
+    view = _VIEW if _VIEW in views else views[0]
+    low_rank = {
+        (row.label, row.dtype): row
+        for row in rows
+        if row.spec == f"lowrank@{view}" and row.status == "ok"
+    }
+    measured, left_out = [], {}
+    for row in coded:
+        if row.view != view:
+            continue
+        if "left_out" in row.details:
+            left_out[row.label] = row.details["left_out"]
+        else:
+            measured.append(_tensor(row, low_rank.get((row.label, row.dtype))))
+    kept = tuple(one for one in measured if one.order0_bits > 0)
+    return Structure(str(view), kept, left_out) if kept else None
+
+
+def mark_structure(checkpoints: Sequence[Checkpoint], rows: Sequence[Score]) -> list[Score]:
+    """Return the rows, with what is told of structure tensor by tensor in their details.
+
+    ``ctx`` rows that S rests on get ``structure``, the tensor's own S. Rows of ``ctx`` and
+    ``lowrank`` of copies, and of what does not look learned, get ``left_out`` with the reason.
+    """
+    marked = _mark_left_out(checkpoints, rows)
+    savings: dict[tuple[str, str, str], float] = {}
+    for path in {row.checkpoint for row in marked}:
+        found = structure([row for row in marked if row.checkpoint == path])
+        for one in found.tensors if found else ():
+            savings[path, f"ctx@{found.view}" if found else "", one.label] = one.saving
+    return [
+        replace(row, details=row.details | {"structure": savings[key]})
+        if (key := (row.checkpoint, row.spec, row.label)) in savings
+        else row
+        for row in marked
+    ]
+
+
+def _mark_left_out(checkpoints: Sequence[Checkpoint], rows: Sequence[Score]) -> list[Score]:
+    coded = {row.checkpoint for row in rows if row.estimator in _CODES and row.tensor}
+    why: dict[tuple[str, str], str] = {}
+    for checkpoint in checkpoints:
+        if checkpoint.path not in coded:
+            continue
+        for name, tensor in checkpoint.items():
+            reason = not_learned(tensor)
+            if reason is not None:
+                why[checkpoint.path, name] = reason
+        for name, original in copies(checkpoint.values()).items():
+            why[checkpoint.path, name] = f"a copy of {original}"
+    return [_marked(row, why.get((row.checkpoint, row.tensor or ""))) for row in rows]
+
+
+def _marked(row: Score, reason: str | None) -> Score:
+    if reason is None or row.estimator not in _CODES:
+        return row
+    return replace(row, details=row.details | {"left_out": reason})
+
+
+def _tensor(row: Score, low_rank: Score | None) -> TensorStructure:
+    own = row.bits or 0.0
+    saved = math.fsum(row.details["saved_bits"].values()) * _scale(row)
+    other = low_rank.bits if low_rank is not None else None
+
+    def replicates(kind: str, otherwise: float) -> tuple[float, ...]:
+        """Bits of the shorter code on each replicate, where `otherwise` is what lowrank takes."""
+        bits = _control(row, kind)
+        if low_rank is not None:
+            by_rank = _control(low_rank, kind) or (otherwise,) * len(bits)
+            bits = tuple(min(a, b) + 1 for a, b in zip(bits, by_rank, strict=False))
+        return tuple(min(b, own + saved) for b in bits)
+
+    variance = (row.se_bits or 0.0) ** 2
+    if low_rank is not None and other is not None and other < own:
+        # The order-0 bits come from the sample of ctx, which need not be that of lowrank.
+        variance += (low_rank.se_bits or 0.0) ** 2
+    return TensorStructure(
+        label=row.label,
+        n_weights=row.n_weights,
+        order0_bits=own + saved,
+        context_bits=own,
+        low_rank_bits=other,
+        # Shuffled weights have hardly any rank that pays; the order of rows and columns has no
+        # part in rank at all.
+        shuffled=replicates("shuffle", math.inf),
+        permuted=replicates("unit-permutation", math.inf if other is None else other),
+        variance=variance,
+        fully_shuffled=low_rank is None or bool(_control(low_rank, "shuffle")),
+    )
+
+
+def _scale(row: Score) -> float:
+    """Return what the account of a sample is to be multiplied by."""
+    return 1 / row.sampled_fraction
+
+
+def _control(row: Score, kind: str) -> tuple[float, ...]:
+    for control in row.controls:
+        if control["kind"] == kind:
+            return tuple(control["bits"])
+    return ()
+
+
+def with_structure(
+    checkpoints: Sequence[Checkpoint], rows: Sequence[Score], summary: Sequence[Score]
+) -> tuple[Score, ...]:
+    """Return the summary with S in the details of its ``ctx`` rows, and all that stands beside it.
+
+    The symmetry credit is what the orders of hidden units that give the same network are worth:
+    shown, never subtracted.
+    """
+    found = list(summary)
+    for checkpoint in checkpoints:
+        one = structure([row for row in rows if row.checkpoint == checkpoint.path])
+        for i, total in enumerate(found):
+            if one and (total.checkpoint, total.spec) == (checkpoint.path, f"ctx@{one.view}"):
+                record = {
+                    "saving": one.saving,
+                    "order0_bits": one.order0_bits,
+                    "bits": one.bits,
+                    "standard_error": one.standard_error,
+                    "context_saving": one.context_saving,
+                    "low_rank_saving": one.low_rank_saving,
+                    "shuffled_savings": one.shuffled_savings,
+                    "permuted_savings": one.permuted_savings,
+                    "leave_one_out": one.leave_one_out,
+                    "left_out": one.left_out,
+                    "symmetry_bits": symmetry_bits(checkpoint.values()),
+                }
+                found[i] = replace(total, details=total.details | {"structure": record})
+    return tuple(found)
+
+
+def structure_sentences(found: Structure, symmetry: float | None = None) -> list[str]:
+    """Return the structure in sentences: effect first, then what it rests on.
+
+    Parameters
+    ----------
+    found : Structure
+    symmetry : float, optional
+        Bits that the orders of hidden units are worth.
+    """
+    shuffled = found.shuffled_savings
+    spread = 2 * _sd(shuffled)
+    threshold = max(spread, 2 * found.standard_error, LEAST)
+    if found.saving <= threshold:
+        held = f" ({plural(len(shuffled), 'shuffle')})" if shuffled else ""
+        said = f"structure: no structure found above {threshold:.1%} at {found.view}{held}"
+        return [said, *_left_out(found)]
+    per_weight = (found.order0_bits - found.bits) / sum(one.n_weights for one in found.tensors)
+    parts = f"context {found.context_saving:.1%}"
+    if found.low_rank_saving is not None:
+        parts += f", low rank {max(found.low_rank_saving, 0.0):.1%}"
+    said = (
+        f"structure: arrangement saves {found.saving:.1%} of the bits at {found.view} "
+        f"({per_weight:.2f} bits/weight, decodable; {parts}{_evidence(found, shuffled)})"
+    )
+    return [said, *_layout(found, symmetry), *_left_out(found)]
+
+
+def _evidence(found: Structure, shuffled: tuple[float, ...]) -> str:
+    text = ""
+    if shuffled:
+        n_lower = sum(found.saving > saving for saving in shuffled)
+        by = "" if all(one.fully_shuffled for one in found.tensors) else " of the context code"
+        text += f"; more than {n_lower} of {plural(len(shuffled), 'shuffle')}{by}"
+    if found.standard_error:
+        text += f"; sampled, standard error {found.standard_error:.2%}"
+    out = found.leave_one_out
+    if out is not None:
+        share = found.largest.n_weights / sum(one.n_weights for one in found.tensors)
+        text += (
+            f"; {out[0]:.1%} to {out[1]:.1%} when any one tensor is left out; the largest, "
+            f"{shorten(found.largest.label)}, holds {share:.0%} of the weights"
+        )
+    return text
+
+
+def _layout(found: Structure, symmetry: float | None) -> list[str]:
+    sentences = []
+    savings = found.permuted_savings
+    if savings:
+        mean = math.fsum(savings) / len(savings)
+        share = min(max(1 - mean / found.saving, 0.0), 1.0)
+        sentences.append(
+            f"layout: {mean:.1%} saved with hidden units in other orders "
+            f"({plural(len(savings), 'order')}): {share:.0%} of the structure is layout"
+        )
+    if symmetry:
+        sentences.append(
+            f"symmetry: as far as shapes tell, the hidden units have 2^{symmetry:,.0f} orders of "
+            f"equal function: {symmetry:,.0f} bits that are not subtracted"
+        )
+    return sentences
+
+
+def _left_out(found: Structure) -> list[str]:
+    if not found.left_out:
+        return []
+    listed = "; ".join(f"{shorten(name)}: {why}" for name, why in found.left_out.items())
+    return [f"left out of structure: {plural(len(found.left_out), 'tensor')} ({listed})"]
+
+
+def _sd(values: Sequence[float]) -> float:
+    if len(values) < 2:
+        return 0.0
+    mean = math.fsum(values) / len(values)
+    return math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1))

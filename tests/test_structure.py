@@ -1,0 +1,221 @@
+"""The structure sentence and its figures; what is left out of it, and why."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import kcomplexity as kc
+from kcomplexity.learned import copies, not_learned
+from kcomplexity.structure import structure
+
+RNG = np.random.default_rng
+
+
+def smooth(rows=64, columns=96, seed=0):
+    return np.cumsum(RNG(seed).standard_normal((rows, columns)), axis=1).astype(np.float32)
+
+
+def noise(rows=64, columns=96, seed=0):
+    return RNG(seed).standard_normal((rows, columns)).astype(np.float32)
+
+
+def low_rank(rows=128, columns=128, seed=0):
+    rng = RNG(seed)
+    product = rng.standard_normal((rows, 2)) @ rng.standard_normal((2, columns))
+    return product.astype(np.float32)
+
+
+def tensors_of(arrays):
+    return list(kc.open_checkpoint(arrays).values())
+
+
+def test_the_whole_is_the_sum_of_the_shorter_codes():
+    weights = {"a": smooth(), "b": noise(), "c": low_rank()}
+    report = kc.score(weights, specs=["ctx@rd0.1", "lowrank@rd0.1"], controls=["shuffle:3"])
+    found = structure(report.rows)
+    assert found is not None
+    ctx = {row.tensor: row for row in report.rows if row.estimator == "ctx"}
+    rank = {row.tensor: row for row in report.rows if row.estimator == "lowrank"}
+    order0 = bits = 0.0
+    for name, row in ctx.items():
+        assert row.bits is not None
+        own = row.bits + sum(row.details["saved_bits"].values())
+        order0 += own
+        bits += min(row.bits + 1, (rank[name].bits or 0) + 1, own)
+    assert found.order0_bits == pytest.approx(order0)
+    assert found.saving == pytest.approx(1 - bits / order0)
+    assert found.saving > 0.3
+    low, high = found.leave_one_out or (0, 0)
+    assert low < found.saving < high
+    assert all(abs(s) < 0.0005 for s in found.shuffled_savings)
+    by_name = {one.label: one for one in found.tensors}
+    assert (by_name["c"].low_rank_bits or np.inf) < by_name["c"].context_bits
+    assert abs(by_name["b"].saving) < 0.0005
+
+
+def test_the_headline_gives_the_effect_first_and_the_json_all_of_it():
+    weights = {"a": smooth(), "b": noise()}
+    report = kc.score(weights, specs=["ctx", "lowrank", "bdm2d@sign"], controls=["shuffle:3"])
+    (said,) = [s for s in report.headline if s.startswith("structure")]
+    assert "arrangement saves" in said
+    assert "more than 3 of 3 shuffles" in said
+    assert "when any one tensor is left out" in said
+    assert "significant" not in said
+    # The codes that the sentence rests on are not told again one by one.
+    assert not any(s.startswith(("ctx", "lowrank")) for s in report.headline)
+    assert any(s.startswith("bdm2d@sign") for s in report.headline)
+    (total,) = [row for row in report.summary if row.spec == "ctx@rd0.1"]
+    record = json.loads(json.dumps(total.to_dict()))["details"]["structure"]
+    assert f"saves {record['saving']:.1%}" in said
+    assert len(record["shuffled_savings"]) == 3
+    of_a, of_b = (row.details["structure"] for row in report.rows if row.spec == "ctx@rd0.1")
+    assert of_a > record["saving"] > of_b
+
+
+def test_rank_is_not_taken_for_layout():
+    # Two layers in a row: their hidden units are put in other orders, which leaves their rank.
+    weights = {"up": low_rank(96, 64), "down": low_rank(64, 96, seed=1)}
+    report = kc.score(weights, panel="structure")
+    found = structure(report.rows)
+    assert found is not None
+    assert found.saving > 0.3
+    assert found.permuted_savings == pytest.approx([found.saving] * 19, abs=0.001)
+    (said,) = [s for s in report.headline if s.startswith("layout")]
+    assert said.endswith(": 0% of the structure is layout")
+
+
+def test_layout_is_told_as_layout():
+    # Neighbouring hidden units are alike: in another order nothing of it is left to a context.
+    units = noise(96, 96)
+    for i in range(1, 96):
+        units[i] = 0.9 * units[i - 1] + np.sqrt(0.19) * units[i]
+    weights = {"up": units, "down": noise(64, 96)}
+    alone = structure(kc.score(weights, specs=["ctx"], controls=["unit-permutation:3"]).rows)
+    assert alone is not None
+    assert alone.context_saving > 0.1
+    assert max(alone.permuted_savings) < 0.2 * alone.context_saving
+
+
+def test_shuffles_of_one_code_are_not_told_as_those_of_both():
+    weights = {"a": smooth(), "b": noise()}
+    default, both = (kc.score(weights, panel=panel) for panel in ("default", "structure"))
+    assert any("more than 19 of 19 shuffles of the context code;" in s for s in default.headline)
+    assert any("more than 19 of 19 shuffles;" in s for s in both.headline)
+
+
+def test_noise_has_no_structure():
+    report = kc.score({"w": noise(), "v": noise(seed=1)}, panel="structure")
+    (said,) = [s for s in report.headline if s.startswith("structure")]
+    assert "no structure found above 0.1%" in said
+
+
+def test_without_ctx_nothing_is_said_of_structure():
+    report = kc.score({"w": noise()}, specs=["lowrank", "entropy@q8"])
+    assert structure(report.rows) is None
+    assert not any(s.startswith("structure") for s in report.headline)
+
+
+def test_a_sampled_score_has_a_standard_error(monkeypatch):
+    from kcomplexity import sampling
+    from kcomplexity.estimators import context
+
+    monkeypatch.setattr(context, "TILE", 1 << 12)
+    monkeypatch.setattr(sampling, "_BAND", 1 << 12)
+    report = kc.score({"w": smooth(400, 128)}, specs=["ctx"], sample=0.5, controls=["shuffle:2"])
+    found = structure(report.rows)
+    assert found is not None
+    assert 0 < found.standard_error < 0.05
+    whole = structure(kc.score({"w": smooth(400, 128)}, specs=["ctx"]).rows)
+    assert whole is not None
+    assert whole.standard_error == 0
+    assert found.saving == pytest.approx(whole.saving, abs=5 * found.standard_error)
+
+
+def test_copies_and_tables_are_left_out_and_listed():
+    trained = smooth()
+    sines = np.sin(np.arange(96)[None] * np.linspace(0.1, 3, 64)[:, None]).astype(np.float32)
+    weights = {"a": trained, "tied": trained.copy(), "stft.basis": sines, "b": noise()}
+    report = kc.score(weights, specs=["ctx", "lowrank"])
+    found = structure(report.rows)
+    assert found is not None
+    assert [one.label for one in found.tensors] == ["a", "b"]
+    assert found.left_out["tied"] == "a copy of a"
+    assert "one sine" in found.left_out["stft.basis"]
+    (said,) = [s for s in report.headline if s.startswith("left out")]
+    assert "2 tensors" in said
+    assert "tied: a copy of a" in said
+
+
+# --- what was not learned ----------------------------------------------------------------------
+
+
+def positions(length=128, width=64):
+    angle = np.arange(length)[:, None] / 10000 ** (np.arange(width // 2) / (width // 2))
+    return np.concatenate([np.sin(angle), np.cos(angle)], axis=1)
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (np.hanning(256) * np.cos(np.outer(np.arange(1, 60), np.arange(256)) / 41), "sine"),
+        (positions(), "sine"),
+        (np.tril(np.ones((32, 32))), "two values"),
+        (np.where(np.tri(32, dtype=bool), 0.0, -1e9), "two values"),
+        (np.arange(512.0), "equal steps"),
+        (1 / 10000 ** (np.arange(32) / 32), "equal ratios"),
+        (np.linspace(-1, 1, 77), "equal steps"),
+    ],
+    ids=["stft", "sine positions", "causal mask", "additive mask", "ids", "inv_freq", "linspace"],
+)
+def test_tables_are_told_by_their_values(values, reason):
+    (tensor,) = tensors_of({"x": values.astype(np.float32)})
+    assert reason in (not_learned(tensor) or "")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        noise(),
+        smooth(),
+        low_rank(),
+        np.ones(64, np.float32),
+        np.zeros((64, 64), np.float32),
+        1 + 0.01 * noise(1, 300)[0],
+        np.sign(noise()),
+        noise(200, 5) @ np.eye(5, 64, dtype=np.float32),
+        np.full((9, 9), np.nan, np.float32),
+        np.arange(9.0, dtype=np.float32),
+    ],
+    ids=[
+        "noise", "walk", "low rank", "ones", "zeros", "norm", "binary", "sparse", "nan", "few",
+    ],
+)  # fmt: skip
+def test_weights_are_not_taken_for_tables(values):
+    (tensor,) = tensors_of({"x": values})
+    assert not_learned(tensor) is None
+
+
+def test_some_names_tell_by_themselves():
+    (tensor,) = tensors_of({"model.layers.0.rotary_emb.inv_freq": noise()[0]})
+    assert "rotary" in (not_learned(tensor) or "")
+
+
+def test_copies_are_told_by_all_their_bytes():
+    one = noise(300, 100)
+    other = one.copy()
+    other[150, 51] += 1  # outside the sample that is compared first
+    tensors = tensors_of(
+        {
+            "a": one,
+            "nearly": other,
+            "again": one.copy(),
+            "reshaped": one.reshape(100, 300).copy(),
+            "half": one.astype(np.float16),
+            "bias": np.zeros(300, np.float32),
+            "bias2": np.zeros(300, np.float32),
+        }
+    )
+    assert copies(tensors) == {"again": "a", "reshaped": "a"}
