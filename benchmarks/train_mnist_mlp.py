@@ -69,7 +69,13 @@ def load_images(path: Path) -> tuple[Samples, Samples]:
 
 
 def train_condition(
-    training: Samples, validation: Samples, *, condition: str, seed: int, epochs: int
+    training: Samples,
+    validation: Samples,
+    *,
+    condition: str,
+    seed: int,
+    epochs: int,
+    order_seed: int | None = None,
 ) -> Iterator[Snapshot]:
     """The network before training and after each epoch.
 
@@ -82,6 +88,9 @@ def train_condition(
     seed : int
         Decides initialisation, order of batches, and the permutation of pixels or labels.
     epochs : int
+    order_seed : int, optional
+        Takes the order of batches from the run of another seed: from one initialisation, the noise
+        of that order.
 
     Returns
     -------
@@ -91,6 +100,8 @@ def train_condition(
     if condition not in CONDITIONS:
         raise ValueError(f"condition={condition!r} should be one of {', '.join(CONDITIONS)}.")
     init_rng, train_rng, condition_rng = random_streams(seed, 3)
+    if order_seed is not None:
+        train_rng = random_streams(order_seed, 3)[1]
     if condition == "pixels-permuted":
         pixels = condition_rng.permutation(training.inputs.shape[1])
         training = Samples(training.inputs[:, pixels], training.labels)
@@ -112,7 +123,14 @@ def recipe_of(condition: str, epochs: int) -> Recipe:
 
 
 def describe(
-    epoch: int, metrics: dict[str, float], *, data: str, condition: str, seed: int, epochs: int
+    epoch: int,
+    metrics: dict[str, float],
+    *,
+    data: str,
+    condition: str,
+    seed: int,
+    epochs: int,
+    order_seed: int | None = None,
 ) -> dict[str, str]:
     """Metadata of a checkpoint (text only); ``step`` counts optimiser steps."""
     recipe = recipe_of(condition, epochs)
@@ -126,6 +144,7 @@ def describe(
         f"L2 {recipe.l2:g}",
         "script": "benchmarks/train_mnist_mlp.py",
         "seed": str(seed),
+        "order_seed": str(seed if order_seed is None else order_seed),
         "step": str(epoch * recipe.steps_per_epoch(N_TRAIN)),
         **{name: f"{value:.6f}" for name, value in metrics.items()},
     }
@@ -139,6 +158,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, metavar="NPZ", help="mnist.npz")
     parser.add_argument("--condition", choices=CONDITIONS, default="trained")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--order-seed",
+        type=int,
+        default=None,
+        metavar="SEED",
+        help="order the batches as in the run of another seed: the same start, a rerun",
+    )
     parser.add_argument("--epochs", type=int, default=30, help="default: 30")
     parser.add_argument(
         "--save-every", type=int, default=3, metavar="N", help="epochs between files (default: 3)"
@@ -148,7 +174,7 @@ def main() -> None:
     if arguments.epochs < 0 or arguments.save_every < 1:
         parser.error("--epochs should be >= 0 and --save-every >= 1")
 
-    run = {name: getattr(arguments, name) for name in ("condition", "seed", "epochs")}
+    run = {name: getattr(arguments, name) for name in ("condition", "seed", "epochs", "order_seed")}
     # How a product is shared out among threads decides how it is rounded.
     with threadpool_limits(limits=1):
         for epoch, weights, metrics in train_condition(*load_images(arguments.data), **run):

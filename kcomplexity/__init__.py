@@ -15,7 +15,10 @@ report.
 
 from kcomplexity._version import __version__
 from kcomplexity.bdm import bdm1d, bdm2d, bdm_tiles, block_entropy
+from kcomplexity.bounds import Bound, occam_bound
 from kcomplexity.checkpoint import Checkpoint, Tensor
+from kcomplexity.compare import Comparison, compare
+from kcomplexity.conditional import Conditional, conditional
 from kcomplexity.controls import Control, parse_control
 from kcomplexity.dtypes import StoredDtype
 from kcomplexity.errors import (
@@ -35,13 +38,18 @@ from kcomplexity.records import Report, Score
 from kcomplexity.score import score
 from kcomplexity.specs import Spec, parse_spec
 from kcomplexity.tile_map import TileMap, tile_map
+from kcomplexity.tracker import Tracker
+from kcomplexity.trajectory import Trajectory, trajectory
 from kcomplexity.views import Alphabet, Encoded, Encoder, View
 
 __all__ = [
     "PANELS",
     "Alphabet",
+    "Bound",
     "Checkpoint",
     "CheckpointError",
+    "Comparison",
+    "Conditional",
     "Control",
     "Encoded",
     "Encoder",
@@ -62,6 +70,8 @@ __all__ = [
     "StoredDtype",
     "Tensor",
     "TileMap",
+    "Tracker",
+    "Trajectory",
     "UnmeasurableError",
     "View",
     "Whole",
@@ -71,12 +81,16 @@ __all__ = [
     "bdm_tiles",
     "binarise_outputs",
     "block_entropy",
+    "compare",
+    "conditional",
     "fold",
     "lz76_complexity",
     "lz76_entropy_rate",
+    "occam_bound",
     "open_checkpoint",
     "parse_control",
     "parse_spec",
     "score",
     "tile_map",
+    "trajectory",
 ]

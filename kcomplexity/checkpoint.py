@@ -157,7 +157,11 @@ class FileSource:
 
     def size(self) -> int:
         """Size of the file in bytes, now."""
-        return os.fstat(self._descriptor()).st_size
+        return self.status().st_size
+
+    def status(self) -> os.stat_result:
+        """Tell the state of the open file, now: of this one, whatever has taken its path."""
+        return os.fstat(self._descriptor())
 
     def read(self, offset: int, n_bytes: int, out: Bytes | None = None) -> Bytes:
         """Read exactly `n_bytes` from `offset`, into `out` when it is given.

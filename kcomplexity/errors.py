@@ -18,6 +18,7 @@
     └── CtmTableError (RuntimeError)          pybdm's tables are missing or not the ones we know
 
     KComplexityWarning (UserWarning)
+    ├── CacheWarning                          figures are measured anew
     └── ShardWarning                          odd, but nothing is lost
 
 Leaves also inherit the builtin a caller would expect, so ``except FileNotFoundError`` works.
@@ -27,6 +28,7 @@ A message says what was given, what was expected and what to do next.
 from __future__ import annotations
 
 __all__ = [
+    "CacheWarning",
     "CheckpointError",
     "CheckpointNotFoundError",
     "CorruptCheckpointError",
@@ -104,6 +106,10 @@ class CtmTableError(KComplexityError, RuntimeError):
 
 class KComplexityWarning(UserWarning):
     """Base of every warning issued by kcomplexity."""
+
+
+class CacheWarning(KComplexityWarning):
+    """The cache of rows cannot be used; everything is measured."""
 
 
 class ShardWarning(KComplexityWarning):

@@ -7,18 +7,22 @@ Schema in the package describes (``kcomplexity schema score``). JSON has no NaN:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+    from kcomplexity.report.tables import Table
+
 __all__ = [
     "SCHEMA_VERSION",
     "CheckpointInfo",
+    "Document",
     "Provenance",
     "Report",
     "Score",
@@ -200,44 +204,56 @@ class Provenance:
     seconds: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class Report:
-    """Scores of one or more checkpoints, their sums, and where they came from.
+class Document:
+    """What every result can do: become JSON, a data frame, a file, a table in a notebook.
+
+    A result is a frozen dataclass with this base, `provenance`, `headline` and `rows`.
 
     Attributes
     ----------
-    provenance : Provenance
-    checkpoints : tuple of CheckpointInfo
-    rows : tuple of Score
-        In the order of tensors, then specs. A tensor that could not be measured has rows too.
-    summary : tuple of Score
-        One row per checkpoint and spec over the measured tensors; bits are sums.
-    headline : tuple of str
-        The figures in sentences, one checkpoint after the other.
+    parts : tuple of str
+        Its fields in the order of its JSON form.
+    row_type : type
+        The record that its rows are: the columns of a table.
     """
 
+    parts: ClassVar[tuple[str, ...]]
+    row_type: ClassVar[type[Any]]
     provenance: Provenance
-    checkpoints: tuple[CheckpointInfo, ...]
-    rows: tuple[Score, ...]
-    summary: tuple[Score, ...]
-    headline: tuple[str, ...] = ()
-    schema_version: int = SCHEMA_VERSION
+    headline: tuple[str, ...]
+    schema_version: int
+
+    if TYPE_CHECKING:
+
+        @property
+        def rows(self) -> Sequence[Any]:
+            """One measure a row, of type `row_type`."""
+
+    @abstractmethod
+    def tables(self) -> list[Table]:
+        """Return what a page shows, the most important table first."""
+
+    def whole_tables(self) -> list[Table]:
+        """Return what a notebook shows."""
+        return self.tables()[:1]
+
+    @abstractmethod
+    def remarks(self) -> list[str]:
+        """Return what a reader has to know beside the tables, one line each."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form, which ``kcomplexity schema score`` describes."""
-        return {"schema_version": self.schema_version} | {
-            name: plain(getattr(self, name))
-            for name in ("provenance", "checkpoints", "headline", "rows", "summary")
-        }
+        """Return the JSON form, which ``kcomplexity schema`` describes."""
+        parts = {name: plain(getattr(self, name)) for name in self.parts}
+        return {"schema_version": self.schema_version} | parts
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the rows as a long-form data frame, one measure a row (needs pandas)."""
         import pandas as pd
 
-        return pd.DataFrame([row.to_dict() for row in self.rows])
+        return pd.DataFrame([plain(row) for row in self.rows])
 
     def save(self, path: str | Path, *, kind: str | None = None) -> None:
-        """Write the report whole, or not at all; the ending of `path` chooses the format.
+        """Write the result whole, or not at all; the ending of `path` chooses the format.
 
         Parameters
         ----------
@@ -284,6 +300,51 @@ class Report:
         from kcomplexity.report.notebook import summary_html
 
         return summary_html(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report(Document):
+    """Scores of one or more checkpoints, their sums, and where they came from.
+
+    Attributes
+    ----------
+    provenance : Provenance
+    checkpoints : tuple of CheckpointInfo
+    rows : tuple of Score
+        In the order of tensors, then specs. A tensor that could not be measured has rows too.
+    summary : tuple of Score
+        One row per checkpoint and spec over the measured tensors; bits are sums.
+    headline : tuple of str
+        The figures in sentences, one checkpoint after the other.
+    """
+
+    provenance: Provenance
+    checkpoints: tuple[CheckpointInfo, ...]
+    rows: tuple[Score, ...]
+    summary: tuple[Score, ...]
+    headline: tuple[str, ...] = ()
+    schema_version: int = SCHEMA_VERSION
+
+    parts: ClassVar[tuple[str, ...]] = ("provenance", "checkpoints", "headline", "rows", "summary")
+    row_type: ClassVar[type[Any]] = Score
+
+    def tables(self) -> list[Table]:
+        """Return the whole, the simplest and most complex tensors, and every row."""
+        from kcomplexity.report.tables import extremes, full_table
+
+        return [*self.whole_tables(), *extremes(self.rows), full_table(self)]
+
+    def whole_tables(self) -> list[Table]:
+        """Return the whole, in bits and in statistics."""
+        from kcomplexity.report.tables import summary_tables
+
+        return summary_tables(self)
+
+    def remarks(self) -> list[str]:
+        """Return why rows were skipped or failed."""
+        from kcomplexity.report.tables import problems
+
+        return problems(self.rows)
 
 
 def plain(value: Any) -> Any:

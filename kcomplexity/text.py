@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["human_bytes", "plural", "printable", "shorten"]
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import PurePath
+
+__all__ = ["human_bytes", "plural", "printable", "short_names", "shorten"]
 
 
 def printable(name: object) -> str:
@@ -44,6 +48,21 @@ def shorten(name: object, width: int = 48) -> str:
         return text
     head = width // 2
     return f"{text[:head]}…{text[len(text) - (width - head - 1) :]}"
+
+
+def short_names(paths: Iterable[str], width: int = 60) -> dict[str, str]:
+    """Return the last part of each path, or all of it where that is not enough to tell them.
+
+    Examples
+    --------
+    >>> short_names(["run/a.npz", "run/1/b.npz", "run/2/b.npz"])["run/a.npz"]
+    'a.npz'
+    """
+    names = {path: PurePath(path).name or path for path in paths}
+    alike = Counter(names.values())
+    return {
+        path: shorten(name if alike[name] == 1 else path, width) for path, name in names.items()
+    }
 
 
 def human_bytes(n_bytes: float) -> str:

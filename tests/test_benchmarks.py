@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 JOBS = {
     "score.py": ["zstd:19@bytes", "entropy@q8", "entropy:two-part@rd0.01", "fast", "default"],
+    "compare.py": ["90 % unchanged", "from the cache", "conditional complexity"],
     "memory.py": ["16 MiB of BF16", "<= 1 GiB"],
     "structure.py": ["ctx@rd0.1", "ctx@sign", "lowrank", "Mi weights"],
     "formats.py": ["open a .pt of 4 MiB", "peak resident", "the same as .safetensors"],

@@ -85,7 +85,7 @@ def test_skipped_tensors_are_counted_with_the_reason(report):
     assert any(
         line.startswith("skipped: 1 tensor of 4.00 kB (odd.weight) by ")
         and "0 NaN and 1 infinite" in line
-        for line in problems(report)
+        for line in problems(report.rows)
     )
 
 

@@ -13,9 +13,15 @@ from click.testing import CliRunner
 from jsonschema import Draft202012Validator, ValidationError
 
 import kcomplexity as kc
+from kcomplexity.align import Unmatched
+from kcomplexity.bounds import Bound
+from kcomplexity.changes import Change, Effect
+from kcomplexity.compare import Comparison
+from kcomplexity.conditional import Conditional
 from kcomplexity.controls import ControlResult
 from kcomplexity.errors import SpecError
 from kcomplexity.estimators.statistics import L2
+from kcomplexity.given import Given
 from kcomplexity.inspection import (
     DtypeInfo,
     FileInfo,
@@ -29,6 +35,8 @@ from kcomplexity.inspection import (
 from kcomplexity.parallel import FRAME
 from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Provenance, Report, Score
 from kcomplexity.schemas import load_schema, schema_names
+from kcomplexity.series import Series, Step, StepScore
+from kcomplexity.trajectory import Trajectory
 from kcomplexity_cli.main import cli
 
 
@@ -77,6 +85,22 @@ def test_records_are_closed_and_complete(name):
         ("score", "checkpoint", CheckpointInfo),
         ("score", "score", Score),
         ("score", "control", ControlResult),
+        ("bound", "bound", Bound),
+        ("compare", None, Comparison),
+        ("compare", "change", Change),
+        ("compare", "given", Given),
+        ("conditional", None, Conditional),
+        ("conditional", "given", Given),
+        ("compare", "effect", Effect),
+        ("compare", "unmatched", Unmatched),
+        ("compare", "provenance", Provenance),
+        ("compare", "checkpoint", CheckpointInfo),
+        ("trajectory", None, Trajectory),
+        ("trajectory", "step", Step),
+        ("trajectory", "step_score", StepScore),
+        ("trajectory", "series", Series),
+        ("trajectory", "provenance", Provenance),
+        ("trajectory", "checkpoint", CheckpointInfo),
         ("inspect", "checkpoint", Inspection),
         ("inspect", "file", FileInfo),
         ("inspect", "dtype", DtypeInfo),
@@ -217,12 +241,11 @@ def test_the_command_prints_a_schema(name):
 def test_without_a_name_the_command_lists_them():
     result = CliRunner().invoke(cli, ["schema"])
     assert result.exit_code == 0
-    assert result.stdout == (
-        "estimators  kcomplexity estimators --json: what can be measured\n"
-        "inspect     kcomplexity inspect --json: what checkpoints hold\n"
-        "plan        kcomplexity score --dry-run --json: what would be measured\n"
-        "score       kcomplexity score --json: how complex the weights of checkpoints are\n"
-    )
+    lines = dict(line.split(maxsplit=1) for line in result.stdout.splitlines())
+    assert tuple(lines) == schema_names()
+    assert lines["score"] == "kcomplexity score --json: how complex the weights of checkpoints are"
+    assert lines["compare"] == "kcomplexity compare --json: what changed between checkpoints"
+    assert all(title.startswith("kcomplexity ") for title in lines.values())
 
 
 def test_an_unknown_name_is_an_error_of_usage():

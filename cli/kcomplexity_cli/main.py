@@ -18,6 +18,8 @@ from typing import Any, NoReturn
 
 import click
 
+from kcomplexity_cli.bound import bound
+from kcomplexity_cli.compare import compare
 from kcomplexity_cli.convert import convert
 from kcomplexity_cli.demo import demo
 from kcomplexity_cli.estimators import estimators
@@ -27,6 +29,7 @@ from kcomplexity_cli.report import report
 from kcomplexity_cli.schema import schema
 from kcomplexity_cli.score import score
 from kcomplexity_cli.terminal import note
+from kcomplexity_cli.trajectory import trajectory
 
 __all__ = ["cli"]
 
@@ -141,6 +144,8 @@ Examples:
   kcomplexity inspect model.safetensors
   kcomplexity score model.safetensors
   kcomplexity score run/*.safetensors --panel fast --json > scores.json
+  kcomplexity compare init.safetensors trained.safetensors
+  kcomplexity trajectory run/*.safetensors
   kcomplexity estimators
 """,
 )
@@ -152,5 +157,10 @@ def cli() -> None:
     warnings.showwarning = _show_warning
 
 
-for command in (inspect, score, plot, report, convert, estimators, schema, demo):
+_COMMANDS = (
+    *(inspect, score, compare, trajectory, bound),
+    *(plot, report, convert),
+    *(estimators, schema, demo),
+)
+for command in _COMMANDS:
     cli.add_command(command)

@@ -14,6 +14,8 @@ __all__ = [
     "Repeatable",
     "as_one_option",
     "command_text",
+    "listed",
+    "measure_options",
     "output_options",
     "plot_option",
     "run_options",
@@ -25,8 +27,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 #: Options that say how figures are computed and where they go, never which they are.
 _ASIDE = frozenset(
-    {"threads", "workers", "max_memory", "quiet", "as_json", "output"}
-    | {"plots", "resume", "everything"}
+    {
+        *("threads", "workers", "max_memory", "quiet", "as_json", "output", "resume", "everything"),
+        *("plots", "no_cache", "watch", "interval"),
+    }
 )
 
 
@@ -92,6 +96,64 @@ class DtypeRule(click.ParamType[tuple[str, str]]):
         if not equals:
             self.fail(f"{value!r}: expected GLOB=CODE, e.g. '*.weight=F8_E4M3'", param, ctx)
         return glob, code.upper()
+
+
+def listed(text: str | None) -> list[str] | None:
+    """Return the parts of a list with commas; None where nothing was given."""
+    return None if text is None else [part for part in text.split(",") if part.strip()]
+
+
+def _panels(_context: click.Context, _param: click.Parameter, start: str) -> list[str]:
+    from kcomplexity.panels import PANELS
+
+    return [name for name in PANELS if name.startswith(start)]
+
+
+def measure_options(command: F) -> F:
+    """What is measured, held against what."""
+    for option in (
+        click.option("--exact", is_flag=True, help="Never sample, however long it takes."),
+        click.option(
+            "--sample",
+            type=float,
+            default=None,
+            metavar="SHARE",
+            help="Measure this share of each big tensor, with a standard error.",
+        ),
+        click.option("--seed", default=0, show_default=True, help="Of controls and samples."),
+        click.option(
+            "--scope",
+            type=click.Choice(["tensor", "group", "model"]),
+            default=None,
+            help="What is measured as one.  [default: the panel's, mostly tensor]",
+        ),
+        click.option(
+            "--control",
+            "controls",
+            multiple=True,
+            metavar="KIND[:N]",
+            help="Hold specs against N replicates: shuffle, shuffle-rows, shuffle-cols, signs, "
+            "init:KIND, unit-permutation. Repeatable; replaces the panel's own. 'none' takes them "
+            "away.",
+        ),
+        click.option(
+            "-e",
+            "--estimators",
+            default=None,
+            metavar="SPEC,...",
+            help="Specs instead of a panel; 'kcomplexity estimators' lists the names.",
+        ),
+        click.option(
+            "-p",
+            "--panel",
+            default="default",
+            show_default=True,
+            shell_complete=_panels,
+            help="A named list of specs: fast, default, structure, lossless, momos, qubd, all.",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 def selection_options(command: F) -> F:

@@ -14,6 +14,8 @@ from kcomplexity_cli.options import (
     Repeatable,
     as_one_option,
     command_text,
+    listed,
+    measure_options,
     output_options,
     plot_option,
     run_options,
@@ -24,12 +26,6 @@ from kcomplexity_cli.plot import draw_into
 __all__ = ["score"]
 
 SOME_FAILED, NOTHING_MEASURED = 3, 4
-
-
-def _panels(_context: click.Context, _param: click.Parameter, start: str) -> list[str]:
-    from kcomplexity.panels import PANELS
-
-    return [name for name in PANELS if name.startswith(start)]
 
 
 @click.command(
@@ -47,44 +43,7 @@ Examples:
 """,
 )
 @click.argument("checkpoints", nargs=-1, required=True, metavar="CHECKPOINT...")
-@click.option(
-    "-p",
-    "--panel",
-    default="default",
-    show_default=True,
-    shell_complete=_panels,
-    help="A named list of specs: fast, default, structure, lossless, momos, qubd, all.",
-)
-@click.option(
-    "-e",
-    "--estimators",
-    default=None,
-    metavar="SPEC,...",
-    help="Specs instead of a panel; 'kcomplexity estimators' lists the names.",
-)
-@click.option(
-    "--control",
-    "controls",
-    multiple=True,
-    metavar="KIND[:N]",
-    help="Hold specs against N replicates: shuffle, shuffle-rows, shuffle-cols, signs, "
-    "init:KIND, unit-permutation. Repeatable; replaces the panel's own. 'none' takes them away.",
-)
-@click.option(
-    "--scope",
-    type=click.Choice(["tensor", "group", "model"]),
-    default=None,
-    help="What is measured as one.  [default: the panel's, mostly tensor]",
-)
-@click.option("--seed", default=0, show_default=True, help="Of controls and samples.")
-@click.option(
-    "--sample",
-    type=float,
-    default=None,
-    metavar="SHARE",
-    help="Measure this share of each big tensor, with a standard error.",
-)
-@click.option("--exact", is_flag=True, help="Never sample, however long it takes.")
+@measure_options
 @click.option(
     "--tiles",
     type=click.IntRange(min=4),
@@ -135,7 +94,7 @@ def score(checkpoints: tuple[str, ...], **options: Any) -> None:
         plan = make_plan(
             [stack.enter_context(checkpoint) for checkpoint in opened],
             panel_name=options["panel"],
-            specs=_listed(options["estimators"]),
+            specs=listed(options["estimators"]),
             controls=() if controls == ("none",) else controls,
             scope=options["scope"],
             seed=options["seed"],
@@ -194,12 +153,8 @@ def _exit_by(rows: list[Any]) -> None:
         click.get_current_context().exit(SOME_FAILED)
 
 
-def _listed(text: str | None) -> list[str] | None:
-    return None if text is None else [part for part in text.split(",") if part.strip()]
-
-
 def _show(report: Any, *, as_json: bool, everything: bool, silent: bool) -> None:
-    from kcomplexity.report.tables import extremes, full_table, problems, summary_tables
+    from kcomplexity.report.tables import extremes, full_table, summary_tables
     from kcomplexity.text import printable
     from kcomplexity_cli.terminal import print_table
 
@@ -218,7 +173,7 @@ def _show(report: Any, *, as_json: bool, everything: bool, silent: bool) -> None
     elif len(report.checkpoints) == 1:
         for table in extremes(report.rows):
             print_table(table)
-    for line in problems(report):
+    for line in report.remarks():
         click.echo(line)
 
 

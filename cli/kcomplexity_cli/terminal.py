@@ -82,10 +82,14 @@ def plain_text(table: Table) -> str:
 
 
 @contextmanager
-def progress_bar(total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """Show one bar over bytes with an ETA on stderr; nothing where stderr is no terminal."""
+def progress_bar(total: int, *, quiet: bool) -> Iterator[Callable[..., None]]:
+    """Show one bar over bytes with an ETA on stderr; nothing where stderr is no terminal.
+
+    What it yields takes the bytes just done and, where only the work itself can tell, the bytes in
+    all.
+    """
     if quiet or not sys.stderr.isatty():
-        yield lambda _: None
+        yield lambda *_: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
@@ -93,4 +97,4 @@ def progress_bar(total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
     columns = (TextColumn("measuring"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("measuring", total=total)
-        yield lambda n_bytes: bar.advance(task, n_bytes)
+        yield lambda n_bytes, of=total: bar.update(task, advance=n_bytes, total=of)

@@ -26,7 +26,7 @@ from kcomplexity.loaders.safetensors import SHARD
 from kcomplexity.loaders.shard_index import Index, read_index
 from kcomplexity.text import plural, printable
 
-__all__ = ["ShardedLoader", "join_files"]
+__all__ = ["TRAINING", "ShardedLoader", "join_files"]
 
 SUFFIX = ".index.json"
 
@@ -46,7 +46,7 @@ _FORMATS = {
     ".msgpack": "flax",
 }
 #: What trainers leave beside the weights.
-_TRAINING = re.compile(r"training_args\.bin|(optimizer|scheduler|scaler|rng_state).*\.(bin|pt|pth)")
+TRAINING = re.compile(r"training_args\.bin|(optimizer|scheduler|scaler|rng_state).*\.(bin|pt|pth)")
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def _files(folder: Path, suffix: str) -> list[Path]:
     return sorted(
         path
         for path in folder.glob(f"*{suffix}")
-        if not path.name.startswith(".") and not _TRAINING.fullmatch(path.name)
+        if not path.name.startswith(".") and not TRAINING.fullmatch(path.name)
     )
 
 

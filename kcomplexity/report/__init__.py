@@ -1,6 +1,6 @@
 """Writing results: one small module per format, chosen by the ending of the file.
 
-A writer is a function from a :class:`~kcomplexity.records.Report` to bytes. :func:`save` writes
+A writer is a function from a :class:`~kcomplexity.records.Document` to bytes. :func:`save` writes
 them to a temporary file beside the target and renames it, so that a result is there whole or not
 at all.
 """
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kcomplexity.errors import OutputError, SpecError
-from kcomplexity.records import Report
+from kcomplexity.records import Document
 from kcomplexity.registry import Registry
 from kcomplexity.report.columns import csv_bytes, parquet_bytes, require_pyarrow
 from kcomplexity.report.documents import json_bytes, jsonl_bytes
@@ -23,7 +23,7 @@ from kcomplexity.report.markdown import markdown_bytes
 __all__ = ["FORMATS", "check_target", "format_of", "save", "write_atomically"]
 
 #: Every format by the ending it has.
-FORMATS: Registry[Callable[[Report], bytes]] = Registry("kcomplexity.formats", "output format")
+FORMATS: Registry[Callable[[Document], bytes]] = Registry("kcomplexity.formats", "output format")
 
 
 def format_of(path: Path, kind: str | None = None) -> str:
@@ -62,7 +62,7 @@ def check_target(path: Path, kind: str | None = None) -> str:
         return name
 
 
-def save(report: Report, path: Path, kind: str | None = None) -> None:
+def save(report: Document, path: Path, kind: str | None = None) -> None:
     """Write `report` to `path`, whole or not at all.
 
     Raises

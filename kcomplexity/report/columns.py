@@ -10,28 +10,28 @@ from importlib.util import find_spec
 from typing import Any
 
 from kcomplexity.errors import SpecError
-from kcomplexity.records import Report, Score
+from kcomplexity.records import Document, plain
 
 __all__ = ["csv_bytes", "parquet_bytes", "require_pyarrow"]
 
 
-def csv_bytes(report: Report) -> bytes:
+def csv_bytes(report: Document) -> bytes:
     """Return the rows as CSV with a header line; None is an empty field."""
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, [f.name for f in fields(Score)], lineterminator="\n")
+    writer = csv.DictWriter(text, [f.name for f in fields(report.row_type)], lineterminator="\n")
     writer.writeheader()
     writer.writerows(_flat(row) for row in report.rows)
     return text.getvalue().encode()
 
 
-def parquet_bytes(report: Report) -> bytes:
+def parquet_bytes(report: Document) -> bytes:
     """Return the rows as a Parquet table (needs the extra ``kcomplexity[parquet]``)."""
     require_pyarrow()
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     rows = [_flat(row) for row in report.rows]
-    table = pa.table({f.name: [row[f.name] for row in rows] for f in fields(Score)})
+    table = pa.table({f.name: [row[f.name] for row in rows] for f in fields(report.row_type)})
     sink = io.BytesIO()
     pq.write_table(table, sink)
     return sink.getvalue()
@@ -43,8 +43,8 @@ def require_pyarrow() -> None:
         raise SpecError("Parquet needs pyarrow: pip install 'kcomplexity[parquet]', or write .csv")
 
 
-def _flat(row: Score) -> dict[str, Any]:
-    record = row.to_dict()
-    for name in ("shape", "details", "controls"):
-        record[name] = None if record[name] is None else json.dumps(record[name])
-    return record
+def _flat(row: Any) -> dict[str, Any]:
+    return {
+        name: json.dumps(value) if isinstance(value, dict | list) else value
+        for name, value in plain(row).items()
+    }

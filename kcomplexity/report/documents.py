@@ -5,38 +5,34 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from kcomplexity.records import Report, plain
+from kcomplexity.records import Document, plain
 
 __all__ = ["json_bytes", "json_line", "jsonl_bytes", "read_lines"]
 
+#: Lists of sentences, which belong to the head, and not of records.
+_TEXTS = frozenset({"headline", "notes", "warnings"})
 
-def json_bytes(report: Report) -> bytes:
+
+def json_bytes(report: Document) -> bytes:
     """Return the report as one JSON document, indented, ending in a newline."""
     return (json.dumps(report.to_dict(), indent=1, allow_nan=False) + "\n").encode()
 
 
-def jsonl_bytes(report: Report) -> bytes:
+def jsonl_bytes(report: Document) -> bytes:
     """Return the report as JSON lines.
 
     Each line is an object whose ``record`` says what it is: ``report`` (version, provenance,
-    headline), ``checkpoint``, ``row``, ``summary``.
+    headline), then ``checkpoint``, ``row``, ``summary``: an entry of each list of records.
     """
-    lines = [
-        json_line(
-            "report",
-            plain(
-                {
-                    "schema_version": report.schema_version,
-                    "provenance": report.provenance,
-                    "headline": report.headline,
-                }
-            ),
-        )
-    ]
-    lines += [json_line("checkpoint", plain(info)) for info in report.checkpoints]
-    lines += [json_line("row", row.to_dict()) for row in report.rows]
-    lines += [json_line("summary", row.to_dict()) for row in report.summary]
-    return b"".join(lines)
+    head: dict[str, Any] = {"schema_version": report.schema_version}
+    lines = []
+    for name in report.parts:
+        value = plain(getattr(report, name))
+        if isinstance(value, list) and name not in _TEXTS:
+            lines += [json_line(name.removesuffix("s"), entry) for entry in value]
+        else:
+            head[name] = value
+    return b"".join([json_line("report", head), *lines])
 
 
 def json_line(record: str, values: dict[str, Any]) -> bytes:

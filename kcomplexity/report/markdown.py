@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from kcomplexity.records import Report
-from kcomplexity.report.tables import Table, extremes, full_table, problems, summary_tables
+from kcomplexity.records import Document
+from kcomplexity.report.tables import Table
 from kcomplexity.text import printable
 
 __all__ = ["markdown_bytes"]
 
 
-def markdown_bytes(report: Report) -> bytes:
+def markdown_bytes(report: Document) -> bytes:
     """Return the report as a Markdown page."""
     parts = ["# Weight complexity", *(f"- {printable(text)}" for text in report.headline)]
-    tables = [*summary_tables(report), *extremes(report.rows), full_table(report)]
-    parts += [_markdown(table) for table in tables]
-    parts += [f"- {line}" for line in problems(report)]
+    parts += [_markdown(table) for table in report.tables()]
+    parts += [f"- {line}" for line in report.remarks()]
     source = report.provenance
     parts.append(f"kcomplexity {source.version}, seed {source.seed}: `{printable(source.command)}`")
     return ("\n\n".join(parts) + "\n").encode()

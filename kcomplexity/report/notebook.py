@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from html import escape
 
-from kcomplexity.records import Report
-from kcomplexity.report.tables import Table, summary_tables
+from kcomplexity.records import Document
+from kcomplexity.report.tables import Table
 
 __all__ = ["summary_html"]
 
 
-def summary_html(report: Report) -> str:
+def summary_html(report: Document) -> str:
     """Return the headline and the tables of the whole as HTML."""
     lines = "".join(f"<p>{escape(text)}</p>" for text in report.headline)
-    return lines + "".join(_html(table) for table in summary_tables(report))
+    return lines + "".join(_html(table) for table in report.whole_tables())
 
 
 def _html(table: Table) -> str:

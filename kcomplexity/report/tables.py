@@ -241,13 +241,13 @@ def _extreme(title: str, rows: Sequence[Score], total: int) -> Table:
     return Table(title, columns, cells, frozenset({3, 4}), bar=4)
 
 
-def problems(report: Report) -> list[str]:
+def problems(rows: Sequence[Score]) -> list[str]:
     """Return one line per kind of reason for which rows were skipped or failed, failures first.
 
     Reasons that differ only in their numbers are one kind; the first is told.
     """
     kinds: dict[tuple[str, str], list[Score]] = {}
-    for row in sorted(report.rows, key=lambda row: row.status):
+    for row in sorted(rows, key=lambda row: row.status):
         if row.reason:
             kinds.setdefault((row.status, re.sub(r"\d+", "#", row.reason)), []).append(row)
     return [_problem(status, rows) for (status, _), rows in kinds.items()]

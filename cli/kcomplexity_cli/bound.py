@@ -1,0 +1,193 @@
+"""``kcomplexity bound``: what a description length says about generalisation."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kcomplexity_cli.options import Repeatable, command_text
+
+__all__ = ["bound"]
+
+
+@click.command(
+    cls=Repeatable,
+    epilog="""\b
+What must hold, and nothing here can check:
+  - the training error is that of the model as decoded from these bits;
+  - the code was fixed independently of the training data: what was searched (specs, rates,
+    seeds) is paid for with --grid-bits, the log2 of how many were tried;
+  - the samples are independent, from the distribution that the risk is about.
+
+\b
+Examples:
+  kcomplexity bound --bits 8488.1 --prefix-free --train-error 0.136 --samples 50000
+  kcomplexity bound model.mosaic.safetensors --train-error 0.02 --samples 60000 --classes 10
+  kcomplexity bound scores.json --spec entropy:two-part@rd0.1 --train-error 0.05 --samples 60000
+  kcomplexity bound --bits 2e6 --train-error 3.1 --samples 1e9 --vocabulary 50257 --smoothing 0.1
+""",
+)
+@click.argument(
+    "source",
+    required=False,
+    type=click.Path(path_type=Path),
+    metavar="[MOSAIC|FILE|SCORE.json]",
+)
+@click.option("--bits", type=float, default=None, help="Length of the description, instead.")
+@click.option("--spec", default=None, help="Which code of SCORE.json.")
+@click.option("--checkpoint", default=None, help="Which checkpoint of SCORE.json.")
+@click.option(
+    "--train-error",
+    type=float,
+    required=True,
+    metavar="SHARE",
+    help="Of the decoded model, 0 to 1; with --vocabulary the smoothed loss in bits a token.",
+)
+@click.option(
+    "--samples", type=float, required=True, metavar="N", help="Independent training samples."
+)
+@click.option(
+    "--delta", default=0.05, show_default=True, help="Probability with which the bound may fail."
+)
+@click.option(
+    "--grid-bits", default=0.0, show_default=True, help="log2 of the models that were tried."
+)
+@click.option(
+    "--prefix-free", is_flag=True, help="The code is prefix-free already: add nothing for that."
+)
+@click.option("--classes", type=int, default=None, help="Classes: guessing errs at 1 - 1/classes.")
+@click.option(
+    "--method",
+    type=click.Choice(["chernoff", "hoeffding", "maurer", "catoni", "all"]),
+    default="chernoff",
+    show_default=True,
+)
+@click.option("--range", "loss_high", type=float, default=None, help="Losses are 0 to this.")
+@click.option("--vocabulary", type=int, default=None, help="Tokens of a language model.")
+@click.option(
+    "--smoothing",
+    type=float,
+    default=None,
+    help="Share of uniform predictions that was mixed in to bound its loss.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def bound(source: Path | None, **options: Any) -> None:
+    """Bound the true risk of a model from the bits that describe it.
+
+    The bits are those of a file that is the description (a mosaic), of a code in the JSON of
+    'score', of a 'fit', or given with --bits. What telling their number costs is added.
+    """
+    from kcomplexity.bounds import ASSUMPTIONS, METHODS, occam_bound
+    from kcomplexity.descriptions import Description, describe_length
+    from kcomplexity.pool import Pool
+    from kcomplexity.provenance import provenance
+
+    started = time.time()
+    if (source is None) == (options["bits"] is None):
+        raise click.UsageError("expected either a file or --bits, the length of the description")
+    if source is not None:
+        told = describe_length(source, options["spec"], options["checkpoint"])
+    else:
+        told = Description("as given", options["bits"])
+    low, high, chance = _range(options)
+    n_samples = options["samples"]
+    if not n_samples.is_integer():
+        raise click.UsageError(f"--samples {n_samples:g}: expected a whole number")
+    methods = METHODS if options["method"] == "all" else (options["method"],)
+    bounds = [
+        occam_bound(
+            options["train_error"],
+            told.bits,
+            int(n_samples),
+            options["delta"],
+            method=method,
+            prefix_free=options["prefix_free"],
+            grid_bits=options["grid_bits"],
+            classes=options["classes"],
+            loss_range=(low, high),
+            chance=chance,
+        )
+        for method in methods
+    ]
+    if options["as_json"]:
+        made = provenance(command_text(), 0, Pool().threads, started)
+        _print_json(told.what, bounds, ASSUMPTIONS, made)
+        return
+    _show(told.what, bounds, ASSUMPTIONS, unit=_unit(options))
+
+
+def _range(options: dict[str, Any]) -> tuple[float, float, float | None]:
+    """Return the range of the loss, and the loss of guessing where that follows."""
+    import math
+
+    from kcomplexity.bounds import smoothed_range
+
+    smoothed = options["vocabulary"], options["smoothing"]
+    if smoothed == (None, None):
+        high = options["loss_high"]
+        return 0.0, 1.0 if high is None else high, None
+    if None in smoothed or options["loss_high"] is not None or options["classes"] is not None:
+        raise click.UsageError(
+            "--vocabulary and --smoothing go together, without --range and --classes"
+        )
+    return *smoothed_range(*smoothed), math.log2(options["vocabulary"])
+
+
+def _unit(options: dict[str, Any]) -> str:
+    if options["vocabulary"] is not None:
+        return " bits a token"
+    return "" if options["loss_high"] is None else " (in units of the loss)"
+
+
+def _show(what: str, bounds: list[Any], assumptions: tuple[str, ...], *, unit: str) -> None:
+    from kcomplexity.report.tables import Table
+    from kcomplexity_cli.terminal import print_table
+
+    first = bounds[0]
+    for one in bounds:
+        sure = f"with probability {1 - one.delta:g}"
+        if one.vacuous:
+            need = (
+                f"{one.budget_bits:,.0f} bits would be needed, {one.bits:,.0f} are there"
+                if one.budget_bits > 0
+                else "no description is short enough at this training error and this many samples"
+            )
+            click.echo(
+                f"vacuous ({one.method}): the bound of {one.bound:.6f}{unit} is no better than "
+                f"guessing ({one.chance:.6g}); {need}"
+            )
+        else:
+            click.echo(
+                f"true risk <= {one.bound:.6f}{unit} {sure} ({one.method}); "
+                f"a bound says something below {one.budget_bits:,.0f} bits"
+            )
+    rows = [("description", what, f"{first.raw_bits or first.bits - first.grid_bits:,.4f}")]
+    if first.raw_bits is not None:
+        rows.append(("prefix-free", "its length told first", f"{first.prefix_bits:,.4f}"))
+    if first.grid_bits:
+        rows.append(("grid", "which of the models tried", f"{first.grid_bits:,.4f}"))
+    rows.append(("L", "all bits", f"{first.bits:,.4f}"))
+    rows.append(("train error", "of the decoded model", f"{first.train_error:g}"))
+    rows.append(("samples", "", f"{first.n_samples:,}"))
+    click.echo()
+    print_table(Table("what it was made from", ("", "", "value"), tuple(rows), frozenset({2})))
+    click.echo("it holds if:")
+    for text in assumptions:
+        click.echo(f"- {text}")
+
+
+def _print_json(what: str, bounds: list[Any], assumptions: tuple[str, ...], made: Any) -> None:
+    from kcomplexity.records import SCHEMA_VERSION, plain
+
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "provenance": plain(made),
+        "description": what,
+        "assumptions": list(assumptions),
+        "bounds": [one.to_dict() for one in bounds],
+    }
+    click.echo(json.dumps(document, indent=1, allow_nan=False))

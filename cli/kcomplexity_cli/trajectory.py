@@ -1,0 +1,224 @@
+"""``kcomplexity trajectory``: what training did to the complexity of the weights."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kcomplexity_cli.options import (
+    Repeatable,
+    command_text,
+    listed,
+    measure_options,
+    output_options,
+    run_options,
+    selection_options,
+)
+
+__all__ = ["trajectory"]
+
+SOME_FAILED, NOTHING_MEASURED = 3, 4
+
+
+@click.command(
+    cls=Repeatable,
+    epilog="""\b
+Examples:
+  kcomplexity trajectory run/*.safetensors
+  kcomplexity trajectory run/ --panel fast -o run.csv
+  kcomplexity trajectory 'run/step-*/' --steps 'step-(\\d+)'
+  kcomplexity trajectory run/ --watch              (Ctrl-C ends it and prints the tables)
+""",
+)
+@click.argument("checkpoints", nargs=-1, required=True, metavar="CHECKPOINT|FOLDER|GLOB...")
+@click.option(
+    "--steps",
+    default=None,
+    metavar="REGEX",
+    help="Where in the path the step is: its first group.  [default: step, global_step, iteration "
+    "or epoch in the metadata, else the last number in the names]",
+)
+@click.option("--no-cache", is_flag=True, help="Use no rows of earlier runs and keep none.")
+@click.option("--watch", is_flag=True, help="Go on with new checkpoints as they are written.")
+@click.option(
+    "--interval",
+    type=click.FloatRange(0.05),
+    default=5.0,
+    show_default=True,
+    help="Seconds between two looks of --watch; a file counts once it rested that long.",
+)
+@measure_options
+@click.option("--all", "everything", is_flag=True, help="Print every series, as plain text.")
+@selection_options
+@run_options
+@output_options
+def trajectory(checkpoints: tuple[str, ...], **options: Any) -> None:
+    """Score the checkpoints of a training, and tell how the figures moved.
+
+    Folders stand for the checkpoints in them. One that cannot be read becomes a row with the
+    reason.
+
+    Run it again after more steps: what was measured before is taken from the cache, also where
+    single tensors did not change. Kendall's tau is 1 when a figure only rises with the steps, -1
+    when it only falls.
+    """
+    from kcomplexity.cache import Cache, cache_path
+    from kcomplexity.report import check_target
+
+    output: Path | None = options["output"]
+    if output:
+        check_target(output)
+    with ExitStack() as stack:
+        cache = stack.enter_context(Cache(None if options["no_cache"] else cache_path()))
+        if options["watch"]:
+            found = _watched(checkpoints, cache, options)
+        else:
+            from kcomplexity.paths import expanded
+
+            found = _measured(expanded(checkpoints), cache, options)
+    if output:
+        found.save(output)
+    _show(found, as_json=options["as_json"], everything=options["everything"], silent=bool(output))
+    if not any(row.status == "ok" for row in found.rows):
+        click.get_current_context().exit(NOTHING_MEASURED)
+    if any(one.status == "failed" for one in (*found.rows, *found.steps)):
+        click.get_current_context().exit(SOME_FAILED)
+
+
+def _measured(paths: list[str], cache: Any, options: dict[str, Any]) -> Any:
+    from kcomplexity.trajectory import trajectory as follow
+    from kcomplexity_cli.terminal import progress_bar
+
+    controls = options["controls"] or None
+    with progress_bar(0, quiet=options["quiet"]) as progress:
+        return follow(
+            paths,
+            steps=options["steps"],
+            panel=options["panel"],
+            specs=listed(options["estimators"]),
+            controls=() if controls == ("none",) else controls,
+            scope=options["scope"],
+            include=options["include"],
+            exclude=options["exclude"],
+            dtypes=dict(options["dtypes"]),
+            root=options["root"],
+            dequantize=options["dequantize"],
+            seed=options["seed"],
+            sample=options["sample"],
+            exact=options["exact"],
+            cache=cache,
+            threads=options["threads"],
+            workers=options["workers"],
+            max_memory=options["max_memory"],
+            progress=progress,
+            command=command_text(),
+        )
+
+
+def _watched(checkpoints: tuple[str, ...], cache: Any, options: dict[str, Any]) -> Any:
+    """Measure what is there and what comes, a line each, until interrupted or terminated."""
+    from kcomplexity.errors import CheckpointNotFoundError
+    from kcomplexity_cli.terminal import note
+
+    found = None
+    told: set[str] = set()
+    with _stopping() as stopped:
+        for paths in _settled(checkpoints, options["interval"], stopped):
+            found = _measured(paths, cache, options)
+            for step in found.steps:
+                if step.checkpoint not in told:
+                    told.add(step.checkpoint)
+                    if not options["quiet"]:
+                        note(_line(found, step))
+    if found is None:
+        raise CheckpointNotFoundError("stopped before the first checkpoint was written")
+    return found
+
+
+def _settled(
+    checkpoints: tuple[str, ...], interval: float, stopped: list[bool]
+) -> Iterator[list[str]]:
+    """Yield the checkpoints that are complete, each time there are more of them."""
+    from kcomplexity.errors import CheckpointNotFoundError
+    from kcomplexity.paths import expanded
+
+    before: dict[str, object] = {}
+    done: dict[str, object] = {}
+    while not stopped:
+        try:
+            now = {path: _state(Path(path)) for path in expanded(checkpoints)}
+        except CheckpointNotFoundError:
+            now = {}  # the training has not begun
+        ready = {path: state for path, state in now.items() if state and before.get(path) == state}
+        if ready and ready != done:
+            yield list(ready)
+            done = ready
+        before = now
+        until = time.monotonic() + interval
+        while not stopped and time.monotonic() < until:
+            time.sleep(min(0.1, interval))
+
+
+def _state(path: Path) -> object:
+    """Return what changes while a checkpoint is written; None if it is gone again."""
+    try:
+        files = [path, *path.iterdir()] if path.is_dir() else [path]
+        return sorted((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files)
+    except OSError:
+        return None
+
+
+@contextmanager
+def _stopping() -> Iterator[list[bool]]:
+    """Note SIGINT and SIGTERM in a list that they make non-empty: the step at hand is finished."""
+    stopped: list[bool] = []
+
+    def stop(*_: object) -> None:
+        stopped.append(True)
+
+    before = {one: signal.signal(one, stop) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def _line(found: Any, step: Any) -> str:
+    if step.status != "ok":
+        return f"step {step.step:g}: {step.status}: {step.reason}"
+    at = [one for one in found.steps if one.status == "ok"].index(step)
+    figures = [
+        f"{one.spec} {one.values[at]:.4g}"
+        for one in found.series
+        if one.scope == "all" and one.quantity == "bits_per_weight" and one.values[at] is not None
+    ]
+    return f"step {step.step:g}: {', '.join(figures)} bits/weight"
+
+
+def _show(found: Any, *, as_json: bool, everything: bool, silent: bool) -> None:
+    from kcomplexity.text import printable
+    from kcomplexity_cli.terminal import print_table
+
+    if as_json:
+        click.echo(json.dumps(found.to_dict(), indent=1, allow_nan=False))
+        return
+    for sentence in found.headline:
+        click.echo(printable(sentence))
+    if silent:
+        return
+    click.echo()
+    *short, full = found.tables()
+    for table in short:
+        print_table(table)
+    if everything:
+        print_table(full, everything=True)
+    for line in found.remarks():
+        click.echo(line)

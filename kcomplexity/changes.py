@@ -1,0 +1,139 @@
+"""What changed between a reference and another checkpoint: frozen rows.
+
+How they follow from scores is in :mod:`kcomplexity.effects`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kcomplexity.records import Status
+
+__all__ = ["FEWEST_RUNS", "Change", "Effect"]
+
+#: Runs below which no interval is read as a difference.
+FEWEST_RUNS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effect:
+    """One of the three changes, with what speaks for it.
+
+    Attributes
+    ----------
+    bits_per_weight : float or None
+        The change in bits a weight; negative = simpler.
+    seeds : tuple of float
+        The relative change with each shuffle alone; empty over several runs.
+    runs : tuple of float
+        The relative change of each pair of runs; empty for a single pair and without pairs.
+    n_agree : int
+        How many of `seeds`, or of `runs`, have the sign of the change.
+    interval : tuple of float or None
+        95 % t-interval of the relative change over runs; the unit is the run.
+    differs : bool or None
+        Whether the interval excludes 0; None below five runs a side.
+    leave_one_out : tuple of float or None
+        Range of the relative change when any one tensor is left out; for whole networks.
+    """
+
+    bits_per_weight: float | None = None
+    seeds: tuple[float, ...] = ()
+    runs: tuple[float, ...] = ()
+    n_agree: int = 0
+    interval: tuple[float, float] | None = None
+    differs: bool | None = None
+    leave_one_out: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What one spec finds changed between a reference and another checkpoint.
+
+    Attributes
+    ----------
+    reference, other : str
+        The checkpoints; "5 runs" where several are put together.
+    n_references, n_others : int
+        Runs on each side.
+    paired : bool or None
+        Whether run i stands beside run i; None for a single pair.
+    tensor : str or None
+        The reference's name; None for rows over several tensors.
+    scope : {"tensor", "group", "model", "all"}
+    group : str or None
+    reference_dtype, dtype : str or None
+        Stored dtypes; they differ only with a warning.
+    shape : tuple of int or None
+    n_weights : int
+    spec, kind, decodes, direction, positional, unit
+        As in a score.
+    status : {"ok", "skipped", "failed"}
+    reason : str or None
+        Why there is no change.
+    reference_value, value : float or None
+        In `unit`; means over runs.
+    reference_bits, bits : float or None
+    reference_bits_per_weight, bits_per_weight : float or None
+    reference_relative_mse, relative_mse : float or None
+        Of lossy views.
+    reference_shuffled, shuffled : tuple of float
+        Bits of each shuffle; for several runs the mean bits of each run's shuffles.
+    reference_n_lower, n_lower : int or None
+        How many of its own shuffles each side is below.
+    total_change, values_change, structure_change : float or None
+        Relative, e.g. -0.1 for a tenth less; over several runs the exponential of the mean
+        logarithm of the ratio, less one.
+    total, values, structure : Effect or None
+        What speaks for each.
+    unchanged_share : float or None
+        Share of the weights whose stored bits are the same on both sides.
+    sampled_fraction : float
+        1 when all weights were measured.
+    """
+
+    reference: str
+    other: str
+    n_references: int = 1
+    n_others: int = 1
+    paired: bool | None = None
+    tensor: str | None
+    scope: str
+    group: str | None
+    reference_dtype: str | None
+    dtype: str | None
+    shape: tuple[int, ...] | None
+    n_weights: int
+    spec: str
+    kind: str
+    decodes: str | None
+    direction: str
+    positional: bool
+    unit: str
+    status: Status
+    reason: str | None = None
+    reference_value: float | None = None
+    value: float | None = None
+    reference_bits: float | None = None
+    bits: float | None = None
+    reference_bits_per_weight: float | None = None
+    bits_per_weight: float | None = None
+    reference_relative_mse: float | None = None
+    relative_mse: float | None = None
+    reference_shuffled: tuple[float, ...] = ()
+    shuffled: tuple[float, ...] = ()
+    reference_n_lower: int | None = None
+    n_lower: int | None = None
+    total_change: float | None = None
+    values_change: float | None = None
+    structure_change: float | None = None
+    total: Effect | None = None
+    values: Effect | None = None
+    structure: Effect | None = None
+    unchanged_share: float | None = None
+    sampled_fraction: float = 1.0
+
+    @property
+    def label(self) -> str:
+        """What the row is about, for a reader."""
+        return self.tensor or self.group or (f"all {self.dtype}" if self.dtype else "all tensors")

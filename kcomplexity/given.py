@@ -1,0 +1,164 @@
+"""What tensors cost when their counterparts in a reference are known: rows, sums and sentences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from kcomplexity.records import Status
+from kcomplexity.text import human_bytes
+
+__all__ = ["ERROR", "Given", "quotient", "summed", "told"]
+
+#: Relative squared error of the lossy codes, of the other's weights.
+ERROR = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What a tensor costs when its counterpart in the reference is known.
+
+    Attributes
+    ----------
+    reference, other : str
+        The checkpoints.
+    tensor : str or None
+        None for the sum over all.
+    scope : {"tensor", "all"}
+    dtype : str or None
+    shape : tuple of int or None
+    n_weights, raw_bits : int
+    status : {"ok", "skipped", "failed"}
+    reason : str or None
+    unchanged_share : float or None
+        Share of the weights whose stored bits are the same.
+    bits : float or None
+        K(other | reference) without loss, the choice of the code included.
+    code : str or None
+        The shortest code.
+    alone_bits : float or None
+        K(other): the shortest code that does without the reference.
+    ratio : float or None
+        bits / alone_bits: 0 = follows from the reference, 1 = owes it nothing.
+    error_bits, error_code, alone_error_bits, error_ratio
+        The same at a relative squared error of 1 % of the other's weights; lossless codes compete.
+    relative_mse : float or None
+        What the shortest of these reaches.
+    floor_bits, floor_error_bits : float or None
+        The same when a rerun is known as well.
+    ncd : float or None
+        Normalised compression distance by a long-window compressor.
+    codes : dict of str to float
+        Bits of every code that was tried.
+    """
+
+    reference: str
+    other: str
+    tensor: str | None
+    scope: str = "tensor"
+    dtype: str | None
+    shape: tuple[int, ...] | None
+    n_weights: int
+    raw_bits: int
+    status: Status = "ok"
+    reason: str | None = None
+    unchanged_share: float | None = None
+    bits: float | None = None
+    code: str | None = None
+    alone_bits: float | None = None
+    ratio: float | None = None
+    error_bits: float | None = None
+    error_code: str | None = None
+    alone_error_bits: float | None = None
+    error_ratio: float | None = None
+    relative_mse: float | None = None
+    floor_bits: float | None = None
+    floor_error_bits: float | None = None
+    ncd: float | None = None
+    codes: dict[str, float] = field(default_factory=dict)
+
+
+def quotient(bits: float | None, alone: float | None) -> float | None:
+    """Return bits / alone; None where there is nothing to divide."""
+    return bits / alone if bits is not None and alone else None
+
+
+def summed(rows: Sequence[Given]) -> Given:
+    """Add up the tensors that could be measured."""
+    measured = [row for row in rows if row.status == "ok"]
+
+    def total(name: str) -> float | None:
+        values = [getattr(row, name) for row in measured]
+        known = [value for value in values if value is not None]
+        return math.fsum(known) if known and len(known) == len(values) else None
+
+    n_weights = sum(row.n_weights for row in measured)
+    bits, alone = total("bits"), total("alone_bits")
+    error, alone_error = total("error_bits"), total("alone_error_bits")
+    names = dict.fromkeys(name for row in measured for name in row.codes)
+    dtypes = {row.dtype for row in measured}
+    return Given(
+        reference=rows[0].reference if rows else "",
+        other=rows[0].other if rows else "",
+        tensor=None,
+        scope="all",
+        dtype=dtypes.pop() if len(dtypes) == 1 else None,
+        shape=None,
+        n_weights=n_weights,
+        raw_bits=sum(row.raw_bits for row in measured),
+        status="ok" if measured else "skipped",
+        reason=None if measured else "no tensor could be measured",
+        unchanged_share=_weighted(measured, n_weights),
+        bits=bits,
+        alone_bits=alone,
+        ratio=quotient(bits, alone),
+        error_bits=error,
+        alone_error_bits=alone_error,
+        error_ratio=quotient(error, alone_error),
+        floor_bits=total("floor_bits"),
+        floor_error_bits=total("floor_error_bits"),
+        codes={
+            name: math.fsum(row.codes[name] for row in measured)
+            for name in names
+            if all(name in row.codes for row in measured)
+        },
+    )
+
+
+def _weighted(rows: Sequence[Given], n_weights: int) -> float | None:
+    shares = [(row.unchanged_share, row.n_weights) for row in rows]
+    if not n_weights or any(share is None for share, _ in shares):
+        return None
+    return math.fsum((share or 0.0) * n for share, n in shares) / n_weights
+
+
+def told(whole: Given) -> list[str]:
+    """Return the sum in sentences."""
+    if whole.bits is None or whole.alone_bits is None:
+        return []
+    n = max(whole.n_weights, 1)
+
+    def cost(bits: float, alone: float) -> str:
+        return (
+            f"{human_bytes(bits / 8)} ({bits / n:.2f} bits/weight), "
+            f"{bits / alone if alone else 0:.1%} of the {human_bytes(alone / 8)} it needs alone"
+        )
+
+    found = [f"given the reference it needs {cost(whole.bits, whole.alone_bits)}, without loss"]
+    if whole.error_bits is not None and whole.alone_error_bits:
+        found.append(
+            f"given the reference it needs {cost(whole.error_bits, whole.alone_error_bits)}, at "
+            f"{ERROR:.0%} weight error: an upper bound on what the weights took from the data, the "
+            "noise of the optimiser included"
+        )
+    if whole.floor_error_bits is not None and whole.error_bits is not None:
+        above = max(whole.error_bits - whole.floor_error_bits, 0.0)
+        found.append(
+            f"given the rerun as well it needs {human_bytes(whole.floor_error_bits / 8)} at "
+            f"{ERROR:.0%} weight error, the noise floor; above it: {human_bytes(above / 8)} "
+            f"({above / n:.2f} bits/weight)"
+        )
+    if whole.unchanged_share is not None:
+        found.append(f"{whole.unchanged_share:.1%} of the weights are exactly unchanged")
+    return found

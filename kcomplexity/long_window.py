@@ -1,0 +1,148 @@
+"""One compressor with a window over two tensors: what the second costs after the first.
+
+Reference and other are one Zstandard stream with long-distance matching, flushed between the two.
+The bytes after the flush are a code for the other: a decoder that has the reference compresses it
+alike, appends them and decompresses (``zstd --patch-from`` does no more). The bytes of both give
+the normalised compression distance.
+
+References
+----------
+Li, Chen, Li, Ma, Vitanyi, The similarity metric, IEEE Trans. Inf. Theory 50, 2004: NCD.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from kcomplexity.checkpoint import Tensor
+from kcomplexity.derived import Part, concat
+from kcomplexity.parallel import Cut, Failed, Piece, State, Whole, fold
+from kcomplexity.pool import Pool
+
+__all__ = ["LongWindow", "after", "compressed_together", "ncd"]
+
+#: Bytes of each side that share a window of twice as many.
+_SIDE = 1 << 26
+_WINDOW_LOG = 27
+_LEVEL = 3
+#: Windows, tables and the long-distance hash, as the library tells them for these parameters.
+_MEMORY = 300 << 20
+
+
+@dataclass(frozen=True)
+class LongWindow:
+    """Bits of two tensors in one window.
+
+    Attributes
+    ----------
+    first, second : int
+        Of each alone.
+    second_after_first : int
+        Of the second when the first is known.
+    """
+
+    first: int
+    second: int
+    second_after_first: int
+
+
+def compressed_together(reference: Tensor, other: Tensor, pool: Pool) -> LongWindow:
+    """Compress two tensors of one shape and stored dtype: each alone, and the other after it.
+
+    Time O(n), three times the bytes of one side at some 400 MB/s a core.
+    """
+    first = second = joint = 0
+    for a, b in zip(_sides(reference), _sides(other), strict=True):
+        both = _bits(concat("both", [a, b]), a.n_weights, pool)
+        first, joint = first + both[0], joint + both[1]
+        second += _bits(b, 0, pool)[1]
+    return LongWindow(first, second, joint)
+
+
+def ncd(found: LongWindow) -> float | None:
+    """Return (C(xy) - min(C(x), C(y))) / max(C(x), C(y)): 0 = the same, about 1 = unrelated."""
+    together = found.first + found.second_after_first
+    small, large = sorted((found.first, found.second))
+    return (together - small) / large if large else None
+
+
+def _sides(tensor: Tensor) -> Iterator[Tensor]:
+    step = _SIDE * 8 // tensor.dtype.bits
+    for start in range(0, tensor.n_weights, step):
+        yield Part.of(tensor, start, min(start + step, tensor.n_weights))
+
+
+def _bits(tensor: Tensor, boundary: int, pool: Pool) -> tuple[int, int]:
+    (state,) = fold(tensor, [_Stream(tensor.dtype.n_bytes(boundary))], pool, work=0)
+    if isinstance(state, Failed):
+        raise RuntimeError(state.reason)  # noqa: TRY004 - a pass failed, not a type
+    assert isinstance(state, _StreamState)  # noqa: S101 - our own reducer
+    return 8 * state.n_before, 8 * state.n_after
+
+
+def after(reference: bytes, other: bytes) -> bytes:
+    """Return what the stream adds for `other` once it holds `reference`: the code itself."""
+    stream = _compressor()
+    _flushed(stream, reference)
+    return bytes(stream.compress(other) + stream.flush())
+
+
+def _compressor() -> Any:
+    import zstandard
+
+    parameters = zstandard.ZstdCompressionParameters.from_level(
+        _LEVEL, window_log=_WINDOW_LOG, enable_ldm=True
+    )
+    return zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+
+
+def _flushed(stream: Any, data: Any) -> bytes:
+    import zstandard
+
+    found: bytes = stream.compress(data)
+    return found + bytes(stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK))
+
+
+@dataclass(frozen=True)
+class _Stream:
+    """One stream, flushed after `boundary` bytes."""
+
+    boundary: int
+    cut: Cut = field(default=Whole(), init=False)
+    memory: int = field(default=_MEMORY, init=False)
+
+    def start(self) -> _StreamState:
+        return _StreamState(self.boundary)
+
+
+@dataclass
+class _StreamState(State):
+    boundary: int
+    n_read: int = 0
+    n_before: int = 0
+    n_after: int = 0
+    stream: Any = None
+
+    def update(self, chunk: Piece, at: Any) -> None:
+        if self.stream is None:
+            self.stream = _compressor()
+        raw = chunk.raw
+        head = min(max(self.boundary - self.n_read, 0), raw.size)
+        self.n_read += raw.size
+        if head:
+            reached = self.n_read >= self.boundary
+            data = raw[:head].data
+            written = _flushed(self.stream, data) if reached else self.stream.compress(data)
+            self.n_before += len(written)
+        if head < raw.size:
+            self.n_after += len(self.stream.compress(raw[head:].data))
+
+    def finish(self) -> None:
+        if self.stream is not None:
+            self.n_after += len(self.stream.flush())
+            self.stream = None
+
+    def __add__(self, other: Any) -> Any:
+        raise TypeError("a stream is read in one piece")

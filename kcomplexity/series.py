@@ -1,0 +1,196 @@
+"""Figures over the steps of a training, and their trends."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+from kcomplexity.inference import kendall
+from kcomplexity.records import CheckpointInfo, Score, Status
+from kcomplexity.summary import summarise
+
+__all__ = ["Series", "Step", "StepScore", "over_common", "series_of"]
+
+_SHUFFLE = "shuffle"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One checkpoint of a series.
+
+    Attributes
+    ----------
+    step : int or float
+    checkpoint : str
+        Its path.
+    status : {"ok", "skipped", "failed"}
+    reason : str or None
+        Why it could not be read.
+    info : CheckpointInfo or None
+    n_rows, n_cached : int
+        Rows of this step, and how many of them were not measured anew.
+    """
+
+    step: float
+    checkpoint: str
+    status: Status
+    reason: str | None = None
+    info: CheckpointInfo | None = None
+    n_rows: int = 0
+    n_cached: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepScore(Score):
+    """A score, and the step of its checkpoint.
+
+    Attributes
+    ----------
+    step : int or float
+    """
+
+    step: float
+
+    @classmethod
+    def at(cls, step: float, row: Score) -> Self:
+        """Put a step to a score."""
+        return cls(step=step, **{f.name: getattr(row, f.name) for f in fields(Score)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """One figure over the steps, and its trend.
+
+    Attributes
+    ----------
+    spec : str
+    tensor : str or None
+        None for all tensors that every step has.
+    group : str or None
+    scope : {"tensor", "group", "model", "all"}
+    quantity : {"bits_per_weight", "of_shuffled", "value"}
+        Bits a weight, bits over the mean bits of the weights shuffled, or a statistic's value.
+    unit : str
+    direction : str
+    n_weights : int
+    steps : tuple of int or float
+        The readable ones.
+    values : tuple of float or None
+        None where a step has no value.
+    first, last : float or None
+    change : float or None
+        last / first - 1.
+    tau : float or None
+        Kendall's tau-b of value and step; None where nothing varies, or below two values.
+    p : float or None
+        Two-sided, as if the steps could have come in any order; the steps of one training are not
+        independent, so it describes and does not test.
+    """
+
+    spec: str
+    tensor: str | None
+    group: str | None
+    scope: str
+    quantity: str
+    unit: str
+    direction: str
+    n_weights: int
+    steps: tuple[float, ...]
+    values: tuple[float | None, ...]
+    first: float | None
+    last: float | None
+    change: float | None
+    tau: float | None
+    p: float | None
+
+
+def _key(row: Score) -> tuple[str, str, str | None, str | None]:
+    # What several dtypes share one name for is told apart by it; a tensor may change its dtype.
+    return row.spec, row.scope, row.tensor or row.group, None if row.tensor else row.dtype
+
+
+def over_common(rows: Sequence[StepScore]) -> tuple[StepScore, ...]:
+    """Sum each step's rows over the tensors that were measured in every step.
+
+    A step in which a spec measured less than half of the weights that it measured elsewhere (a run
+    that diverged to NaN, say) has no sum, rather than leave next to nothing for the others.
+    """
+    ok = [row for row in rows if row.status == "ok"]
+    measured: dict[str, Counter[str]] = {}
+    for row in ok:
+        measured.setdefault(row.spec, Counter())[row.checkpoint] += row.n_weights
+    usable = {
+        (spec, path)
+        for spec, by_path in measured.items()
+        for path, n_weights in by_path.items()
+        if 2 * n_weights >= max(by_path.values())
+    }
+    kept = [row for row in ok if (row.spec, row.checkpoint) in usable]
+    n_steps = Counter(spec for spec, _ in usable)
+    times = Counter(_key(row) for row in kept)
+    common = [row for row in kept if times[_key(row)] == n_steps[row.spec]]
+    return tuple(row for row in summarise(common) if isinstance(row, StepScore))
+
+
+def series_of(rows: Sequence[StepScore], steps: Sequence[Step]) -> list[Series]:
+    """Return the figures of each spec and tensor over the steps, in the order of the rows."""
+    found: dict[Any, dict[str, StepScore]] = {}
+    for row in rows:
+        found.setdefault(_key(row), {})[row.checkpoint] = row
+    read = [step for step in steps if step.status == "ok"]
+    return [
+        one
+        for of in found.values()
+        for quantity, value in _QUANTITIES.items()
+        if (one := _one_series(quantity, [of.get(step.checkpoint) for step in read], read, value))
+    ]
+
+
+def _of_shuffled(row: Score) -> float | None:
+    ratios = [c["ratio"] for c in row.controls if c["kind"] == _SHUFFLE]
+    return ratios[0] if ratios else None
+
+
+#: What is followed over the steps.
+_QUANTITIES: dict[str, Callable[[Score], float | None]] = {
+    "bits_per_weight": lambda row: row.bits_per_weight,
+    "of_shuffled": _of_shuffled,
+    "value": lambda row: row.value if row.kind == "statistic" else None,
+}
+
+
+def _one_series(
+    quantity: str,
+    rows: Sequence[StepScore | None],
+    steps: Sequence[Step],
+    value_of: Callable[[Score], float | None],
+) -> Series | None:
+    values = tuple(None if row is None else value_of(row) for row in rows)
+    known = [
+        (step.step, value) for step, value in zip(steps, values, strict=True) if value is not None
+    ]
+    row = next((row for row in rows if row is not None), None)
+    if row is None or not known:
+        return None
+    first, last = known[0][1], known[-1][1]
+    trend = kendall([step for step, _ in known], [value for _, value in known])
+    units = {"bits_per_weight": "bits/weight", "of_shuffled": "ratio", "value": row.unit}
+    return Series(
+        spec=row.spec,
+        tensor=row.tensor,
+        group=row.group,
+        scope=row.scope,
+        quantity=quantity,
+        unit=units[quantity],
+        direction=row.direction,
+        n_weights=row.n_weights,
+        steps=tuple(step.step for step in steps),
+        values=values,
+        first=first,
+        last=last,
+        change=last / first - 1 if first else None,
+        tau=trend.tau if trend else None,
+        p=trend.p if trend else None,
+    )

@@ -1,0 +1,152 @@
+"""Checkpoints side by side: told apart, readable by range, and their scores matched."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from kcomplexity.align import Unmatched
+from kcomplexity.changes import Change
+from kcomplexity.checkpoint import Checkpoint
+from kcomplexity.controls import Init, parse_control
+from kcomplexity.differences import unchanged
+from kcomplexity.effects import change_between, change_over_runs, left_out
+from kcomplexity.errors import SpecError
+from kcomplexity.parallel import spool
+from kcomplexity.plan import Plan
+from kcomplexity.pool import Pool
+from kcomplexity.records import Score
+from kcomplexity.summary import summarise
+
+__all__ = ["Sides", "drawn", "labelled", "spooled"]
+
+#: Where a tensor is found among the rows of a checkpoint.
+_Key = tuple[str, str, str | None, str | None]
+
+
+def labelled(checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
+    """Return the checkpoints under paths that tell them apart."""
+    times = Counter(checkpoint.path for checkpoint in checkpoints)
+    seen: Counter[str] = Counter()
+    found = []
+    for checkpoint in checkpoints:
+        seen[checkpoint.path] += 1
+        several = times[checkpoint.path] > 1
+        path = f"{checkpoint.path} ({seen[checkpoint.path]})" if several else checkpoint.path
+        found.append(replace(checkpoint, path=path))
+    return found
+
+
+def drawn(
+    text: str, like: Checkpoint, seed: int, pool: Pool
+) -> tuple[Checkpoint, tuple[Unmatched, ...]]:
+    """Return an initialisation with the shapes of `like`; what it does not draw is left out."""
+    control = parse_control(text if text.count(":") > 1 else f"{text}:1")
+    if not isinstance(control, Init) or control.n != 1:
+        raise SpecError(f"reference {text!r}: expected one draw of an initialisation: init:torch")
+    tensors, kept = {}, []
+    for name, tensor in like.items():
+        if control.applies(tensor):
+            tensors[name] = next(control.replicates(spool(tensor, pool), seed, pool))
+        else:
+            reason = f"{control.kind} does not say how it starts"
+            kept.append(
+                Unmatched(checkpoint=like.path, tensor=name, n_bytes=tensor.n_bytes, reason=reason)
+            )
+    if not tensors:
+        raise SpecError(
+            f"reference {text!r}: {like.path} has no tensor that it draws: expected matrices of "
+            "signed floating-point numbers"
+        )
+    return Checkpoint(control.kind, "drawn", tensors), tuple(kept)
+
+
+def spooled(checkpoint: Checkpoint, pool: Pool) -> Checkpoint:
+    """Read once what cannot be read by range: scores and counts of what is unchanged share it."""
+    tensors = {name: spool(tensor, pool) for name, tensor in checkpoint.items()}
+    return replace(checkpoint, tensors=tensors)
+
+
+class Sides:
+    """The scores of all checkpoints, and the changes between them."""
+
+    def __init__(self, plan: Plan, rows: Sequence[Score], n_references: int, pool: Pool) -> None:
+        self._paths = [checkpoint.path for checkpoint in plan.checkpoints]
+        self._units = [
+            {(u.scope, u.name, u.group, u.dtype): u.tensor for u in found} for found in plan.units
+        ]
+        self._n_references = n_references
+        self._pool = pool
+        # By dtype only where several units share a name: "model" measures each dtype alone.
+        alike = Counter((row.checkpoint, _name(row)) for row in rows)
+        several = {name for (_, name), count in alike.items() if count > 1}
+        self._rows: dict[str, dict[_Key, Score]] = {path: {} for path in self._paths}
+        for row in rows:
+            dtype = row.dtype if _name(row) in several else None
+            self._rows[row.checkpoint][*_name(row), dtype] = row
+
+    def one_by_one(self) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
+        """Return the changes from the reference to each of the others."""
+        rows: list[Change] = []
+        summary: list[Change] = []
+        for i, path in enumerate(self._paths[1:], start=1):
+            pairs = list(self._matched([self._paths[0], path]))
+            same = self._unchanged(0, i)
+            rows += [
+                replace(change_between(a, b), unchanged_share=_share(same, [(a, b)]))
+                for a, b in pairs
+            ]
+            for a, b in self._wholes(pairs):
+                members = [(c, d) for c, d in pairs if c.spec == a.spec and _ok((c, d))]
+                whole = left_out(change_between(a, b), members)
+                summary.append(replace(whole, unchanged_share=_share(same, members)))
+        return tuple(rows), tuple(summary)
+
+    def over_runs(self, *, paired: bool) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
+        """Return the mean changes from the runs of one side to those of the other."""
+        matched = list(self._matched(self._paths))
+        n = self._n_references
+        rows = [change_over_runs(m[:n], m[n:], paired=paired) for m in matched]
+        summary = [change_over_runs(m[:n], m[n:], paired=paired) for m in self._wholes(matched)]
+        return tuple(rows), tuple(summary)
+
+    def _matched(self, paths: Sequence[str]) -> Iterator[tuple[Score, ...]]:
+        """Yield the rows of one tensor and spec in each checkpoint, where all have it."""
+        for key in self._rows[paths[0]]:
+            found = [self._rows[path].get(key) for path in paths]
+            if all(found):
+                yield tuple(row for row in found if row)
+
+    def _wholes(self, matched: Iterable[tuple[Score, ...]]) -> Iterator[tuple[Score, ...]]:
+        """Yield the sums of each spec over the tensors that all sides could measure."""
+        sides = list(zip(*(rows for rows in matched if _ok(rows)), strict=True))
+        yield from zip(*(summarise(side) for side in sides), strict=True)
+
+    def _unchanged(self, i: int, j: int) -> dict[tuple[str | None, ...], int]:
+        found: dict[tuple[str | None, ...], int] = {}
+        for key, tensor in self._units[j].items():
+            before = self._units[i].get(key)
+            count = unchanged(before, tensor, self._pool) if before else None
+            if count is not None:
+                found[key] = count
+        return found
+
+
+def _name(row: Score) -> tuple[str, str, str | None]:
+    return row.spec, row.scope, row.tensor or row.group
+
+
+def _ok(rows: Sequence[Score]) -> bool:
+    return all(row.status == "ok" for row in rows)
+
+
+def _share(
+    same: Mapping[tuple[str | None, ...], int], pairs: Sequence[tuple[Score, ...]]
+) -> float | None:
+    """Return the share of weights that are stored alike, where that can be told for all."""
+    keys = [(after.scope, after.tensor, after.group, after.dtype) for _, after in pairs]
+    if not keys or not all(key in same for key in keys):
+        return None
+    n_weights = sum(after.n_weights for _, after in pairs)
+    return sum(same[key] for key in keys) / n_weights if n_weights else None

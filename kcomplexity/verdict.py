@@ -1,0 +1,207 @@
+"""A comparison in sentences: what changed, how sure that is, and what it does not say.
+
+Effect first, in per cent and in bits a weight, the histogram and the arrangement apart; then how
+many shuffles agree, what one tensor could change, and that two files are two files. Several runs
+have intervals. Never "significant".
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from kcomplexity.changes import FEWEST_RUNS, Change, Effect
+from kcomplexity.headline import needed
+from kcomplexity.records import CheckpointInfo, Score
+from kcomplexity.text import human_bytes, plural, short_names, shorten
+
+__all__ = ["LEAST_CHANGE", "threshold", "verdict"]
+
+#: Changes below this share are not told as such.
+LEAST_CHANGE = 0.001
+_TARGET = 0.01
+
+
+def verdict(
+    infos: Sequence[CheckpointInfo],
+    scores: Sequence[Score],
+    rows: Sequence[Change],
+    summary: Sequence[Change],
+) -> tuple[str, ...]:
+    """Return the sentences that open a comparison.
+
+    Parameters
+    ----------
+    infos : sequence of CheckpointInfo
+    scores : sequence of Score
+        What was measured of each checkpoint.
+    rows, summary : sequence of Change
+    """
+    sentences: list[str] = []
+    comparisons = list(dict.fromkeys((row.reference, row.other) for row in summary))
+    short = short_names([name for pair in comparisons for name in pair])
+    for reference, other in comparisons:
+        own = [row for row in summary if (row.reference, row.other) == (reference, other)]
+        told = [row for row in own if row.structure or "@rd" in row.spec] or own
+        if own[0].paired is None:
+            found = _size(infos, scores, reference, other)
+            n_weights = next(info.n_weights for info in infos if info.path == other)
+            found += [_sentence(row, n_weights) for row in told]
+            end = "describes these two files; training runs vary"
+        else:
+            found = [_over_runs(row) for row in told]
+            end = "the unit is the run"
+        found.append(f"{_largest(rows, reference, other)}{end}")
+        start = f"{short[other]} against {short[reference]}"
+        if len(comparisons) > 1:
+            sentences += [f"{start}: {text}" for text in found]
+        else:
+            sentences += [f"{start}, lower = simpler:", *found]
+    return tuple(sentences)
+
+
+def threshold(effect: Effect) -> float:
+    """Return the size below which an effect of shuffles is not told: max(2 sd, 0.1 %)."""
+    spread = statistics.stdev(effect.seeds) if len(effect.seeds) > 1 else 0.0
+    return max(2 * spread, LEAST_CHANGE)
+
+
+def _size(
+    infos: Sequence[CheckpointInfo], scores: Sequence[Score], reference: str, other: str
+) -> list[str]:
+    """Say what the smallest decodable codes need on both sides, at a set error and without loss."""
+    found = []
+    # Of the tensors that are compared: a container is of a whole file, and an initialisation that
+    # is drawn has none.
+    by_path = {info.path: replace(info, n_container_bytes=0) for info in infos}
+    both = _measured_on_both(scores, reference, other)
+    for target, what in ((_TARGET, f"at {_TARGET:.0%} weight error"), (None, "without loss")):
+        before, after = (
+            needed(by_path[path], [row for row in both if row.checkpoint == path], target)
+            for path in (reference, other)
+        )
+        if before and after and before.bits:
+            change = after.bits / before.bits - 1
+            found.append(
+                f"{human_bytes(after.bits / 8)} against {human_bytes(before.bits / 8)} needed "
+                f"{what} ({_percent(change)}; decodable, all side information)"
+            )
+    return found[1:] if len(found) == 2 and found[0] == found[1] else found
+
+
+def _measured_on_both(scores: Sequence[Score], reference: str, other: str) -> list[Score]:
+    """Keep what is measured on both sides: a code for one alone would be compared with none."""
+    pair = [row for row in scores if row.checkpoint in (reference, other) and row.status == "ok"]
+    times = Counter(_place(row) for row in pair)
+    return [row for row in pair if times[_place(row)] > 1]
+
+
+def _place(row: Score) -> tuple[str | None, ...]:
+    return row.tensor, row.group, row.scope, row.spec
+
+
+def _sentence(row: Change, n_weights: int) -> str:
+    """Say what one spec finds in one pair: in total, of the histogram, of the arrangement."""
+    where = "in all" if row.n_weights == n_weights else f"on {_share(row.n_weights / n_weights)}"
+    text = f"{row.spec}: {_both(row.total_change, row.total)} {where}{_sampled(row)}{_unequal(row)}"
+    if row.structure is None or row.values is None:
+        alone = row.bits is not None and not row.positional
+        return (
+            text + _range(row.total) + ("; it sees no order: the histogram alone" if alone else "")
+        )
+    return (
+        f"{text}; {_part('histogram', row.values_change, row.values)}; "
+        f"{_part('arrangement', row.structure_change, row.structure)}"
+    )
+
+
+def _part(name: str, change: float | None, effect: Effect) -> str:
+    limit = threshold(effect)
+    if change is None or abs(change) <= limit:
+        return f"no change of the {name} found above {limit:.1%}"
+    verb = "saves" if change < 0 else "costs"
+    agree = f"{effect.n_agree} of {plural(len(effect.seeds), 'shuffle')} agree"
+    return f"{name} {verb} {abs(change):.1%} ({_bits(effect)}; {agree}{_range(effect)})"
+
+
+def _unequal(row: Change) -> str:
+    """Say that the error is not the same on both sides, where it is not."""
+    before, after = row.reference_relative_mse, row.relative_mse
+    if not before or not after or 2 / 3 < after / before < 3 / 2:
+        return ""
+    return f", at {after / before:.2g} times the weight error"
+
+
+def _range(effect: Effect | None) -> str:
+    if effect is None or effect.leave_one_out is None:
+        return ""
+    low, high = (_percent(value) for value in effect.leave_one_out)
+    return f"; {low} to {high} when any one tensor is left out"
+
+
+def _over_runs(row: Change) -> str:
+    n = (
+        f"n = {plural(row.n_others, 'pair')}"
+        if row.paired
+        else f"n = {row.n_others} against {row.n_references}"
+    )
+    text = f"{row.spec}: {_interval(row.total_change, row.total)}{_unequal(row)}"
+    if row.structure is not None and row.values is not None:
+        text += (
+            f"; histogram {_interval(row.values_change, row.values)}; arrangement "
+            f"{_interval(row.structure_change, row.structure)}"
+        )
+    return f"{text}; {n}"
+
+
+def _interval(change: float | None, effect: Effect | None) -> str:
+    if effect is None or change is None:
+        return "not measured"
+    text = _both(change, effect)
+    if effect.interval is None:
+        return f"{text}, no interval from a single run"
+    low, high = (_percent(value) for value in effect.interval)
+    verdict = {True: "differs", False: "no difference shown", None: None}[effect.differs]
+    if verdict is None:
+        verdict = f"fewer than {FEWEST_RUNS} runs: no verdict"
+    return f"{text} [95 % t-interval {low} to {high}: {verdict}]"
+
+
+def _both(change: float | None, effect: Effect | None) -> str:
+    if change is None or effect is None:
+        return "no ratio, for one side has no bits"
+    return f"{_percent(change)} ({_bits(effect)})" if _bits(effect) else _percent(change)
+
+
+def _percent(change: float) -> str:
+    return f"{change:+.1%}" if abs(change) >= 5e-4 else "0.0%"
+
+
+def _bits(effect: Effect) -> str:
+    if effect.bits_per_weight is None:
+        return ""
+    return f"{effect.bits_per_weight:+.3f} bits/weight"
+
+
+def _share(share: float) -> str:
+    """Tell a share below 1 so that it is not rounded to 1."""
+    return f"{min(share, 0.999):.1%} of the weights"
+
+
+def _sampled(row: Change) -> str:
+    return f", {row.sampled_fraction:.0%} sampled" if row.sampled_fraction < 1 else ""
+
+
+def _largest(rows: Sequence[Change], reference: str, other: str) -> str:
+    sizes = {
+        (row.label, row.dtype): row.n_weights
+        for row in rows
+        if (row.reference, row.other) == (reference, other) and row.dtype is not None
+    }
+    if len(sizes) < 2:
+        return ""
+    label, _ = largest = max(sizes, key=lambda key: sizes[key])
+    share = sizes[largest] / max(sum(sizes.values()), 1)
+    return f"the largest tensor, {shorten(label)}, holds {share:.0%} of the weights; "

@@ -1,0 +1,271 @@
+"""A trajectory is a score of each step, in order, with the trend of every figure."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from jsonschema import Draft202012Validator
+from safetensors.numpy import save_file
+from scipy.stats import kendalltau
+
+import kcomplexity as kc
+from kcomplexity.errors import CheckpointError, SpecError
+from kcomplexity.schemas import load_schema
+from kcomplexity.steps import in_order
+from kcomplexity_cli.main import cli
+
+SPECS = ["entropy@q8", "zstd:9@q4", "l2"]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("KCOMPLEXITY_CACHE", str(tmp_path / "cache"))
+
+
+def state(step, *, broken=False):
+    """Weights that gain large values with the steps, beside a tensor that never changes."""
+    rng = np.random.default_rng(0)
+    moving = rng.normal(size=(24, 24)) ** (1 + 2 * step)
+    frozen = rng.normal(size=(16, 16))
+    if broken:
+        moving[:] = np.nan
+    return {"moving": moving.astype("f4"), "frozen": frozen.astype("f4")}
+
+
+def follow(sources, **options) -> Any:
+    return kc.trajectory(sources, **({"specs": SPECS, "controls": ["shuffle:3"]} | options))
+
+
+def write(folder, steps, **metadata):
+    folder.mkdir(exist_ok=True)
+    for step in steps:
+        told = {key: str(value * step) for key, value in metadata.items()}
+        path = folder / f"step-{step}.safetensors"
+        save_file(state(step), path, metadata=told or None)
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    return [str(folder / f"step-{step}.safetensors") for step in steps]
+
+
+def one(found, spec, tensor=None, quantity="bits_per_weight"):
+    return next(
+        s for s in found.series if (s.spec, s.tensor, s.quantity) == (spec, tensor, quantity)
+    )
+
+
+def test_every_step_is_its_score_and_every_trend_is_scipys():
+    states = [state(step) for step in range(4)]
+    found = follow(states, cache=False)
+    scores = [kc.score(weights, specs=SPECS, controls=["shuffle:3"]) for weights in states]
+    for i, score in enumerate(scores):
+        rows = [row for row in found.rows if row.step == i]
+        assert [row.bits for row in rows] == [row.bits for row in score.rows]
+    for spec in ("entropy@q8", "zstd:9@q4"):
+        values = [next(r for r in s.summary if r.spec == spec).bits_per_weight for s in scores]
+        series = one(found, spec)
+        assert series.values == pytest.approx(values)
+        expected = kendalltau(range(4), values)
+        assert (series.tau, series.p) == pytest.approx((expected.statistic, expected.pvalue))
+        assert series.change == pytest.approx((values[-1] or 0) / (values[0] or 1) - 1)
+    shuffled = one(found, "zstd:9@q4", quantity="of_shuffled")
+    ratios = [
+        next(r for r in s.summary if r.spec == "zstd:9@q4").controls[0]["ratio"] for s in scores
+    ]
+    assert shuffled.values == pytest.approx(ratios)
+    assert one(found, "entropy@q8", "frozen").tau is None  # nothing varies
+
+
+def test_what_does_not_change_is_measured_once_even_without_a_cache_on_disk(tmp_path):
+    found = follow([state(step) for step in range(3)], cache=False)
+    assert [step.n_cached for step in found.steps] == [0, 3, 3]
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_second_run_measures_the_new_steps_alone(tmp_path):
+    follow(write(tmp_path / "run", range(3)))
+    found = follow(write(tmp_path / "run", range(4)))
+    assert [step.n_rows - step.n_cached for step in found.steps] == [0, 0, 0, 3]
+    anew = follow(write(tmp_path / "run", range(4)), cache=False)
+    assert [row.bits for row in found.rows] == [row.bits for row in anew.rows]
+    assert found.series == anew.series
+    assert "21 of 24 rows were known and not measured again" in found.headline
+
+
+def test_a_broken_checkpoint_in_the_middle_is_a_row_with_the_reason(tmp_path):
+    paths = write(tmp_path / "run", range(3))
+    Path(paths[1]).write_bytes(b"\x10" * 40)
+    found = follow(paths)
+    assert [step.status for step in found.steps] == ["ok", "failed", "ok"]
+    assert "step-1.safetensors" in found.steps[1].reason
+    assert one(found, "entropy@q8").steps == (0, 2)
+    assert "1 other not readable" in found.headline[0]
+
+
+def test_a_step_that_diverged_does_not_silence_the_others():
+    found = follow([state(0), state(1, broken=True), state(2)], cache=False)
+    whole = one(found, "entropy@q8")
+    assert whole.n_weights == 24 * 24 + 16 * 16
+    assert whole.values[1] is None
+    assert None not in (whole.values[0], whole.values[2])
+
+
+def test_sums_are_over_the_tensors_that_every_step_has():
+    more = state(1) | {"late": np.ones((5, 5), "f4")}
+    found = follow([state(0), more], cache=False)
+    assert one(found, "entropy@q8").n_weights == 24 * 24 + 16 * 16
+    first, second = one(found, "entropy@q8", "late").values
+    assert first is None
+    assert second is not None
+    assert "1 tensor not in every checkpoint, so in no sum: late" in found.notes
+
+
+def test_steps_with_nothing_in_common_are_told():
+    other = {name + "2": array for name, array in state(1).items()}
+    found = follow([state(0), other], cache=False)
+    assert not found.summary
+    assert found.notes[-1] == (
+        "no tensor is in every checkpoint (frozen, frozen2, moving, ...): a step without a sum has "
+        "too little in common with the others"
+    )
+
+
+def test_a_part_of_a_nested_file_is_followed_alone(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    path = str(tmp_path / "step-1.h5")
+    with h5py.File(path, "w") as file:
+        for part, step in (("model", 0), ("ema", 2)):
+            for name, array in state(step).items():
+                file[f"{part}/{name}"] = array
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+    for part, step in (("model", 0), ("ema", 2)):
+        found = follow([path], root=part)
+        rows = {(row.tensor, row.spec): row.bits for row in found.rows}
+        alone = follow([state(step)], cache=False).rows
+        assert rows == {(row.tensor, row.spec): row.bits for row in alone}
+
+
+def test_nothing_readable_is_an_error(tmp_path):
+    with pytest.raises(CheckpointError, match="no checkpoint can be read"):
+        follow([str(tmp_path / "missing.npz")])
+
+
+# --- Steps -------------------------------------------------------------------------------------
+
+
+def test_steps_are_from_the_metadata_where_all_have_them(tmp_path):
+    moments, notes = in_order(write(tmp_path / "run", [2, 10, 1], step=100, epoch=1), None)
+    assert [moment.step for moment in moments] == [100, 200, 1000]
+    assert notes == ["steps: step in the metadata"]
+
+
+def test_steps_are_from_the_names_else(tmp_path):
+    moments, notes = in_order(write(tmp_path / "run", [2, 10, 1]), None)
+    assert [moment.step for moment in moments] == [1, 2, 10]
+    assert notes == ["steps: the last number in each name"]
+
+
+def test_steps_by_a_regular_expression():
+    moments, _ = in_order(["e1-s30.npz", "e2-s5.npz"], r"e(\d+)")
+    assert [moment.step for moment in moments] == [1, 2]
+    with pytest.raises(SpecError, match=r"finds no number in a\.npz"):
+        in_order(["a.npz"], r"e(\d+)")
+    with pytest.raises(SpecError, match="expected a regular expression"):
+        in_order(["a.npz"], "(")
+
+
+def test_steps_as_given_and_names_without_numbers():
+    moments, _ = in_order([state(0), state(1)], [5, 2.5])
+    assert [(moment.name, moment.step) for moment in moments] == [
+        ("<mapping 1>", 2.5),
+        ("<mapping 0>", 5),
+    ]
+    with pytest.raises(SpecError, match="1 steps were given for 2"):
+        in_order([state(0), state(1)], [1])
+    assert [moment.step for moment in in_order(["b.npz", "a.npz"], None)[0]] == [0, 1]
+
+
+def test_steps_that_tie_are_told_and_stand_in_natural_order():
+    moments, notes = in_order(["b10-s1.npz", "b9-s1.npz", "b1-s0.npz"], None)
+    assert [moment.name for moment in moments] == ["b1-s0.npz", "b9-s1.npz", "b10-s1.npz"]
+    assert "tie at step 1" in notes[1]
+
+
+# --- The command and the documents -------------------------------------------------------------
+
+
+def test_the_command_prints_tables_and_a_document_of_its_schema(tmp_path):
+    write(tmp_path / "run", range(3), step=10)
+    args = ["trajectory", str(tmp_path / "run"), "-e", ",".join(SPECS), "--control", "shuffle:3"]
+    shown = CliRunner().invoke(cli, args)
+    assert shown.exit_code == 0, shown.stderr
+    for words in ("3 checkpoints, from step 0 to 20", "tau", "zstd:9@q4 / shuffled", "new"):
+        assert words in shown.stdout, words
+    printed = CliRunner().invoke(cli, [*args, "--json"])
+    document = json.loads(printed.stdout)
+    Draft202012Validator(load_schema("trajectory")).validate(document)
+    assert all(row["cached"] for row in document["rows"])
+    again = CliRunner().invoke(cli, [*args, "--json", "--no-cache"])
+    assert [row["bits"] for row in json.loads(again.stdout)["rows"]] == [
+        row["bits"] for row in document["rows"]
+    ]
+
+
+@pytest.mark.parametrize("kind", ["json", "jsonl", "csv", "md", "parquet"])
+def test_every_format_is_written(tmp_path, kind):
+    path = tmp_path / f"run.{kind}"
+    follow([state(0), state(1)], cache=False).save(path)
+    assert path.stat().st_size > 500
+
+
+def test_a_step_that_failed_is_exit_code_3(tmp_path):
+    paths = write(tmp_path / "run", range(2))
+    Path(paths[0]).write_bytes(b"nothing")
+    result = CliRunner().invoke(cli, ["trajectory", str(tmp_path / "run"), "-e", "l2"])
+    assert result.exit_code == 3
+    assert "failed" in result.stdout
+
+
+def test_watch_takes_what_comes_and_stops_cleanly(tmp_path):
+    write(tmp_path / "run", range(1))
+    root = Path(__file__).resolve().parents[1]
+    paths = os.pathsep.join([str(root), str(root / "cli")])
+    watching = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "kcomplexity_cli", "trajectory", str(tmp_path / "run")),
+            *("--watch", "--interval", "0.1", "-e", "entropy@q8", "--json"),
+        ],
+        env=os.environ | {"PYTHONPATH": paths},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert watching.stderr is not None
+    assert "step 0: entropy@q8" in watching.stderr.readline()
+    write(tmp_path / "run", [1])
+    assert "step 1: entropy@q8" in watching.stderr.readline()
+    watching.send_signal(signal.SIGINT)
+    out, _ = watching.communicate(timeout=20)
+    assert watching.returncode == 0
+    assert [step["step"] for step in json.loads(out)["steps"]] == [0, 1]
+
+
+def test_a_file_that_is_still_being_written_waits(tmp_path):
+    from kcomplexity_cli.trajectory import _settled
+
+    (path,) = write(tmp_path / "run", [0])
+    stopped: list[bool] = []
+    looks = _settled((str(tmp_path / "run"),), 0.05, stopped)
+    started = time.monotonic()
+    assert next(looks) == [path]
+    assert time.monotonic() - started > 0.04  # two looks at least
+    stopped.append(True)
+    assert next(looks, None) is None
