@@ -16,6 +16,8 @@ import click
 
 from kcomplexity_cli.demo import demo
 from kcomplexity_cli.estimators import estimators
+from kcomplexity_cli.expand import expand
+from kcomplexity_cli.fit import fit
 from kcomplexity_cli.inspect import inspect
 from kcomplexity_cli.schema import schema
 from kcomplexity_cli.score import score
@@ -79,6 +81,7 @@ Examples:
   kcomplexity inspect model.safetensors
   kcomplexity score model.safetensors
   kcomplexity score run/*.safetensors --panel fast --json > scores.json
+  kcomplexity fit model.safetensors --relative-mse 0.1 -o model.mosaic.safetensors
   kcomplexity estimators
 """,
 )
@@ -89,5 +92,5 @@ def cli() -> None:
     warnings.showwarning = _show_warning
 
 
-for command in (inspect, score, estimators, schema, demo):
+for command in (inspect, score, fit, expand, estimators, schema, demo):
     cli.add_command(command)

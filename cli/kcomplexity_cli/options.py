@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["output_options", "run_options", "selection_options"]
+__all__ = ["Size", "output_options", "run_options", "selection_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 

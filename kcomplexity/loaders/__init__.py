@@ -17,6 +17,7 @@ from kcomplexity.errors import (
 )
 from kcomplexity.loaders.base import HEAD, Loader, Options
 from kcomplexity.loaders.mapping import from_mapping
+from kcomplexity.loaders.mosaic import MosaicLoader
 from kcomplexity.loaders.npy import NpyLoader
 from kcomplexity.loaders.npz import NpzLoader
 from kcomplexity.loaders.safetensors import SafetensorsLoader
@@ -31,6 +32,7 @@ def open_checkpoint(
     source: str | os.PathLike[str] | Mapping[str, Any] | Checkpoint,
     *,
     dtypes: Mapping[str, str] | None = None,
+    stored: bool = False,
 ) -> Checkpoint:
     """Open a checkpoint, reading its headers only.
 
@@ -44,6 +46,9 @@ def open_checkpoint(
     dtypes : mapping of str to str, optional
         Glob on tensor names -> dtype code of safetensors, for files that do not say what their
         values are: ``{"*.weight": "F8_E4M3"}``. It must be as wide as what is stored.
+    stored : bool
+        Open the arrays that a mosaic file holds (motifs, coded indices), not the weights that
+        they stand for.
 
     Returns
     -------
@@ -64,7 +69,7 @@ def open_checkpoint(
     ...     print(checkpoint["w"].shape, checkpoint["w"].dtype.code, checkpoint.n_bytes)
     (2, 3) F16 12
     """
-    options = Options(dict(dtypes or {}))
+    options = Options(dict(dtypes or {}), stored)
     if isinstance(source, Checkpoint):
         checkpoint = source
     elif isinstance(source, Mapping):
@@ -114,7 +119,7 @@ def _head(path: Path) -> bytes:
 
 
 def _note_extension(checkpoint: Checkpoint, path: Path, loader: Loader) -> Checkpoint:
-    if path.is_dir() or not path.suffix or path.suffix.lower() in loader.extensions:
+    if path.is_dir() or not path.suffix or path.name.lower().endswith(loader.extensions):
         return checkpoint
     note = (
         f"{printable(path.name)} is {checkpoint.format} by its content, "
@@ -126,6 +131,7 @@ def _note_extension(checkpoint: Checkpoint, path: Path, loader: Loader) -> Check
 #: Every file format by the name that ``Checkpoint.format`` shows, in the order they are asked.
 LOADERS: Registry[Loader] = Registry("kcomplexity.loaders", "file format")
 
+LOADERS.register("mosaic", MosaicLoader())
 LOADERS.register("safetensors", SafetensorsLoader())
 LOADERS.register("sharded", ShardedLoader())
 LOADERS.register("npz", NpzLoader())

@@ -60,6 +60,8 @@ class Options:
     ----------
     dtypes : mapping of str to str
         Glob on tensor names -> dtype code that its values really have. The last match wins.
+    stored : bool
+        Open the arrays that a mosaic file holds, not the weights that they stand for.
 
     Raises
     ------
@@ -68,6 +70,7 @@ class Options:
     """
 
     dtypes: Mapping[str, str] = field(default_factory=dict)
+    stored: bool = False
 
     def __post_init__(self) -> None:
         for glob, code in self.dtypes.items():

@@ -7,17 +7,16 @@ at all.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from kcomplexity.errors import OutputError, SpecError
+from kcomplexity.errors import SpecError
 from kcomplexity.records import Report
 from kcomplexity.registry import Registry
 from kcomplexity.report.columns import csv_bytes, parquet_bytes
 from kcomplexity.report.documents import json_bytes, jsonl_bytes
 from kcomplexity.report.markdown import markdown_bytes
+from kcomplexity.writers import atomic_file
 
 __all__ = ["FORMATS", "format_of", "save", "write_atomically"]
 
@@ -55,21 +54,8 @@ def save(report: Report, path: Path, kind: str | None = None) -> None:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Put `data` at `path` by way of a temporary file in the same folder."""
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            # mkstemp makes private files; a result has the mode any new file would have.
-            mask = os.umask(0)
-            os.umask(mask)
-            Path(name).chmod(0o666 & ~mask)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    with atomic_file(path) as file:
+        file.write(data)
 
 
 FORMATS.register("json", json_bytes)
