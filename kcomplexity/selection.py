@@ -84,8 +84,8 @@ def select_fitted(
         codes = ", ".join(sorted({t.dtype.code for t in checkpoint.values()})) or "none"
         raise SpecError(
             f"{printable(checkpoint.path)}: nothing to fit among "
-            f"{plural(len(checkpoint), 'tensor')} (dtypes: {codes}): expected floating-point tensors of two or more dimensions; "
-            "--all-tensors fits vectors too"
+            f"{plural(len(checkpoint), 'tensor')} (dtypes: {codes}): expected "
+            "floating-point tensors of two or more dimensions; --all-tensors fits vectors too"
         )
     return Selection(fitted, tuple(notes))
 

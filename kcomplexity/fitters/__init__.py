@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kcomplexity.fitters.base import Fit, Fitter, Goal, Problem
+from kcomplexity.fitters.ecvq import Ecvq
 from kcomplexity.fitters.kmeans import KMeans
 from kcomplexity.fitters.sample import Sample
 from kcomplexity.registry import Registry
@@ -14,3 +15,4 @@ FITTERS: Registry[type[Fitter]] = Registry("kcomplexity.fitters", "method")
 
 FITTERS.register("sample", Sample)
 FITTERS.register("kmeans", KMeans)
+FITTERS.register("ecvq", Ecvq)
