@@ -14,7 +14,7 @@ import click
 
 from kcomplexity_cli.options import Size, selection_options
 
-__all__ = ["fit"]
+__all__ = ["fit", "show_progress"]
 
 
 @click.command(
@@ -152,7 +152,7 @@ def fit(checkpoint: str, **options: Any) -> None:
         if options["dry_run"]:
             _tell_plan(plan, as_json=options["as_json"])
             return
-        threads, progress = options["threads"], _progress(quiet=quiet)
+        threads, progress = options["threads"], show_progress(quiet=quiet)
         mosaic = run_fit(plan, threads=threads, progress=progress)
         gains = tuple(
             motif_gain(plan, mosaic, control, threads=threads, progress=progress)
@@ -172,7 +172,7 @@ def fit(checkpoint: str, **options: Any) -> None:
         click.echo(printable(line))
 
 
-def _progress(*, quiet: bool) -> Callable[[str], None] | None:
+def show_progress(*, quiet: bool) -> Callable[[str], None] | None:
     """Show the last round on a terminal, and nothing elsewhere."""
     if quiet or not sys.stderr.isatty():
         return None

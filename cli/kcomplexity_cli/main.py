@@ -21,6 +21,7 @@ from kcomplexity_cli.fit import fit
 from kcomplexity_cli.inspect import inspect
 from kcomplexity_cli.schema import schema
 from kcomplexity_cli.score import score
+from kcomplexity_cli.sweep import sweep
 
 __all__ = ["cli"]
 
@@ -92,5 +93,5 @@ def cli() -> None:
     warnings.showwarning = _show_warning
 
 
-for command in (inspect, score, fit, expand, estimators, schema, demo):
+for command in (inspect, score, fit, expand, sweep, estimators, schema, demo):
     cli.add_command(command)
