@@ -7,6 +7,7 @@ from kcomplexity.estimators.bdm import Bdm1d, Bdm2d, Qubd
 from kcomplexity.estimators.compressors import Brotli, Bz2, Gzip, Igzip, Xz, Zstd
 from kcomplexity.estimators.entropy import BlockEntropy, Entropy
 from kcomplexity.estimators.lempel_ziv import Lz76
+from kcomplexity.estimators.mosaic import MosaicBits
 from kcomplexity.estimators.statistics import L2, NonZero
 from kcomplexity.registry import Registry
 
@@ -27,5 +28,6 @@ ESTIMATORS.register("bdm1d", Bdm1d)
 ESTIMATORS.register("bdm2d", Bdm2d)
 ESTIMATORS.register("qubd", Qubd)
 ESTIMATORS.register("lz76", Lz76)
+ESTIMATORS.register("mosaic", MosaicBits)
 ESTIMATORS.register("nonzero", NonZero)
 ESTIMATORS.register("l2", L2)

@@ -44,6 +44,8 @@ _ROUNDS, _GRID_ROUNDS, _TRIES = 14, 5, 9
 _STEPS = (0.1, 0.2, 0.35)
 #: How far below its aim the error may stay.
 _SLACK = 3e-4
+#: How far log lambda may move past what was tried.
+_FURTHEST = 3.0
 _BITS = {"f32": 32, "f16": 16, "bf16": 16}
 
 
@@ -219,7 +221,8 @@ def _finish(state: _State, step: float, error: float, problem: Problem) -> Fit |
         reached = problem.relative_mse(state.values, indices)
         if reached <= error and (best is None or reached > best.relative_mse):
             best = Fit(motifs, indices, reached)
-        if (1 - _SLACK) * error <= reached <= error or not reached:
+        met = (1 - _SLACK) * error <= reached <= error
+        if met or not reached or len(state.values) == 1:
             break
         seen.append((math.log(reached), math.log(state.price)))
         state.price = math.exp(_crossing(seen, aim))
@@ -241,7 +244,8 @@ def _crossing(seen: list[tuple[float, float]], aim: float) -> float:
         return y0 + (y1 - y0) * min(max((aim - x0) / (x1 - x0), 0.05), 0.95)
     x, y = below[-1] if below else above[0]
     # A slope of three is steep enough to end up on the other side sooner or later.
-    return y + 3 * (aim - x) * float(1 << (len(seen) - 1))
+    further = 3 * (aim - x) * float(1 << (len(seen) - 1))
+    return y + min(max(further, -_FURTHEST), _FURTHEST)
 
 
 def _motif_bits(fit: Fit) -> float:
