@@ -10,10 +10,11 @@ weights need, and how much of their structure survives a shuffle:
 ['zstd@bytes/planes', 'entropy:two-part@q8', 'nonzero']
 
 The data flow, which the modules follow: checkpoint -> tensor -> view -> estimator -> score ->
-report.
+report; and checkpoint -> blocks -> motifs -> mosaic -> bits, distortion, a file.
 """
 
 from kcomplexity._version import __version__
+from kcomplexity.assign import assign_blocks
 from kcomplexity.checkpoint import Checkpoint, Tensor
 from kcomplexity.controls import Control, parse_control
 from kcomplexity.dtypes import StoredDtype
@@ -25,10 +26,13 @@ from kcomplexity.errors import (
     UnmeasurableError,
 )
 from kcomplexity.estimators import Estimator, Measure
+from kcomplexity.fitting import fit_mosaic
 from kcomplexity.loaders import open_checkpoint
+from kcomplexity.mosaic import Mosaic
 from kcomplexity.panels import PANELS
 from kcomplexity.parallel import Every, Piece, Reducer, Rows, State, Whole, fold
 from kcomplexity.pool import Pool
+from kcomplexity.projection import project
 from kcomplexity.records import Report, Score
 from kcomplexity.score import score
 from kcomplexity.specs import Spec, parse_spec
@@ -47,6 +51,7 @@ __all__ = [
     "KComplexityError",
     "KComplexityWarning",
     "Measure",
+    "Mosaic",
     "Piece",
     "Pool",
     "Reducer",
@@ -62,9 +67,12 @@ __all__ = [
     "View",
     "Whole",
     "__version__",
+    "assign_blocks",
+    "fit_mosaic",
     "fold",
     "open_checkpoint",
     "parse_control",
     "parse_spec",
+    "project",
     "score",
 ]

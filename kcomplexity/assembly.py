@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kcomplexity.ans import Encoder
 from kcomplexity.checkpoint import Tensor
 from kcomplexity.fitters import Fit
-from kcomplexity.index_coding import MODES, Mode, canonical_order, encode_indices
+from kcomplexity.index_coding import MODES, Mode, canonical_order, encode_indices, encode_usage
 from kcomplexity.mosaic import Distortion, Mosaic, MosaicTensor
 from kcomplexity.motifs import Motifs
 from kcomplexity.parallel import LEAF, leaf_sums
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["assemble", "distortion_of"]
 
 #: Blocks in one set beyond which coding in context, which goes block by block, is not tried.
-_MOST_IN_CONTEXT = 1 << 22
+_MOST_IN_CONTEXT = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class _SetOfMotifs:
     usage: NDArray[np.int64]
     mode: Mode
     indices: tuple[NDArray[np.uint32], ...]
+    words: NDArray[np.uint32]
 
 
 def assemble(
@@ -77,6 +78,7 @@ def assemble(
         tuple(one.motifs for one in stored),
         tuple(one.usage for one in stored),
         tuple(one.mode for one in stored),
+        tuple(one.words for one in stored),
         options.block,
         options.scale,
         tuple(asked),
@@ -99,12 +101,14 @@ def _store(found: MotifSet, fit: Fit) -> _SetOfMotifs:
     ends = np.cumsum([tiling.n_blocks for tiling in found.tilings])
     indices = np.split(new[fit.indices], ends[:-1])
     modes = MODES if fit.indices.size <= _MOST_IN_CONTEXT else MODES[:2]
-    sizes = {}
+    streams = {}
     for mode in modes:
         encoder = Encoder()
+        encode_usage(usage, encoder)
         encode_indices(indices, found.tilings, usage, motifs.values, mode, encoder)
-        sizes[mode] = encoder.words().size
-    return _SetOfMotifs(motifs, usage, min(sizes, key=lambda mode: sizes[mode]), tuple(indices))
+        streams[mode] = encoder.words()
+    best = min(streams, key=lambda mode: streams[mode].size)
+    return _SetOfMotifs(motifs, usage, best, tuple(indices), streams[best])
 
 
 def distortion_of(source: Tensor, made: Tensor) -> Distortion:

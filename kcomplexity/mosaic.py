@@ -181,6 +181,8 @@ class Mosaic:
         Usage level of each motif, in their order.
     modes : tuple of str
         How the indices of each set are coded.
+    words : tuple of ndarray of uint32
+        The coded usage and indices of each set.
     block : BlockShape
     scale : {"none", "tensor", "row"}
     n_motifs_of_sets : tuple of int
@@ -202,6 +204,7 @@ class Mosaic:
     motifs: tuple[Motifs, ...]
     usage: tuple[NDArray[np.int64], ...]
     modes: tuple[Mode, ...]
+    words: tuple[NDArray[np.uint32], ...]
     block: BlockShape
     scale: ScaleMode
     n_motifs_of_sets: tuple[int, ...]
@@ -240,7 +243,7 @@ class Mosaic:
 
     @cached_property
     def bits(self) -> BitBudget:
-        """What the file on disk takes, item by item. Encodes everything, once."""
+        """What the file on disk takes, item by item."""
         from kcomplexity.mosaic_file import bit_budget
 
         return bit_budget(self)

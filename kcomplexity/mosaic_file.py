@@ -3,7 +3,7 @@
 ::
 
     kcomplexity.motifs.<i>   (k, s) F32 | F16 | BF16, or the coded words of a grid, U32
-    kcomplexity.indices      coded words, U32: for each set, the usage of its motifs, the indices
+    kcomplexity.indices      coded words, U32: a stream for each set: usage of its motifs, indices
     kcomplexity.scales       BF16, one a tensor or a row
     <kept tensors>           under their own names
     kcomplexity.table        U8: JSON under zstandard: layout, metadata, names, shapes, options
@@ -32,10 +32,6 @@ from kcomplexity.ans import Encoder
 from kcomplexity.checkpoint import ArrayTensor, Tensor
 from kcomplexity.dtypes import DTYPES
 from kcomplexity.errors import OutputError
-from kcomplexity.index_coding import (
-    encode_indices,
-    encode_usage,
-)
 from kcomplexity.mosaic import (
     BitBudget,
     Mosaic,
@@ -127,22 +123,10 @@ def _encode(mosaic: Mosaic) -> _Encoded:
                 f"{printable(name)}: names that begin with {PREFIX} are reserved in a mosaic file; "
                 "rename the tensor"
             )
-    indices = Encoder()
-    motif_arrays = []
-    groups = by_set(mosaic.set_of, mosaic.tensors, len(mosaic.motifs))
-    for number, names in enumerate(groups):
-        motifs, usage = mosaic.motifs[number], mosaic.usage[number]
-        tensors = [mosaic.fitted[name] for name in names]
-        encode_usage(usage, indices)
-        encode_indices(
-            [tensor.indices for tensor in tensors],
-            [tensor.tiling for tensor in tensors],
-            usage,
-            motifs.values,
-            mosaic.modes[number],
-            indices,
-        )
-        motif_arrays.append(_motif_array(number, motifs, usage))
+    motif_arrays = [
+        _motif_array(number, motifs, usage)
+        for number, (motifs, usage) in enumerate(zip(mosaic.motifs, mosaic.usage, strict=True))
+    ]
     scales = [t.scales for t in mosaic.fitted.values() if t.scales is not None]
     scale_arrays: tuple[Tensor, ...] = ()
     if scales:
@@ -152,7 +136,7 @@ def _encode(mosaic: Mosaic) -> _Encoded:
     table = compressor.compress(_table(mosaic))
     return _Encoded(
         tuple(motif_arrays),
-        _array("indices", "U32", indices.words()),
+        _array("indices", "U32", np.concatenate(mosaic.words)),
         scale_arrays,
         tuple(mosaic.kept.values()),
         _array("table", "U8", np.frombuffer(table, np.uint8)),
@@ -192,9 +176,9 @@ def _table(mosaic: Mosaic) -> bytes:
         "scale": mosaic.scale,
         "scope": mosaic.scope,
         "sets": [
-            [len(motifs), asked, motifs.dtype, motifs.step, mode]
-            for motifs, asked, mode in zip(
-                mosaic.motifs, mosaic.n_motifs_of_sets, mosaic.modes, strict=True
+            [len(motifs), asked, motifs.dtype, motifs.step, mode, words.size]
+            for motifs, asked, mode, words in zip(
+                mosaic.motifs, mosaic.n_motifs_of_sets, mosaic.modes, mosaic.words, strict=True
             )
         ],
         "order": [name for file in mosaic.layout.files for name in file.tensors],

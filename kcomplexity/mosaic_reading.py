@@ -120,7 +120,8 @@ def _decode(checkpoint: Checkpoint, shown: str) -> Mosaic:
     tensors: dict[str, Tensor] = {}
     motifs: list[Motifs] = []
     usage: list[NDArray[np.int64]] = []
-    made = _decode_sets(checkpoint, table["sets"], fitted, motifs, usage, source.size())
+    words = _words_of_sets(checkpoint, table["sets"])
+    made = _decode_sets(checkpoint, table["sets"], words, fitted, motifs, usage)
     scales = _Scales(checkpoint, scale)
     layout = layout_of(table["metadata"])
     for name, *rest in table["tensors"]:
@@ -147,6 +148,7 @@ def _decode(checkpoint: Checkpoint, shown: str) -> Mosaic:
         tuple(motifs),
         tuple(usage),
         tuple(entry[4] for entry in table["sets"]),
+        tuple(words),
         block,
         scale,
         tuple(int(entry[1]) for entry in table["sets"]),
@@ -192,25 +194,26 @@ _NOTHING = np.zeros(0, np.uint8)
 def _decode_sets(
     checkpoint: Checkpoint,
     sets: list[Any],
+    words: list[NDArray[np.uint32]],
     fitted: dict[str, _Entry],
     motifs: list[Motifs],
     usage: list[NDArray[np.int64]],
-    n_bytes: int,
 ) -> dict[str, NDArray[np.uint32]]:
     made: dict[str, NDArray[np.uint32]] = {}
-    decoder = Decoder(checkpoint[PREFIX + "indices"].read().astype(np.uint32))
-    for number, (k, _, dtype, step, mode) in enumerate(sets):
+    n_bytes = checkpoint.n_bytes + checkpoint.n_container_bytes
+    for number, (k, _, dtype, step, mode, _) in enumerate(sets):
         # A sorted motif takes less than a bit, but never next to nothing.
         if dtype not in MOTIF_DTYPES or mode not in MODES or not 0 < k <= 64 * n_bytes:
             raise ValueError(f"motif set {number}")
         names = [name for name, entry in fitted.items() if entry.number == number]
         tilings = [fitted[name].tiling for name in names]
+        decoder = Decoder(words[number])
         usage.append(decode_usage(k, decoder))
         array = checkpoint[f"{PREFIX}motifs.{number}"]
         size = tilings[0].block.size
         if dtype == "grid":
-            words = Decoder(array.read().astype(np.uint32))
-            levels = decode_levels((k, size), usage[-1], words)
+            stream = Decoder(array.read().astype(np.uint32))
+            levels = decode_levels((k, size), usage[-1], stream)
             motifs.append(Motifs(on_grid(levels, float(step)), "grid", float(step)))
         else:
             if array.shape != (k, size):
@@ -218,9 +221,18 @@ def _decode_sets(
             motifs.append(Motifs(array.to_numpy().astype(np.float32), dtype))
         found = decode_indices(tilings, usage[-1], motifs[-1].values, mode, decoder)
         made |= dict(zip(names, found, strict=True))
-    if not decoder.finished():
-        raise ValueError("indices are left over")
+        if not decoder.finished():
+            raise ValueError("indices are left over")
     return made
+
+
+def _words_of_sets(checkpoint: Checkpoint, sets: list[Any]) -> list[NDArray[np.uint32]]:
+    """Cut the stream of each motif set out of the array of all."""
+    every = checkpoint[PREFIX + "indices"].read().astype(np.uint32)
+    sizes = [entry[5] for entry in sets]
+    if any(type(n) is not int or n < 0 for n in sizes) or sum(sizes) != every.size:
+        raise ValueError("the streams of indices do not add up")
+    return list(np.split(every, np.cumsum(sizes)[:-1]))
 
 
 class _Scales:

@@ -151,11 +151,16 @@ def assemble(
 
 
 def open_selected(
-    source: Any, include: Sequence[str], exclude: Sequence[str], dtypes: Mapping[str, str]
+    source: Any,
+    include: Sequence[str],
+    exclude: Sequence[str],
+    dtypes: Mapping[str, str],
+    *,
+    stored: bool = False,
 ) -> Iterator[Checkpoint]:
     """Open each source and keep the tensors that the globs admit."""
     for one in source if isinstance(source, list | tuple) else [source]:
-        yield open_checkpoint(one, dtypes=dtypes).select(include, exclude)
+        yield open_checkpoint(one, dtypes=dtypes, stored=stored).select(include, exclude)
 
 
 def run_plan(

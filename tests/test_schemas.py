@@ -16,6 +16,7 @@ import kcomplexity as kc
 from kcomplexity.controls import ControlResult
 from kcomplexity.errors import SpecError
 from kcomplexity.estimators.statistics import L2
+from kcomplexity.fit_report import FitReport, Gain, TensorFit, Usage
 from kcomplexity.inspection import (
     DtypeInfo,
     FileInfo,
@@ -27,6 +28,7 @@ from kcomplexity.inspection import (
     inspect_checkpoint,
 )
 from kcomplexity.parallel import FRAME
+from kcomplexity.rate import SweepPoint, SweepReport
 from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Provenance, Report, Score
 from kcomplexity.schemas import load_schema, schema_names
 from kcomplexity_cli.main import cli
@@ -77,6 +79,12 @@ def test_records_are_closed_and_complete(name):
         ("score", "checkpoint", CheckpointInfo),
         ("score", "score", Score),
         ("score", "control", ControlResult),
+        ("fit", None, FitReport),
+        ("fit", "gain", Gain),
+        ("fit", "usage", Usage),
+        ("fit", "tensor", TensorFit),
+        ("sweep", None, SweepReport),
+        ("sweep", "point", SweepPoint),
         ("inspect", "checkpoint", Inspection),
         ("inspect", "file", FileInfo),
         ("inspect", "dtype", DtypeInfo),
@@ -219,8 +227,10 @@ def test_without_a_name_the_command_lists_them():
     assert result.exit_code == 0
     assert result.stdout == (
         "estimators  kcomplexity estimators --json: what can be measured\n"
+        "fit         kcomplexity fit --json: a mosaic, its size in bits and its distortion\n"
         "inspect     kcomplexity inspect --json: what checkpoints hold\n"
         "score       kcomplexity score --json: how complex the weights of checkpoints are\n"
+        "sweep       kcomplexity sweep --json: rate against distortion for every lossy coding\n"
     )
 
 
@@ -229,7 +239,8 @@ def test_an_unknown_name_is_an_error_of_usage():
     assert result.exit_code == 2
     assert result.stdout == ""
     assert result.stderr == (
-        "kcomplexity: error: no schema 'nothing': expected one of estimators, inspect, score\n"
+        "kcomplexity: error: no schema 'nothing': "
+        "expected one of estimators, fit, inspect, score, sweep\n"
     )
     with pytest.raises(SpecError, match="no schema"):
         load_schema("../records")

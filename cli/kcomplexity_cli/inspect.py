@@ -40,6 +40,7 @@ Examples:
     help="Read every weight: zeros, NaN, range, and whether a narrower dtype holds them all.",
 )
 @click.option("--all", "everything", is_flag=True, help="Print every tensor, as plain text.")
+@click.option("--stored", is_flag=True, help="Of a mosaic file: the arrays in it, not the weights.")
 @selection_options
 @run_options
 @click.option(
@@ -71,7 +72,11 @@ def inspect(checkpoints: tuple[str, ...], **options: Any) -> None:
         opened = [
             stack.enter_context(checkpoint)
             for checkpoint in open_selected(
-                list(checkpoints), options["include"], options["exclude"], dict(options["dtypes"])
+                list(checkpoints),
+                options["include"],
+                options["exclude"],
+                dict(options["dtypes"]),
+                stored=options["stored"],
             )
         ]
         pool = None

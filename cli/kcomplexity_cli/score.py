@@ -70,6 +70,7 @@ Examples:
 @click.option("--all", "everything", is_flag=True, help="Print every row, as plain text.")
 @click.option("--dry-run", is_flag=True, help="Tell what would be measured, and how long it takes.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted -o FILE.jsonl.")
+@click.option("--stored", is_flag=True, help="Of a mosaic file: the arrays in it, not the weights.")
 @selection_options
 @run_options
 @output_options
@@ -94,7 +95,11 @@ def score(checkpoints: tuple[str, ...], **options: Any) -> None:
     controls = options["controls"] or None
     with ExitStack() as stack:
         opened = open_selected(
-            list(checkpoints), options["include"], options["exclude"], dict(options["dtypes"])
+            list(checkpoints),
+            options["include"],
+            options["exclude"],
+            dict(options["dtypes"]),
+            stored=options["stored"],
         )
         plan = make_plan(
             [stack.enter_context(checkpoint) for checkpoint in opened],

@@ -21,7 +21,7 @@ def schema_names() -> tuple[str, ...]:
     Examples
     --------
     >>> schema_names()
-    ('estimators', 'inspect', 'score')
+    ('estimators', 'fit', 'inspect', 'score', 'sweep')
     """
     found = [entry.name for entry in files(__name__).iterdir() if entry.name.endswith(".json")]
     return tuple(sorted(name.removesuffix(".json") for name in found))
