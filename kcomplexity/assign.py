@@ -117,7 +117,7 @@ def nearest(
     # In order of first appearance, so that ties of the engines go to low indices where they can.
     order = np.argsort(first)
     unique, first = unique[order], first[order]
-    if engine(*unique.T.shape) == "tree":
+    if engine(*unique.T.shape) == "tree" or _is_extreme(blocks, unique):
         found = _by_tree(blocks, unique, threads)
     else:
         found = _by_matrix(blocks, unique, threads)
@@ -133,7 +133,7 @@ def nearest_roughly(
     Off only where rounding of float32 decides. Assumes validated input.
     """
     motifs = _lifted(motifs, heights)
-    if engine(*motifs.T.shape) == "tree":
+    if engine(*motifs.T.shape) == "tree" or _is_extreme(blocks, motifs):
         return _by_tree(blocks, motifs, threads)
     import faiss
 
@@ -166,6 +166,12 @@ def _floats(values: NDArray[Any], what: str) -> Floats:
     if found.ndim != 2 or not np.isfinite(found).all():
         raise SpecError(f"{what} of shape {found.shape}: expected two axes and finite values")
     return found
+
+
+def _is_extreme(blocks: Floats, motifs: Floats) -> bool:
+    """Whether squares come near the ends of float32, where only the tree is exact."""
+    top = max(float(np.abs(blocks).max(initial=0)), float(np.abs(motifs).max(initial=0)))
+    return not 1e-15 < top < 1e15
 
 
 def _lifted(motifs: Floats, heights: Floats | None) -> Floats:

@@ -1,6 +1,7 @@
 """Motif indices coded in context: large weights keep company.
 
-Motifs are sorted by size (sum of squares) into at most 16 *classes* of about equal use. A block's
+Motifs are sorted by size (sum of squares) into *classes* of about equal use: at most 16, fewer
+where there are few blocks to learn their company from. A block's
 class is coded under counts that adapt: those of the same tensor and the same neighbourhood, which
 start as what all tensors together have seen in that neighbourhood, which starts as the global use
 of the classes. The neighbourhood is the sum of the classes of the block to the left and the block
@@ -11,6 +12,7 @@ All counts are integers and change by the same rules in the encoder and the deco
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -30,7 +32,7 @@ _SEEN, _NEW = 32, 512
 _GROWTH = 16
 
 
-def classes_of(levels: Ints, values: NDArray[Any]) -> NDArray[np.uint32]:
+def classes_of(levels: Ints, values: NDArray[Any], n_blocks: int) -> NDArray[np.uint32]:
     """Return the class of each motif, 0 for the smallest.
 
     Parameters
@@ -38,6 +40,8 @@ def classes_of(levels: Ints, values: NDArray[Any]) -> NDArray[np.uint32]:
     levels : ndarray of shape (k,)
         Usage.
     values : ndarray of shape (k, s), float32
+    n_blocks : int
+        In all tensors.
 
     Returns
     -------
@@ -49,7 +53,8 @@ def classes_of(levels: Ints, values: NDArray[Any]) -> NDArray[np.uint32]:
     order = np.lexsort((np.arange(len(values)), size))
     ends = np.cumsum(weights_of(levels)[order])
     middle = ends - weights_of(levels)[order] // 2
-    raw = middle * _MOST_CLASSES // int(ends[-1])
+    n_classes = min(max(math.isqrt(n_blocks) // 16, 2), _MOST_CLASSES)
+    raw = middle * n_classes // int(ends[-1])
     # A motif that fills several shares leaves gaps in the numbers.
     dense = np.cumsum(np.diff(raw, prepend=raw[0]) > 0)
     classes = np.zeros(len(values), np.uint32)
@@ -65,7 +70,7 @@ def encode_in_context(
     encoder: Encoder,
 ) -> None:
     """Add the indices of the tensors that share motifs; some 2 us a block."""
-    classes = classes_of(levels, values)
+    classes = classes_of(levels, values, sum(tiling.n_blocks for tiling in tilings))
     members = _Members(classes, levels)
     contexts = _Contexts(members.shares)
     told = [classes[found] for found in indices]
@@ -85,7 +90,8 @@ def decode_in_context(
     tilings: Sequence[Tiling], levels: Ints, values: NDArray[Any], decoder: Decoder
 ) -> list[Indices]:
     """Take the indices that :func:`encode_in_context` wrote."""
-    members = _Members(classes_of(levels, values), levels)
+    n_blocks = sum(tiling.n_blocks for tiling in tilings)
+    members = _Members(classes_of(levels, values, n_blocks), levels)
     contexts = _Contexts(members.shares)
     told = []
     for tiling in tilings:

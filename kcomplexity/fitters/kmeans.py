@@ -73,7 +73,7 @@ def lloyd(options: KMeans, problem: Problem, k: int) -> Floats:
         return draw(problem, k)
     values = draw(problem, k) if options.start == "sample" else spread_start(problem, blocks, k)
     frozen = int(problem.zero_motif)
-    before = np.inf
+    before = 0.0
     for number in range(options.iterations):
         indices = nearest_roughly(blocks, values, threads=problem.threads)
         lost = distances(blocks, values, indices)
@@ -83,7 +83,7 @@ def lloyd(options: KMeans, problem: Problem, k: int) -> Floats:
         values[frozen:] = means[frozen:]
         empty = np.flatnonzero(counts[frozen:] == 0) + frozen
         _reseed(values, empty, blocks, lost)
-        if before - total <= options.tolerance * before and not empty.size:
+        if number and before - total <= options.tolerance * before and not empty.size:
             break
         before = total
     return values
@@ -104,7 +104,8 @@ def spread_start(problem: Problem, blocks: Floats, k: int) -> Floats:
         chosen = _draw_by(lost, wanted, rng)
         if not chosen.size:
             break  # fewer different blocks than motifs
-        fresh = blocks[chosen]
+        # Blocks that are repeated may be drawn together.
+        fresh = np.unique(blocks[chosen], axis=0)
         indices = nearest_roughly(blocks, fresh, threads=problem.threads)
         lost = np.minimum(lost, distances(blocks, fresh, indices))
         values = np.concatenate([values, fresh])
