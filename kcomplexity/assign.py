@@ -143,7 +143,7 @@ def nearest_roughly(
     found = np.empty(len(blocks), np.int64)
     for at in range(0, len(blocks), _PIECE):
         piece = blocks[at : at + _PIECE]
-        padded = np.zeros((_PIECE, motifs.shape[1]), np.float32)
+        padded = np.zeros((min(_PIECE, len(blocks)), motifs.shape[1]), np.float32)
         padded[: len(piece), : piece.shape[1]] = piece
         padded[: len(piece)] -= centre
         # Padded, so that how a product is blocked depends on no piece's length.

@@ -39,7 +39,7 @@ Floats = NDArray[np.float32]
 _TRAIN = 1 << 18
 #: Motifs that the rounds start with at most, unless the error asks for more.
 _MOST = 1 << 13
-_ROUNDS, _GRID_ROUNDS, _TRIES = 14, 5, 9
+_ROUNDS, _GRID_ROUNDS, _TRIES = 20, 7, 9
 #: Grid steps tried, as shares of the step of the scalar quantiser of the same error.
 _STEPS = (0.1, 0.2, 0.35)
 #: How far below its aim the error may stay.
