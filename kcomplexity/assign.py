@@ -19,6 +19,7 @@ still but cannot tell when it was wrong; the fitters use it between their rounds
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
@@ -39,8 +40,9 @@ Engine = Literal["tree", "matrix"]
 _PIECE = 1 << 16
 #: Entries of a distance matrix held at once: 1 MiB of float32 a thread stays in the cache.
 _ENTRIES = 1 << 18
-#: Nanoseconds a block and motif that the matrix costs, and a block and visited leaf of the tree.
-_MATRIX_NS, _TREE_NS = 1.3, 120.0
+#: Nanoseconds a block and motif that the matrix and faiss cost, a block and visited leaf of the
+#: tree, and a call of faiss, whose threads wait for each other on a busy machine.
+_MATRIX_NS, _FAISS_NS, _TREE_NS, _FAISS_CALL_NS = 1.3, 0.25, 120.0, 2e7
 _UNIT = 2.0**-24
 
 
@@ -92,8 +94,11 @@ def engine(s: int, k: int) -> Engine:
     A k-d tree visits some 2**s cells whatever k, and never more than all motifs; the constants
     were measured on two cores.
     """
-    visited = min(1.6**s, k / 4) + np.log2(k + 1) / 4
-    return "tree" if _TREE_NS * visited < _MATRIX_NS * k else "matrix"
+    return "tree" if _tree_ns(s, k) < _MATRIX_NS * k else "matrix"
+
+
+def _tree_ns(s: int, k: int) -> float:
+    return _TREE_NS * (min(1.6**s, k / 4) + math.log2(k + 1) / 4)
 
 
 def nearest(
@@ -117,11 +122,7 @@ def nearest(
     # In order of first appearance, so that ties of the engines go to low indices where they can.
     order = np.argsort(first)
     unique, first = unique[order], first[order]
-    if engine(*unique.T.shape) == "tree" or _is_extreme(blocks, unique):
-        found = _by_tree(blocks, unique, threads)
-    else:
-        found = _by_matrix(blocks, unique, threads)
-    indices: Ints = first[found]
+    indices: Ints = first[_exactly(blocks, unique, threads)]
     return indices
 
 
@@ -133,8 +134,10 @@ def nearest_roughly(
     Off only where rounding of float32 decides. Assumes validated input.
     """
     motifs = _lifted(motifs, heights)
-    if engine(*motifs.T.shape) == "tree" or _is_extreme(blocks, motifs):
-        return _by_tree(blocks, motifs, threads)
+    s, k = motifs.T.shape
+    exact = min(_tree_ns(s, k), _MATRIX_NS * k)
+    if exact < _FAISS_NS * k + _FAISS_CALL_NS / len(blocks) or _is_extreme(blocks, motifs):
+        return _exactly(blocks, motifs, threads)
     import faiss
 
     faiss.omp_set_num_threads(threads or available_processors())
@@ -185,6 +188,12 @@ def _padded(piece: Floats, width: int) -> Floats:
     if piece.shape[1] == width:
         return piece
     return np.concatenate([piece, np.zeros((len(piece), 1), np.float32)], axis=1)
+
+
+def _exactly(blocks: Floats, motifs: Floats, threads: int | None) -> Ints:
+    if engine(*motifs.T.shape) == "tree" or _is_extreme(blocks, motifs):
+        return _by_tree(blocks, motifs, threads)
+    return _by_matrix(blocks, motifs, threads)
 
 
 def _by_tree(blocks: Floats, motifs: Floats, threads: int | None) -> Ints:
