@@ -334,26 +334,25 @@ def prepare(plan: FitPlan, found: MotifSet, run: Run) -> Prepared:
     squares: list[float] = []
     at = 0
     for tensor, tiling in zip(found.tensors, found.tilings, strict=True):
-        weights = np.concatenate(
-            [
-                tensor.read(start, min(start + FRAME, tensor.n_weights)).astype(np.float32)
-                for start in range(0, tensor.n_weights, FRAME)
-            ]
-        )
-        squares += [
-            float(np.square(weights[i : i + FRAME], dtype=np.float64).sum())
-            for i in range(0, weights.size, FRAME)
-        ]
-        scale = _scales(weights, tiling, options.scale)
         end = at + tiling.n_blocks
+        # Runs are read to where they stay; rectangles are put in order from a copy.
+        flat = blocks[at:end].reshape(-1)
+        weights = np.empty(tensor.n_weights, np.float32) if block.height else flat
+        weights = weights[: tensor.n_weights]
+        for start in range(0, tensor.n_weights, FRAME):
+            stop = min(start + FRAME, tensor.n_weights)
+            weights[start:stop] = tensor.read(start, stop)
+            squares.append(float(np.square(weights[start:stop], dtype=np.float64).sum()))
+        scale = _scales(weights, tiling, options.scale)
         if scale is not None and importance is not None:
             each = spread(scale, tiling, 0, weights.size)
-            weights = weights / each
+            weights /= each
             parts = tiling.split(np.square(each, dtype=np.float64))
             real = tiling.split(np.ones(each.size, np.float32)).sum(axis=1)
             importance[at:end] = parts.sum(axis=1) / np.maximum(real, 1)
         scales.append(scale)
-        blocks[at:end] = tiling.split(weights)
+        if block.height:
+            blocks[at:end] = tiling.split(weights)
         at = end
     dtype = options.motif_dtype or options.fitter().default_dtype
     problem = Problem(

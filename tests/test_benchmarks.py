@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 JOBS = {
     "score.py": ["zstd:19@bytes", "entropy@q8", "entropy:two-part@rd0.01", "fast", "default"],
     "memory.py": ["16 MiB of BF16", "<= 1 GiB"],
+    "fit.py": ["nearest of", "faiss KMeans", "sklearn KMeans", "fixed-width", "scalar", "`sample`"],
     "startup.py": ["import kcomplexity", "--help", "inspect"],
 }
 
