@@ -17,6 +17,7 @@ from kcomplexity.controls import Control
 from kcomplexity.fit_report import Gain
 from kcomplexity.fitting import FitPlan, plan_fit, run_fit
 from kcomplexity.mosaic import Mosaic
+from kcomplexity.parallel import spool
 from kcomplexity.pool import Pool
 from kcomplexity.selection import Selection
 
@@ -60,7 +61,7 @@ def motif_gain(
     bits = []
     with Pool(threads) as pool, ExitStack() as stack:
         replicates = {
-            name: control.replicates(tensor, plan.options.seed, pool)
+            name: control.replicates(spool(tensor, pool), plan.options.seed, pool)
             for name, tensor in plan.selection.fitted.items()
         }
         for made in replicates.values():

@@ -120,6 +120,9 @@ def decode_indices(
     tilings: Sequence[Tiling], levels: Ints, values: NDArray[Any], mode: Mode, decoder: Decoder
 ) -> list[Indices]:
     """Take the indices that :func:`encode_indices` wrote, tensor by tensor."""
+    if len(levels) == 1:
+        # No bits tell how many blocks there are: none of them takes memory either.
+        return [np.broadcast_to(np.uint32(0), (tiling.n_blocks,)) for tiling in tilings]
     if mode == "context":
         from kcomplexity.context_coding import decode_in_context
 

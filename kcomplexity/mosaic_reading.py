@@ -43,6 +43,9 @@ _MOST_TABLE = 100_000_000
 #: Weights that one byte of a file may stand for. A single motif describes any number of weights
 #: in a few hundred bytes; a claim beyond this is a bomb, not a network.
 _MOST_WEIGHTS_A_BYTE = 1 << 20
+#: Blocks of several motifs that one byte may stand for, since their indices take memory: .0005
+#: bits a block, a twentieth of what the emptiest networks need.
+_MOST_BLOCKS_A_BYTE = 1 << 14
 
 
 def read_mosaic(path: Path) -> Mosaic:
@@ -207,6 +210,9 @@ def _decode_sets(
             raise ValueError(f"motif set {number}")
         names = [name for name, entry in fitted.items() if entry.number == number]
         tilings = [fitted[name].tiling for name in names]
+        n_blocks = sum(tiling.n_blocks for tiling in tilings)
+        if k > 1 and n_blocks > _MOST_BLOCKS_A_BYTE * n_bytes:
+            raise ValueError(f"{n_blocks} blocks in {n_bytes} bytes")
         decoder = Decoder(words[number])
         usage.append(decode_usage(k, decoder))
         array = checkpoint[f"{PREFIX}motifs.{number}"]

@@ -149,6 +149,19 @@ def test_one_zero_motif_zeroes_everything():
     assert mosaic.bits.indices_coded <= 64
 
 
+def test_a_single_motif_stands_for_any_number_of_weights_in_no_memory(tmp_path):
+    path = tmp_path / "m"
+    fit_mosaic({"w": np.full((64, 64), 0.5, np.float32)}, method="sample", motifs=1).save(path)
+
+    def enlarge(table):
+        table["tensors"][0][3] = [1 << 14, 1 << 14]
+
+    with Mosaic.load(rewritten(path, enlarge, tmp_path / "n")) as mosaic:
+        (tensor,) = mosaic.fitted.values()
+        assert tensor.indices.strides == (0,)
+        assert (tensor.read(1 << 27, (1 << 27) + 5) == 0.5).all()
+
+
 def test_as_many_motifs_as_blocks_lose_nothing():
     mosaic = fit_mosaic(model(), method="sample", capacity=1.0)
     assert mosaic.distortion.sse == 0
@@ -268,6 +281,10 @@ def _bomb(table):
     table["tensors"][0][3] = [1 << 40, 1 << 20]
 
 
+def _many_blocks(table):
+    table["tensors"][0][3] = [1 << 30]
+
+
 def _many_motifs(table):
     table["sets"][0][0] = 1 << 50
 
@@ -296,6 +313,7 @@ def _no_block(table):
     "change",
     [
         _bomb,
+        _many_blocks,
         _many_motifs,
         _escape,
         _no_method,
@@ -356,7 +374,7 @@ def test_nothing_is_left_where_writing_fails(tmp_path):
         ({"scope": "galaxy"}, "scope 'galaxy': expected one of"),
         ({"motif_dtype": "f8"}, "motif dtype 'f8'"),
         ({"method": "sample", "train_points": 5}, "no train points"),
-        ({"method": "kmeans", "bits_per_weight": 1e-4}, "cannot be reached: the cheapest fit"),
+        ({"method": "sample", "bits_per_weight": 1e-4}, "cannot be reached: the cheapest fit"),
     ],
 )
 def test_what_means_nothing_or_cannot_be_reached_is_refused(options, message):
