@@ -15,6 +15,7 @@ report; and checkpoint -> blocks -> motifs -> mosaic -> bits, distortion, a file
 
 from kcomplexity._version import __version__
 from kcomplexity.assign import assign_blocks
+from kcomplexity.bdm import bdm1d, bdm2d, bdm_tiles, block_entropy
 from kcomplexity.checkpoint import Checkpoint, Tensor
 from kcomplexity.controls import Control, parse_control
 from kcomplexity.dtypes import StoredDtype
@@ -27,6 +28,7 @@ from kcomplexity.errors import (
 )
 from kcomplexity.estimators import Estimator, Measure
 from kcomplexity.fitting import fit_mosaic
+from kcomplexity.lempel_ziv import binarise_outputs, lz76_complexity, lz76_entropy_rate
 from kcomplexity.loaders import open_checkpoint
 from kcomplexity.mosaic import Mosaic
 from kcomplexity.panels import PANELS
@@ -36,6 +38,7 @@ from kcomplexity.projection import project
 from kcomplexity.records import Report, Score
 from kcomplexity.score import score
 from kcomplexity.specs import Spec, parse_spec
+from kcomplexity.tile_map import TileMap, tile_map
 from kcomplexity.views import Alphabet, Encoded, Encoder, View
 
 __all__ = [
@@ -63,16 +66,25 @@ __all__ = [
     "State",
     "StoredDtype",
     "Tensor",
+    "TileMap",
     "UnmeasurableError",
     "View",
     "Whole",
     "__version__",
     "assign_blocks",
+    "bdm1d",
+    "bdm2d",
+    "bdm_tiles",
+    "binarise_outputs",
+    "block_entropy",
     "fit_mosaic",
     "fold",
+    "lz76_complexity",
+    "lz76_entropy_rate",
     "open_checkpoint",
     "parse_control",
     "parse_spec",
     "project",
     "score",
+    "tile_map",
 ]

@@ -1,8 +1,9 @@
 """Checkpoints and their tensors: ordered, lazy, closable, and no framework in sight.
 
 A :class:`Tensor` is anything with a name, a shape, a stored dtype and bytes that can be read by
-range. A stored one reads its file; those in :mod:`kcomplexity.derived` are made from others
-(shuffled, re-initialised, laid end to end), so that one pipeline measures them all.
+range. A stored one reads its file. Others are made from tensors, so that one pipeline measures
+them all: laid end to end, cast or cut (:mod:`kcomplexity.derived`), drawn anew or with other signs
+(:mod:`kcomplexity.replicas`), shuffled (:mod:`kcomplexity.controls.stores`).
 
 A :class:`Checkpoint` is an ordered mapping of names to tensors together with what was read of the
 files: format, metadata, size, fingerprint.
@@ -53,12 +54,16 @@ class Tensor(ABC):
     shape : tuple of int
     dtype : StoredDtype
     layout : {"out-in", "in-out"}
+    side_of : str
+        Of scales and zero points, the name of the tensor of codes that they belong to: they are
+        measured, but are no weights of the network. Empty for all others.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: StoredDtype
     layout: Layout = field(default="out-in", kw_only=True)
+    side_of: str = field(default="", kw_only=True)
 
     #: Whether any range can be read at the cost of that range alone, from any process. A tensor
     #: that is not addressable is spooled once to a temporary file before it is measured.
@@ -137,6 +142,9 @@ class FileSource:
     the path and opens it again on first use, so it may travel to another process.
     """
 
+    #: Whether any range can be read at the cost of that range alone.
+    local = True
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
@@ -179,13 +187,16 @@ class FileSource:
                 os.close(self._fd)
                 self._fd = None
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise CheckpointError(
+                f"{printable(self.path)}: the checkpoint was closed; open it again"
+            )
+
     def _descriptor(self) -> int:
         if self._fd is None:
             with self._lock:
-                if self._closed:
-                    raise CheckpointError(
-                        f"{printable(self.path)}: the checkpoint was closed; open it again"
-                    )
+                self._check_open()
                 if self._fd is None:
                     self._fd = _open(self.path)
         return self._fd
@@ -220,6 +231,9 @@ class StoredTensor(Tensor):
 
     source: FileSource = field(kw_only=True, compare=False)
     offset: int = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "addressable", self.source.local)
 
     def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
         """Read the range from the file, into `out` when it is given."""

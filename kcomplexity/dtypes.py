@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from kcomplexity.errors import UnmeasurableError
 
-__all__ = ["DTYPES", "StoredDtype", "from_numpy", "opaque"]
+__all__ = ["CODES", "DTYPES", "StoredDtype", "from_numpy", "opaque"]
 
 Kind = Literal["float", "int", "uint", "bool", "complex", "opaque"]
 Bytes = NDArray[np.uint8]
 Array = NDArray[Any]
-_WORD_BITS = (4, 8, 16, 32, 64)
+_WORD_BITS = (1, 2, 3, 4, 5, 6, 7, 8, 16, 32, 64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class StoredDtype:
         UnmeasurableError
             If no integer is as wide: the six-bit floats and some opaque types.
         """
-        if self.bits not in _WORD_BITS:
+        if self.bits not in _WORD_BITS or (self.bits < 8 and self.numpy is None):
             raise UnmeasurableError(f"{self.code}: {self.refusal}")
         return np.dtype(f"<u{max(self.bits // 8, 1)}")
 
@@ -79,6 +79,8 @@ class StoredDtype:
         """View stored bytes as `n_values` unsigned integers; packed types are unpacked (copied)."""
         if self.bits >= 8:
             return raw.view(self.word)
+        if self.bits != 4:
+            return _unpacked(raw, self.bits, n_values).view(self.word)
         nibbles = np.empty((raw.size, 2), self.word)
         np.bitwise_and(raw, 0x0F, out=nibbles[:, 0])
         np.right_shift(raw, 4, out=nibbles[:, 1])
@@ -107,10 +109,20 @@ class StoredDtype:
         stored: Bytes = np.ascontiguousarray(cast).reshape(-1).view(np.uint8)
         if self.bits >= 8:
             return stored
+        if self.bits != 4:
+            bits = np.unpackbits(stored[:, None], axis=1, count=self.bits, bitorder="little")
+            return np.packbits(bits, bitorder="little")
         padded = np.zeros(stored.size + stored.size % 2, np.uint8)
         padded[: stored.size] = stored
         packed = (padded[0::2] & 0x0F) | (padded[1::2] << 4)
         return packed.astype(np.uint8, copy=False)
+
+
+def _unpacked(raw: Bytes, bits: int, n_values: int) -> Bytes:
+    """Unpack values of fewer than eight bits, the first in the lowest bits, one to a byte."""
+    planes = np.unpackbits(raw, count=n_values * bits, bitorder="little")
+    packed = np.packbits(planes.reshape(n_values, bits), axis=1, bitorder="little")
+    return packed[:, 0]
 
 
 def _little(kind: str) -> np.dtype[Any]:
@@ -152,6 +164,17 @@ DTYPES: dict[str, StoredDtype] = {
         StoredDtype("I32", 32, "int", _little("i4")),
         StoredDtype("U64", 64, "uint", _little("u8")),
         StoredDtype("I64", 64, "int", _little("i8")),
+    )
+}
+
+#: Codes of quantised weights, packed without gaps, the first value in the lowest bits.
+#: safetensors has no name for them, and no file of its format can hold one.
+CODES: dict[str, StoredDtype] = {
+    dtype.code: dtype
+    for dtype in (
+        *(StoredDtype(f"U{bits}", bits, "uint", np.dtype(np.uint8)) for bits in range(1, 8)),
+        StoredDtype("I4", 4, "int", np.dtype(ml_dtypes.int4)),
+        StoredDtype("I2", 2, "int", np.dtype(ml_dtypes.int2)),
     )
 }
 

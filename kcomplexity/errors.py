@@ -7,6 +7,9 @@
     │   ├── CheckpointNotFoundError (FileNotFoundError)
     │   ├── UnknownFormatError                nothing here reads such a file
     │   ├── CorruptCheckpointError            truncated, overlapping, lying headers
+    │   ├── ForbiddenGlobalError              a pickle asks for something that is no tensor
+    │   ├── MissingExtraError (ImportError)   the format needs a package that is not installed
+    │   ├── RemoteError (OSError)             a server did not give what was asked for
     │   └── ShardError                        an index and its shards disagree
     ├── SpecError (ValueError)                a spec, panel, control or option that means nothing
     ├── UnmeasurableError (ValueError)        this tensor cannot be measured this way: a skipped row
@@ -27,9 +30,12 @@ __all__ = [
     "CheckpointNotFoundError",
     "CorruptCheckpointError",
     "CtmTableError",
+    "ForbiddenGlobalError",
     "KComplexityError",
     "KComplexityWarning",
+    "MissingExtraError",
     "OutputError",
+    "RemoteError",
     "ShardError",
     "ShardWarning",
     "SpecError",
@@ -56,6 +62,18 @@ class UnknownFormatError(CheckpointError):
 
 class CorruptCheckpointError(CheckpointError):
     """The format is recognised, but the file breaks its own rules."""
+
+
+class ForbiddenGlobalError(CheckpointError):
+    """A pickle refers to something that is neither a tensor nor a container; nothing was run."""
+
+
+class MissingExtraError(CheckpointError, ImportError):
+    """A format needs an optional package; the message says how to install it."""
+
+
+class RemoteError(CheckpointError, OSError):
+    """A server ignored a range, stalled, or sent something else than it said."""
 
 
 class ShardError(CheckpointError):

@@ -85,7 +85,8 @@ def needed(info: CheckpointInfo, rows: Sequence[Score], target: float | None) ->
             continue
         used.append(best)
         coded_bits += best.bits + choice
-        n_weights += best.n_weights
+        # Scales and zero points cost bits, but are no weights.
+        n_weights += 0 if best.details.get("side_of") else best.n_weights
     weights: dict[str, int] = {}
     for row in used:
         weights[row.spec] = weights.get(row.spec, 0) + row.n_weights
@@ -152,7 +153,7 @@ def _order(rows: Sequence[Score], totals: Sequence[Score]) -> list[str]:
         if shuffled is None or not shuffled["ratio"]:
             continue
         own = [row for row in rows if row.spec == total.spec]
-        found.append(f"{total.spec}: {_effect(shuffled, own)}{_blind(total)}")
+        found.append(f"{total.spec}: {_effect(shuffled, own)}{_limits(total, own)}")
         for kind, control in controls.items():
             if kind.startswith("init:") and control["ratio"]:
                 histogram = control["ratio"] / shuffled["ratio"]
@@ -177,17 +178,21 @@ def _effect(control: dict[str, float], rows: Sequence[Score]) -> str:
     return text + ")"
 
 
-def _blind(total: Score) -> str:
-    return "; saturated: measure tiles (tile=N)" if total.saturated else ""
+def _limits(total: Score, rows: Sequence[Score]) -> str:
+    """Say of how much of the weights a figure tells, and whether it can tell anything."""
+    share = total.n_weights / max(sum(row.n_weights for row in rows), 1)
+    part = f"; on {100 * share:.2g}% of the weights" if share < 0.995 else ""
+    return part + ("; saturated: measure tiles (tile=N)" if total.saturated else "")
 
 
 def _largest(rows: Sequence[Score]) -> list[str]:
     tensors = {(row.label, row.dtype): row for row in rows if row.dtype is not None}
-    if len(tensors) < 2:
+    n_weights = sum(row.n_weights for row in tensors.values())
+    found = (row.largest for row in tensors.values())
+    name, size = max(found, key=lambda largest: largest[1], default=("", 0))
+    if size == n_weights:  # one tensor is all there is
         return []
-    largest = max(tensors.values(), key=lambda row: row.n_weights)
-    share = largest.n_weights / max(sum(row.n_weights for row in tensors.values()), 1)
-    return [f"the largest tensor, {shorten(largest.label)}, holds {share:.0%} of the weights"]
+    return [f"the largest tensor, {shorten(name)}, holds {size / n_weights:.0%} of the weights"]
 
 
 def _amount(need: Needed) -> str:

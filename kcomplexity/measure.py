@@ -3,9 +3,9 @@
 The stages, and the functions that do them:
 
 1. each distinct view makes its passes: :func:`prepare`;
-2. the reducers of all specs are joined by view, so that a piece is encoded once per view:
-   :class:`_Encoding`;
-3. one fold feeds them, and each estimator turns its states into a value: :func:`gather`.
+2. the reducers of all specs are joined by view and cut, so that a piece is encoded once for all
+   of them (:class:`_Encoding`), and one fold feeds them: :func:`gather`;
+3. each estimator turns its states into a value: :func:`outcome`.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ from kcomplexity.parallel import (
     Failed,
     Piece,
     Reducer,
-    Rows,
     State,
     Whole,
+    begin,
     fold,
     guarded,
+    largest_chunk,
     merge,
+    sharing,
 )
 from kcomplexity.pool import Pool
 from kcomplexity.records import Status
@@ -51,6 +53,7 @@ class Outcome:
     measure : Measure or None
         Without side information.
     side_bits : float
+        Of codes; 0 for estimates, which nothing decodes.
     relative_mse : float or None
     details : dict
     """
@@ -64,9 +67,14 @@ class Outcome:
 
     @property
     def bits(self) -> float:
-        """Bits with side information; only where `measure` is one in bits."""
+        """Bits, of a code with its side information; only where `measure` is one in bits."""
         assert self.measure is not None  # noqa: S101 - callers look at status first
         return self.measure.value + self.side_bits
+
+    @classmethod
+    def without(cls, failed: Failed) -> Outcome:
+        """Return the outcome of a spec of which a step failed, or that cannot be measured."""
+        return cls("skipped" if failed.unmeasurable else "failed", failed.reason)
 
 
 #: Encoders by view, or the reason why there is none.
@@ -82,7 +90,7 @@ def prepare(tensor: Tensor, specs: Sequence[Spec], pool: Pool) -> Encoders:
             (passes[reducer],) = fold(tensor, [reducer], pool, work=0)
         state = passes[reducer]
         if isinstance(state, Failed):
-            raise RuntimeError(state.reason)  # noqa: TRY004 - a pass failed, not a type
+            raise (UnmeasurableError if state.unmeasurable else RuntimeError)(state.reason)
         return state
 
     return {view: _prepare_one(view, tensor, reduce) for view in {s.view: None for s in specs}}
@@ -93,11 +101,8 @@ def _prepare_one(view: View | None, tensor: Tensor, reduce: Any) -> Encoder | Ou
         return None
     try:
         return view.prepare(tensor, reduce)
-    except UnmeasurableError as error:
-        return Outcome("skipped", str(error))
-    # A view may come from any package: its failure is the reason of its rows.
-    except Exception as error:  # noqa: BLE001
-        return Outcome("failed", f"{type(error).__name__}: {error}")
+    except Exception as error:  # noqa: BLE001 - a view of any package; told in its rows
+        return Outcome.without(Failed.of(error))
 
 
 @dataclass(frozen=True)
@@ -140,15 +145,12 @@ def gather(
             continue
         try:
             reducers = _reducers(spec, encoder, tensor)
-        except UnmeasurableError as error:
-            results[spec] = Outcome("skipped", str(error))
-            continue
         except Exception as error:  # noqa: BLE001 - an estimator of any package; told in its row
-            results[spec] = Outcome("failed", f"{type(error).__name__}: {error}")
+            results[spec] = Outcome.without(Failed.of(error))
             continue
         cut = reducers[0].cut
-        # An ordered stream runs by itself; the others share the encoding of their view.
-        key = (spec,) if cut == Whole() else (spec.view, Every if isinstance(cut, Every) else cut)
+        # An ordered stream runs by itself; those that can share a read share its encoding as well.
+        key = (spec,) if cut == Whole() else (spec.view, sharing(cut))
         joint.setdefault(key, []).append((spec, reducers))
 
     encodings = [_Encoding(encoders[m[0][0].view], tuple(r for _, r in m)) for m in joint.values()]
@@ -156,7 +158,7 @@ def gather(
     for members, state in zip(joint.values(), states, strict=True):
         for i, (spec, _) in enumerate(members):
             if isinstance(state, Failed):
-                results[spec] = Outcome("failed", state.reason)
+                results[spec] = Outcome.without(state)
             else:
                 assert isinstance(state, _EncodingState)  # noqa: S101 - our own reducer
                 results[spec] = Gathered(
@@ -171,14 +173,12 @@ def outcome(spec: Spec, encoder: Encoder | Outcome | None, found: Gathered | Out
         return found
     failed = next((state for state in found.states if isinstance(state, Failed)), None)
     if failed is not None:
-        return Outcome("failed", failed.reason)
+        return Outcome.without(failed)
     assert not isinstance(encoder, Outcome)  # noqa: S101 - it gathered something
     try:
         measure = spec.estimator.measure(found.states, encoder.streams if encoder else ())
-    except UnmeasurableError as error:
-        return Outcome("skipped", str(error))
     except Exception as error:  # noqa: BLE001 - an estimator of any package; told in its row
-        return Outcome("failed", f"{type(error).__name__}: {error}")
+        return Outcome.without(Failed.of(error))
     if not math.isfinite(measure.value):
         return Outcome("failed", f"the value is {measure.value}: expected a finite number")
     if encoder is None:
@@ -190,7 +190,9 @@ def outcome(spec: Spec, encoder: Encoder | Outcome | None, found: Gathered | Out
         relative_mse = lost / squares if squares else 0.0
         details["squared_error"] = lost * encoder.error_unit
         details["sum_of_squares"] = squares * encoder.error_unit
-    return Outcome("ok", None, measure, encoder.side_bits, relative_mse, details)
+    # A decoder is told the scale. What nothing decodes is a figure by its definition alone.
+    side_bits = encoder.side_bits if spec.estimator.kind == "code" else 0.0
+    return Outcome("ok", None, measure, side_bits, relative_mse, details)
 
 
 def _reducers(spec: Spec, encoder: Encoder | None, tensor: Tensor) -> tuple[Reducer, ...]:
@@ -223,10 +225,7 @@ class _Encoding:
 
     @property
     def memory(self) -> int:
-        cut = self.cut
-        n = cut.n if isinstance(cut, Every) else 1 << 22
-        if isinstance(cut, Rows):
-            n = (cut.height + cut.halo) * cut.width
+        n = largest_chunk(self.cut)
         symbols = 0.0
         if isinstance(self.encoder, Encoder):
             widths = [-(-a.width // 8) * a.per_weight for a in self.encoder.streams]
@@ -234,7 +233,7 @@ class _Encoding:
         return int(symbols) + max(r.memory for member in self.members for r in member)
 
     def start(self) -> _EncodingState:
-        return _EncodingState(self.encoder, [[r.start() for r in m] for m in self.members])
+        return _EncodingState(self.encoder, [[begin(r) for r in m] for m in self.members])
 
 
 @dataclass

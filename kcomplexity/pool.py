@@ -8,11 +8,11 @@ interpreter lock; processes or any other ``concurrent.futures`` executor do as w
 from __future__ import annotations
 
 import os
-import tempfile
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -87,6 +87,7 @@ class Pool:
         self._executor: Executor | None = executor
         self._workspace: Path | None = None
         self._lock = threading.Lock()
+        self._cancelled = False
 
     def __enter__(self) -> Self:
         from threadpoolctl import threadpool_limits
@@ -118,12 +119,21 @@ class Pool:
                 # Results are handed on in order; a bounded queue keeps finished ones few.
                 while len(flying) > 2 * self.threads:
                     yield self._take(flying)
+                if self._cancelled:
+                    raise CancelledError
                 flying.append((self._submit(self._executor, job), job.work))
             while flying:
                 yield self._take(flying)
         finally:
             # What a job reads may be closed next: none is left running.
             wait([future for future, _ in flying if not future.cancel()])
+
+    def cancel(self) -> None:
+        """Start no more jobs, for good: whoever runs some gets a CancelledError.
+
+        Several threads may be running jobs when one of them is interrupted.
+        """
+        self._cancelled = True
 
     def _submit(self, executor: Executor, job: Job[R_co]) -> Future[R_co]:
         n_bytes = job.memory
@@ -159,6 +169,8 @@ class Pool:
 
     def temporary_file(self) -> Path:
         """Return the path of a new empty file that is removed with the pool."""
+        import tempfile
+
         with self._lock:
             if self._workspace is None:
                 folder = tempfile.TemporaryDirectory(prefix="kcomplexity-", dir=self._tmpdir)
@@ -170,14 +182,20 @@ class Pool:
     def _start(self) -> Executor:
         if self._kind == "thread":
             return ThreadPoolExecutor(self.threads, thread_name_prefix="kcomplexity")
+        # Imported where used: sockets, pickling and all are a tenth of the start.
         import multiprocessing
+        from concurrent.futures import ProcessPoolExecutor
 
         # Spawn, not fork: the coordinating threads hold locks that a forked child would inherit.
-        return ProcessPoolExecutor(
+        executor = ProcessPoolExecutor(
             self.threads,
             mp_context=multiprocessing.get_context("spawn"),
-            initializer=_single_threaded_blas,
+            initializer=_start_worker,
         )
+        with _interrupts_held():
+            for _ in range(self.threads):  # each starts one process, which inherits the mask
+                executor.submit(os.getpid)
+        return executor
 
 
 class _Budget:
@@ -233,7 +251,22 @@ def _call(job: Job[R_co]) -> R_co:
     return job()
 
 
-def _single_threaded_blas() -> None:
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Let Ctrl-C wait, where the system can: a process interrupted as it starts prints a trace."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start_worker() -> None:
+    """Set up a process: one BLAS thread, and Ctrl-C left to the one that hands out the work."""
     from threadpoolctl import threadpool_limits
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threadpool_limits(limits=1)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import platform
 import time
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from functools import cache
 
 from kcomplexity._version import __version__
 from kcomplexity.checkpoint import Checkpoint
 from kcomplexity.records import CheckpointInfo, Provenance
 
-__all__ = ["describe", "provenance"]
+__all__ = ["describe", "libraries", "provenance"]
 
 #: Libraries whose version can change a figure.
 _LIBRARIES = (
@@ -30,21 +30,24 @@ _LIBRARIES = (
 
 def provenance(command: str, seed: int, threads: int, started: float) -> Provenance:
     """Describe a run that began at `started`, in seconds since the epoch, and ends now."""
-    import zlib
-
-    libraries = {name: _version(name) for name in _LIBRARIES}
-    libraries["zlib"] = zlib.ZLIB_RUNTIME_VERSION
     return Provenance(
         version=__version__,
         command=command,
         python=platform.python_version(),
         platform=platform.platform(),
-        libraries=libraries,
+        libraries=libraries(),
         seed=seed,
         threads=threads,
         started=datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
         seconds=round(time.time() - started, 3),
     )
+
+
+def libraries() -> dict[str, str]:
+    """Return the version of each library that can change a figure."""
+    import zlib
+
+    return {name: _version(name) for name in _LIBRARIES} | {"zlib": zlib.ZLIB_RUNTIME_VERSION}
 
 
 def describe(checkpoint: Checkpoint) -> CheckpointInfo:
@@ -62,7 +65,10 @@ def describe(checkpoint: Checkpoint) -> CheckpointInfo:
     )
 
 
+@cache
 def _version(name: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(name)
     except PackageNotFoundError:

@@ -65,7 +65,7 @@ class Score:
         In `unit`.
     unit : str
     bits : float or None
-        With side information; None for statistics.
+        Of a code with its side information; None for statistics.
     bits_per_weight : float or None
     raw_bits : int
         Stored bits: the numerator of `ratio_raw_over_comp`.
@@ -83,6 +83,8 @@ class Score:
     saturated : bool or None
         Whether blocks so outnumber codes that the value is blind.
     details : dict
+        What else the estimator and the view tell; ``tiles`` holds a tile map (``--tiles``). Rows
+        over several tensors name the largest and its weights.
     controls : tuple of dict
         kind, n, bits, mean_bits, sd_bits, ratio, z, n_lower, p for each control.
     cached : bool
@@ -129,6 +131,15 @@ class Score:
     def label(self) -> str:
         """What the row is about, for a reader: the tensor, the group, or all of them."""
         return self.tensor or self.group or (f"all {self.dtype}" if self.dtype else "all tensors")
+
+    @property
+    def largest(self) -> tuple[str, int]:
+        """The largest tensor of the row, which may be over several: name and weights."""
+        own = self.label, self.n_weights
+        return (
+            self.details.get("largest_tensor", own[0]),
+            self.details.get("largest_tensor_weights", own[1]),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""

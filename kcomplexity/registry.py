@@ -1,4 +1,4 @@
-"""Named things that can be added from outside: loaders, views, estimators, fitters, figures.
+"""Named things that can be added from outside: loaders, views, estimators, controls, formats.
 
 A :class:`Registry` is a read-only mapping of name to thing. What the package brings is registered
 once, in one block at the end of the sub-package's ``__init__``; what other packages bring is found
@@ -8,7 +8,6 @@ happens only on a listing or when a name is not known.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Generic, TypeVar
@@ -62,8 +61,10 @@ class Registry(Mapping[str, T], Generic[T]):
         if name in self._entries:
             return self._entries[name]
         if name in self._broken:
-            raise SpecError(f"{self.noun} {name!r} could not be imported: {self._broken[name]}")
-        near = difflib.get_close_matches(name, self._entries, n=3)
+            raise SpecError(f"{self.noun} {name!r} cannot be used: {self._broken[name]}")
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, self._entries, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(self)}"
         raise SpecError(f"unknown {self.noun} {name!r}: {hint}")
 
@@ -87,8 +88,11 @@ class Registry(Mapping[str, T], Generic[T]):
         return self._entries[name]
 
     def __iter__(self) -> Iterator[str]:
+        # Other packages come last, and are asked only when somebody has looked that far.
+        own = list(self._entries)
+        yield from own
         self._scan()
-        return iter(self._entries)
+        yield from [name for name in self._entries if name not in own]
 
     def __len__(self) -> int:
         self._scan()

@@ -13,10 +13,11 @@ from contextlib import closing
 from dataclasses import replace
 from functools import reduce as fold_left
 from operator import add
+from typing import Any
 
 from kcomplexity.checkpoint import Tensor
 from kcomplexity.controls import Control, control_statistics, unmeasured_control
-from kcomplexity.derived import rebuilt
+from kcomplexity.derived import Concat, rebuilt
 from kcomplexity.errors import CheckpointError, UnmeasurableError
 from kcomplexity.measure import Encoders, Gathered, Outcome, gather, outcome, prepare
 from kcomplexity.parallel import Cut, Every, Rows, spool
@@ -215,7 +216,9 @@ def _row(unit: Unit, spec: Spec, result: Outcome) -> Score:
         unit=estimator.unit,
         raw_bits=8 * unit.n_bytes,
         relative_mse=result.relative_mse,
-        details=result.details,
+        details=result.details
+        | _largest_member(tensor)
+        | ({"side_of": tensor.side_of} if tensor.side_of else {}),
     )
     measure = result.measure
     if measure is None:
@@ -229,6 +232,14 @@ def _row(unit: Unit, spec: Spec, result: Outcome) -> Score:
         saturated=measure.saturated,
     )
     return row if estimator.kind == "statistic" else _with_bits(row, result.bits)
+
+
+def _largest_member(tensor: Tensor) -> dict[str, Any]:
+    """Tell which tensor weighs most among those that are measured as one."""
+    if not isinstance(tensor, Concat):
+        return {}
+    largest = max(tensor.members, key=lambda member: member.n_weights)
+    return {"largest_tensor": largest.name, "largest_tensor_weights": largest.n_weights}
 
 
 def _with_bits(row: Score, bits: float) -> Score:

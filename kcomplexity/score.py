@@ -38,6 +38,8 @@ def score(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     dtypes: Mapping[str, str] | None = None,
+    root: str | None = None,
+    dequantize: bool = False,
     seed: int = 0,
     sample: float | None = None,
     exact: bool = False,
@@ -68,6 +70,10 @@ def score(
         Globs on tensor names.
     dtypes : mapping of str to str, optional
         Globs to dtype codes, for files that do not say.
+    root : str, optional
+        Keys of the part to read of a file that nests its tensors.
+    dequantize : bool
+        Read quantised blocks as the weights they stand for, not as codes.
     seed : int
         Of the controls and of the sample.
     sample : float, optional
@@ -102,16 +108,19 @@ def score(
     Examples
     --------
     >>> import numpy as np
-    >>> report = score({"w": np.zeros((64, 64), np.float32)}, specs=["entropy@q8"])
+    >>> halves = np.tile(np.float32([-1, 1]), 2048)
+    >>> report = score({"w": halves}, specs=["entropy@q8"])
     >>> report.rows[0].bits_per_weight
-    0.0078125
+    1.0
     """
     started = time.time()
     with ExitStack() as stack:
         plan = make_plan(
             [
                 stack.enter_context(opened)
-                for opened in open_selected(source, include, exclude, dtypes or {})
+                for opened in open_selected(
+                    source, include, exclude, dtypes or {}, root=root, dequantize=dequantize
+                )
             ],
             panel_name=panel,
             specs=specs,
@@ -156,11 +165,16 @@ def open_selected(
     exclude: Sequence[str],
     dtypes: Mapping[str, str],
     *,
+    root: str | None = None,
+    dequantize: bool = False,
     stored: bool = False,
 ) -> Iterator[Checkpoint]:
     """Open each source and keep the tensors that the globs admit."""
     for one in source if isinstance(source, list | tuple) else [source]:
-        yield open_checkpoint(one, dtypes=dtypes, stored=stored).select(include, exclude)
+        opened = open_checkpoint(
+            one, dtypes=dtypes, root=root, dequantize=dequantize, stored=stored
+        )
+        yield opened.select(include, exclude)
 
 
 def run_plan(
@@ -195,10 +209,11 @@ def run_plan(
                 else:
                     future = drivers.submit(measure_unit, path, unit, tasks, plan.seed, pool)
                 flying.append(future)
-                while len(flying) > 4 * pool.threads:
-                    yield flying.popleft().result()
             while flying:
                 yield flying.popleft().result()
-        finally:
+        except BaseException:
+            # After Ctrl-C nobody wants to wait for what is under way.
+            pool.cancel()
             for future in flying:
                 future.cancel()
+            raise

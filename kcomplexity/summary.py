@@ -17,6 +17,9 @@ __all__ = ["leave_one_out", "summarise"]
 def summarise(rows: Sequence[Score]) -> tuple[Score, ...]:
     """Return one row per checkpoint and spec over its measured tensors; bits are sums.
 
+    Scales and zero points add their bits to those of the codes, but are no weights: bits a weight
+    are comparable between a network and its quantised copies.
+
     A control's replicates are summed seed by seed, over the tensors that have it. A spec that
     measured nothing has no row.
     """
@@ -29,7 +32,8 @@ def summarise(rows: Sequence[Score]) -> tuple[Score, ...]:
 
 
 def _sum(rows: Sequence[Score]) -> Score:
-    n_weights = sum(row.n_weights for row in rows)
+    weights = [row for row in rows if not row.details.get("side_of")] or rows
+    n_weights = sum(row.n_weights for row in weights)
     raw_bits = sum(row.raw_bits for row in rows)
     dtypes = {row.dtype for row in rows}
     bits = math.fsum(row.bits for row in rows if row.bits is not None)
@@ -44,7 +48,7 @@ def _sum(rows: Sequence[Score]) -> Score:
         n_bytes=sum(row.n_bytes for row in rows),
         raw_bits=raw_bits,
         relative_mse=_relative_mse(rows),
-        sampled_fraction=math.fsum(r.sampled_fraction * r.n_weights for r in rows) / n_weights,
+        sampled_fraction=math.fsum(r.sampled_fraction * r.n_weights for r in weights) / n_weights,
         se_bits=_root_sum_of_squares(row.se_bits for row in rows),
         n_ignored=sum(row.n_ignored for row in rows),
         n_blocks=_sum_if_all(row.n_blocks for row in rows),

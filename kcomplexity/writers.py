@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 from kcomplexity.checkpoint import Checkpoint, Tensor
 from kcomplexity.dtypes import DTYPES
-from kcomplexity.errors import OutputError
+from kcomplexity.errors import KComplexityError, OutputError
 from kcomplexity.parallel import FRAME
 from kcomplexity.text import printable
 
@@ -28,6 +28,7 @@ __all__ = [
     "atomic_file",
     "header_bytes",
     "refuse_input",
+    "successor",
     "write_dense",
     "write_safetensors",
 ]
@@ -57,24 +58,48 @@ class FileLayout:
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file beside `path` that takes its place when all is written.
 
+    Links are followed. The result has the mode that any new file would have.
+
     Raises
     ------
     OutputError
         If it cannot be written; what was at `path` before is left as it was.
     """
+    with successor(path) as (temporary, target):
+        with temporary.open("wb") as file:
+            yield file
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(target)
+
+
+@contextmanager
+def successor(path: Path) -> Iterator[tuple[Path, Path]]:
+    """Give an empty file, and the one beside it that it may replace; remove it if it does not.
+
+    Raises
+    ------
+    OutputError
+        If no file can be made beside `path`, or `path` is something else than a file.
+    """
+    target = path.resolve()
+    if target.exists() and not target.is_file():
+        raise OutputError(
+            f"cannot write {printable(path)}: it is no file; name one that may be replaced"
+        )
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=".kcomplexity-", dir=target.parent)
+        os.close(handle)
         try:
-            with os.fdopen(handle, "wb") as file:
-                yield file
-            # mkstemp makes private files; a result has the mode any new file would have.
-            Path(name).chmod(0o666 & ~_umask())
-            Path(name).replace(path)
-        except BaseException:
+            yield Path(name), target
+        finally:
             Path(name).unlink(missing_ok=True)
-            raise
+    except KComplexityError:
+        raise
     except OSError as error:
-        raise OutputError(f"cannot write {printable(path)}: {error.strerror or error}") from error
+        absent = "" if target.parent.is_dir() else f"; there is no folder {target.parent}"
+        raise OutputError(
+            f"cannot write {printable(path)}: {error.strerror or error}{printable(absent)}"
+        ) from error
 
 
 def write_safetensors(

@@ -1,14 +1,28 @@
 """Small tensors of any type to make others from, and whether any range of those is a slice."""
 
+from dataclasses import dataclass, field
+from typing import Any
+
 import numpy as np
 
 from kcomplexity.checkpoint import ArrayTensor, Tensor
 from kcomplexity.derived import packed, stored_words
-from kcomplexity.dtypes import DTYPES
+from kcomplexity.dtypes import CODES, DTYPES, from_numpy
+
+
+def array_tensor(values: np.ndarray) -> ArrayTensor:
+    """An array as a tensor stored the way its type says."""
+    dtype = from_numpy(values.dtype)
+    assert dtype is not None
+    return ArrayTensor("w", values.shape, dtype, data=dtype.encode(values.reshape(-1)))
+
+
+def _dtype(code):
+    return CODES[code] if code in CODES else DTYPES[code]
 
 
 def tensor_of_words(words, code="F32", shape=None, name="w", layout="out-in"):
-    dtype = DTYPES[code]
+    dtype = _dtype(code)
     words = np.asarray(words).astype(dtype.word)
     data = packed(dtype, words)
     return ArrayTensor(name, shape or (words.size,), dtype, data=data, layout=layout)
@@ -23,7 +37,7 @@ def tensor_of(values, code="F32", shape=None, name="w", layout="out-in"):
 
 def random_tensor(n, code="F32", seed=0, name="w"):
     """A tensor of any stored words: NaN, infinities and zeros of either sign among them."""
-    dtype = DTYPES[code]
+    dtype = _dtype(code)
     top = 2 if code == "BOOL" else 1 << dtype.bits
     words = np.random.default_rng(seed).integers(0, top, n, dtype=np.uint64)
     return tensor_of_words(words, code, name=name)
@@ -54,3 +68,14 @@ def same(tensor: Tensor, start, stop):
 
 class Slow(ArrayTensor):
     addressable = False
+
+
+@dataclass(frozen=True)
+class Counting(ArrayTensor):
+    """A tensor that counts how often each weight is read."""
+
+    reads: np.ndarray = field(kw_only=True, compare=False)
+
+    def raw(self, start: int, stop: int, out: Any = None) -> Any:
+        self.reads[start:stop] += 1
+        return super().raw(start, stop, out)

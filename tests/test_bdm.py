@@ -109,6 +109,11 @@ def test_saturation_makes_the_ratio_of_biased_to_fair_bits_meaningless(n, ratio)
     assert bdm1d(values < 0.3) / bdm1d(values < 0.5) == pytest.approx(ratio, rel=0.04)
 
 
+def test_short_sequences_do_not_follow_the_entropy_of_their_bits_either():
+    ratios = [bdm1d(v < 0.3) / bdm1d(v < 0.5) for v in rng(2).random((200, 1_000))]
+    assert np.mean(ratios) == pytest.approx(0.939, abs=0.01)  # their entropies: .881
+
+
 @pytest.mark.parametrize(
     ("side", "bits_per_symbol", "saturated"),
     [(64, 1.90, False), (256, 1.84, False), (1024, 1.22, True), (2048, 0.49, True)],

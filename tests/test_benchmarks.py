@@ -14,6 +14,7 @@ JOBS = {
     "score.py": ["zstd:19@bytes", "entropy@q8", "entropy:two-part@rd0.01", "fast", "default"],
     "memory.py": ["16 MiB of BF16", "<= 1 GiB"],
     "fit.py": ["nearest of", "faiss KMeans", "sklearn KMeans", "fixed-width", "scalar", "`sample`"],
+    "formats.py": ["open a .pt of 4 MiB", "peak resident", "the same as .safetensors"],
     "startup.py": ["import kcomplexity", "--help", "inspect"],
 }
 

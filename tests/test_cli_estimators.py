@@ -219,6 +219,7 @@ def test_names_of_other_packages_are_listed_and_broken_ones_told(tmp_path: Path)
         "mine = throwaway:Mine\n"
         "lacking = throwaway:Lacking\n"
         "absent = throwaway_that_is_not_there:Thing\n"
+        "zstd = throwaway:Mine\n"
     )
     found = subprocess.run(
         [sys.executable, "-c", "from kcomplexity_cli.main import cli; cli()", "estimators"],
@@ -232,11 +233,15 @@ def test_names_of_other_packages_are_listed_and_broken_ones_told(tmp_path: Path)
     mine, kind, order, text = re.split("  +", line)
     assert (mine, kind, order) == ("mine", "statistic", "no")
     assert text.startswith("what only I measure\\x1b[31m (share;")
-    lacking, absent = found.stderr.splitlines()
+    lacking, *unusable = found.stderr.splitlines()
     assert lacking.startswith("kcomplexity: estimator 'lacking' cannot be listed: TypeError: ")
+    absent, in_use = sorted(unusable)
     assert absent == (
-        "kcomplexity: estimator 'absent' could not be imported: throwaway_that_is_not_there:Thing: "
+        "kcomplexity: estimator 'absent' cannot be used: throwaway_that_is_not_there:Thing: "
         "ModuleNotFoundError: No module named 'throwaway_that_is_not_there'"
+    )
+    assert in_use == (
+        "kcomplexity: estimator 'zstd' cannot be used: throwaway:Mine takes a name that is in use"
     )
 
 

@@ -18,8 +18,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kcomplexity import ctm
-from kcomplexity.ctm import CTM_SOURCES, ctm_cache_folder, ctm_table, normalised_codes
+from kcomplexity.ctm import (
+    CTM_SOURCES,
+    ctm_cache_folder,
+    ctm_table,
+    loading,
+    normalised_codes,
+    source,
+)
 from kcomplexity.errors import CtmTableError, SpecError
 from tests.pybdm_oracle import pybdm
 
@@ -35,14 +41,14 @@ def _leave_the_users_cache_alone(tmp_path_factory):
 def cache(tmp_path, monkeypatch):
     """An empty cache folder, and a process that has not read a table yet."""
     monkeypatch.setenv("KCOMPLEXITY_CACHE", str(tmp_path / "cache"))
-    ctm._load.cache_clear()
+    loading._load.cache_clear()
     yield tmp_path / "cache" / "ctm"
-    ctm._load.cache_clear()
+    loading._load.cache_clear()
 
 
 def fresh_table(n_symbols):
     """The table as a new process would get it."""
-    ctm._load.cache_clear()
+    loading._load.cache_clear()
     return ctm_table(n_symbols)
 
 
@@ -182,12 +188,12 @@ class Malicious:
 )
 def test_a_pickle_of_anything_but_dictionaries_is_refused_by_name(content, name):
     with pytest.raises(CtmTableError, match=name):
-        ctm._read_pickle(gzip.compress(pickle.dumps(content)))
+        source.read_pickle(gzip.compress(pickle.dumps(content)))
 
 
 def test_the_dictionaries_of_tables_are_admitted():
     table = defaultdict(dict, {(1,): OrderedDict({"0": 1.0}), (2,): {"01": 2.0}})
-    assert ctm._read_pickle(gzip.compress(pickle.dumps(table))) == table
+    assert source.read_pickle(gzip.compress(pickle.dumps(table))) == table
 
 
 # --- the cache folder -----------------------------------------------------------------------------
@@ -196,7 +202,7 @@ def test_the_dictionaries_of_tables_are_admitted():
 def test_a_large_table_is_converted_once_and_mapped_from_then_on(cache, monkeypatch):
     first = fresh_table(4)
     (stored,) = cache.iterdir()
-    monkeypatch.setattr(ctm, "_source_bytes", lambda source: pytest.fail("converted again"))
+    monkeypatch.setattr(loading, "source_bytes", lambda _: pytest.fail("converted again"))
     second = fresh_table(4)
     np.testing.assert_array_equal(first.keys, second.keys)
     np.testing.assert_array_equal(first.values, second.values)

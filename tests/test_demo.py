@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 from jsonschema import Draft202012Validator
 
-from kcomplexity import PANELS, calibration
+from kcomplexity import PANELS
 from kcomplexity.calibration import CASES, Answer, Calibrated
 from kcomplexity.samples import sample_paths
 from kcomplexity.schemas import load_schema
@@ -38,7 +38,7 @@ def calibration_page() -> Result:
 @pytest.fixture
 def few_cases(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = tuple(case for case in CASES if case.name in ("constant", "permuted"))
-    monkeypatch.setattr(calibration, "CASES", chosen)
+    monkeypatch.setattr("kcomplexity.calibration.run.CASES", chosen)
 
 
 # --- The pair ------------------------------------------------------------------------------------
@@ -221,7 +221,7 @@ def test_calibrate_fails_when_an_answer_is_not_met(
 ) -> None:
     constant = next(case for case in CASES if case.name == "constant")
     wrong = replace(constant, expect=(replace(constant.expect[0], low=1, high=2),))
-    monkeypatch.setattr(calibration, "CASES", (wrong,))
+    monkeypatch.setattr("kcomplexity.calibration.run.CASES", (wrong,))
     result = run("--calibrate", *as_json)
     assert result.exit_code == 1
     assert result.stderr.startswith("kcomplexity: some known answers are not met")

@@ -14,24 +14,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kcomplexity import parallel
-from kcomplexity.checkpoint import ArrayTensor
-from kcomplexity.dtypes import from_numpy
 from kcomplexity.errors import SpecError, UnmeasurableError
 from kcomplexity.estimators import ESTIMATORS, Estimator, Measure, compressors, entropy
-from kcomplexity.parallel import FRAME, LEAF, Cut, Every, Failed, Reducer, Rows, State, Whole, fold
+from kcomplexity.parallel import (
+    FRAME,
+    LEAF,
+    Cut,
+    Every,
+    Failed,
+    Reducer,
+    Rows,
+    State,
+    Whole,
+    fold,
+    folding,
+)
 from kcomplexity.pool import Pool
 from kcomplexity.specs import Spec, parse_spec
 from kcomplexity.views import Encoder
 from tests import definitions
+from tests.tensors import array_tensor as tensor_of
 
 COMPRESSORS = ["gzip", "igzip", "zstd", "brotli", "bz2", "xz"]
-
-
-def tensor_of(values: np.ndarray) -> ArrayTensor:
-    dtype = from_numpy(values.dtype)
-    assert dtype is not None
-    return ArrayTensor("w", values.shape, dtype, data=dtype.encode(values.reshape(-1)))
 
 
 @dataclass(frozen=True)
@@ -171,8 +175,8 @@ def test_any_legal_cuts_add_up_to_the_same_value(text, monkeypatch):
     with Pool(1) as pool:
         expected = measured(values, text, pool)
     for job in (1, 3 * LEAF):
-        monkeypatch.setattr(parallel, "_JOB", job)
-        monkeypatch.setattr(parallel, "_PIECE", LEAF)
+        monkeypatch.setattr(folding, "_JOB", job)
+        monkeypatch.setattr(folding, "_PIECE", LEAF)
         for piece in (1, 2):
             with Pool(2, piece=piece) as pool:
                 assert measured(values, text, pool) == expected
@@ -286,14 +290,14 @@ def test_sorted_distinct_symbols_count_like_a_table(text, monkeypatch):
     values = normal(3 * LEAF + 5)
     expected = measured(values, text)
     monkeypatch.setattr(entropy, "_DENSE", 1)
-    monkeypatch.setattr(parallel, "_JOB", LEAF)
+    monkeypatch.setattr(folding, "_JOB", LEAF)
     for pending in (1, 1000, LEAF + 1):
         monkeypatch.setattr(entropy, "_PENDING", pending)
         assert measured(values, text) == expected
 
 
 def test_wide_words_are_counted_as_they_are(monkeypatch):
-    monkeypatch.setattr(parallel, "_JOB", LEAF)
+    monkeypatch.setattr(folding, "_JOB", LEAF)
     many = np.rint(normal(3 * LEAF + 5) * 1000)
     assert measured(many, "entropy@words").value == pytest.approx(
         definitions.value(many, "entropy@words"), rel=1e-12
@@ -306,7 +310,7 @@ def test_wide_words_are_counted_as_they_are(monkeypatch):
 @pytest.mark.parametrize("job", [1, 1 << 22])
 def test_more_distinct_symbols_than_the_limit_are_refused(job, monkeypatch):
     monkeypatch.setattr(entropy, "_MOST_DISTINCT", 1000)
-    monkeypatch.setattr(parallel, "_JOB", job)
+    monkeypatch.setattr(folding, "_JOB", job)
     fine = np.resize(np.arange(1000, dtype=np.float32), 2 * LEAF)
     assert measured(fine, "entropy@words").details["n_distinct"] == 1000
     fine[-1] = -1

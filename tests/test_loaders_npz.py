@@ -3,6 +3,7 @@
 import io
 import pickle
 import struct
+import tempfile
 import tracemalloc
 import zipfile
 from typing import Any
@@ -293,12 +294,12 @@ def test_an_archive_without_arrays_opens_empty(tmp_path):
 
 
 def test_a_zip_of_other_things_is_not_taken_for_arrays(tmp_path):
-    for name in ("m.npz", "m.pt"):
-        save_members(tmp_path / name, {"archive/data.pkl": b"x", "archive/version": b"3"})
-    with pytest.raises(UnknownFormatError, match=r"without .npy arrays; .* is archive/data.pkl"):
+    for name in ("m.npz", "m.zip"):
+        save_members(tmp_path / name, {"archive/notes": b"x", "archive/version": b"3"})
+    with pytest.raises(UnknownFormatError, match=r"without .npy arrays; .* is archive/notes"):
         open_checkpoint(tmp_path / "m.npz")
     with pytest.raises(UnknownFormatError, match="the content is of no known format"):
-        open_checkpoint(tmp_path / "m.pt")
+        open_checkpoint(tmp_path / "m.zip")
 
 
 def test_zip64_archives_are_read(tmp_path):
@@ -517,7 +518,7 @@ def test_a_full_disk_is_told_and_nothing_is_left(tmp_path, monkeypatch):
             raise OSError(28, "No space left on device")
 
     np.savez(tmp_path / "m.npz", w=np.asfortranarray(MATRIX))
-    monkeypatch.setattr(streamed, "TemporaryFile", lambda prefix: Full())
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda prefix: Full())
     with (
         open_checkpoint(tmp_path / "m.npz") as checkpoint,
         pytest.raises(OutputError, match=r"needs 240 bytes in .*No space left on device"),

@@ -21,6 +21,14 @@ from kcomplexity.errors import (
 )
 from kcomplexity.loaders import LOADERS, open_checkpoint
 from kcomplexity.loaders.safetensors import MAX_HEADER
+from tests import (
+    test_loaders_flax,
+    test_loaders_gguf,
+    test_loaders_onnx,
+    test_loaders_tflite,
+    test_loaders_zarr,
+    torch_files,
+)
 
 
 def entry(dtype="U8", shape=(4,), offsets=(0, 4)):
@@ -271,13 +279,15 @@ def test_an_unreadable_file_is_told(tmp_path):
 
 def test_unknown_content_lists_the_formats(tmp_path):
     (tmp_path / "notes.txt").write_text("hello there, this is no checkpoint")
-    with pytest.raises(UnknownFormatError, match="expected one of: safetensors, sharded, npz, npy"):
+    with pytest.raises(
+        UnknownFormatError, match="expected one of: safetensors, zarr, sharded, npz, npy"
+    ):
         open_checkpoint(tmp_path / "notes.txt")
 
 
 @pytest.mark.parametrize("source", [3, None, [np.ones(2)], b"model.safetensors", np.ones(2)])
 def test_what_is_neither_path_nor_mapping_is_refused(source):
-    with pytest.raises(CheckpointError, match="expected a path or a mapping"):
+    with pytest.raises(CheckpointError, match="expected a path or a mapping of names to arrays"):
         open_checkpoint(source)
 
 
@@ -373,5 +383,56 @@ def _npy(folder):
     return folder / "m.npy"
 
 
+VALUES = np.array([1.0, 2.0], np.float32)
+
+
+def _pytorch(folder):
+    opcodes = torch_files.mapping({"w": torch_files.whole("0", VALUES)})
+    return torch_files.save_zip(folder / "m.pt", opcodes, {"0": VALUES})
+
+
+def _hdf5(folder):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(folder / "m.h5", "w") as file:
+        file["w"] = VALUES
+    return folder / "m.h5"
+
+
+def _onnx(folder):
+    return test_loaders_onnx.save(folder / "m.onnx", test_loaders_onnx.raw("w", VALUES))
+
+
+def _gguf(folder):
+    return test_loaders_gguf.save(folder / "m.gguf", {"w": ((2,), 0, VALUES.tobytes())})
+
+
+def _tflite(folder):
+    tensors = [test_loaders_tflite.tensor("w", (2,), 0, 1)]
+    return test_loaders_tflite.save(folder / "m.tflite", tensors, [VALUES.tobytes()])
+
+
+def _flax(folder):
+    (folder / "m.msgpack").write_bytes(test_loaders_flax.mapping(w=VALUES))
+    return folder / "m.msgpack"
+
+
+def _zarr(folder):
+    pytest.importorskip("tensorstore")
+    test_loaders_zarr.save(folder / "m.zarr", "zarr", w=VALUES)
+    return folder / "m.zarr"
+
+
 #: One good file per format; a new loader adds its own here.
-WRITERS = {"safetensors": _safetensors, "sharded": _sharded, "npz": _npz, "npy": _npy}
+WRITERS = {
+    "safetensors": _safetensors,
+    "sharded": _sharded,
+    "npz": _npz,
+    "npy": _npy,
+    "pytorch": _pytorch,
+    "hdf5": _hdf5,
+    "onnx": _onnx,
+    "gguf": _gguf,
+    "tflite": _tflite,
+    "flax": _flax,
+    "zarr": _zarr,
+}

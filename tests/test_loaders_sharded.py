@@ -185,17 +185,17 @@ def test_an_index_that_points_outside_its_folder_is_refused(tmp_path, file):
 ODD: dict[str, Any] = {
     "stray shard": (
         {"shards": {ONE: "ab", TWO: "c", "consolidated.safetensors": "d"}},
-        "1 files beside the shards are not in the index, such as consolidated.safetensors",
+        "not read: 1 file beside the shards, such as consolidated.safetensors",
         {"a", "b", "c"},
     ),
     "stale index": (
         {"shards": {ONE: "ab", TWO: "cd"}},
-        "1 tensors of the shards are not in the index, such as d; they are read too",
+        "not in the index: 1 tensor of the shards, such as d; all are read",
         {"a", "b", "c", "d"},
     ),
     "tensor in a second shard": (
         {"shards": {ONE: "ab", TWO: "ca"}},
-        f"1 tensors lie in a second shard as well, such as a in {TWO}; the copy that the index",
+        f"in a second shard as well: 1 tensor, such as a in {TWO}; the copy that the index",
         {"a", "b", "c"},
     ),
     "null total size": ({"total": None}, f"total_size is null, .* take {TOTAL}", {"a", "b", "c"}),
@@ -265,8 +265,8 @@ def test_a_weight_map_is_known_by_its_content(tmp_path):
 
 
 def test_a_folder_without_checkpoints_is_told(tmp_path):
-    (tmp_path / "model.bin").write_bytes(b"123")
-    with pytest.raises(CheckpointNotFoundError, match=r"a folder without \*.safetensors in it"):
+    (tmp_path / "training_args.bin").write_bytes(b"123")
+    with pytest.raises(CheckpointNotFoundError, match=r"a folder without \*.safetensors or any"):
         open_checkpoint(tmp_path)
 
 

@@ -17,7 +17,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kcomplexity import parallel
 from kcomplexity.checkpoint import ArrayTensor, FileSource, StoredTensor, Tensor
 from kcomplexity.dtypes import DTYPES, from_numpy
 from kcomplexity.parallel import (
@@ -32,16 +31,15 @@ from kcomplexity.parallel import (
     State,
     Whole,
     fold,
+    folding,
     leaf_sums,
+    merge,
+    sharing,
     spool,
 )
 from kcomplexity.pool import Pool
-
-
-def tensor_of(values: np.ndarray) -> ArrayTensor:
-    dtype = from_numpy(values.dtype)
-    assert dtype is not None
-    return ArrayTensor("w", values.shape, dtype, data=dtype.encode(values.reshape(-1)))
+from tests.tensors import Counting
+from tests.tensors import array_tensor as tensor_of
 
 
 def stored(values: np.ndarray, path: Path) -> StoredTensor:
@@ -109,17 +107,6 @@ class SumsState(State):
         return SumsState(self.sums + other.sums, self.total + other.total)
 
 
-@dataclass(frozen=True)
-class Counting(ArrayTensor):
-    """A tensor that counts how often each weight is read."""
-
-    reads: np.ndarray = field(kw_only=True, compare=False)
-
-    def raw(self, start: int, stop: int, out: Any = None) -> Any:
-        self.reads[start:stop] += 1
-        return super().raw(start, stop, out)
-
-
 def one(tensor: Tensor, reducer: Reducer, pool: Pool) -> State:
     (state,) = fold(tensor, [reducer], pool)
     return state
@@ -145,14 +132,14 @@ def test_threads_and_pieces_change_no_figure(n, threads, piece, monkeypatch):
     if n:
         expected.update(Piece(DTYPES["F32"], values.view(np.uint8), values.shape), 0)
     for job in (1, 2 * LEAF, 1 << 22):
-        monkeypatch.setattr(parallel, "_JOB", job)
+        monkeypatch.setattr(folding, "_JOB", job)
         with Pool(threads, piece=piece) as pool:
             assert one(tensor_of(values), SumsAndWords(), pool) == expected
             assert one(tensor_of(values), SumsAndWords(Whole()), pool) == expected
 
 
 def test_processes_and_any_other_executor_change_no_figure(tmp_path, monkeypatch):
-    monkeypatch.setattr(parallel, "_JOB", LEAF)
+    monkeypatch.setattr(folding, "_JOB", LEAF)
     values = np.random.default_rng(0).standard_normal((7, 2 * LEAF)).astype(np.float32)
     reducers: list[Reducer] = [SumsAndWords(), SumsAndWords(Every(2 * LEAF)), SumsAndWords(Whole())]
     with Pool(1) as pool:
@@ -275,8 +262,8 @@ def test_cuts_that_would_need_a_huge_piece_together_are_read_apart():
         longest = max(chunk.size for _, chunk in state.chunks)
         assert longest <= max(reducer.cut.n, FRAME)
         assert sum(chunk.size for _, chunk in state.chunks) == values.size
-    assert parallel.sharing(Every(2 * LEAF)) == parallel.sharing(Every(FRAME))
-    assert parallel.sharing(Every(7 * LEAF)) != parallel.sharing(Every(11 * LEAF))
+    assert sharing(Every(2 * LEAF)) == sharing(Every(FRAME))
+    assert sharing(Every(7 * LEAF)) != sharing(Every(11 * LEAF))
 
 
 # --- rectangles ------------------------------------------------------------------------------
@@ -287,12 +274,13 @@ def put_together(state: Collected, shape: tuple[int, int], cut: Rows) -> np.ndar
     matrix = np.full(shape, np.nan)
     for (row, column), chunk in state.chunks:
         assert row % cut.height == 0
+        bottom = min([r for (r, c), _ in state.chunks if r > row], default=shape[0])
         assert column % cut.width == 0
         above = min(cut.halo, row)
         height, width = chunk.shape
-        assert height == min(cut.height, shape[0] - row) + above
+        assert height == bottom - row + above
         assert width == min(cut.width, shape[1] - column)
-        target = matrix[row : row + cut.height, column : column + cut.width]
+        target = matrix[row:bottom, column : column + cut.width]
         assert np.isnan(target).all()
         target[...] = chunk[above:]
         halo = matrix[row - above : row, column : column + cut.width]
@@ -309,14 +297,18 @@ def put_together(state: Collected, shape: tuple[int, int], cut: Rows) -> np.ndar
     st.integers(0, 5),
     st.sampled_from(["float32", "float16", "float4", "bfloat16", "float64"]),
     st.sampled_from([1, 100, 1 << 22]),
+    st.sampled_from([1, 200, 1 << 18]),
 )
-def test_rectangles_put_together_are_the_matrix(rows, columns, height, width, halo, kind, job):
+def test_rectangles_put_together_are_the_matrix(
+    rows, columns, height, width, halo, kind, job, piece
+):
     dtype = getattr(ml_dtypes, "float4_e2m1fn" if kind == "float4" else kind, None) or kind
     rng = np.random.default_rng(0)
     values = rng.integers(-4, 5, (rows, columns)).astype(np.float32).astype(dtype)
     cut = Rows(height, width, halo)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parallel, "_JOB", job)
+        patch.setattr(folding, "_JOB", job)
+        patch.setattr(folding, "_PIECE", piece)
         with Pool(2) as pool:
             state = collected(tensor_of(values), cut, pool)
     matrix = put_together(state, (rows, columns), cut)
@@ -389,8 +381,8 @@ class Breaking(State):
 )
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_reducer_that_raises_harms_no_other(stage, reason, threads, monkeypatch):
-    monkeypatch.setattr(parallel, "_JOB", LEAF)
-    monkeypatch.setattr(parallel, "_PIECE", LEAF)
+    monkeypatch.setattr(folding, "_JOB", LEAF)
+    monkeypatch.setattr(folding, "_PIECE", LEAF)
     values = numbers(4 * LEAF)
     with Pool(threads) as pool:
         first, broken, last = fold(tensor_of(values), [Collect(), Breaks(stage), Collect()], pool)
@@ -403,9 +395,9 @@ def test_a_reducer_that_raises_harms_no_other(stage, reason, threads, monkeypatc
 def test_a_failure_keeps_its_reason_whatever_is_added():
     failed = Failed("ValueError: no")
     failed.update(None, 0)
-    assert parallel.merge(failed, SumsState()) == failed
-    assert parallel.merge(SumsState(), failed) == failed
-    assert parallel.merge(failed, Failed("later")) == failed
+    assert merge(failed, SumsState()) == failed
+    assert merge(SumsState(), failed) == failed
+    assert merge(failed, Failed("later")) == failed
     assert failed + SumsState() == failed
     assert pickle.loads(pickle.dumps(failed)) == failed
 
@@ -426,7 +418,7 @@ def test_a_file_that_was_cut_fails_the_whole_read(tmp_path):
     "cuts", [[Every()], [Every(), Whole(), Rows(4)], [Rows(4), Rows(12, 20), Whole(), Whole()]]
 )
 def test_progress_adds_up_to_the_work(work, cuts, monkeypatch):
-    monkeypatch.setattr(parallel, "_JOB", LEAF)
+    monkeypatch.setattr(folding, "_JOB", LEAF)
     told: list[int] = []
     tensor = tensor_of(np.zeros((37, 9001), np.float16))
     with Pool(2, progress=told.append) as pool:
@@ -455,7 +447,7 @@ def test_jobs_declare_their_chunk_and_the_largest_of_their_reducers():
     (run,) = jobs_of(tensor, [Collect(memory=100), Collect(memory=7)])
     assert run.memory == 8 * 8000 + 100
     (band,) = jobs_of(tensor, [Collect(Rows(4, 500, 2), memory=11)])
-    assert band.memory == 8 * 6 * 500 + 11
+    assert band.memory == 8 * (8 + 2) * 500 + 11
     assert pickle.loads(pickle.dumps(band)).memory == band.memory
 
 
@@ -493,7 +485,7 @@ def test_memory_is_shared_by_threads_and_spooled_for_processes_when_large(tmp_pa
         assert spool(tensor, pool) is tensor
     with lent(tmp_path) as pool:
         assert spool(tensor, pool) is tensor  # its pickle carries the values
-        monkeypatch.setattr(parallel, "_PICKLED", 3999)
+        monkeypatch.setattr("kcomplexity.parallel.spooling._PICKLED", 3999)
         spooled = spool(tensor, pool)
         assert isinstance(spooled, StoredTensor)
         np.testing.assert_array_equal(spooled.read(), tensor.read())

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -251,3 +251,38 @@ def test_blas_has_one_thread_inside_a_pool_and_its_own_after():
     with Pool(2):
         assert most() == 1
     assert most() == before
+
+
+def test_a_cancelled_pool_starts_no_more_jobs_in_any_thread():
+    gauge = Gauge()
+    many = [Sized(gauge, 1, seconds=0.01) for _ in range(500)]
+    with Pool(2) as pool, ThreadPoolExecutor(2) as drivers:
+        running = [drivers.submit(lambda: list(pool.run(many))) for _ in range(2)]
+        assert many[0].started.wait(5)
+        pool.cancel()
+        for future in running:
+            with pytest.raises(CancelledError):
+                future.result(timeout=5)
+    assert gauge.n_run < 50
+    assert gauge.jobs == []
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="needs signal masks")
+def test_workers_that_are_processes_leave_interrupts_to_us():
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    with Pool(1, kind="process") as pool:
+        assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+        pid = next(pool.run([Pid()]))
+        os.kill(pid, signal.SIGINT)
+        assert list(pool.run([Pid(), Pid()])) == [pid, pid]
+
+
+@dataclass
+class Pid:
+    """A job that tells where it runs."""
+
+    memory: int = 1
+    work: int = 1
+
+    def __call__(self) -> int:
+        return os.getpid()

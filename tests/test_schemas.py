@@ -229,6 +229,7 @@ def test_without_a_name_the_command_lists_them():
         "estimators  kcomplexity estimators --json: what can be measured\n"
         "fit         kcomplexity fit --json: a mosaic, its size in bits and its distortion\n"
         "inspect     kcomplexity inspect --json: what checkpoints hold\n"
+        "plan        kcomplexity score --dry-run --json: what would be measured\n"
         "score       kcomplexity score --json: how complex the weights of checkpoints are\n"
         "sweep       kcomplexity sweep --json: rate against distortion for every lossy coding\n"
     )
@@ -239,8 +240,7 @@ def test_an_unknown_name_is_an_error_of_usage():
     assert result.exit_code == 2
     assert result.stdout == ""
     assert result.stderr == (
-        "kcomplexity: error: no schema 'nothing': "
-        "expected one of estimators, fit, inspect, score, sweep\n"
+        f"kcomplexity: error: no schema 'nothing': expected one of {', '.join(schema_names())}\n"
     )
     with pytest.raises(SpecError, match="no schema"):
         load_schema("../records")

@@ -158,7 +158,7 @@ REFUSED = {
         "zstd19@bytes",
         "unknown estimator 'zstd19': did you mean zstd",
     ),
-    "an unknown view": ("entropy@wrods", "unknown view 'wrods': did you mean words?"),
+    "an unknown view": ("entropy@wrods", "unknown view 'wrods': did you mean words or codes?"),
     "two views": ("entropy@q8@q4", "unknown view 'q8@q4'"),
     "no view after @": ("entropy@", "a view is missing after @; known: bytes, words"),
     "a view where none is looked through": (

@@ -13,13 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kcomplexity.checkpoint import ArrayTensor, Tensor
-from kcomplexity.dtypes import DTYPES, from_numpy
+from kcomplexity.dtypes import DTYPES
 from kcomplexity.errors import SpecError, UnmeasurableError
-from kcomplexity.parallel import LEAF, Failed, Reducer, State, fold
+from kcomplexity.parallel import LEAF, Every, Failed, Reducer, State, fold
 from kcomplexity.pool import Pool
 from kcomplexity.specs import parse_spec
 from kcomplexity.views import VIEWS, Encoded, Encoder, View, distortion
 from tests import definitions
+from tests.tensors import array_tensor as tensor_of
+from tests.tensors import random_tensor
 
 FLOATS = [code for code, d in DTYPES.items() if d.is_float and d.numpy is not None]
 OTHERS = [code for code, d in DTYPES.items() if not d.is_float]
@@ -39,12 +41,6 @@ QUANTISERS = [
     "l65536",
 ]
 CLIPPED = ["q8:clip=99.9", "q8:clip=99.9/bits", "q1:clip=50", "q4:clip=100"]
-
-
-def tensor_of(values: np.ndarray) -> ArrayTensor:
-    dtype = from_numpy(values.dtype)
-    assert dtype is not None
-    return ArrayTensor("w", values.shape, dtype, data=dtype.encode(values.reshape(-1)))
 
 
 def view_of(text: str) -> View:
@@ -100,8 +96,6 @@ class Gather:
 
 def encoded(values: np.ndarray, text: str) -> tuple[Encoder, list[np.ndarray], float | None]:
     """Encoder, symbols of each stream, relative squared error."""
-    from kcomplexity.parallel import Every
-
     tensor = tensor_of(values)
     with Pool(1) as pool:
         encoder = prepared(tensor, view_of(text), pool)
@@ -290,8 +284,37 @@ def test_rd_bounds_hold_the_exact_error_between_them(kind, n, seed, exponent):
         assert low - slack <= error <= high + slack
 
 
+@pytest.mark.parametrize("code", ["I4", "U1", "U2", "U3", "U4", "U5", "U6", "I8", "U8", "I16"])
+def test_codes_count_stored_integers_from_the_lowest(code):
+    tensor = random_tensor(1001, code)
+    width = tensor.dtype.bits
+    values = tensor.read().astype(int)
+    lowest = -(1 << width - 1) if code.startswith("I") else 0
+    with Pool(1) as pool:
+        for text in ("codes", "codes/bits"):
+            encoder = prepared(tensor, view_of(text), pool)
+            (state,) = fold(tensor, [Gather(encoder, Every())], pool)
+            assert isinstance(state, Gathering)
+            parts = [part.streams for part in state.parts]
+            streams = [np.concatenate(stream) for stream in zip(*parts, strict=True)]
+            assert [a.size for a in encoder.streams] == (
+                [1 << width] if text == "codes" else [2] * width
+            )
+            if text == "codes":
+                assert streams[0].tolist() == (values - lowest).tolist()
+            else:
+                planes = [values - lowest >> bit & 1 for bit in reversed(range(width))]
+                assert np.array_equal(streams, planes)
+
+
+@pytest.mark.parametrize("code", ["F32", "BOOL", "I32", "U64", "C64"])
+def test_what_is_no_code_has_no_codes(code):
+    with Pool(1) as pool, pytest.raises(UnmeasurableError, match="code"):
+        prepared(random_tensor(10, code), view_of("codes"), pool)
+
+
 def test_every_registered_view_is_held_against_its_definition():
-    texts = [*LOSSLESS, *QUANTISERS, *CLIPPED, "f32", "rd0.1"]
+    texts = [*LOSSLESS, *QUANTISERS, *CLIPPED, "codes", "f32", "rd0.1"]
     assert {type(view_of(text)) for text in texts} == set(VIEWS.values())
 
 
@@ -395,14 +418,14 @@ def test_an_encoder_travels_and_compares(text):
 @given(st.sampled_from(["F16", "F32", "F64", "BF16", "F4"]), st.integers(1, 5000),
        st.integers(0, 99), st.floats(0, 1))  # fmt: skip
 def test_a_quantile_is_that_of_the_sorted_weights(code, n, seed, share):
-    from kcomplexity.views.passes import quantile
+    from kcomplexity.views.passes import quantiles
 
     values = narrow(made("heavy", n, seed), code)
     if not values.size:
         return
     tensor = tensor_of(values)
     with Pool(1) as pool:
-        found = quantile(tensor, share, lambda reducer: fold(tensor, [reducer], pool)[0])
+        (found,) = quantiles(tensor, [share], lambda reducer: fold(tensor, [reducer], pool)[0])
     kind: type[Any] = np.float64 if code == "F64" else np.float32
     assert found == definitions._quantile(values.astype(np.float64), kind, share)
     expected = np.quantile(values.astype(np.float64), share)

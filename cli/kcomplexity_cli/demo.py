@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shlex
-import sys
 import textwrap
 import time
 from collections.abc import Iterable, Sequence
@@ -13,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from kcomplexity_cli.options import Repeatable, command_text
 
 if TYPE_CHECKING:
     from kcomplexity.calibration import Calibrated, Case, Known
@@ -29,6 +29,7 @@ _WIDTH = 100
 
 
 @click.command(
+    cls=Repeatable,
     epilog="""\b
 Examples:
   kcomplexity demo
@@ -64,7 +65,7 @@ def _score_pair(*, as_json: bool, quiet: bool) -> None:
         list(sample_paths()),
         specs=(*panel("default").specs, *_EXTRA),
         controls=[_CONTROL],
-        command=_command(),
+        command=command_text(),
     )
     if as_json:
         click.echo(json.dumps(report.to_dict(), indent=1, allow_nan=False))
@@ -279,7 +280,7 @@ def _calibrate(*, as_json: bool, quiet: bool) -> None:
         if not as_json:
             _show(_answers_table(result))
     if as_json:
-        made = provenance(_command(), 0, Pool().threads, started)
+        made = provenance(command_text(), 0, Pool().threads, started)
         click.echo(json.dumps(document(results, made), indent=1, allow_nan=False))
     else:
         _show(_sight_table(results))
@@ -292,7 +293,7 @@ def _calibrate(*, as_json: bool, quiet: bool) -> None:
             "some known answers are not met: a measure, or a library under it, does not do here "
             "what this version expects"
         )
-        sys.exit(_UNMET)
+        click.get_current_context().exit(_UNMET)
 
 
 def _answers_table(result: Calibrated) -> Table:
@@ -368,7 +369,3 @@ def _show(*tables: Table) -> None:
 def _wrapped(start: str, text: str) -> list[str]:
     """Wrap a text to lines that begin under each other, after `start` on the first."""
     return textwrap.wrap(text, _WIDTH, initial_indent=start, subsequent_indent=" " * len(start))
-
-
-def _command() -> str:
-    return shlex.join(["kcomplexity", *sys.argv[1:]])

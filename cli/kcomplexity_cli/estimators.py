@@ -1,30 +1,21 @@
 """``kcomplexity estimators``: everything a spec can name, from the registries themselves.
 
-The listing is one plain document (:func:`_catalogue`); ``--json`` prints it, the tables are made
-from it.
+The listing is one plain document (:mod:`kcomplexity_cli.catalogue`); ``--json`` prints it, the
+tables are made from it.
 """
 
 from __future__ import annotations
 
 import json
-import re
-import sys
 import textwrap
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, Field, fields
-from functools import partial
-from inspect import cleandoc
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
-    from kcomplexity.controls import Control
-    from kcomplexity.estimators import Estimator
-    from kcomplexity.registry import Registry
     from kcomplexity.report.tables import Table
-    from kcomplexity.specs import Spec
-    from kcomplexity.views import View
+    from kcomplexity_cli.catalogue import Catalogue, Entry
 
 __all__ = ["estimators"]
 
@@ -38,8 +29,6 @@ _GRAMMAR = """\
 A spec is estimator[:value][:name=value]@view[/split], such as zstd:19@bytes/planes, entropy@q8 or
 entropy:two-part@rd0.01. Without @view the estimator takes the view listed with it. More of one:
 kcomplexity estimators zstd"""
-
-Entry = dict[str, Any]
 
 
 def _complete(_context: click.Context, _param: click.Parameter, start: str) -> list[str]:
@@ -69,208 +58,27 @@ def estimators(name: str | None, as_json: bool) -> None:
 
     Those of other packages are listed with them.
     """
-    catalogue = _catalogue()
+    from kcomplexity.records import SCHEMA_VERSION
+    from kcomplexity_cli.catalogue import catalogue, only
+    from kcomplexity_cli.terminal import note
+
+    found, missing = catalogue()
+    for line in missing:
+        note(line)
     if name is not None:
-        catalogue = _only(catalogue, name.strip().lower())
+        found = only(found, name.strip().lower())
     if as_json:
-        click.echo(json.dumps({"schema_version": 1} | catalogue, indent=1, allow_nan=False))
+        document = {"schema_version": SCHEMA_VERSION} | found
+        click.echo(json.dumps(document, indent=1, allow_nan=False))
     elif name is not None:
-        for kind, entries in catalogue.items():
+        for kind, entries in found.items():
             for entry in entries:
                 _show_one(kind, entry)
     else:
-        _show_all(catalogue)
+        _show_all(found)
 
 
-def _catalogue() -> dict[str, list[Entry]]:
-    """Return everything that is registered; what cannot be listed is told on stderr."""
-    from kcomplexity.controls import CONTROLS
-    from kcomplexity.estimators import ESTIMATORS
-    from kcomplexity.panels import PANELS
-    from kcomplexity.specs import parse_specs
-    from kcomplexity.views import VIEWS
-
-    used = parse_specs(text for panel in PANELS.values() for text in panel.specs)
-    catalogue = {
-        "estimators": _listed(ESTIMATORS, partial(_estimator, used=used)),
-        "views": _listed(VIEWS, partial(_view, used=used)),
-        "controls": _listed(CONTROLS, _control),
-        "panels": [_panel(name) for name in PANELS],
-    }
-    _tell_broken([ESTIMATORS, VIEWS, CONTROLS])
-    return catalogue
-
-
-def _listed(registry: Registry[Any], describe: Callable[[str, Any], Entry]) -> list[Entry]:
-    from kcomplexity_cli.terminal import note
-
-    found = []
-    for name, thing in registry.items():
-        try:
-            found.append(describe(name, thing))
-        # A plug-in that breaks the contract in any way must not hide the others.
-        except Exception as error:  # noqa: BLE001
-            note(f"{registry.noun} {name!r} cannot be listed: {type(error).__name__}: {error}")
-    return found
-
-
-def _tell_broken(registries: Iterable[Registry[Any]]) -> None:
-    """Say on stderr which entry points of other packages could not be imported, and why."""
-    from importlib.metadata import entry_points
-
-    from kcomplexity.errors import SpecError
-    from kcomplexity_cli.terminal import note
-
-    known = entry_points()
-    for registry in registries:
-        for name in known.select(group=registry.group).names - set(registry):
-            try:
-                registry.lookup(name)
-            except SpecError as error:
-                note(str(error))
-
-
-def _estimator(name: str, cls: type[Estimator], *, used: Iterable[Spec]) -> Entry:
-    from kcomplexity.specs import parameters, parse_spec
-
-    known = parameters(cls)
-    # One whose first value belongs to its name has no default; its class must tell the kind then.
-    kind = str(cls.kind) if _is_glued(known) else cls().kind
-    view = cls.default_view
-    specs = [str(spec) for spec in used if type(spec.estimator) is cls]
-    if not specs and not _is_glued(known):
-        specs = [f"{name}@{view}" if view else name]
-    return {
-        "name": name,
-        "usage": _usage(name, known) + ("[@VIEW[/SPLIT]]" if view else ""),
-        "summary": cls.summary,
-        "kind": kind,
-        "unit": cls.unit,
-        "direction": cls.direction,
-        "positional": cls.positional,
-        "default_view": view,
-        "reference": cls.reference,
-        "parameters": _parameters(known),
-        "examples": [{"spec": text, "kind": parse_spec(text).estimator.kind} for text in specs],
-        "description": _description(cls),
-    }
-
-
-def _view(name: str, cls: type[View], *, used: Iterable[Spec]) -> Entry:
-    from kcomplexity.specs import parameters
-
-    known = parameters(cls)
-    texts = [spec.view_text for spec in used if type(spec.view) is cls]
-    examples = list(dict.fromkeys(texts))
-    return {
-        "name": name,
-        "usage": _usage(name, known) + (f"[/{'|'.join(cls.splits)}]" if cls.splits else ""),
-        "summary": _first_line(cls),
-        "lossless": cls.lossless,
-        "splits": list(cls.splits),
-        "parameters": _parameters(known),
-        "examples": examples or ([] if _is_glued(known) else [name]),
-        "description": _description(cls),
-    }
-
-
-def _control(name: str, cls: type[Control]) -> Entry:
-    words = [f for f in fields(cls) if f.name != "n"]
-    count = next(f for f in fields(cls) if f.name == "n")
-    return {
-        "name": name,
-        "usage": ":".join([name, *(f.name.upper() for f in words)]) + "[:N]",
-        "summary": cls.summary,
-        "keeps_values": cls.keeps_values,
-        "parameters": _parameters([*words, count]),
-        "description": _description(cls),
-    }
-
-
-def _panel(name: str) -> Entry:
-    from kcomplexity.panels import panel
-    from kcomplexity.specs import parse_spec
-
-    found = panel(name)
-    specs = [
-        {
-            "spec": text,
-            "kind": parse_spec(text).estimator.kind,
-            "controls": list(found.controls.get(text, ())),
-        }
-        for text in found.specs
-    ]
-    return {
-        "name": name,
-        "summary": found.summary,
-        "scope": found.scope,
-        "exclude": list(found.exclude),
-        "warning": found.warning,
-        "specs": specs,
-    }
-
-
-def _is_glued(known: list[Field[Any]]) -> bool:
-    """Whether the first parameter is part of the name, as in q8: it has no default then."""
-    return bool(known) and known[0].default is MISSING
-
-
-def _usage(name: str, known: list[Field[Any]]) -> str:
-    text = name
-    for i, param in enumerate(known):
-        key, value = param.name.replace("_", "-"), param.name.upper()
-        if i == 0:
-            text += value if _is_glued(known) else f"[:{value}]"
-        else:
-            text += f"[:{key}={value}]"
-    return text
-
-
-def _parameters(known: Iterable[Field[Any]]) -> list[Entry]:
-    return [
-        {
-            "name": param.name.replace("_", "-"),
-            "required": param.default is MISSING,
-            "default": None if param.default is MISSING else param.default,
-        }
-        for param in known
-    ]
-
-
-def _first_line(cls: type[Any]) -> str:
-    return _plain(cls.__doc__).partition("\n")[0].removesuffix(".")
-
-
-def _description(cls: type[Any]) -> str:
-    """Return the class's own page and that of its module, where definitions are."""
-    own = cls.__doc__ or ""
-    generated = own.startswith(f"{cls.__name__}(")  # by dataclass, for want of a better one
-    texts = ("" if generated else own, sys.modules[cls.__module__].__doc__)
-    return "\n\n".join(text for text in map(_plain, texts) if text)
-
-
-def _plain(text: str | None) -> str:
-    """Return a docstring without the marks that mean something to Sphinx alone."""
-    without_roles = re.sub(r":[a-z]+:`~?([^`]+)`", r"\1", cleandoc(text or ""))
-    return without_roles.replace("``", "").strip()
-
-
-def _only(catalogue: Mapping[str, list[Entry]], name: str) -> dict[str, list[Entry]]:
-    """Return the catalogue with the one entry that `name`, or a spec that opens so, means."""
-    from kcomplexity.estimators import ESTIMATORS
-
-    head = re.split("[:@/]", name.lstrip("@"))[0]
-    for kind, entries in catalogue.items():
-        # q8 is the view q with a value.
-        named = (head, re.sub(r"[\d.]+$", "", head)) if kind == "views" else (head,)
-        for entry in entries:
-            if entry["name"] in named:
-                return {key: [entry] if key == kind else [] for key in catalogue}
-    ESTIMATORS.lookup(head)  # raises, and names the nearest
-    return {key: [] for key in catalogue}
-
-
-def _show_all(catalogue: Mapping[str, list[Entry]]) -> None:
+def _show_all(catalogue: Catalogue) -> None:
     from kcomplexity_cli.terminal import plain_text
 
     # Plain text on a terminal too: the lines are wrapped to their width already.

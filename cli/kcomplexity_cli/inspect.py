@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kcomplexity_cli.options import run_options, selection_options
+from kcomplexity_cli.options import as_one_option, run_options, selection_options
 
 if TYPE_CHECKING:
     from kcomplexity.inspection import Inspection, TensorInfo, ValueInfo
@@ -29,6 +29,8 @@ Examples:
   kcomplexity inspect model.safetensors
   kcomplexity inspect model/ --all
   kcomplexity inspect model.safetensors --values     (is float32 really bfloat16?)
+  kcomplexity inspect model.ckpt --root ema.state_dict
+  kcomplexity inspect https://host/model.safetensors
   kcomplexity inspect a.npz b.npz --json > inspected.json
   kcomplexity inspect model.npz --dtype '*.weight=F8_E4M3' -o inspected.json
 """,
@@ -42,6 +44,7 @@ Examples:
 @click.option("--all", "everything", is_flag=True, help="Print every tensor, as plain text.")
 @click.option("--stored", is_flag=True, help="Of a mosaic file: the arrays in it, not the weights.")
 @selection_options
+@as_one_option
 @run_options
 @click.option(
     "-o",
@@ -55,27 +58,32 @@ Examples:
 def inspect(checkpoints: tuple[str, ...], **options: Any) -> None:
     """Tell what checkpoints hold: dtypes, counts, sizes, metadata, layers.
 
-    CHECKPOINT is a .safetensors or .npz file, a sharded checkpoint's folder or index, or several of
-    them. Only headers are read, unless --values asks for the weights too.
+    CHECKPOINT is a file of any known format (safetensors, PyTorch, NumPy, HDF5/Keras, ONNX, GGUF,
+    TFLite), a sharded checkpoint's folder or index, a glob in quotes read as one, an URL, or
+    hf:ORG/NAME in the local cache. Only headers are read, unless --values asks for the weights too.
     """
     from kcomplexity.inspection import document, inspect_checkpoint
     from kcomplexity.pool import Pool
-    from kcomplexity.report import write_atomically
+    from kcomplexity.report import check_target, write_atomically
     from kcomplexity.score import open_selected
     from kcomplexity_cli.terminal import progress_bar
 
     output: Path | None = options["output"]
     if output and output.suffix.lower() != ".json":
         raise click.UsageError(f"inspect writes JSON: end {output.name} in .json")
+    if output:
+        check_target(output)
     values: bool = options["values"]
     with ExitStack() as stack:
         opened = [
             stack.enter_context(checkpoint)
             for checkpoint in open_selected(
-                list(checkpoints),
+                [checkpoints] if options["as_one"] else list(checkpoints),
                 options["include"],
                 options["exclude"],
                 dict(options["dtypes"]),
+                root=options["root"],
+                dequantize=options["dequantize"],
                 stored=options["stored"],
             )
         ]
@@ -131,7 +139,7 @@ def _show(inspection: Inspection, *, values: bool, everything: bool, silent: boo
 def _metadata_lines(inspection: Inspection, *, everything: bool) -> Iterator[str]:
     from kcomplexity.text import printable, shorten
 
-    entries = list(inspection.metadata.items())
+    entries = sorted(inspection.metadata.items())  # writers keep no order of their own
     for key, value in entries if everything else entries[:_MOST_METADATA]:
         if everything:
             yield f"  {printable(key)}: {printable(value)}"
@@ -167,14 +175,17 @@ def _dtype_table(inspection: Inspection) -> Table:
 def _layer_table(inspection: Inspection, *, everything: bool) -> Table:
     from kcomplexity.report.tables import Table
     from kcomplexity.text import human_bytes, printable, shorten
+    from kcomplexity.units import group_name
 
     total = max(inspection.n_weights, 1)
+    roles = {group_name(t.name): " codes" for t in inspection.tensors if t.code_bits}
+    roles |= {group_name(t.name): " beside codes" for t in inspection.tensors if t.side_of}
     rows = tuple(
         (
             printable(layer.pattern) if everything else shorten(layer.pattern),
             f"{layer.n_tensors:,}",
             _shapes(layer.shapes),
-            ", ".join(layer.dtypes),
+            ", ".join(layer.dtypes) + roles.get(layer.pattern, ""),
             f"{layer.n_weights:,}",
             f"{layer.n_weights / total:.1%}",
             human_bytes(layer.n_bytes),

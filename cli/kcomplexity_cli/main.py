@@ -6,14 +6,19 @@ An error is one line on stderr; ``--debug`` shows the traceback.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
+from kcomplexity_cli.convert import convert
 from kcomplexity_cli.demo import demo
 from kcomplexity_cli.estimators import estimators
 from kcomplexity_cli.expand import expand
@@ -22,10 +27,13 @@ from kcomplexity_cli.inspect import inspect
 from kcomplexity_cli.schema import schema
 from kcomplexity_cli.score import score
 from kcomplexity_cli.sweep import sweep
+from kcomplexity_cli.terminal import note
 
 __all__ = ["cli"]
 
 FAILURE, USAGE, INTERRUPTED = 1, 2, 130
+#: A full disk, quota or file.
+_FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
 
 
 class Commands(click.Group):
@@ -33,45 +41,97 @@ class Commands(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Run a command and exit."""
+        if sys.stdout is None:  # closed before we came: nobody reads, which is no failure
+            sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for good
+        code = self._run(*args, **kwargs)
+        failure = _stdout_failure()
+        sys.exit(code if failure is None else _tell(failure))
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Parse the command line; help is printed here."""
+        with _reader_may_leave():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was named."""
+        with _reader_may_leave():
+            return super().invoke(ctx)
+
+    def _run(self, *args: Any, **kwargs: Any) -> int:
         debug = "--debug" in sys.argv
         try:
-            super().main(*args, **kwargs | {"standalone_mode": False})
-            sys.stdout.flush()
-            code = 0
-        except click.exceptions.Exit as stop:
-            code = stop.exit_code
-        except click.ClickException as error:
+            # What Context.exit() is given is returned; no command returns anything else.
+            return super().main(*args, **kwargs | {"standalone_mode": False}) or 0
+        except click.exceptions.NoArgsIsHelpError as error:
             error.show()
-            code = error.exit_code
+            return error.exit_code
+        except click.ClickException as error:
+            note(f"error: {_usage(error)}")
+            return error.exit_code
         except (KeyboardInterrupt, click.Abort):
-            click.echo("kcomplexity: interrupted", err=True)
-            code = INTERRUPTED
-        except BrokenPipeError:
-            # Whoever read our output has had enough: that is no failure.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            code = 0
+            note("interrupted")
+            return INTERRUPTED
         except Exception as error:  # noqa: BLE001 - the last line of defence shows one line
             if debug:
                 traceback.print_exc()
-            code = _tell(error)
-        sys.exit(code)
+            return _tell(_stdout_failure() or error)
+
+
+@contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    """End well when whoever read our output has had enough; click's own handler would exit 1."""
+    try:
+        yield
+    except BrokenPipeError:
+        _abandon_stdout()
+        raise click.exceptions.Exit(0) from None
+
+
+def _stdout_failure() -> OSError | None:
+    """Return why what was printed last did not arrive; None if it did or nobody reads."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _abandon_stdout()
+    except OSError as error:
+        _abandon_stdout()
+        return error
+    return None
+
+
+def _abandon_stdout() -> None:
+    """Lead stdout nowhere, or Python's own flush at exit would fail once more and tell so."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _usage(error: click.ClickException) -> str:
+    """Return a usage error as one line that says where to read on."""
+    context = getattr(error, "ctx", None)
+    hint = f" (try '{context.command_path} -h')" if context else ""
+    return error.format_message().rstrip(".") + hint
 
 
 def _tell(error: Exception) -> int:
     """Print one line about an error and return the exit code it has."""
     from kcomplexity.errors import KComplexityError, SpecError
-    from kcomplexity.text import printable
 
-    expected = isinstance(error, KComplexityError | OSError)
-    what = str(error) if expected else f"{type(error).__name__}: {error} (a bug: see --debug)"
-    click.echo(f"kcomplexity: error: {printable(what)}", err=True)
+    if isinstance(error, KComplexityError):
+        what = str(error)
+    elif isinstance(error, OSError):
+        # Files are named; what has no name is an open one, most likely stdout.
+        name = "cannot write" if error.errno in _FULL else error.filename
+        what = f"{name}: {error.strerror or error}" if name else str(error)
+        what += "; make room or send the result elsewhere" if error.errno in _FULL else ""
+    elif isinstance(error, MemoryError):
+        what = "the memory is used up; lower --threads or --max-memory"
+    else:
+        what = f"{type(error).__name__}: {error} (a bug: 'kcomplexity --debug ...' shows where)"
+    note(f"error: {what}")
     return USAGE if isinstance(error, SpecError) else FAILURE
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    from kcomplexity.text import printable
-
-    click.echo(f"kcomplexity: warning: {printable(message)}", err=True)
+    note(f"warning: {message}")
 
 
 @click.group(
@@ -90,8 +150,9 @@ Examples:
 @click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 def cli() -> None:
     """Measure how complex a neural network's weights really are, from the checkpoint file alone."""
+    click.get_current_context().with_resource(warnings.catch_warnings())
     warnings.showwarning = _show_warning
 
 
-for command in (inspect, score, fit, expand, sweep, estimators, schema, demo):
+for command in (inspect, score, fit, expand, sweep, convert, estimators, schema, demo):
     cli.add_command(command)

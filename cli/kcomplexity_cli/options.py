@@ -3,15 +3,65 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-__all__ = ["Size", "output_options", "run_options", "selection_options"]
+__all__ = [
+    "Repeatable",
+    "Size",
+    "as_one_option",
+    "command_text",
+    "output_options",
+    "run_options",
+    "selection_options",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+#: Options that say how figures are computed and where they go, never which they are.
+_ASIDE = frozenset(
+    {"threads", "workers", "max_memory", "quiet", "as_json", "output", "resume", "everything"}
+)
+
+
+class Repeatable(click.Command):
+    """A command that can tell what to type for the same figures, for the provenance.
+
+    ``context.meta[Repeatable.KEY]`` holds it: all that was typed but threads, outputs and the like,
+    so that two runs whose figures are the same record the same command.
+    """
+
+    KEY = "kcomplexity.command"
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse, and keep what matters."""
+        given, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        options, arguments = [], []
+        for param in dict.fromkeys(order):
+            if param.name in _ASIDE:
+                continue
+            value = given.get(param.name or "")
+            # What was left out has a marker for a value, a flag True: neither is a word.
+            values = value if isinstance(value, list | tuple) else [value]
+            words = [word for word in values if isinstance(word, str)]
+            if isinstance(param, click.Argument):
+                arguments += words
+            elif isinstance(param, click.Option):
+                name = max(param.opts, key=len)
+                options += [name] if param.is_flag else [w for word in words for w in (name, word)]
+        ctx.meta[self.KEY] = shlex.join(["kcomplexity", str(self.name), *arguments, *options])
+        return super().parse_args(ctx, args)
+
+
+def command_text() -> str:
+    """Return what to type for the figures of the :class:`Repeatable` command that runs."""
+    text: str = click.get_current_context().meta[Repeatable.KEY]
+    return text
 
 
 class Size(click.ParamType[int]):
@@ -47,6 +97,17 @@ def selection_options(command: F) -> F:
     """Which tensors, and how they are read."""
     for option in (
         click.option(
+            "--dequantize",
+            is_flag=True,
+            help="Read quantised blocks (GGUF) as the weights they stand for, not as codes.",
+        ),
+        click.option(
+            "--root",
+            default=None,
+            metavar="KEY",
+            help="Part of a nested file to read, e.g. ema.state_dict; '.' is all of it.",
+        ),
+        click.option(
             "--dtype",
             "dtypes",
             type=DtypeRule(),
@@ -63,6 +124,15 @@ def selection_options(command: F) -> F:
     ):
         command = option(command)
     return command
+
+
+def as_one_option(command: F) -> F:
+    """Whether several files are one checkpoint."""
+    return click.option(
+        "--as-one",
+        is_flag=True,
+        help="The files given are parts of one checkpoint, as those of a quoted glob are.",
+    )(command)
 
 
 def run_options(command: F) -> F:

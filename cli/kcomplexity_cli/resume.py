@@ -1,8 +1,8 @@
 """The journal of a long score: every row as it comes, so that an interruption loses nothing.
 
 Rows go to ``FILE.part``, one JSON object a line, after a first line that says what is measured.
-When the score is complete the journal is removed; after Ctrl-C it is a valid JSON-lines file, and
-``--resume`` takes its rows instead of measuring them again.
+When the score is complete the journal is removed; after Ctrl-C or on a full disk it is a valid
+JSON-lines file, and ``--resume`` takes its rows instead of measuring them again.
 """
 
 from __future__ import annotations
@@ -12,11 +12,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from kcomplexity._version import __version__
 from kcomplexity.errors import OutputError, SpecError
 from kcomplexity.plan import Plan
+from kcomplexity.provenance import libraries
 from kcomplexity.records import Score
+from kcomplexity.report import write_atomically
 from kcomplexity.report.documents import json_line, read_lines
 from kcomplexity.units import Unit
+from kcomplexity_cli.terminal import note
 
 __all__ = ["Journal"]
 
@@ -35,14 +39,17 @@ class Journal:
     def __enter__(self) -> Self:
         if self.path is None:
             return self
-        kept = self._read() if self._resume and self.path.exists() else []
+        kept: list[Score] = []
+        if self.path.exists():
+            if self._resume:
+                kept = self._read()
+            else:
+                note(f"starting anew: {self.path} of an earlier run is replaced")
         self._rows = {self._key(row): row for row in kept}
-        try:
-            self._file = self.path.open("wb")
-            self._file.write(json_line("plan", self._plan))
-            self.write(kept)
-        except OSError as error:
-            raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
+        # Whole or not at all: a full disk must not cost what an earlier run has measured.
+        write_atomically(self.path, json_line("plan", self._plan) + _lines(kept))
+        self._size, self._n_rows = self.path.stat().st_size, len(kept)
+        self._file = self.path.open("ab", buffering=0)
         return self
 
     def __exit__(
@@ -51,8 +58,15 @@ class Journal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self.path is not None:
-            self._file.close()
+        if self.path is None:
+            return
+        # A line that was cut while it was written would be no JSON.
+        self._file.truncate(self._size)
+        self._file.close()
+        if not self._n_rows:
+            self.path.unlink(missing_ok=True)
+        elif kind is KeyboardInterrupt:
+            note(f"{self.path} keeps what was measured: add --resume to go on with it")
 
     def known(self, path: str, unit: Unit) -> list[Score] | None:
         """Return the rows of a unit if all of them were measured before."""
@@ -62,14 +76,21 @@ class Journal:
         return None
 
     def write(self, rows: Sequence[Score]) -> None:
-        """Append rows; they are on disk when this returns."""
+        """Append rows; they are in the file when this returns."""
         if self.path is None:
             return
+        left = memoryview(_lines(rows))
+        size = self._size + len(left)
         try:
-            self._file.write(b"".join(json_line("row", row.to_dict()) for row in rows))
-            self._file.flush()
+            while left:
+                left = left[self._file.write(left) :]
         except OSError as error:
-            raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
+            raise OutputError(
+                f"cannot write {self.path}: {error.strerror}; it keeps what was measured: "
+                "make room and add --resume"
+            ) from error
+        self._size = size
+        self._n_rows += len(rows)
 
     def discard(self) -> None:
         """Remove the journal: the result is complete."""
@@ -80,20 +101,27 @@ class Journal:
         assert self.path is not None  # noqa: S101 - called with a path only
         try:
             lines = read_lines(self.path.read_bytes())
-        except (OSError, ValueError) as error:
-            raise SpecError(f"{self.path} cannot be resumed: {error}; remove it") from error
-        if not lines or {k: v for k, v in lines[0].items() if k != "record"} != self._plan:
+            plan = {key: value for key, value in lines[0].items() if key != "record"}
+            rows = [Score.from_dict(line) for line in lines[1:]]
+        except (OSError, ValueError, TypeError, AttributeError, LookupError) as error:
             raise SpecError(
-                f"{self.path} was measured from other files or with other options: repeat those, "
-                "or leave out --resume to start anew"
+                f"{self.path} is no journal of an interrupted score ({error}): remove it, or leave "
+                "out --resume to start anew"
+            ) from error
+        if plan != self._plan:
+            raise SpecError(
+                f"{self.path} was measured from other files, with other options or other library "
+                "versions: repeat those, or leave out --resume to start anew"
             )
         # What failed is worth another try.
-        rows = [Score.from_dict(line) for line in lines[1:] if line["record"] == "row"]
         return [row for row in rows if row.status != "failed"]
 
     @staticmethod
     def _identity(plan: Plan) -> dict[str, object]:
         return {
+            # Another version of a codec may give other bytes: one file is of one.
+            "version": __version__,
+            "libraries": libraries(),
             "checkpoints": [c.fingerprint() for c in plan.checkpoints],
             "tasks": [[str(t.spec), [str(c) for c in t.controls], t.fraction] for t in plan.tasks],
             "seed": plan.seed,
@@ -102,3 +130,7 @@ class Journal:
     @staticmethod
     def _key(row: Score) -> Key:
         return row.checkpoint, row.tensor, row.group, row.dtype, row.spec
+
+
+def _lines(rows: Sequence[Score]) -> bytes:
+    return b"".join(json_line("row", row.to_dict()) for row in rows)

@@ -24,7 +24,7 @@ Examples:
 )
 @click.argument("name", required=False, shell_complete=_complete)
 def schema(name: str | None) -> None:
-    """Print the JSON Schema of what 'kcomplexity NAME --json' prints; without NAME, list them."""
+    """Print the JSON Schema of a document that a command prints; without NAME, list them."""
     from kcomplexity.schemas import load_schema, schema_names
 
     if name is not None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,20 +10,37 @@ from typing import Any
 
 import click
 
-from kcomplexity_cli.options import output_options, run_options, selection_options
+from kcomplexity_cli.options import (
+    Repeatable,
+    as_one_option,
+    command_text,
+    output_options,
+    run_options,
+    selection_options,
+)
 
 __all__ = ["score"]
 
 SOME_FAILED, NOTHING_MEASURED = 3, 4
 
 
+def _panels(_context: click.Context, _param: click.Parameter, start: str) -> list[str]:
+    from kcomplexity.panels import PANELS
+
+    return [name for name in PANELS if name.startswith(start)]
+
+
 @click.command(
+    cls=Repeatable,
     epilog="""\b
 Examples:
   kcomplexity score model.safetensors
   kcomplexity score model/ --panel fast
+  kcomplexity score model.pt model.gguf -e zstd@bytes/planes,entropy@codes
+  kcomplexity score hf:org/name
   kcomplexity score model.npz -e zstd:19@bytes/planes,entropy@q8 --control shuffle:19
   kcomplexity score a.safetensors b.safetensors -o scores.csv
+  kcomplexity score model.npz -e bdm2d@sign --tiles 64 -o tiles.json
   kcomplexity score big/ -o scores.jsonl           (after Ctrl-C: add --resume)
 """,
 )
@@ -35,6 +50,7 @@ Examples:
     "--panel",
     default="default",
     show_default=True,
+    shell_complete=_panels,
     help="A named list of specs: fast, default, lossless, momos, qubd, all.",
 )
 @click.option(
@@ -67,44 +83,58 @@ Examples:
     help="Measure this share of each big tensor, with a standard error.",
 )
 @click.option("--exact", is_flag=True, help="Never sample, however long it takes.")
+@click.option(
+    "--tiles",
+    type=click.IntRange(min=4),
+    metavar="N",
+    help="Add to each row of bdm2d@sign, in its JSON details, the ratio to 19 shuffles of every "
+    "tile of NxN weights (e.g. 64): where is the structure?",
+)
 @click.option("--all", "everything", is_flag=True, help="Print every row, as plain text.")
 @click.option("--dry-run", is_flag=True, help="Tell what would be measured, and how long it takes.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted -o FILE.jsonl.")
 @click.option("--stored", is_flag=True, help="Of a mosaic file: the arrays in it, not the weights.")
 @selection_options
+@as_one_option
 @run_options
 @output_options
 def score(checkpoints: tuple[str, ...], **options: Any) -> None:
     """Measure the complexity of checkpoints: bits, bits per weight, structure against controls.
 
-    CHECKPOINT is a .safetensors or .npz file, a sharded checkpoint's folder or index, or several of
-    them. The content decides the format. Nothing in a file is ever executed.
+    CHECKPOINT is a file of any known format (safetensors, PyTorch, NumPy, HDF5/Keras, ONNX, GGUF,
+    TFLite), a sharded checkpoint's folder or index, a glob in quotes read as one, an URL, or
+    hf:ORG/NAME in the local cache. The content decides the format. Nothing in a file is ever
+    executed.
     """
     from kcomplexity.plan import make_plan
     from kcomplexity.pool import Pool
-    from kcomplexity.report import format_of
+    from kcomplexity.report import check_target
     from kcomplexity.score import assemble, open_selected, run_plan
+    from kcomplexity.tile_map import with_tile_maps
     from kcomplexity_cli.resume import Journal
     from kcomplexity_cli.terminal import note, progress_bar
 
     started = time.time()
     output: Path | None = options["output"]
-    kind = format_of(output) if output else None
+    kind = check_target(output) if output else None
     if options["resume"] and kind != "jsonl":
         raise click.UsageError("--resume goes on with a .jsonl file: name it with -o FILE.jsonl")
     controls = options["controls"] or None
     with ExitStack() as stack:
+        # A file that two globs name is one checkpoint.
         opened = open_selected(
-            list(checkpoints),
+            [checkpoints] if options["as_one"] else list(dict.fromkeys(checkpoints)),
             options["include"],
             options["exclude"],
             dict(options["dtypes"]),
+            root=options["root"],
+            dequantize=options["dequantize"],
             stored=options["stored"],
         )
         plan = make_plan(
             [stack.enter_context(checkpoint) for checkpoint in opened],
             panel_name=options["panel"],
-            specs=options["estimators"].split(",") if options["estimators"] else None,
+            specs=_listed(options["estimators"]),
             controls=() if controls == ("none",) else controls,
             scope=options["scope"],
             seed=options["seed"],
@@ -117,9 +147,12 @@ def score(checkpoints: tuple[str, ...], **options: Any) -> None:
             return
         if not options["quiet"]:
             for checkpoint in plan.checkpoints:
+                which = f"{checkpoint.path}: " if len(plan.checkpoints) > 1 else ""
                 for text in checkpoint.notes:
-                    note(text)
-        command = shlex.join(["kcomplexity", *sys.argv[1:]])
+                    note(which + text)
+            whole = [str(task.spec) for task in plan.tasks if not task.spec.estimator.additive]
+            if options["sample"] and whole:
+                note(f"not sampled, since parts of a tensor do not add up: {', '.join(whole)}")
         journal = stack.enter_context(
             Journal(output if kind == "jsonl" else None, plan, resume=options["resume"])
         )
@@ -127,21 +160,29 @@ def score(checkpoints: tuple[str, ...], **options: Any) -> None:
         stack.enter_context(pool)
         rows = []
         for found in run_plan(plan, pool, journal.known):
+            if options["tiles"]:
+                found = with_tile_maps(found, plan, options["tiles"], pool)
             journal.write(found)
             rows += found
-        report = assemble(plan, rows, pool.threads, started, command)
+        report = assemble(plan, rows, pool.threads, started, command_text())
     if output:
         report.save(output)
         journal.discard()
     _show(report, as_json=options["as_json"], everything=options["everything"], silent=bool(output))
     if not any(row.status == "ok" for row in rows):
-        sys.exit(NOTHING_MEASURED)
+        why = "each row tells why" if rows else "there is no tensor"
+        note(f"nothing was measured: {why}")
+        click.get_current_context().exit(NOTHING_MEASURED)
     if any(row.status == "failed" for row in rows):
-        sys.exit(SOME_FAILED)
+        click.get_current_context().exit(SOME_FAILED)
+
+
+def _listed(text: str | None) -> list[str] | None:
+    return None if text is None else [part for part in text.split(",") if part.strip()]
 
 
 def _show(report: Any, *, as_json: bool, everything: bool, silent: bool) -> None:
-    from kcomplexity.report.tables import extremes, full_table, problems, summary_table
+    from kcomplexity.report.tables import extremes, full_table, problems, summary_tables
     from kcomplexity.text import printable
     from kcomplexity_cli.terminal import print_table
 
@@ -153,7 +194,8 @@ def _show(report: Any, *, as_json: bool, everything: bool, silent: bool) -> None
     if silent:
         return
     click.echo()
-    print_table(summary_table(report))
+    for table in summary_tables(report):
+        print_table(table)
     if everything:
         print_table(full_table(report), everything=True)
     elif len(report.checkpoints) == 1:
@@ -169,15 +211,26 @@ def _tell_plan(plan: Any, threads: int, *, as_json: bool) -> None:
     from kcomplexity_cli.terminal import print_table
 
     seconds = plan.seconds(threads)
+    n_tensors = sum(len(checkpoint) for checkpoint in plan.checkpoints)
     if as_json:
-        tasks = [
-            {"spec": str(t.spec), "controls": [str(c) for c in t.controls], "fraction": t.fraction}
-            for t in plan.tasks
-        ]
-        document = {"tasks": tasks, "n_bytes": plan.n_bytes, "predicted_seconds": seconds}
+        document = {
+            "schema_version": 1,
+            "n_tensors": n_tensors,
+            "n_weights": sum(checkpoint.n_weights for checkpoint in plan.checkpoints),
+            "n_bytes": plan.n_bytes,
+            "tasks": [
+                {
+                    "spec": str(task.spec),
+                    "controls": [str(control) for control in task.controls],
+                    "fraction": task.fraction,
+                }
+                for task in plan.tasks
+            ],
+            "threads": threads,
+            "predicted_seconds": seconds,
+        }
         click.echo(json.dumps(document, indent=1))
         return
-    n_tensors = sum(len(checkpoint) for checkpoint in plan.checkpoints)
     click.echo(
         f"{plural(n_tensors, 'tensor')}, {human_bytes(plan.n_bytes)}; "
         f"about {seconds:.1f} s with {plural(threads, 'worker')}"

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from kcomplexity.report.tables import Table
+if TYPE_CHECKING:
+    from kcomplexity.report.tables import Table
 
-__all__ = ["note", "print_table", "progress_bar"]
+__all__ = ["note", "plain_text", "print_table", "progress_bar"]
 
 #: rich takes 0.7 s for 2,000 rows; a person reads forty.
 _MOST_ROWS = 40
 
 
 def note(text: str) -> None:
-    """Print one line to stderr."""
+    """Print one line to stderr; where that leads nowhere, there is nobody to tell."""
     from kcomplexity.text import printable
 
-    click.echo(f"kcomplexity: {printable(text)}", err=True)
+    with suppress(OSError):
+        click.echo(f"kcomplexity: {printable(text)}", err=True)
 
 
 def print_table(table: Table, *, everything: bool = False) -> None:
@@ -37,15 +40,22 @@ def _print_rich(table: Table) -> None:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    drawn = RichTable(title=table.title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    drawn = RichTable(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for i, name in enumerate(table.columns):
-        drawn.add_column(name, justify="right" if i in table.numeric else "left", overflow="fold")
+        numeric = i in table.numeric
+        justify: Literal["right", "left"] = "right" if numeric else "left"
+        drawn.add_column(Text(name), justify=justify, overflow="fold", no_wrap=numeric)
     for row in table.rows[:_MOST_ROWS]:
         drawn.add_row(*(Text(cell) for cell in row))
     console = Console()
+    # Apart from the table, which would wrap them to its own width. In Text no bracket is markup.
+    console.print(Text(table.title, style="italic"))
     console.print(drawn)
     if len(table.rows) > _MOST_ROWS:
         console.print(f"... {len(table.rows) - _MOST_ROWS} more rows: --all prints every one")
+    if table.caption:
+        console.print(Text(table.caption, style="dim"))
+    console.print()
 
 
 def plain_text(table: Table) -> str:
@@ -59,6 +69,8 @@ def plain_text(table: Table) -> str:
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         lines.append("  ".join(cells).rstrip())
+    if table.caption:
+        lines.append(table.caption)
     return "\n".join(lines) + "\n"
 
 

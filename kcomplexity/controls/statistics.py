@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -60,9 +59,11 @@ class ControlResult:
     @classmethod
     def of(cls, kind: str, bits: float, control_bits: Sequence[float]) -> Self:
         """Hold `bits` against the bits of one or more replicates."""
+        from statistics import stdev  # exact, and slow to import
+
         n = len(control_bits)
         mean = math.fsum(control_bits) / n
-        sd = statistics.stdev(control_bits) if n > 1 else None
+        sd = stdev(control_bits) if n > 1 else None
         return cls(
             kind=kind,
             n=n,

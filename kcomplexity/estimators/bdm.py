@@ -1,11 +1,8 @@
 """BDM as an estimator: the block decomposition of symbols, counted while they are read.
 
-The maths is in :mod:`kcomplexity.bdm`; here stand the reducers that count blocks piece by piece:
-
-* blocks side by side (``ignore``, ``recursive``) are cut at multiples of the block:
-  :class:`_Blocks`;
-* a sliding window (``correlated``) is one ordered stream: :class:`_Windows`;
-* ``tile=N`` takes the BDM of each tile, so that the sum does not saturate: :class:`_Tiles`.
+The maths is in :mod:`kcomplexity.bdm`. Blocks side by side (``ignore``, the default, and
+``recursive``) are counted in any pieces; a sliding window (``correlated``) is one ordered stream;
+``tile=N`` adds up the BDM of each tile, so that the sum does not saturate.
 """
 
 from __future__ import annotations
@@ -26,6 +23,7 @@ from kcomplexity.bdm import (
     bdm_tiles,
     binary_counts_1d,
     binary_counts_2d,
+    n_covered,
     normalized_bdm,
 )
 from kcomplexity.ctm import CTM_SOURCES
@@ -139,7 +137,10 @@ class Bdm2d(_Bdm):
     """BDM of the matrix form in blocks of 4x4 symbols.
 
     The layout is part of what is measured: a permutation of hidden units changes the value though
-    it leaves the function alone, and on MLPs much of the signal is the geometry of the input.
+    it leaves the function alone. On MLPs the signal is the geometry of the input: trained on images
+    whose pixels are permuted, to the same accuracy, they show none (.860 of the shuffled self on
+    MNIST, .9995 with permuted pixels). Saturates from some 730,000 weights on (see ``saturated``):
+    take ``tile=N`` there.
     """
 
     block: int = 4
@@ -159,7 +160,9 @@ class Qubd(Bdm2d):
     """QuBD: 2-D BDM of the eight bit planes of affine 8-bit levels, added up.
 
     An alias of ``bdm2d@q8:clip=99.9/bits``. Tensors with a side below 4, vectors among them, are
-    skipped. Against an initialisation it mixes arrangement and histogram: print both.
+    skipped. Against an initialisation it mixes arrangement and histogram: print both. As bdm2d, it
+    follows the arrangement of the inputs: on permuted pixels the signal is lost. Saturates as
+    bdm2d, of which it is eight: ``qubd:tile=N``.
     """
 
     default_view: ClassVar[str | None] = "q8:clip=99.9/bits"
@@ -240,8 +243,7 @@ class _DenseState(_BlockState):
 
     def update(self, chunk: NDArray[Any], at: Any) -> None:
         count = binary_counts_2d if self.how.ndim == 2 else binary_counts_1d
-        found = count(chunk)
-        self.dense = found if self.dense is None else self.dense + found
+        self.dense = count(chunk, out=self.dense)
         self.n_symbols += chunk.size
 
     def __add__(self, other: _DenseState) -> _DenseState:
@@ -306,14 +308,8 @@ class _WindowState(State):
         # by the shape alone.
         rows = self.n_symbols // self.row
         axes = (rows, self.row) if self.how.ndim == 2 else (rows,)
-        covered = math.prod(_covered(n, self.how.side, self.how.shift) for n in axes)
+        covered = math.prod(n_covered(n, self.how.side, self.how.shift) for n in axes)
         return bdm_result(BlockCounts(self.how, seen.by_size, self.n_symbols - covered))
-
-
-def _covered(n: int, side: int, step: int) -> int:
-    """Return how many elements of an axis windows of `side`, `step` apart, cover."""
-    n_windows = max((n - side) // step + 1, 0)
-    return n_windows * min(side, step) + (max(side - step, 0) if n_windows else 0)
 
 
 @dataclass(frozen=True)

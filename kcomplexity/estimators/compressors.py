@@ -288,9 +288,22 @@ def pack(symbols: NDArray[Any], width: int) -> NDArray[np.uint8]:
         return np.packbits(flat)
     if width == 8 * flat.itemsize:
         return flat.astype(flat.dtype.newbyteorder(">"), copy=False).view(np.uint8)
+    if 8 % width == 0:
+        return _pack_several(flat, width)
     # Through single bits, a leaf at a time: 2**16 symbols always end on a byte.
     parts = [_pack_leaf(flat[i : i + LEAF], width) for i in range(0, flat.size, LEAF)]
     return np.concatenate(parts) if parts else np.empty(0, np.uint8)
+
+
+def _pack_several(flat: NDArray[Any], width: int) -> NDArray[np.uint8]:
+    """Pack symbols of 2 or 4 bits: a byte takes several, each shifted to its place."""
+    several = 8 // width
+    padded = np.pad(flat, (0, -flat.size % several)) if flat.size % several else flat
+    columns = padded.reshape(-1, several).T.astype(np.uint8, copy=False)
+    packed: NDArray[np.uint8] = columns[0] << np.uint8(8 - width)
+    for place, column in enumerate(columns[1:], start=2):
+        packed |= column << np.uint8(8 - width * place)
+    return packed
 
 
 def _pack_leaf(symbols: NDArray[Any], width: int) -> NDArray[np.uint8]:

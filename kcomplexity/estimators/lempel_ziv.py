@@ -53,6 +53,8 @@ class Lz76(Estimator):
     def reducer(self, alphabet: Alphabet | None, shape: tuple[int, int]) -> Reducer:
         """Keep the symbols, then parse them."""
         n_symbols = math.prod(shape) * (alphabet.per_weight if alphabet else 1)
+        if n_symbols < 2:
+            raise UnmeasurableError("one symbol has no C_LZ; expected at least two symbols")
         if n_symbols > _MOST_SYMBOLS:
             raise UnmeasurableError(
                 f"{n_symbols:.0f} symbols: lz76 is one parse over all of them and is kept to "

@@ -23,27 +23,36 @@ A loader reads one file format. It is an object with three things:
     :func:`kcomplexity.text.printable`. What cannot be decoded but whose bytes are known becomes a
     tensor with an opaque dtype; what is left out altogether is told in ``notes``.
 
-An optional dependency is imported inside ``load``; where it is missing, the error names the extra
-that brings it. The loader is registered under the name that ``Checkpoint.format`` shows, in the
-block at the end of ``kcomplexity/loaders/__init__.py``, or as an entry point of the group
-``kcomplexity.loaders`` that points to such an object.
+``nested``
+    May be left out; True if ``Options.root`` means something to the format.
+
+An optional dependency is imported inside ``load``, by :func:`needed`; where it is missing, the
+error names the extra that brings it. The loader is registered under the name that
+``Checkpoint.format`` shows, in the block at the end of ``kcomplexity/loaders/__init__.py`` (as a
+:class:`~kcomplexity.loaders.deferred.Deferred`, so that it is imported for its own files alone),
+or as an entry point of the group ``kcomplexity.loaders`` that points to such an object.
+
+`path` may be an URL (:class:`kcomplexity.remote.UrlPath`): read it through :func:`opened` alone,
+and its tensors are read by range.
 """
 
 from __future__ import annotations
 
 import fnmatch
+import importlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from kcomplexity.checkpoint import Checkpoint, FileSource, Layout, Tensor
 from kcomplexity.dtypes import DTYPES
-from kcomplexity.errors import SpecError
+from kcomplexity.errors import MissingExtraError, SpecError
+from kcomplexity.remote import UrlPath
 from kcomplexity.text import printable
 
-__all__ = ["HEAD", "Loader", "Options", "layout_of", "opened"]
+__all__ = ["HEAD", "Loader", "Options", "layout_of", "needed", "opened"]
 
 #: Bytes of a file that :meth:`Loader.sniff` is shown.
 HEAD = 4096
@@ -60,6 +69,10 @@ class Options:
     ----------
     dtypes : mapping of str to str
         Glob on tensor names -> dtype code that its values really have. The last match wins.
+    root : str or None
+        In a file that nests its tensors, the keys of the part to read, joined with dots.
+    dequantize : bool
+        Whether quantised blocks are read as the weights they stand for, not as stored codes.
     stored : bool
         Open the arrays that a mosaic file holds, not the weights that they stand for.
 
@@ -70,6 +83,8 @@ class Options:
     """
 
     dtypes: Mapping[str, str] = field(default_factory=dict)
+    root: str | None = None
+    dequantize: bool = False
     stored: bool = False
 
     def __post_init__(self) -> None:
@@ -129,12 +144,36 @@ class Loader(Protocol):
 @contextmanager
 def opened(path: Path) -> Iterator[FileSource]:
     """Open a file for a loader, and close it again if loading fails."""
-    source = FileSource(path)
+    source = path.source() if isinstance(path, UrlPath) else FileSource(path)
     try:
         yield source
     except BaseException:
         source.close()
         raise
+
+
+def needed(module: str, extra: str, what: str) -> Any:
+    """Import an optional package, or say how to install it.
+
+    Parameters
+    ----------
+    module : str
+    extra : str
+        Of this package, which brings it.
+    what : str
+        What was to be done with which file, printable, to open the message.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise MissingExtraError(
+            f"{what} needs {module}, which is not installed: pip install 'kcomplexity[{extra}]'"
+        ) from None
 
 
 def layout_of(metadata: Mapping[str, str]) -> Layout:

@@ -20,7 +20,7 @@ from kcomplexity.errors import CorruptCheckpointError
 from kcomplexity.loaders.arrays import little, stored_dtype, why_left_out
 from kcomplexity.loaders.base import Options, opened
 from kcomplexity.loaders.streamed import FortranTensor, StreamedTensor, TransposedCopy
-from kcomplexity.loaders.streams import ByteStream, StoredBytes
+from kcomplexity.loaders.streams import ByteStream, StoredBytes, whole_file
 from kcomplexity.text import printable
 
 __all__ = ["MAGIC", "NpyLoader", "Parsed", "parse"]
@@ -49,7 +49,7 @@ class NpyLoader:
             If the header is damaged, or the array is not as long as the file.
         """
         with opened(path) as source:
-            stream = StoredBytes(source, 0, source.size())
+            stream = whole_file(source)
             parsed = parse(path.stem, stream, options, printable(path))
         tensors = {} if parsed.tensor is None else {parsed.tensor.name: parsed.tensor}
         return Checkpoint(

@@ -6,7 +6,6 @@ never unpickled.
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from kcomplexity.checkpoint import Checkpoint, FileSource, Tensor
 from kcomplexity.errors import CorruptCheckpointError, UnknownFormatError
 from kcomplexity.loaders.base import Options, opened
 from kcomplexity.loaders.npy import Parsed, parse
-from kcomplexity.loaders.zips import Member, read_directory
+from kcomplexity.loaders.zips import Member, member_names, read_directory
 from kcomplexity.text import printable
 
 __all__ = ["NpzLoader"]
@@ -33,12 +32,8 @@ class NpzLoader:
         first_name = head[30 : 30 + int.from_bytes(head[26:28], "little")]
         if first_name.endswith(b".npy"):
             return True
-        try:
-            with zipfile.ZipFile(path) as archive:
-                return any(name.endswith(".npy") for name in archive.namelist())
-        except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
-            # Damaged: if it calls itself .npz, load() will say how.
-            return False
+        # Of a damaged one there are no names: if it calls itself .npz, load() will say how.
+        return any(name.endswith(".npy") for name in member_names(path, head))
 
     def load(self, path: Path, options: Options) -> Checkpoint:
         """Open the archive.

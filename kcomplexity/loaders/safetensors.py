@@ -27,8 +27,8 @@ __all__ = ["SHARD", "SafetensorsLoader"]
 #: The library's own limit; a header of this size describes about a million tensors.
 MAX_HEADER = 100_000_000
 
-#: How the shards of one checkpoint are numbered: prefix-00002-of-00007.
-SHARD = re.compile(r"-(\d{5})-of-(\d{5})\.safetensors$")
+#: How the shards of one checkpoint are numbered: prefix-00002-of-00007.safetensors, .bin, .gguf.
+SHARD = re.compile(r"-(\d{5})-of-(\d{5})\.[A-Za-z0-9]+$")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,8 @@ class SafetensorsLoader:
             # Empty tensors share an offset with their neighbour; the sort keeps their order.
             spans.sort(key=lambda span: (span.begin, span.end))
             _check_cover(spans, source.size() - data_start, shown)
-            _ask_library(path, shown)
+            if source.local:
+                _ask_library(path, shown)
         layout = layout_of(metadata)
         tensors: dict[str, Tensor] = {
             s.name: StoredTensor(
@@ -102,11 +103,13 @@ class _Span:
             )
         if not _is_naturals(shape):
             raise CorruptCheckpointError(
-                f"{where} has shape {_brief(shape)}; expected a list of integers from 0"
+                f"{where} has shape {_brief(shape)}; expected a list of integers from 0; "
+                "write the file anew"
             )
         if not _is_naturals(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
             raise CorruptCheckpointError(
-                f"{where} has data_offsets {_brief(offsets)}; expected [begin, end], begin <= end"
+                f"{where} has data_offsets {_brief(offsets)}; expected [begin, end], "
+                "begin <= end; write the file anew"
             )
         bits = math.prod(shape) * DTYPES[code].bits
         begin, end = offsets
@@ -118,7 +121,7 @@ class _Span:
         if bits != 8 * (end - begin):
             raise CorruptCheckpointError(
                 f"{where} of shape {_brief(shape)} and dtype {code} takes {bits // 8} bytes, "
-                f"while its data_offsets span {end - begin}; the file is damaged"
+                f"while its data_offsets span {end - begin}; the file is damaged: copy it again"
             )
         return cls(name, DTYPES[code], tuple(shape), begin, end)
 
@@ -135,7 +138,7 @@ def _read_header(source: FileSource, shown: str) -> tuple[dict[str, Any], int]:
     if length > MAX_HEADER:
         raise CorruptCheckpointError(
             f"{shown}: the first 8 bytes claim a header of {length} bytes, and safetensors allows "
-            f"{MAX_HEADER}; this is no safetensors file, or a damaged one"
+            f"{MAX_HEADER}; this is no safetensors file, or a damaged one: copy it again"
         )
     if length > size - 8:
         raise CorruptCheckpointError(
@@ -150,7 +153,8 @@ def _metadata(found: Any, shown: str) -> dict[str, str]:
         return {}
     if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
         raise CorruptCheckpointError(
-            f"{shown}: __metadata__ is {_brief(found)}; expected an object of strings"
+            f"{shown}: __metadata__ is {_brief(found)}; expected an object of strings; "
+            "write the file anew"
         )
     return found
 
@@ -163,12 +167,12 @@ def _check_cover(spans: list[_Span], n_data: int, shown: str) -> None:
         if span.begin < at:
             raise CorruptCheckpointError(
                 f"{shown}: tensors {before} and {name} overlap at data byte {span.begin}; "
-                "the file is damaged"
+                "the file is damaged: copy it again"
             )
         if span.begin > at:
             raise CorruptCheckpointError(
                 f"{shown}: {span.begin - at} bytes between {before} and tensor {name} belong to "
-                "no tensor; the file is damaged"
+                "no tensor; the file is damaged: copy it again"
             )
         if span.end > n_data:
             raise CorruptCheckpointError(
@@ -179,7 +183,7 @@ def _check_cover(spans: list[_Span], n_data: int, shown: str) -> None:
     if at != n_data:
         raise CorruptCheckpointError(
             f"{shown}: {n_data - at} bytes after the last tensor belong to no tensor; "
-            "the file is damaged"
+            "the file is damaged: copy it again"
         )
 
 

@@ -11,7 +11,7 @@ from kcomplexity.loaders.base import opened
 from kcomplexity.loaders.strict_json import parse_object
 from kcomplexity.text import printable
 
-__all__ = ["Index", "read_index"]
+__all__ = ["Index", "leaves_folder", "read_index"]
 
 #: As many bytes as a safetensors header may have: an index says less about each tensor.
 MAX_INDEX = 100_000_000
@@ -64,18 +64,19 @@ def read_index(path: Path) -> Index:
         or not all(isinstance(shard, str) for shard in shard_of.values())
     ):
         raise CorruptCheckpointError(
-            f"{shown}: no weight_map from tensor names to file names; it is no index of shards"
+            f"{shown}: no weight_map from tensor names to file names; it is no index of "
+            "shards: give a checkpoint file or its folder"
         )
     for shard in sorted(set(shard_of.values())):
-        if _leaves_folder(shard):
+        if leaves_folder(shard):
             raise ShardError(
                 f"{shown}: the shard {printable(shard)!r} is not inside the folder of the index; "
-                "shards lie beside it"
+                "move the shards beside it and name them so"
             )
     return Index(shard_of, metadata if isinstance(metadata, dict) else {}, size)
 
 
-def _leaves_folder(name: str) -> bool:
+def leaves_folder(name: str) -> bool:
     """Whether a relative path could lead out of its folder on any system."""
     posix, windows = PurePosixPath(name), PureWindowsPath(name)
     return (

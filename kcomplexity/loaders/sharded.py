@@ -1,4 +1,4 @@
-"""Checkpoints in several ``.safetensors`` files: a folder, or the index that names its shards.
+"""Checkpoints in several files: a folder, the index that names its shards, or files joined.
 
 The index is the truth and is checked against every shard's header: what would be lost is an error,
 what is merely odd a warning.
@@ -7,8 +7,10 @@ what is merely odd a warning.
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,23 +21,39 @@ from kcomplexity.errors import (
     ShardError,
     ShardWarning,
 )
-from kcomplexity.loaders.base import Options
-from kcomplexity.loaders.safetensors import SHARD, SafetensorsLoader
+from kcomplexity.loaders.base import Loader, Options
+from kcomplexity.loaders.safetensors import SHARD
 from kcomplexity.loaders.shard_index import Index, read_index
-from kcomplexity.text import printable
+from kcomplexity.text import plural, printable
 
-__all__ = ["ShardedLoader"]
+__all__ = ["ShardedLoader", "join_files"]
 
-SUFFIX = ".safetensors.index.json"
+SUFFIX = ".index.json"
 
-_READER = SafetensorsLoader()
+#: What a shard, or a checkpoint alone in its folder, may be; safetensors are read first.
+_FORMATS = {
+    ".safetensors": "safetensors",
+    ".bin": "pytorch",
+    ".gguf": "gguf",
+    ".pt": "pytorch",
+    ".pth": "pytorch",
+    ".ckpt": "pytorch",
+    ".onnx": "onnx",
+    ".h5": "hdf5",
+    ".keras": "hdf5",
+    ".npz": "npz",
+    ".tflite": "tflite",
+    ".msgpack": "flax",
+}
+#: What trainers leave beside the weights.
+_TRAINING = re.compile(r"training_args\.bin|(optimizer|scheduler|scaler|rng_state).*\.(bin|pt|pth)")
 
 
 @dataclass(frozen=True)
 class ShardedLoader:
     """A folder of shards with or without an index, or the index itself.
 
-    A folder with a single ``.safetensors`` file and no index is that file. Links are followed:
+    A folder with a single checkpoint and no index is that file. Links are followed:
     a snapshot folder of the Hugging Face cache is made of links into ``../../blobs``.
     """
 
@@ -58,13 +76,73 @@ class ShardedLoader:
         """
         if not path.is_dir():
             return _load_indexed(path, path, options)
-        indices = sorted(p for p in path.glob(f"*{SUFFIX}") if not p.name.startswith("."))
+        suffix = next((suffix for suffix in _FORMATS if _files(path, suffix)), ".safetensors")
+        indices = [
+            found
+            for kind in dict.fromkeys((".safetensors", suffix))
+            for found in sorted(path.glob(f"*{kind}{SUFFIX}"))
+            if not found.name.startswith(".")
+        ]
         if len(indices) > 1:
             names = ", ".join(printable(p.name) for p in indices)
             raise ShardError(f"{printable(path)} holds {len(indices)} indices; give one: {names}")
         if indices:
             return _load_indexed(path, indices[0], options)
-        return _load_folder(path, options)
+        return _load_folder(path, suffix, options)
+
+
+def join_files(
+    shown: str, paths: Sequence[Path], open_one: Callable[[Path], Checkpoint]
+) -> Checkpoint:
+    """Open several files as one checkpoint.
+
+    Parameters
+    ----------
+    shown : str
+        What was given, for ``Checkpoint.path``.
+    paths : sequence of Path
+    open_one : callable
+        Opens one of them.
+
+    Raises
+    ------
+    ShardError
+        If two of them hold a tensor of the same name.
+    """
+    return _join(shown, paths, open_one, "they are different checkpoints: give them one by one")
+
+
+def _join(
+    shown: str, paths: Sequence[Path], open_one: Callable[[Path], Checkpoint], cure: str
+) -> Checkpoint:
+    shards = _open_all(paths, open_one)
+    counts = Counter(name for shard in shards for name in shard)
+    twice = next((name for name, n in counts.items() if n > 1), None)
+    if twice is not None:
+        _close(shards)
+        first, second = [p.name for p, s in zip(paths, shards, strict=True) if twice in s][:2]
+        raise ShardError(
+            f"{printable(shown)}: tensor {printable(twice)} is in {printable(first)} and in "
+            f"{printable(second)}, and {cure}"
+        )
+    tensors = {name: tensor for shard in shards for name, tensor in shard.items()}
+    return _merge(shown, shards, tensors, {})
+
+
+def _files(folder: Path, suffix: str) -> list[Path]:
+    """Return the checkpoint files of a kind in a folder."""
+    return sorted(
+        path
+        for path in folder.glob(f"*{suffix}")
+        if not path.name.startswith(".") and not _TRAINING.fullmatch(path.name)
+    )
+
+
+def _reader(path: Path) -> Loader:
+    # The registry stands above its loaders, of which this is one.
+    from kcomplexity.loaders import LOADERS
+
+    return LOADERS[_FORMATS.get(path.suffix.lower(), "safetensors")]
 
 
 def _load_indexed(given: Path, index_path: Path, options: Options) -> Checkpoint:
@@ -78,9 +156,10 @@ def _load_indexed(given: Path, index_path: Path, options: Options) -> Checkpoint
             f"{shown}: {len(missing)} of {len(index.shards)} shards are missing, "
             f"such as {printable(missing[0])}; {cure}"
         )
-    shards = _open_all([folder / name for name in index.shards], options)
+    paths = [folder / name for name in index.shards]
+    shards = _open_all(paths, lambda path: _reader(path).load(path, options))
     try:
-        checkpoint = _merge(given, shards, _choose(index, shards, shown), index.metadata)
+        checkpoint = _merge(str(given), shards, _choose(index, shards, shown), index.metadata)
         _check_shards(index, shards, checkpoint, folder, shown)
     except BaseException:
         _close(shards)
@@ -88,36 +167,26 @@ def _load_indexed(given: Path, index_path: Path, options: Options) -> Checkpoint
     return replace(checkpoint, n_container_bytes=checkpoint.n_container_bytes + index.n_bytes)
 
 
-def _load_folder(folder: Path, options: Options) -> Checkpoint:
+def _load_folder(folder: Path, suffix: str, options: Options) -> Checkpoint:
     shown = printable(folder)
-    paths = sorted(p for p in folder.glob("*.safetensors") if not p.name.startswith("."))
+    paths = _files(folder, suffix)
     if not paths:
         raise CheckpointNotFoundError(
-            f"{shown}: a folder without *.safetensors in it; give a checkpoint file, or the folder "
-            "that holds the shards"
+            f"{shown}: a folder without *.safetensors or any other checkpoint in it; give a "
+            "checkpoint file, or the folder that holds the shards"
         )
     _check_numbering(paths, shown)
-    shards = _open_all(paths, options)
-    if len(shards) == 1:
-        return replace(shards[0], path=str(folder))
-    counts = Counter(name for shard in shards for name in shard)
-    twice = next((name for name, n in counts.items() if n > 1), None)
-    if twice is not None:
-        _close(shards)
-        first, second = [p.name for p, s in zip(paths, shards, strict=True) if twice in s][:2]
-        raise ShardError(
-            f"{shown}: tensor {printable(twice)} is in {printable(first)} and in "
-            f"{printable(second)}, and no index tells which counts; give one file"
-        )
-    tensors = {name: tensor for shard in shards for name, tensor in shard.items()}
-    return _merge(folder, shards, tensors, {})
+    if len(paths) == 1:
+        return replace(_reader(paths[0]).load(paths[0], options), path=str(folder))
+    cure = "no index tells which counts; give one file"
+    return _join(str(folder), paths, lambda path: _reader(path).load(path, options), cure)
 
 
-def _open_all(paths: list[Path], options: Options) -> list[Checkpoint]:
+def _open_all(paths: Sequence[Path], open_one: Callable[[Path], Checkpoint]) -> list[Checkpoint]:
     shards: list[Checkpoint] = []
     try:
         for path in paths:
-            shards.append(_READER.load(path, options))  # noqa: PERF401 - closed if one fails
+            shards.append(open_one(path))  # noqa: PERF401 - closed if one fails
     except BaseException:
         _close(shards)
         raise
@@ -157,21 +226,22 @@ def _check_shards(
     if copies:
         name, file = copies[0]
         _warn(
-            f"{shown}: {len(copies)} tensors lie in a second shard as well, such as "
+            f"{shown}: in a second shard as well: {plural(len(copies), 'tensor')}, such as "
             f"{printable(name)} in {printable(file)}; the copy that the index names is read"
         )
     unlisted = [name for name in checkpoint if name not in index.shard_of]
     if unlisted:
         _warn(
-            f"{shown}: {len(unlisted)} tensors of the shards are not in the index, such as "
-            f"{printable(unlisted[0])}; they are read too, but the index is stale"
+            f"{shown}: not in the index: {plural(len(unlisted), 'tensor')} of the shards, such as "
+            f"{printable(unlisted[0])}; all are read, but the index is stale"
         )
-    stray = sorted({p.name for p in folder.glob("*.safetensors")} - set(index.shards))
-    stray = [name for name in stray if not name.startswith(".")]
+    kinds = {Path(name).suffix for name in index.shards}
+    beside = {path.name for kind in kinds for path in _files(folder, kind)}
+    stray = sorted(beside - set(index.shards))
     if stray:
         _warn(
-            f"{shown}: {len(stray)} files beside the shards are not in the index, such as "
-            f"{printable(stray[0])}; they are not read"
+            f"{shown}: not in the index, so not read: {plural(len(stray), 'file')} beside the "
+            f"shards, such as {printable(stray[0])}"
         )
     total = index.metadata.get("total_size")
     listed = sum(checkpoint[name].n_bytes for name in index.shard_of)
@@ -183,7 +253,7 @@ def _check_shards(
 
 
 def _merge(
-    given: Path, shards: list[Checkpoint], tensors: dict[str, Tensor], extra: dict[str, Any]
+    given: str, shards: list[Checkpoint], tensors: dict[str, Tensor], extra: dict[str, Any]
 ) -> Checkpoint:
     """Join shards; metadata that differ between them are kept under the name of the shard."""
     metadata: dict[str, str] = {}
@@ -196,17 +266,20 @@ def _merge(
     sources = tuple(source for shard in shards for source in shard.sources)
     total = sum(source.size() for source in sources)
     n_bytes = sum(tensor.n_bytes for tensor in tensors.values())
+    # That it is one of several is no news of a shard here.
+    notes = [note for shard in shards if shard.format != "safetensors" for note in shard.notes]
     return Checkpoint(
-        str(given),
+        given,
         "sharded",
         tensors,
         metadata,
         sources,
-        total - n_bytes,
+        max(total - n_bytes, 0),
+        tuple(dict.fromkeys(notes)),
     )
 
 
-def _check_numbering(paths: list[Path], shown: str) -> None:
+def _check_numbering(paths: Sequence[Path], shown: str) -> None:
     """Without an index, the numbers in the names still tell whether a shard is missing."""
     found: dict[tuple[str, int], set[int]] = {}
     for path in paths:
@@ -219,10 +292,10 @@ def _check_numbering(paths: list[Path], shown: str) -> None:
             first = next(i for i in range(1, count + 1) if i not in numbers)
             raise ShardError(
                 f"{shown}: {count - len(numbers)} of {count} shards are missing, such as "
-                f"{printable(stem)}-{first:05}-of-{count:05}.safetensors; copy them there"
+                f"{printable(stem)}-{first:05}-of-{count:05}{paths[0].suffix}; copy them there"
             )
 
 
 def _warn(message: str) -> None:
     # Up from here, the checks, the loader and the door to whoever called open_checkpoint().
-    warnings.warn(message, ShardWarning, stacklevel=7)
+    warnings.warn(message, ShardWarning, stacklevel=8)

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import math
 import mmap
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from tempfile import TemporaryFile
 from typing import IO, Any
 
 import numpy as np
@@ -140,6 +138,8 @@ class TransposedCopy:
         return file
 
     def _reserve(self, n_bytes: int) -> IO[bytes]:
+        from tempfile import TemporaryFile, gettempdir
+
         with ExitStack() as undo:
             file = undo.enter_context(TemporaryFile(prefix="kcomplexity-"))
             # Written, not merely made long: to write through a mapping when the disk is full
@@ -152,7 +152,7 @@ class TransposedCopy:
             except OSError as error:
                 raise OutputError(
                     f"{self.where}: the row-major copy of a Fortran-order array needs {n_bytes} "
-                    f"bytes in {tempfile.gettempdir()}: {error.strerror}; make room or set TMPDIR"
+                    f"bytes in {gettempdir()}: {error.strerror}; make room or set TMPDIR"
                 ) from None
             undo.pop_all()
         return file

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import threading
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +18,7 @@ from kcomplexity.checkpoint import FileSource
 from kcomplexity.errors import CorruptCheckpointError
 from kcomplexity.text import printable
 
-__all__ = ["ByteStream", "DeflatedBytes", "StoredBytes"]
+__all__ = ["ByteStream", "DeflatedBytes", "StoredBytes", "StreamFile", "whole_file"]
 
 Bytes = NDArray[np.uint8]
 _CHUNK = 1 << 18
@@ -55,6 +58,11 @@ class StoredBytes:
             return
         for i in range(16):
             yield self.read((self.size - run) * i // 15, run)
+
+
+def whole_file(source: FileSource) -> StoredBytes:
+    """Return all bytes of a file as a stream."""
+    return StoredBytes(source, 0, source.size())
 
 
 class DeflatedBytes:
@@ -156,3 +164,50 @@ class DeflatedBytes:
             f"{printable(self.source.path)}: the bytes of member {printable(self.name)} are "
             f"damaged: {printable(why)}; copy the file again"
         )
+
+
+class StreamFile(io.RawIOBase):
+    """A file as libraries want one, over a stream: they read what it reads, and no more.
+
+    Parameters
+    ----------
+    stream : ByteStream
+        Stays open when this is closed.
+    """
+
+    def __init__(self, stream: ByteStream) -> None:
+        super().__init__()
+        self._stream = stream
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._stream.size}[whence]
+        if start + offset < 0:
+            # As files do: zipfile looks whether a negative position is one.
+            raise OSError(errno.EINVAL, f"a seek to byte {start + offset}")
+        self._at = start + offset
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        n = max(min(len(view), self._stream.size - self._at), 0)
+        self._stream.read(self._at, n, np.frombuffer(view, np.uint8))
+        self._at += n
+        return n
+
+    def read(self, n: int | None = -1) -> bytes:
+        # The base class makes room for all that is asked for, which a hostile file decides.
+        left = max(self._stream.size - self._at, 0)
+        wanted = left if n is None or n < 0 else min(n, left)
+        found = self._stream.read(self._at, wanted).tobytes()
+        self._at += wanted
+        return found

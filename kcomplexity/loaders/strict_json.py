@@ -37,19 +37,23 @@ def parse_object(data: bytes, where: str) -> dict[str, Any]:
             json.dumps(found, ensure_ascii=False).encode("utf-8")
     except UnicodeDecodeError as error:
         raise CorruptCheckpointError(
-            f"{where} is not UTF-8 at its byte {error.start}; the file is damaged"
+            f"{where} is not UTF-8 at its byte {error.start}; the file is damaged: copy it again"
         ) from None
     except UnicodeEncodeError:
         raise CorruptCheckpointError(
             f"{where} holds text with a lone surrogate, which is no character; rename it"
         ) from None
     except RecursionError:
-        raise CorruptCheckpointError(f"{where} is nested too deeply to be one") from None
+        raise CorruptCheckpointError(
+            f"{where} is nested too deeply to be one; write the file anew"
+        ) from None
     except ValueError as error:
-        raise CorruptCheckpointError(f"{where} is not valid JSON: {printable(error)}") from None
+        raise CorruptCheckpointError(
+            f"{where} is not valid JSON: {printable(error)}; copy the file again or write it anew"
+        ) from None
     if not isinstance(found, dict):
         raise CorruptCheckpointError(
-            f"{where} is a JSON {type(found).__name__}; expected an object"
+            f"{where} is a JSON {type(found).__name__}; expected an object: write the file anew"
         )
     return found
 

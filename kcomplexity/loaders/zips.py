@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import zipfile
 from dataclasses import dataclass
+from pathlib import Path
 
 from kcomplexity.checkpoint import FileSource
 from kcomplexity.errors import CorruptCheckpointError
-from kcomplexity.loaders.streams import ByteStream, DeflatedBytes, StoredBytes
+from kcomplexity.loaders.base import opened
+from kcomplexity.loaders.streams import (
+    ByteStream,
+    DeflatedBytes,
+    StoredBytes,
+    StreamFile,
+    whole_file,
+)
 from kcomplexity.text import printable
 
-__all__ = ["Member", "read_directory"]
+__all__ = ["Member", "member_names", "read_directory"]
 
 #: Deflate cannot shrink more than this (258 bytes cost two bits at least), so a member that
 #: claims more is lying about its size.
@@ -54,6 +62,19 @@ class Member:
         )
 
 
+def member_names(path: Path, head: bytes) -> list[str]:
+    """Return the names in a zip archive; none if it is no archive, or a damaged one."""
+    if not head.startswith(b"PK\x03\x04"):
+        return []
+    try:
+        with opened(path) as source, zipfile.ZipFile(StreamFile(whole_file(source))) as archive:
+            names = archive.namelist()
+            source.close()
+            return names
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+        return []
+
+
 def read_directory(source: FileSource) -> list[Member]:
     """Return the members of a zip archive in file-offset order; folders are left out.
 
@@ -65,7 +86,7 @@ def read_directory(source: FileSource) -> list[Member]:
     """
     shown = printable(source.path)
     try:
-        with zipfile.ZipFile(source.path) as archive:
+        with zipfile.ZipFile(StreamFile(whole_file(source))) as archive:
             infos = [info for info in archive.infolist() if not info.filename.endswith("/")]
     # zipfile lets what a damaged directory does to struct and codecs through.
     except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, OverflowError) as error:
@@ -87,7 +108,7 @@ def _member(source: FileSource, info: zipfile.ZipInfo, shown: str) -> Member:
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise CorruptCheckpointError(
             f"{where} is compressed by method {info.compress_type}; expected stored or deflated: "
-            "save it anew with numpy.savez"
+            "save it anew"
         )
     deflated = info.compress_type == zipfile.ZIP_DEFLATED
     most = info.compress_size * MAX_DEFLATE_RATIO if deflated else info.compress_size

@@ -13,12 +13,12 @@ from pathlib import Path
 from kcomplexity.errors import SpecError
 from kcomplexity.records import Report
 from kcomplexity.registry import Registry
-from kcomplexity.report.columns import csv_bytes, parquet_bytes
+from kcomplexity.report.columns import csv_bytes, parquet_bytes, require_pyarrow
 from kcomplexity.report.documents import json_bytes, jsonl_bytes
 from kcomplexity.report.markdown import markdown_bytes
-from kcomplexity.writers import atomic_file
+from kcomplexity.writers import atomic_file, successor
 
-__all__ = ["FORMATS", "format_of", "save", "write_atomically"]
+__all__ = ["FORMATS", "check_target", "format_of", "save", "write_atomically"]
 
 #: Every format by the ending it has.
 FORMATS: Registry[Callable[[Report], bytes]] = Registry("kcomplexity.formats", "output format")
@@ -35,10 +35,29 @@ def format_of(path: Path, kind: str | None = None) -> str:
     name = (kind or path.suffix.lstrip(".")).lower()
     if name not in FORMATS:
         raise SpecError(
-            f"{path}: cannot tell the output format from {name or 'no ending'!r}; "
+            f"{path}: cannot tell the output format from {repr(name) if name else 'no ending'}; "
             f"end the name in one of {', '.join('.' + known for known in FORMATS)}"
         )
     return name
+
+
+def check_target(path: Path, kind: str | None = None) -> str:
+    """Return the format of a result to come, or say at once why it could not be written.
+
+    Hours of measuring should not end in a folder that is not there.
+
+    Raises
+    ------
+    SpecError
+        If there is no such format, or what writes it is not installed.
+    OutputError
+        If no file can be made at `path`.
+    """
+    name = format_of(path, kind)
+    if name == "parquet":
+        require_pyarrow()
+    with successor(path):
+        return name
 
 
 def save(report: Report, path: Path, kind: str | None = None) -> None:
@@ -53,7 +72,13 @@ def save(report: Report, path: Path, kind: str | None = None) -> None:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Put `data` at `path` by way of a temporary file in the same folder."""
+    """Put `data` at `path` by way of a temporary file in the same folder; links are followed.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written; nothing half-written is left.
+    """
     with atomic_file(path) as file:
         file.write(data)
 

@@ -6,12 +6,13 @@ import csv
 import io
 import json
 from dataclasses import fields
+from importlib.util import find_spec
 from typing import Any
 
 from kcomplexity.errors import SpecError
 from kcomplexity.records import Report, Score
 
-__all__ = ["csv_bytes", "parquet_bytes"]
+__all__ = ["csv_bytes", "parquet_bytes", "require_pyarrow"]
 
 
 def csv_bytes(report: Report) -> bytes:
@@ -25,18 +26,21 @@ def csv_bytes(report: Report) -> bytes:
 
 def parquet_bytes(report: Report) -> bytes:
     """Return the rows as a Parquet table (needs the extra ``kcomplexity[parquet]``)."""
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise SpecError(
-            "Parquet needs pyarrow: pip install 'kcomplexity[parquet]', or write .csv"
-        ) from error
+    require_pyarrow()
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     rows = [_flat(row) for row in report.rows]
     table = pa.table({f.name: [row[f.name] for row in rows] for f in fields(Score)})
     sink = io.BytesIO()
     pq.write_table(table, sink)
     return sink.getvalue()
+
+
+def require_pyarrow() -> None:
+    """Raise SpecError where Parquet cannot be written, without importing what writes it."""
+    if find_spec("pyarrow") is None:
+        raise SpecError("Parquet needs pyarrow: pip install 'kcomplexity[parquet]', or write .csv")
 
 
 def _flat(row: Score) -> dict[str, Any]:

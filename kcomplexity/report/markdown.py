@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kcomplexity.records import Report
-from kcomplexity.report.tables import Table, extremes, full_table, problems, summary_table
+from kcomplexity.report.tables import Table, extremes, full_table, problems, summary_tables
 from kcomplexity.text import printable
 
 __all__ = ["markdown_bytes"]
@@ -12,7 +12,7 @@ __all__ = ["markdown_bytes"]
 def markdown_bytes(report: Report) -> bytes:
     """Return the report as a Markdown page."""
     parts = ["# Weight complexity", *(f"- {printable(text)}" for text in report.headline)]
-    tables = [summary_table(report), *extremes(report.rows), full_table(report)]
+    tables = [*summary_tables(report), *extremes(report.rows), full_table(report)]
     parts += [_markdown(table) for table in tables]
     parts += [f"- {line}" for line in problems(report)]
     source = report.provenance
@@ -26,4 +26,6 @@ def _markdown(table: Table) -> str:
 
     rule = tuple("---:" if i in table.numeric else "---" for i in range(len(table.columns)))
     rows = [line(table.columns), line(rule), *(line(row) for row in table.rows)]
-    return f"## {table.title.capitalize()}\n\n" + "\n".join(rows)
+    title = table.title[:1].upper() + table.title[1:]
+    caption = "".join(f"\n\n{line}" for line in table.caption.splitlines())
+    return f"## {title}\n\n" + "\n".join(rows) + caption

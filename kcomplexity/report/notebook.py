@@ -1,19 +1,19 @@
-"""The table that a notebook shows for a report; everything from a file is escaped."""
+"""The tables that a notebook shows for a report; everything from a file is escaped."""
 
 from __future__ import annotations
 
 from html import escape
 
 from kcomplexity.records import Report
-from kcomplexity.report.tables import Table, summary_table
+from kcomplexity.report.tables import Table, summary_tables
 
 __all__ = ["summary_html"]
 
 
 def summary_html(report: Report) -> str:
-    """Return the headline and the table of the whole as HTML."""
+    """Return the headline and the tables of the whole as HTML."""
     lines = "".join(f"<p>{escape(text)}</p>" for text in report.headline)
-    return lines + _html(summary_table(report))
+    return lines + "".join(_html(table) for table in summary_tables(report))
 
 
 def _html(table: Table) -> str:
@@ -22,4 +22,5 @@ def _html(table: Table) -> str:
         "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows
     )
     caption = f"<caption>{escape(table.title)}</caption>"
-    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    below = "".join(f"<p>{escape(line)}</p>" for line in table.caption.splitlines())
+    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{below}"

@@ -5,14 +5,16 @@ The terminal, Markdown and notebooks draw the same :class:`Table`.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from kcomplexity.records import Report, Score
 from kcomplexity.text import human_bytes, plural, printable, shorten
 
-__all__ = ["Table", "extremes", "full_table", "problems", "summary_table"]
+__all__ = ["Table", "extremes", "full_table", "problems", "summary_tables"]
 
 
 @dataclass(frozen=True)
@@ -26,36 +28,97 @@ class Table:
     rows : tuple of tuple of str
     numeric : frozenset of int
         Columns that are aligned to the right.
+    caption : str
+        What its columns mean, where that is not plain; one line for each.
     """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     numeric: frozenset[int] = frozenset()
+    caption: str = ""
 
 
-def summary_table(report: Report) -> Table:
-    """One row per checkpoint and spec: the whole."""
-    many = len(report.checkpoints) > 1
+def summary_tables(report: Report) -> list[Table]:
+    """Return the whole: codes, estimates and statistics apart, a row per checkpoint and spec."""
+    found = []
+    for kind, title in _KINDS.items():
+        rows = [row for row in report.summary if row.kind == kind]
+        if rows:
+            found.append(_summary_table(title, rows, report))
+    if found:
+        found[-1] = replace(found[-1], caption=_caption(report))
+    return found
+
+
+#: What a person has to know of each kind of figure before reading one.
+_KINDS = {
+    "code": "the whole by decodable codes, all side information included: lower = simpler",
+    "estimate": "the whole by estimates, which nothing decodes: lower = simpler",
+    "statistic": "the whole by statistics",
+}
+
+
+def _summary_table(title: str, rows: Sequence[Score], report: Report) -> Table:
+    is_code, is_statistic = rows[0].kind == "code", rows[0].kind == "statistic"
+    names = _short_paths([info.path for info in report.checkpoints])
+    columns: dict[str, list[str]] = {
+        "checkpoint": [names[row.checkpoint] for row in rows],
+        "spec": [row.spec for row in rows],
+        "value": [_number(row.value) for row in rows],
+        "unit": [f"{row.unit}, {row.direction}" for row in rows],
+        "bits/weight": [_bits(row) for row in rows],
+        "size": [human_bytes(row.bits / 8) if row.bits is not None else "" for row in rows],
+        "error": [_error(row) for row in rows],
+    }
+    for kind in _control_kinds(report):
+        columns[f"of {kind}"] = [_of_control(row, kind) for row in rows]
+    columns["largest"] = [f"{_largest_share(row, report.rows):.0%}" for row in rows]
     weights = _weights_by_checkpoint(report)
-    columns = ("spec", "bits/weight", "size", "raw/comp", "error", "vs controls", "what it is")
-    rows = [
-        ((shorten(row.checkpoint, 28),) if many else ())
-        + _summary_cells(row, weights[row.checkpoint])
-        for row in report.summary
-    ]
-    first = 2 if many else 1
+    columns["note"] = [_note(row, weights[row.checkpoint]) for row in rows]
+    hidden = {"bits/weight", "size", "error"} if is_statistic else {"value", "unit"}
+    hidden |= set() if is_code else {"size"}
+    hidden |= set() if len(report.checkpoints) > 1 else {"checkpoint"}
+    shown = {name: cells for name, cells in columns.items() if name not in hidden and any(cells)}
+    left = {"checkpoint", "spec", "unit", "note"}
     return Table(
-        "the whole: lower = simpler",
-        (("checkpoint",) if many else ()) + columns,
-        tuple(rows),
-        frozenset(range(first, first + 4)),
+        title,
+        tuple(shown),
+        tuple(zip(*shown.values(), strict=True)),
+        frozenset(i for i, name in enumerate(shown) if name not in left),
     )
+
+
+def _caption(report: Report) -> str:
+    """Say what the columns mean that not every table of figures has."""
+    lines = ["largest: the largest tensor's share of the weights measured"]
+    if any(row.relative_mse is not None for row in report.summary):
+        lines.append("error: squared, over the sum of squares, mean included; @rd: in each tensor")
+    for kind in _control_kinds(report):
+        lines += [f"of {kind}: bits over its replicates' mean, and below how many"]
+    return "\n".join(lines)
+
+
+def _control_kinds(report: Report) -> list[str]:
+    kinds = (control["kind"] for row in report.summary for control in row.controls)
+    return list(dict.fromkeys(kinds))
+
+
+def _short_paths(paths: Sequence[str]) -> dict[str, str]:
+    """Return each path without the folders that all of them share."""
+    # By characters: commonpath() refuses absolute and relative paths together.
+    shared = os.path.commonprefix(list(paths))  # noqa: RUF071
+    start = max(shared.rfind("/"), shared.rfind(os.sep)) + 1
+    return {path: shorten(path[start:], 28) for path in paths}
 
 
 def _weights_by_checkpoint(report: Report) -> dict[str, int]:
     """Return how many weights were to be measured in each checkpoint."""
-    sizes = {(row.checkpoint, row.label, row.dtype): row.n_weights for row in report.rows}
+    sizes = {
+        (row.checkpoint, row.label, row.dtype): row.n_weights
+        for row in report.rows
+        if not row.details.get("side_of")
+    }
     totals: dict[str, int] = {}
     for (checkpoint, _, dtype), n_weights in sizes.items():
         # Tensors of mixed dtypes are measured by dtype as well.
@@ -63,27 +126,47 @@ def _weights_by_checkpoint(report: Report) -> dict[str, int]:
     return totals
 
 
-def _summary_cells(row: Score, n_selected: int) -> tuple[str, ...]:
-    what = "code" if row.kind == "code" else row.kind
-    if row.decodes:
-        what += f" of the {row.decodes}"
-    if row.kind == "statistic":
-        what = f"{row.unit}, {row.direction}"
-    if row.sampled_fraction < 1:
-        what += f", {row.sampled_fraction:.0%} sampled"
+def _largest_share(total: Score, rows: Sequence[Score]) -> float:
+    sizes = [
+        row.largest[1]
+        for row in rows
+        if (row.checkpoint, row.spec, row.status) == (total.checkpoint, total.spec, "ok")
+    ]
+    return max(sizes) / max(total.n_weights, 1)
+
+
+def _note(row: Score, n_selected: int) -> str:
+    found = []
     if row.n_weights < 0.995 * n_selected:
-        what += f", on {row.n_weights / n_selected:.2g} of the weights"
+        found.append(f"{_share(row.n_weights / n_selected)} of weights")
+    if row.sampled_fraction < 1:
+        found.append(f"{_share(row.sampled_fraction)} sampled")
     if row.saturated:
-        what += ", saturated"
-    return (
-        row.spec,
-        _bits(row) if row.kind != "statistic" else _number(row.value),
-        human_bytes(row.bits / 8) if row.bits is not None and row.kind == "code" else "",
-        f"{row.ratio_raw_over_comp:.3f}" if row.ratio_raw_over_comp else "",
-        f"{100 * row.relative_mse:.2g}%" if row.relative_mse is not None else "",
-        _controls(row),
-        what,
-    )
+        found.append("saturated")
+    return ", ".join(found)
+
+
+def _share(share: float) -> str:
+    return f"{100 * share:.2g}%" if share < 0.995 else "99%"
+
+
+def _error(row: Score) -> str:
+    """Return the squared error in percent, which is none of what stores the weights."""
+    if row.decodes == "weights":
+        return "none"
+    return f"{100 * row.relative_mse:.2g}%" if row.relative_mse is not None else ""
+
+
+def _of_control(row: Score, kind: str) -> str:
+    """Effect size first, then how many replicates agree."""
+    found = next((control for control in row.controls if control["kind"] == kind), None)
+    if found is None:
+        return ""
+    return "none" if found["ratio"] is None else f"{found['ratio']:.3f} {_agree(found)}"
+
+
+def _agree(control: dict[str, Any]) -> str:
+    return f"{control['n_lower']}/{control['n']}"
 
 
 def _bits(row: Score) -> str:
@@ -99,16 +182,6 @@ def _number(value: float | None) -> str:
     return f"{value:.4f}" if 1e-3 <= abs(value) < 1e5 or value == 0 else f"{value:.4g}"
 
 
-def _controls(row: Score) -> str:
-    """Effect size first, then how many replicates agree."""
-    return "; ".join(
-        f"{c['ratio']:.3f} of {c['kind']} ({c['n_lower']} of {c['n']} lower)"
-        if c["ratio"] is not None
-        else f"{c['kind']}: none"
-        for c in row.controls
-    )
-
-
 def full_table(report: Report) -> Table:
     """Return every row, in order."""
     columns = ("tensor", "shape", "dtype", "spec", "bits/weight", "raw/comp", "vs controls", "note")
@@ -120,7 +193,7 @@ def full_table(report: Report) -> Table:
             row.spec,
             _bits(row) if row.kind != "statistic" else _number(row.value),
             f"{row.ratio_raw_over_comp:.3f}" if row.ratio_raw_over_comp else "",
-            _controls(row),
+            "; ".join(f"{_of_control(row, c['kind'])} of {c['kind']}" for c in row.controls),
             f"{row.status}: {printable(row.reason)}" if row.reason else "",
         )
         for row in report.rows
@@ -131,12 +204,13 @@ def full_table(report: Report) -> Table:
 def extremes(rows: Sequence[Score], n: int = 5) -> list[Table]:
     """Return the tensors that are simplest and most complex for their size, by the main code.
 
-    The main code is the first at a fixed error, else the first lossy one, else the first; a tensor
-    must hold at least a thousandth of the weights: side information makes small ones look complex.
+    The main code is the first at a fixed error, else the first lossy one, else the first, that
+    takes most of the weights; a tensor must hold at least a thousandth of them: side information
+    makes small ones look complex.
     """
     spec = _main_spec(rows)
     chosen = [row for row in rows if row.spec == spec and row.bits_per_weight is not None]
-    total = sum(row.n_weights for row in chosen)
+    total = sum(row.n_weights for row in rows if row.spec == spec)
     chosen = [row for row in chosen if row.n_weights >= total / 1000]
     if len(chosen) < 2:
         return []
@@ -149,10 +223,16 @@ def extremes(rows: Sequence[Score], n: int = 5) -> list[Table]:
 
 
 def _main_spec(rows: Sequence[Score]) -> str | None:
-    codes = [row for row in rows if row.status == "ok" and row.kind == "code"]
+    taken: dict[str, int] = {}
+    for row in rows:
+        if row.bits is not None:
+            taken[row.spec] = taken.get(row.spec, 0) + row.n_weights
+    # Scales alone, as beside integer weights, are not the network.
+    wide = [row for row in rows if taken.get(row.spec, 0) > 0.5 * max(taken.values(), default=0)]
+    codes = [row for row in wide if row.kind == "code"]
     at_error = [row for row in codes if row.view and row.view.startswith("rd")]
     lossy = [row for row in codes if row.decodes == "view"]
-    found = at_error or lossy or codes or [row for row in rows if row.bits is not None]
+    found = at_error or lossy or codes or wide
     return found[0].spec if found else None
 
 

@@ -21,7 +21,7 @@ def schema_names() -> tuple[str, ...]:
     Examples
     --------
     >>> schema_names()
-    ('estimators', 'fit', 'inspect', 'score', 'sweep')
+    ('estimators', 'fit', 'inspect', 'plan', 'score', 'sweep')
     """
     found = [entry.name for entry in files(__name__).iterdir() if entry.name.endswith(".json")]
     return tuple(sorted(name.removesuffix(".json") for name in found))

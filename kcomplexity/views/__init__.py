@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kcomplexity.registry import Registry
 from kcomplexity.views.base import Alphabet, Encoded, Encoder, Reduce, View
+from kcomplexity.views.codes import CodesView
 from kcomplexity.views.distortion import DistortionView
 from kcomplexity.views.levels import SignByteView, SignView, SymmetricView, UniformView
 from kcomplexity.views.stored import BytesView, Float32View, WordsView
@@ -16,6 +17,7 @@ VIEWS: Registry[type[View]] = Registry("kcomplexity.views", "view")
 VIEWS.register("bytes", BytesView)
 VIEWS.register("words", WordsView)
 VIEWS.register("f32", Float32View)
+VIEWS.register("codes", CodesView)
 VIEWS.register("sign", SignView)
 VIEWS.register("sign-byte", SignByteView)
 VIEWS.register("q", SymmetricView)

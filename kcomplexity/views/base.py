@@ -126,7 +126,8 @@ def weights_only(tensor: Tensor) -> None:
     """Refuse what is not real floating-point: codes, indices, masks and complex numbers."""
     if not tensor.dtype.is_float:
         raise UnmeasurableError(
-            f"{tensor.dtype.code} values are not weights: only @bytes and @words measure them"
+            f"{tensor.dtype.code} values are not weights: "
+            "only @bytes, @words and @codes measure them"
         )
     if tensor.dtype.numpy is None:
         raise UnmeasurableError(f"{tensor.dtype.code}: {tensor.dtype.refusal}")
@@ -144,7 +145,10 @@ def smallest(size: int) -> np.dtype[Any]:
 
 def bit_planes(symbols: Symbols, width: int) -> tuple[Symbols, ...]:
     """Split symbols into `width` planes of 0/1, the top bit first."""
-    return tuple((symbols >> bit & 1).astype(np.uint8) for bit in reversed(range(width)))
+    one = symbols.dtype.type(1)
+    return tuple(
+        (symbols >> bit & one).astype(np.uint8, copy=False) for bit in reversed(range(width))
+    )
 
 
 def plane_alphabets(width: int) -> tuple[Alphabet, ...]:

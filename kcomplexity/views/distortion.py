@@ -46,6 +46,8 @@ from kcomplexity.views.passes import LeafSums, SumOfSquares, extent
 
 __all__ = ["DistortionView", "elias_gamma_bits", "find_step"]
 
+Floats = NDArray[np.float64]
+
 _BINS = 1 << 16
 #: The histogram spans this many root mean squares. By Chebyshev at most n / 256 weights lie
 #: beyond; they are kept as they are, so their part of the error is exact.
@@ -110,17 +112,27 @@ class _StepEncoder(Encoder):
         symbols = np.empty(flat.size, smallest(self.size))
         errors: list[float] = []
         squares: list[float] = []
+        # New memory costs more than the arithmetic on it: three leaves of it do for all.
+        scratch = np.empty((3, min(LEAF, flat.size)))
         for i in leaves(flat):
-            leaf = flat[i : i + LEAF].astype(np.float64)
-            level = np.rint(leaf / self.step)
-            errors += leaf_sums(np.square(leaf - level * self.step))
-            squares += leaf_sums(np.square(leaf, out=leaf))
-            level -= self.lowest
+            leaf = flat[i : i + LEAF]
+            wide, level, spare = scratch[:, : leaf.size]
+            np.copyto(wide, leaf)
+            errors += leaf_sums(_squared_errors(wide, self.step, level, spare))
+            squares += leaf_sums(np.square(wide, out=wide))
+            np.subtract(level, self.lowest, out=level)
             np.copyto(symbols[i : i + LEAF], level, casting="unsafe")
         symbols = symbols.reshape(piece.shape)
         if self.split:
             return Encoded(bit_planes(symbols, len(self.streams)), errors, squares)
         return Encoded((symbols,), errors, squares)
+
+
+def _squared_errors(weights: Floats, step: float, level: Floats, out: Floats) -> Floats:
+    """Write the level of each weight to `level` and its squared error to `out`, all float64."""
+    np.rint(np.divide(weights, step, out=level), out=level)
+    np.subtract(weights, np.multiply(level, step, out=out), out=out)
+    return np.square(out, out=out)
 
 
 def elias_gamma_bits(value: int) -> int:
@@ -175,7 +187,7 @@ class _Errors:
         few = tensor.n_weights <= _FEW
         found: _Magnitudes = reduce(_Histogram(0.0 if few else span)).joined()
         # The coarse one settles most of the steps far from the target, sixty times faster.
-        self._histograms = (found,) if few else (found.coarser(64), found)
+        self._histograms = (found,) if few else (found.coarser(64), found.coarser(8), found)
 
     def at_most(self, step: float, limit: float) -> bool:
         """Whether the error of `step` is <= `limit`."""
@@ -215,9 +227,12 @@ class _SquaredErrorState(LeafSums):
 
     def update(self, chunk: Piece, at: Any) -> None:
         flat = chunk.weights.reshape(-1)
+        scratch = np.empty((3, min(LEAF, flat.size)))
         for i in leaves(flat):
-            leaf = flat[i : i + LEAF].astype(np.float64)
-            self.sums += leaf_sums(np.square(leaf - np.rint(leaf / self.step) * self.step))
+            leaf = flat[i : i + LEAF]
+            wide, level, spare = scratch[:, : leaf.size]
+            np.copyto(wide, leaf)
+            self.sums += leaf_sums(_squared_errors(wide, self.step, level, spare))
 
     def __add__(self, other: LeafSums) -> _SquaredErrorState:
         return _SquaredErrorState(self.sums + other.sums, self.step)
@@ -233,7 +248,7 @@ class _Histogram:
 
     span: float
     cut: Cut = field(default=Every(), init=False)
-    memory: int = field(default=40 * LEAF, init=False)
+    memory: int = field(default=40 * LEAF + 24 * _BINS, init=False)
 
     def start(self) -> _Magnitudes:
         bins = _BINS if self.span else 0
@@ -246,26 +261,32 @@ class _Magnitudes(State):
     """Count, sum and sum of squares of the magnitudes in each bin, and the magnitudes beyond."""
 
     span: float
-    counts: NDArray[np.float64]
-    sums: NDArray[np.float64]
-    squares: NDArray[np.float64]
-    beyond: list[NDArray[np.float64]]
+    counts: Floats
+    sums: Floats
+    squares: Floats
+    beyond: list[Floats]
 
     def update(self, chunk: Piece, at: Any) -> None:
         flat = chunk.weights.reshape(-1)
         bins = self.counts.size
+        if not bins:
+            self.beyond.append(np.abs(flat.astype(np.float64)))
+            return
+        scratch, indices = np.empty((2, min(LEAF, flat.size))), np.empty(LEAF, np.intp)
         for i in leaves(flat):
-            leaf = np.abs(flat[i : i + LEAF].astype(np.float64))
-            if not bins:
-                self.beyond.append(leaf)
-                continue
+            leaf, place = scratch[:, : flat[i : i + LEAF].size]
+            np.copyto(leaf, flat[i : i + LEAF])
+            np.abs(leaf, out=leaf)
             if leaf.max() > self.span:
                 self.beyond.append(leaf[leaf > self.span])
                 leaf = leaf[leaf <= self.span]
-            index = np.minimum((leaf * (bins / self.span)).astype(np.intp), bins - 1)
+            index = indices[: leaf.size]
+            np.multiply(leaf, bins / self.span, out=place[: leaf.size])
+            np.copyto(index, place[: leaf.size], casting="unsafe")
+            np.minimum(index, bins - 1, out=index)
             self.counts += np.bincount(index, minlength=bins)
             self.sums += np.bincount(index, leaf, minlength=bins)
-            self.squares += np.bincount(index, np.square(leaf), minlength=bins)
+            self.squares += np.bincount(index, np.square(leaf, out=leaf), minlength=bins)
 
     def __add__(self, other: _Magnitudes) -> _Magnitudes:
         return _Magnitudes(
@@ -284,8 +305,8 @@ class _Magnitudes(State):
     def coarser(self, factor: int) -> _Magnitudes:
         """Return the histogram with `factor` bins put in one."""
 
-        def joined(bins: NDArray[np.float64]) -> NDArray[np.float64]:
-            total: NDArray[np.float64] = bins.reshape(-1, factor).sum(axis=1)
+        def joined(bins: Floats) -> Floats:
+            total: Floats = bins.reshape(-1, factor).sum(axis=1)
             return total
 
         parts = joined(self.counts), joined(self.sums), joined(self.squares)

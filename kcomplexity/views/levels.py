@@ -17,7 +17,7 @@ All three compute in float32 (float64 for F64), as the quantisers of the field d
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -39,7 +39,7 @@ from kcomplexity.views.base import (
     smallest,
     weights_only,
 )
-from kcomplexity.views.passes import ExtentState, compute_dtype, extent, floats, quantile
+from kcomplexity.views.passes import ExtentState, compute_dtype, extent, floats, quantiles
 
 __all__ = ["SignByteView", "SignView", "SymmetricView", "UniformView"]
 
@@ -107,10 +107,11 @@ class SymmetricView(View):
             top = (1 << (self.bits - 1)) - 1
             return _level_encoder(tensor, 0.0, max(-limits.low, limits.high), -top, top, self.split)
         tail = (1 - self.clip / 100) / 2
-        low, high = quantile(tensor, tail, reduce), quantile(tensor, 1 - tail, reduce)
+        low, high = quantiles(tensor, (tail, 1 - tail), reduce)
         if high - low < _NO_RANGE:
             high = low
-        return _level_encoder(tensor, low, high, 0, (1 << self.bits) - 1, self.split)
+        encoder = _level_encoder(tensor, low, high, 0, (1 << self.bits) - 1, self.split)
+        return replace(encoder, clipped=True)
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def _limits(tensor: Tensor, reduce: Reduce) -> ExtentState:
 
 def _level_encoder(
     tensor: Tensor, zero: float, end: float, lowest: int, highest: int, split: str | None
-) -> Encoder:
+) -> _LevelEncoder:
     """Build the encoder whose level `highest` stands for `end`, and level 0 for `zero`."""
     assert tensor.dtype.numpy is not None  # noqa: S101 - weights_only() came first
     dtype = compute_dtype(tensor.dtype.numpy)
@@ -166,6 +167,7 @@ def _level_encoder(
         step=step,
         lowest=lowest,
         highest=highest,
+        clipped=False,
         dtype=dtype.char,
         split=split,
     )
@@ -177,6 +179,7 @@ class _LevelEncoder(Encoder):
     step: float = field(kw_only=True)
     lowest: int = field(kw_only=True)
     highest: int = field(kw_only=True)
+    clipped: bool = field(kw_only=True)
     dtype: str = field(kw_only=True)
     split: str | None = field(default=None, kw_only=True)
 
@@ -186,9 +189,11 @@ class _LevelEncoder(Encoder):
         symbols = np.empty(flat.size, smallest(size))
         errors: list[float] = []
         squares: list[float] = []
+        # New memory costs more than the arithmetic on it: two leaves of it do for all.
+        scratch = np.empty((2, min(LEAF, flat.size)), self.dtype)
         for i in leaves(flat):
             leaf = flat[i : i + LEAF].astype(self.dtype, copy=False)
-            error, square = self._encode_leaf(leaf, symbols[i : i + LEAF])
+            error, square = self._encode_leaf(leaf, symbols[i : i + LEAF], scratch[:, : leaf.size])
             errors.append(error)
             squares.append(square)
         symbols = symbols.reshape(piece.shape)
@@ -198,7 +203,7 @@ class _LevelEncoder(Encoder):
             return Encoded(bit_planes(symbols, len(self.streams)), errors, squares)
         return Encoded((symbols,), errors, squares)
 
-    def _encode_leaf(self, leaf: Floats, out: NDArray[Any]) -> tuple[float, float]:
+    def _encode_leaf(self, leaf: Floats, out: NDArray[Any], scratch: Floats) -> tuple[float, float]:
         """Write the symbols of one leaf; return its squared error and its squares.
 
         Both are in units of the step (of 1 if there is none), where no square leaves float32,
@@ -209,32 +214,36 @@ class _LevelEncoder(Encoder):
             out[...] = -self.lowest
             wide = leaf.astype(np.float64)
             return _squares(wide - self.zero), _squares(wide)
-        scaled = leaf / step
-        square = _squares(scaled)
+        level, spare = scratch
+        square = _squares(np.divide(leaf, step, out=level))
         if zero:
-            scaled = (leaf - zero) / step
-        level = np.rint(scaled, out=scaled)
-        np.clip(level, self.lowest, self.highest, out=level)
-        error = _squares(self._rest(leaf, level))
-        level -= self.lowest
-        np.copyto(out, level, casting="unsafe")
-        return error, square
+            np.divide(np.subtract(leaf, zero, out=level), step, out=level)
+        np.rint(level, out=level)
+        if self.clipped:
+            np.clip(level, self.lowest, self.highest, out=level)
+        np.copyto(out, np.subtract(level, self.lowest, out=spare), casting="unsafe")
+        return _squares(self._rest(leaf, level, spare)), square
 
-    def _rest(self, leaf: Floats, level: Floats) -> Floats:
+    def _rest(self, leaf: Floats, level: Floats, out: Floats) -> Floats:
         """Return (w - decoded) / step, where a decoder in float64 puts zero + level * step back.
 
         ``leaf / step - level`` would be off by 2**-24 of the *level*, alike for equal weights.
         """
         if self.zero or leaf.dtype == np.float64:
-            rest = leaf - (self.zero + level.astype(np.float64) * self.step)
-        else:
-            # Eight bits of the step times a level of at most 16 is exact in float32, and so is
-            # what it leaves of a weight so near; the other bits of the step are a small matter.
-            most = np.float32(np.float32(self.step).astype(bfloat16))
-            rest = leaf - level * most
-            rest -= level * (np.float32(self.step) - most)
-        rest /= rest.dtype.type(self.step)
-        return rest
+            # In place: three temporaries would push each other out of the cache.
+            rest = level.astype(np.float64)
+            rest *= self.step
+            rest += self.zero
+            np.subtract(leaf, rest, out=rest)
+            rest /= self.step
+            return rest
+        # Eight bits of the step times a level of at most 16 is exact in float32, and so is what it
+        # leaves of a weight so near; the other bits of the step are a small matter.
+        step = np.float32(self.step)
+        most = np.float32(step.astype(bfloat16))
+        np.subtract(leaf, np.multiply(level, most, out=out), out=out)
+        np.subtract(out, np.multiply(level, step - most, out=level), out=out)
+        return np.divide(out, step, out=out)
 
 
 def _squares(values: Floats) -> float:

@@ -7,6 +7,7 @@ per leaf, so that what it finds does not depend on how the tensor was cut.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +20,15 @@ from kcomplexity.errors import UnmeasurableError
 from kcomplexity.parallel import LEAF, Cut, Every, Piece, State, leaf_sums
 from kcomplexity.views.base import Reduce, leaves
 
-__all__ = ["Extent", "SumOfSquares", "compute_dtype", "extent", "floats", "quantile"]
+__all__ = [
+    "Extent",
+    "SumOfSquares",
+    "compute_dtype",
+    "extent",
+    "finite_part",
+    "floats",
+    "quantiles",
+]
 
 
 def compute_dtype(tensor_dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -31,6 +40,13 @@ def floats(piece: Piece) -> NDArray[Any]:
     """Return the weights of a piece, flat, in :func:`compute_dtype` (no copy if they are)."""
     weights = piece.weights.reshape(-1)
     return weights.astype(compute_dtype(weights.dtype), copy=False)
+
+
+def finite_part(values: NDArray[Any]) -> tuple[NDArray[Any], int, int]:
+    """Return the finite ones among floats (copied), how many are NaN, and how many infinite."""
+    finite = np.isfinite(values)
+    n_nan = int(np.isnan(values).sum())
+    return values[finite], n_nan, values.size - int(finite.sum()) - n_nan
 
 
 @dataclass(frozen=True)
@@ -68,17 +84,11 @@ class ExtentState(State):
             leaf = flat[i : i + LEAF]
             low, high = float(leaf.min()), float(leaf.max())
             if not (math.isfinite(low) and math.isfinite(high)):
-                leaf = self._set_aside(leaf)
+                leaf, n_nan, n_inf = finite_part(leaf)
+                self.n_nan += n_nan
+                self.n_inf += n_inf
                 low, high = float(leaf.min(initial=math.inf)), float(leaf.max(initial=-math.inf))
             self.low, self.high = min(self.low, low), max(self.high, high)
-
-    def _set_aside(self, leaf: NDArray[Any]) -> NDArray[Any]:
-        finite = np.isfinite(leaf)
-        n_nan = int(np.isnan(leaf).sum())
-        self.n_nan += n_nan
-        self.n_inf += leaf.size - int(finite.sum()) - n_nan
-        kept: NDArray[Any] = leaf[finite]
-        return kept
 
     def __add__(self, other: ExtentState) -> ExtentState:
         return ExtentState(
@@ -127,10 +137,16 @@ class LeafSums(State):
     sums: list[float] = field(default_factory=list)
 
     def update(self, chunk: Piece, at: Any) -> None:
-        """Square each leaf in float64."""
+        """Square each leaf in float64; a complex weight by its two parts."""
         flat = chunk.weights.reshape(-1)
+        if chunk.dtype.kind == "complex":
+            flat = flat.view(flat.real.dtype)
+        scratch = np.empty(min(LEAF, flat.size))
         for i in leaves(flat):
-            self.sums += leaf_sums(np.square(flat[i : i + LEAF].astype(np.float64)))
+            leaf = flat[i : i + LEAF]
+            wide = scratch[: leaf.size]
+            np.copyto(wide, leaf)
+            self.sums += leaf_sums(np.square(wide, out=wide))
 
     def __add__(self, other: LeafSums) -> LeafSums:
         return LeafSums(self.sums + other.sums)
@@ -144,102 +160,115 @@ class LeafSums(State):
             return math.inf
 
 
-def quantile(tensor: Tensor, share: float, reduce: Reduce) -> float:
-    """Return the exact quantile of the tensor's weights, linearly interpolated.
+def quantiles(tensor: Tensor, shares: Sequence[float], reduce: Reduce) -> list[float]:
+    """Return exact quantiles of the tensor's weights, linearly interpolated.
 
     Parameters
     ----------
     tensor : Tensor
         All weights finite.
-    share : float
-        0 to 1; the quantile lies at position ``share * (n - 1)`` of the sorted weights.
+    shares : sequence of float
+        0 to 1; a quantile lies at position ``share * (n - 1)`` of the sorted weights.
     reduce : Reduce
 
     Returns
     -------
-    float
+    list of float
         Interpolated in :func:`compute_dtype`, as QuBD's reference does in float32.
 
     Notes
     -----
-    Sorted positions are found by counting 16 key bits a pass, so one pass for 16-bit weights and
-    two for float32, in 0.5 MiB; nothing is sorted.
+    Sorted positions are found by counting 16 bits a pass, so one pass for 16-bit weights and two
+    for float32, in 0.5 MiB; nothing is sorted.
     """
     assert tensor.dtype.numpy is not None  # noqa: S101 - weights_only() came first
-    position = share * (tensor.n_weights - 1)
-    rank = math.floor(position)
     dtype = compute_dtype(tensor.dtype.numpy).type
-    below = dtype(_order_statistic(tensor.dtype, rank, reduce))
-    if rank + 1 == tensor.n_weights:
-        return float(below)
-    above = dtype(_order_statistic(tensor.dtype, rank + 1, reduce))
+    positions = [share * (tensor.n_weights - 1) for share in shares]
+    below = [math.floor(position) for position in positions]
+    above = [min(rank + 1, tensor.n_weights - 1) for rank in below]
+    values = [dtype(value) for value in _order_statistics(tensor.dtype, below + above, reduce)]
+    return [
+        _between(low, high, position - math.floor(position))
+        for low, high, position in zip(
+            values[: len(below)], values[len(below) :], positions, strict=True
+        )
+    ]
+
+
+def _between(low: np.floating[Any], high: np.floating[Any], share: float) -> float:
     with np.errstate(over="ignore"):
-        gap = above - below
+        gap = high - low
     if np.isinf(gap):  # the two are further apart than the type reaches
-        return float(below) * (1 - (position - rank)) + float(above) * (position - rank)
-    return float(below + gap * dtype(position - rank))
+        return float(low) * (1 - share) + float(high) * share
+    return float(low + gap * type(low)(share))
 
 
-def _order_statistic(dtype: StoredDtype, rank: int, reduce: Reduce) -> float:
-    """Return the value at 0-based `rank` of the sorted weights."""
+def _order_statistics(dtype: StoredDtype, ranks: Sequence[int], reduce: Reduce) -> list[float]:
+    """Return the values at 0-based `ranks` of the sorted weights."""
     width = max(dtype.bits, 8)
-    prefix, done = 0, 0
+    done = 0
+    # By the first bits of the stored word: which are sought there, and their ranks among those.
+    sought: dict[int, list[tuple[int, int]]] = {0: list(enumerate(ranks))}
     while done < width:
         step = min(16, width - done)
-        counts = reduce(_KeyCounts(prefix, done, step)).counts
-        ends = np.cumsum(counts)
-        digit = int(np.searchsorted(ends, rank, side="right"))
-        rank -= int(ends[digit]) - int(counts[digit])
-        prefix, done = prefix << step | digit, done + step
-    return _value_of_key(prefix, dtype)
+        counts = reduce(_DigitCounts(tuple(sought), done, step)).counts
+        deeper: dict[int, list[tuple[int, int]]] = {}
+        for (prefix, members), row in zip(sought.items(), counts, strict=True):
+            digits = _ascending(dtype, prefix, done, step)
+            ends = np.cumsum(row[digits])
+            for i, rank in members:
+                place = int(np.searchsorted(ends, rank, side="right"))
+                digit = int(digits[place])
+                rest = rank - (int(ends[place]) - int(row[digit]))
+                deeper.setdefault(prefix << step | digit, []).append((i, rest))
+        sought, done = deeper, done + step
+    assert dtype.numpy is not None  # noqa: S101 - it has been decoded to be counted
+    found = {i: word for word, members in sought.items() for i, _ in members}
+    words = np.array([found[i] for i in range(len(ranks))], dtype.word)
+    values: list[float] = words.view(dtype.numpy).astype(np.float64).tolist()
+    return values
+
+
+def _ascending(dtype: StoredDtype, prefix: int, done: int, step: int) -> NDArray[np.intp]:
+    """Return the next digits of stored words in the order of the floats that they stand for."""
+    digits = np.arange(1 << step)
+    if not dtype.sign_bits:
+        return digits
+    if done:
+        negative = prefix >> (min(done, dtype.bits) - 1)
+        return digits[::-1] if negative else digits
+    # Sign and magnitude: as integers, negative floats lie above the positive ones, backwards.
+    half = 1 << (min(dtype.bits, step) - 1)
+    return np.concatenate([digits[2 * half - 1 : half - 1 : -1], digits[:half]])
 
 
 @dataclass(frozen=True)
-class _KeyCounts:
-    """Count the next `step` bits of the sort keys whose first `done` bits are `prefix`."""
+class _DigitCounts:
+    """Count the next `step` bits of stored words that begin with each of `prefixes`."""
 
-    prefix: int
+    prefixes: tuple[int, ...]
     done: int
     step: int
     cut: Cut = field(default=Every(), init=False)
-    memory: int = field(default=20 * LEAF, init=False)
+    memory: int = field(default=64 * LEAF, init=False)
 
-    def start(self) -> _KeyState:
-        return _KeyState(self, np.zeros(1 << self.step, np.int64))
+    def start(self) -> _DigitState:
+        return _DigitState(self, np.zeros((len(self.prefixes), 1 << self.step), np.int64))
 
 
 @dataclass
-class _KeyState(State):
-    reducer: _KeyCounts
+class _DigitState(State):
+    reducer: _DigitCounts
     counts: NDArray[np.int64]
 
     def update(self, chunk: Piece, at: Any) -> None:
         words = chunk.words.reshape(-1)
-        for i in leaves(words):
-            keys = _sort_keys(words[i : i + LEAF], chunk.dtype)
-            left = 8 * keys.itemsize - self.reducer.done
-            if self.reducer.done:
-                keys = keys[keys >> left == self.reducer.prefix]
-            digits = keys >> (left - self.reducer.step) & ((1 << self.reducer.step) - 1)
-            self.counts += np.bincount(digits.astype(np.intp), minlength=self.counts.size)
+        left = 8 * words.itemsize - self.reducer.done
+        heads = words >> left if self.reducer.done else None
+        for prefix, counts in zip(self.reducer.prefixes, self.counts, strict=True):
+            begun = words if heads is None else words[heads == prefix]
+            digits = begun >> (left - self.reducer.step) & ((1 << self.reducer.step) - 1)
+            counts += np.bincount(digits.astype(np.intp), minlength=counts.size)
 
-    def __add__(self, other: _KeyState) -> _KeyState:
-        return _KeyState(self.reducer, self.counts + other.counts)
-
-
-def _sort_keys(words: NDArray[Any], dtype: StoredDtype) -> NDArray[Any]:
-    """Map stored floats to unsigned integers that sort as the floats do."""
-    if not dtype.sign_bits:
-        return words
-    top = words.dtype.type(1 << (dtype.bits - 1))
-    # Negative floats sort backwards as integers: flip all their bits; lift the others above them.
-    ones = words.dtype.type((1 << dtype.bits) - 1)
-    keys: NDArray[Any] = np.where(words & top, words ^ ones, words | top)
-    return keys
-
-
-def _value_of_key(key: int, dtype: StoredDtype) -> float:
-    top, ones = 1 << (dtype.bits - 1), (1 << dtype.bits) - 1
-    word = key if not dtype.sign_bits else key ^ top if key & top else key ^ ones
-    assert dtype.numpy is not None  # noqa: S101 - it has been decoded to be counted
-    return float(np.array([word], dtype.word).view(dtype.numpy)[0])
+    def __add__(self, other: _DigitState) -> _DigitState:
+        return _DigitState(self.reducer, self.counts + other.counts)

@@ -1,0 +1,20 @@
+"""Made tensors whose complexity is known: what each measure sees, and what it does not.
+
+A :class:`Case` makes seeded tensors (:mod:`~kcomplexity.calibration.tensors`) and lists, for the
+measures that matter, the :class:`Known` answer that theory gives
+(:mod:`~kcomplexity.calibration.theory`): a value with its tolerance, or a range. :func:`calibrate`
+measures them through the same pipeline as any checkpoint and holds the two against each other.
+That is the page ``kcomplexity demo --calibrate``.
+
+To add one: a function that makes the tensors, and an entry in :data:`CASES`
+(:mod:`~kcomplexity.calibration.cases`). A case draws from a generator of its own, so the figures
+of the others stay.
+"""
+
+from __future__ import annotations
+
+from kcomplexity.calibration.cases import CASES
+from kcomplexity.calibration.records import Answer, Calibrated, Case, Known, document
+from kcomplexity.calibration.run import calibrate
+
+__all__ = ["CASES", "Answer", "Calibrated", "Case", "Known", "calibrate", "document"]

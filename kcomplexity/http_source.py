@@ -1,0 +1,121 @@
+"""A file behind http or https, read by range with the standard library."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+
+from kcomplexity.errors import CheckpointNotFoundError, RemoteError
+from kcomplexity.remote import BLOCK, PAUSE, TRIES, AgainError, RemoteSource
+from kcomplexity.text import printable
+
+__all__ = ["HttpSource"]
+
+#: Seconds without a byte, and seconds for a whole answer at the slowest line worth waiting for.
+TIMEOUT = 30.0
+_SLOWEST = 20_000.0
+_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+
+
+class HttpSource(RemoteSource):
+    """A file behind http or https."""
+
+    def _ask_size(self) -> int:
+        for tried in range(1, TRIES + 1):
+            try:
+                with self._request(0, 1) as answer:
+                    return self._checked(answer, 0, 1, None)
+            except (OSError, http.client.HTTPException, AgainError) as error:
+                if isinstance(error, RemoteError | CheckpointNotFoundError) or tried == TRIES:
+                    raise self._failed(error) from None
+                time.sleep(PAUSE * 2**tried)
+        raise AssertionError("the last try returns or raises")
+
+    def _ask_once(self, start: int, n_bytes: int) -> bytes:
+        deadline = time.monotonic() + TIMEOUT + n_bytes / _SLOWEST
+        try:
+            with self._request(start, n_bytes) as answer:
+                self._checked(answer, start, n_bytes, self.size())
+                parts: list[bytes] = []
+                left = n_bytes
+                while left:
+                    part = answer.read(min(left, BLOCK))
+                    if not part:
+                        raise AgainError(f"the answer ends {left} bytes early")
+                    if time.monotonic() > deadline:
+                        raise AgainError(f"the server is slower than {_SLOWEST / 1000:g} kB/s")
+                    parts.append(part)
+                    left -= len(part)
+                return b"".join(parts)
+        except (RemoteError, CheckpointNotFoundError):
+            raise
+        except (OSError, http.client.HTTPException) as error:
+            raise AgainError(str(error) or type(error).__name__) from None
+
+    def _request(self, start: int, n_bytes: int) -> Any:
+        headers = {
+            "Range": f"bytes={start}-{start + n_bytes - 1}",
+            # A compressed answer would have another length.
+            "Accept-Encoding": "identity",
+            "User-Agent": "kcomplexity",
+        }
+        request = urllib.request.Request(self.url, headers=headers)  # noqa: S310 - http(s) alone
+        try:
+            return _opener().open(request, timeout=TIMEOUT)
+        except urllib.error.HTTPError as error:
+            error.close()
+            if error.code in (408, 425, 429) or error.code >= 500:
+                raise AgainError(f"the server answers {error.code}") from None
+            if error.code in (404, 410):
+                raise CheckpointNotFoundError(
+                    f"{self.shown}: the server has no such file ({error.code}); check the URL"
+                ) from None
+            why = "the file is empty or shorter" if error.code == 416 else "it refuses"
+            raise RemoteError(f"{self.shown}: the server answers {error.code}: {why}") from None
+
+    def _checked(self, answer: Any, start: int, n_bytes: int, size: int | None) -> int:
+        """Check that an answer is the range that was asked for; return the file's size."""
+        if answer.status != 206:
+            raise RemoteError(
+                f"{self.shown}: the server ignores ranges (it answers {answer.status}, with the "
+                "whole file); download it first"
+            )
+        if answer.headers.get("Content-Encoding", "identity") != "identity":
+            raise RemoteError(f"{self.shown}: the server compresses ranges; download it first")
+        found = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+        if not found or (int(found[1]), int(found[2])) != (start, start + n_bytes - 1):
+            raise RemoteError(
+                f"{self.shown}: asked for bytes {start} to {start + n_bytes}, the server sends "
+                f"{printable(answer.headers.get('Content-Range'))[:60]}; download it first"
+            )
+        tag = answer.headers.get("ETag")
+        if size not in (None, int(found[3])) or (size is not None and tag != self.seen.tag):
+            raise RemoteError(f"{self.shown}: the file has changed on the server; start again")
+        self.seen.tag = tag
+        return int(found[3])
+
+    def _failed(self, error: Exception) -> Exception:
+        if isinstance(error, RemoteError | CheckpointNotFoundError):
+            return error
+        reason = printable(getattr(error, "reason", None) or error)[:160]
+        return RemoteError(f"{self.shown}: the server cannot be reached: {reason}")
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """Return an opener that knows http and https only: a redirect must not lead to a file."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler,
+        urllib.request.HTTPHandler,
+        urllib.request.HTTPSHandler,
+        urllib.request.HTTPDefaultErrorHandler,
+        urllib.request.HTTPRedirectHandler,
+        urllib.request.HTTPErrorProcessor,
+        urllib.request.UnknownHandler,
+    ):
+        opener.add_handler(handler())
+    return opener

@@ -1,0 +1,208 @@
+"""What an inspection tells: the files, the dtypes, the layers, the tensors, the odd things."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from kcomplexity.checkpoint import Tensor
+from kcomplexity.records import SCHEMA_VERSION, plain
+
+__all__ = [
+    "DtypeInfo",
+    "FileInfo",
+    "Inspection",
+    "LayerInfo",
+    "TensorInfo",
+    "ValueInfo",
+    "document",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileInfo:
+    """One file that holds tensors.
+
+    Attributes
+    ----------
+    name : str
+        Its path as it was opened.
+    n_bytes : int
+        Its size.
+    """
+
+    name: str
+    n_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DtypeInfo:
+    """All tensors of one stored dtype.
+
+    Attributes
+    ----------
+    code : str
+        safetensors' name, e.g. ``"BF16"``.
+    n_tensors, n_weights, n_bytes : int
+    """
+
+    code: str
+    n_tensors: int
+    n_weights: int
+    n_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerInfo:
+    """All tensors whose names differ in layer numbers only.
+
+    Attributes
+    ----------
+    pattern : str
+        The name with layer numbers as ``#``.
+    n_tensors : int
+    dtypes : tuple of str
+        Distinct dtype codes, in file order.
+    shapes : tuple of tuple of int
+        Distinct shapes, in file order.
+    n_weights, n_bytes : int
+    """
+
+    pattern: str
+    n_tensors: int
+    dtypes: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    n_weights: int
+    n_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValueInfo:
+    """What the values of one tensor are.
+
+    Attributes
+    ----------
+    n_zero : int
+        Values that are exactly zero, of either sign.
+    n_nan, n_inf : int
+        Values that are not finite; a complex value counts once.
+    min, max : int, float or None
+        Of the finite values; None if there are none, or they have no order (complex).
+    constant : bool
+        Whether every value is the same finite number; never told of complex ones.
+    effective_dtypes : tuple of str
+        The narrowest floating-point dtypes that hold every value exactly (several of one width),
+        or the stored one alone. A NaN has to stay a NaN, whatever its payload.
+    """
+
+    n_zero: int
+    n_nan: int
+    n_inf: int
+    min: int | float | None
+    max: int | float | None
+    constant: bool
+    effective_dtypes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorInfo:
+    """One tensor.
+
+    Attributes
+    ----------
+    name : str
+    dtype : str
+        Stored dtype code.
+    shape : tuple of int
+    n_weights, n_bytes : int
+    values : ValueInfo or None
+        None if they were not looked at.
+    reason : str or None
+        Why values that should have been looked at were not.
+    code_bits : int or None
+        Width of its values if they are codes of quantised weights, with scales beside them.
+    side_of : str or None
+        Of scales and zero points, the name of the codes that they belong to.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    n_weights: int
+    n_bytes: int
+    values: ValueInfo | None = None
+    reason: str | None = None
+    code_bits: int | None = None
+    side_of: str | None = None
+
+    @classmethod
+    def of(
+        cls, tensor: Tensor, values: ValueInfo | None = None, reason: str | None = None
+    ) -> TensorInfo:
+        """Return what the header tells of a tensor, with what its values tell."""
+        return cls(
+            name=tensor.name,
+            dtype=tensor.dtype.code,
+            shape=tensor.shape,
+            n_weights=tensor.n_weights,
+            n_bytes=tensor.n_bytes,
+            values=values,
+            reason=reason,
+            side_of=tensor.side_of or None,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """What a checkpoint holds.
+
+    Attributes
+    ----------
+    path : str
+        As it was given.
+    format : str
+        Name of the loader.
+    files : tuple of FileInfo
+        Those that hold tensors; none for arrays in memory.
+    n_tensors, n_weights, n_bytes : int
+        Of the selected tensors; stored bytes, without the container.
+    n_container_bytes : int
+        Bytes of the files that hold no tensor: headers, indices, padding.
+    metadata : dict of str to str
+        What the file says about itself, unchanged.
+    dtypes : tuple of DtypeInfo
+        The one with the most bytes first.
+    layers : tuple of LayerInfo
+        In file order.
+    tensors : tuple of TensorInfo
+        In file order.
+    notes : tuple of str
+        Odd things worth knowing, one line each.
+    """
+
+    path: str
+    format: str
+    files: tuple[FileInfo, ...]
+    n_tensors: int
+    n_weights: int
+    n_bytes: int
+    n_container_bytes: int
+    metadata: dict[str, str]
+    dtypes: tuple[DtypeInfo, ...]
+    layers: tuple[LayerInfo, ...]
+    tensors: tuple[TensorInfo, ...]
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        record: dict[str, Any] = plain(self)
+        return record
+
+
+def document(inspections: Iterable[Inspection]) -> dict[str, Any]:
+    """Return the JSON document that ``kcomplexity schema inspect`` describes."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "checkpoints": [inspection.to_dict() for inspection in inspections],
+    }

@@ -1,0 +1,238 @@
+"""Flax checkpoints (``.msgpack``), as ``flax.serialization`` writes them: arrays where they lie.
+
+MessagePack is walked here, value by value: the library would copy every array. An array is an
+extension of type 1 that holds its shape, the name of its dtype and its bytes. The rules by which
+tensors are found are those of :mod:`kcomplexity.loaders.torch_tree`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from kcomplexity.checkpoint import Checkpoint, FileSource, StoredTensor, Tensor
+from kcomplexity.errors import CorruptCheckpointError
+from kcomplexity.loaders.arrays import stored_dtype, why_left_out
+from kcomplexity.loaders.base import Options, opened
+from kcomplexity.loaders.torch_objects import Storage, TensorRef
+from kcomplexity.loaders.torch_tree import find_tensors
+from kcomplexity.text import printable, shorten
+
+__all__ = ["FlaxLoader"]
+
+_ARRAY, _SCALAR = 1, 3
+#: Flax cuts arrays above 1 GiB into pieces, under this key.
+_CHUNKED = "__msgpack_chunked_array__"
+_BLOCK = 1 << 12
+_MOST_DEPTH, _MOST_VALUES, _MOST_TEXT, _MOST_AXES = 64, 4_000_000, 1 << 20, 64
+_NUMBERS = {
+    0xCA: "f",
+    0xCB: "d",
+    0xCC: "B",
+    0xCD: "H",
+    0xCE: "I",
+    0xCF: "Q",
+    0xD0: "b",
+    0xD1: "h",
+    0xD2: "i",
+    0xD3: "q",
+}
+_CONSTANTS = {0xC0: None, 0xC2: False, 0xC3: True}
+#: The byte that starts a value -> the letter of the length that follows it.
+_TEXTS = {0xD9: "B", 0xDA: "H", 0xDB: "I"}
+_BYTES = {0xC4: "B", 0xC5: "H", 0xC6: "I"}
+_LISTS = {0xDC: "H", 0xDD: "I"}
+_MAPS = {0xDE: "H", 0xDF: "I"}
+_EXTENSIONS = {0xC7: "B", 0xC8: "H", 0xC9: "I"}
+_FIXED_EXTENSIONS = {0xD4: 1, 0xD5: 2, 0xD6: 4, 0xD7: 8, 0xD8: 16}
+
+
+@dataclass(frozen=True)
+class FlaxLoader:
+    """One ``.msgpack`` file."""
+
+    extensions: tuple[str, ...] = (".msgpack",)
+    nested: bool = True
+
+    def sniff(self, path: Path, head: bytes) -> bool:
+        """Whether it is called MessagePack and starts with a map of text keys.
+
+        MessagePack has no magic number, so the name has to help.
+        """
+        first = head[0] if head else 0
+        return path.suffix.lower() in self.extensions and (0x80 < first <= 0x8F or first in _MAPS)
+
+    def load(self, path: Path, options: Options) -> Checkpoint:
+        """Open the file; tensors are in its own order.
+
+        Raises
+        ------
+        CorruptCheckpointError
+            If the file is damaged, or an array is not as long as its shape says.
+        SpecError
+            If the root that was asked for is not there.
+        """
+        with opened(path) as source:
+            shown = printable(path)
+            walk = _Walk(source, shown)
+            tree = walk.value(0)
+            if walk.at != walk.size or not isinstance(tree, dict):
+                raise walk.damaged("no single map is in it")
+            # Nothing in a Flax state wraps the rest: batch_stats stand beside params.
+            found = find_tensors(tree, options.root, path.stem, shown, wrappers=())
+            tensors: dict[str, Tensor] = {
+                name: StoredTensor(
+                    name,
+                    ref.shape,
+                    ref.dtype,
+                    layout="in-out",
+                    source=source,
+                    offset=int(ref.storage.key),
+                )
+                for name, ref in found.tensors.items()
+            }
+            rest = source.size() - sum(tensor.n_bytes for tensor in tensors.values())
+        notes = (*walk.notes, *found.notes)
+        return Checkpoint(str(path), "flax", tensors, found.metadata, (source,), rest, notes)
+
+
+@dataclass(frozen=True)
+class _Bytes:
+    """Where a run of bytes lies."""
+
+    start: int
+    stop: int
+
+
+class _Walk:
+    """Goes through the values of the file in order."""
+
+    def __init__(self, source: FileSource, shown: str) -> None:
+        self.size = source.size()
+        self.at = 0
+        self.notes: list[str] = []
+        self._source = source
+        self._shown = shown
+        self._block = b""
+        self._start = 0
+        self._values = 0
+
+    def value(self, depth: int) -> Any:
+        """Return the next value; arrays are told by where they lie."""
+        self._values += 1
+        if depth > _MOST_DEPTH or self._values > _MOST_VALUES:
+            raise self.damaged("it is nested deeper, or has more values, than any checkpoint")
+        first = self._take(1)[0]
+        if first < 0x80 or first >= 0xE0:
+            return first if first < 0x80 else first - 256
+        if first in _CONSTANTS:
+            return _CONSTANTS[first]
+        if first in _NUMBERS:
+            return self._number(_NUMBERS[first])
+        for lengths, fixed, mask, read in self._kinds():
+            if first in lengths or (fixed <= first <= fixed + mask if mask else False):
+                n = self._number(lengths[first]) if first in lengths else first & mask
+                return read(n, depth)
+        if first in _EXTENSIONS or first in _FIXED_EXTENSIONS:
+            fixed_size = _FIXED_EXTENSIONS.get(first)
+            n = self._number(_EXTENSIONS[first]) if fixed_size is None else fixed_size
+            return self._extension(n, depth)
+        raise self.damaged(f"byte {self.at - 1} starts no value")
+
+    def _kinds(self) -> tuple[tuple[dict[int, str], int, int, Callable[[int, int], Any]], ...]:
+        """Return, of each kind: bytes before a length, short forms, and what reads it."""
+        return (
+            (_TEXTS, 0xA0, 0x1F, self._text),
+            (_BYTES, 0, 0, self._bytes),
+            (_LISTS, 0x90, 0x0F, self._list),
+            (_MAPS, 0x80, 0x0F, self._map),
+        )
+
+    def _text(self, n: int, _depth: int) -> str:
+        if n > _MOST_TEXT:
+            raise self.damaged(f"a text of {n} bytes")
+        return self._take(n).decode("utf-8", "replace")
+
+    def _bytes(self, n: int, _depth: int) -> _Bytes:
+        start = self.at
+        self._skip(n)
+        return _Bytes(start, self.at)
+
+    def _list(self, n: int, depth: int) -> list[Any]:
+        return [self.value(depth + 1) for _ in range(n)]
+
+    def _map(self, n: int, depth: int) -> Any:
+        found: dict[str, Any] = {}
+        for _ in range(n):
+            key = self.value(depth + 1)
+            if not isinstance(key, str | int) or key in found:
+                raise self.damaged(f"the key {shorten(key)} is no text, or is there twice")
+            found[str(key)] = self.value(depth + 1)
+        if _CHUNKED in found:
+            self.notes.append("an array above 1 GiB, stored in pieces, is left out; save it anew")
+            return None
+        return found
+
+    def _extension(self, n: int, depth: int) -> TensorRef | None:
+        kind = self._number("b")
+        end = self.at + n
+        if kind not in (_ARRAY, _SCALAR):
+            self._skip(n)
+            return None
+        parts = self.value(depth + 1)
+        if self.at != end or not isinstance(parts, list) or len(parts) != 3:
+            raise self.damaged(f"the array that ends at byte {end} is none")
+        return self._array(*parts)
+
+    def _array(self, shape: Any, name: Any, data: Any) -> TensorRef | None:
+        natural = isinstance(shape, list) and all(type(n) is int and n >= 0 for n in shape)
+        if not natural or len(shape) > _MOST_AXES or not isinstance(data, _Bytes):
+            raise self.damaged(f"the array before byte {self.at} has no shape or no bytes")
+        try:
+            dtype = np.dtype(getattr(ml_dtypes, str(name), None) or str(name))
+        except TypeError:
+            raise self.damaged(f"an array is of type {shorten(name)}, unknown here") from None
+        reason = why_left_out(dtype)
+        if reason:
+            self.notes.append(f"an array is left out: {reason}")
+            return None
+        stored = stored_dtype(dtype)
+        storage = Storage(str(data.start), data.stop - data.start, stored)
+        # Written row-major always: the strides are not asked for.
+        ref = TensorRef(storage, stored, 0, tuple(shape), (0,) * len(shape))
+        if ref.n_values * dtype.itemsize != data.stop - data.start or stored.bits < 8:
+            raise self.damaged(
+                f"an array of shape {ref.shape} and type {dtype} has {data.stop - data.start} bytes"
+            )
+        return ref
+
+    def _number(self, letter: str) -> Any:
+        return struct.unpack(f">{letter}", self._take(struct.calcsize(f">{letter}")))[0]
+
+    def _take(self, n: int) -> bytes:
+        if n > self.size - self.at:
+            raise self.damaged(f"{n} bytes should follow byte {self.at}")
+        if not self._start <= self.at <= self.at + n <= self._start + len(self._block):
+            size = min(max(_BLOCK, n), self.size - self.at)
+            self._block, self._start = self._source.read(self.at, size).tobytes(), self.at
+        first = self.at - self._start
+        self.at += n
+        return self._block[first : first + n]
+
+    def _skip(self, n: int) -> None:
+        if n > self.size - self.at:
+            raise self.damaged(f"{n} bytes should follow byte {self.at}")
+        self.at += n
+
+    def damaged(self, why: str) -> CorruptCheckpointError:
+        """Return the error that says what is wrong."""
+        return CorruptCheckpointError(
+            f"{self._shown}: {why}, and the file has {self.size}; no Flax checkpoint, or a damaged "
+            "one"
+        )

@@ -1,0 +1,267 @@
+"""HDF5 (``.h5 .hdf5``) and Keras (``.h5``, ``.weights.h5``, ``.keras``), through h5py.
+
+Datasets in one piece are read from the file by range; chunked and compressed ones through the
+library, a range at a time. Links to other files, external storage and virtual datasets are not
+followed. What Keras' optimiser keeps is left out.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kcomplexity.checkpoint import Checkpoint, FileSource, Layout, StoredTensor, Tensor
+from kcomplexity.errors import CorruptCheckpointError, SpecError
+from kcomplexity.loaders.arrays import little, stored_dtype, why_left_out
+from kcomplexity.loaders.base import Options, needed, opened
+from kcomplexity.loaders.slabs import DAMAGE, MOST_CHUNK, SlabTensor
+from kcomplexity.loaders.streamed import StreamedTensor
+from kcomplexity.loaders.streams import StoredBytes, StreamFile, whole_file
+from kcomplexity.loaders.zips import MAX_DEFLATE_RATIO, member_names, read_directory
+from kcomplexity.text import plural, printable, shorten
+
+__all__ = ["Hdf5Loader"]
+
+_MAGIC = b"\x89HDF\r\n\x1a\n"
+#: The member of a ``.keras`` archive that holds the weights.
+_KERAS_MEMBER = "model.weights.h5"
+#: Where Keras 2 keeps the weights of a whole model, and what its optimisers keep.
+_KERAS_WEIGHTS = "model_weights"
+_KERAS_TRAINING = frozenset({"optimizer_weights", "optimizer"})
+#: Groups at the top of what Keras 3 writes.
+_KERAS_GROUPS = frozenset({"layers", "_layer_checkpoint_dependencies", _KERAS_WEIGHTS})
+_MOST_DEPTH = 64
+_MOST_FACT = 200
+#: Attributes are read whole.
+_MOST_ATTRIBUTE = 1 << 16
+
+
+@dataclass(frozen=True)
+class Hdf5Loader:
+    """One HDF5 file, or the one inside a ``.keras`` archive."""
+
+    extensions: tuple[str, ...] = (".h5", ".hdf5", ".keras")
+    nested: bool = True
+
+    def sniff(self, path: Path, head: bytes) -> bool:
+        """Whether HDF5's magic bytes are there, or an archive holds Keras' member."""
+        return head.startswith(_MAGIC) or _KERAS_MEMBER in member_names(path, head)
+
+    def load(self, path: Path, options: Options) -> Checkpoint:
+        """Open the file; tensors are in the order of their groups.
+
+        Raises
+        ------
+        MissingExtraError
+            If h5py is not installed.
+        CorruptCheckpointError
+            If the file is damaged.
+        SpecError
+            If the root that was asked for is not there.
+        """
+        h5py = needed("h5py", "hdf5", f"{printable(path)}: reading HDF5")
+        with opened(path) as source:
+            inner = _inner(source, printable(path))
+            try:
+                file = h5py.File(StreamFile(inner), "r")
+                found = _Found(h5py, inner, printable(path), options)
+                found.read(file)
+            except (SpecError, CorruptCheckpointError):
+                raise
+            except DAMAGE as error:
+                raise CorruptCheckpointError(
+                    f"{printable(path)}: no whole HDF5 file: {printable(error)[:160]}"
+                ) from None
+            rest = source.size() - found.payload
+        return Checkpoint(
+            str(path),
+            "hdf5",
+            found.tensors,
+            found.metadata,
+            (source,),
+            max(rest, 0),
+            tuple(found.notes),
+        )
+
+
+def _inner(source: FileSource, shown: str) -> StoredBytes:
+    """Return the bytes of the HDF5 file itself."""
+    if not source.read(0, min(4, source.size())).tobytes().startswith(b"PK"):
+        return whole_file(source)
+    members = {member.name: member for member in read_directory(source)}
+    member = members.get(_KERAS_MEMBER)
+    if member is None or member.deflated:
+        what = "is deflated: unpack it" if member else "is missing: it is no Keras archive"
+        raise CorruptCheckpointError(f"{shown}: its member {_KERAS_MEMBER} {what}")
+    return StoredBytes(source, member.offset, member.size)
+
+
+@dataclass
+class _Found:
+    """Walks over the groups and gathers what it finds."""
+
+    h5py: Any
+    inner: StoredBytes
+    shown: str
+    options: Options
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    metadata: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    #: Stored bytes of all tensors.
+    payload: int = 0
+    _layout: Layout = "out-in"
+    _seen: dict[int, str] = field(default_factory=dict)
+
+    def read(self, file: Any) -> None:
+        for key in file.attrs:
+            attribute = file.attrs.get_id(key)
+            # How long a text of variable length is, the library believes of the file.
+            if attribute.dtype.hasobject or attribute.get_storage_size() > _MOST_ATTRIBUTE:
+                continue
+            value = file.attrs[key]
+            text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+            if len(text) <= _MOST_FACT:
+                self.metadata[key] = text
+        keys = set(file.keys())
+        if "keras_version" in file.attrs or keys & _KERAS_GROUPS or _KERAS_TRAINING & keys:
+            self._layout = "in-out"
+        self._walk(self._root(file, keys), "", 0)
+
+    def _root(self, file: Any, keys: set[str]) -> Any:
+        root = self.options.root
+        if root is not None:
+            path = root.strip("./").replace(".", "/") if root.strip("./") not in file else root
+            found = self._target(file, path.strip("./")) if path.strip("./") else file
+            if not isinstance(found, self.h5py.Group):
+                known = ", ".join(shorten(key) for key in sorted(keys)[:8])
+                raise SpecError(
+                    f"{self.shown}: no group {printable(root)!r} for the root; there are: {known}"
+                )
+            return found
+        for key in sorted(keys & _KERAS_TRAINING):
+            n = self._count(file[key], 0)
+            if n:
+                self.notes.append(
+                    f"{plural(n, 'tensor')} of {key} {'is' if n == 1 else 'are'} left out, which "
+                    f"training keeps beside the weights: --root {key} reads them"
+                )
+        if _KERAS_WEIGHTS in keys:
+            self.notes.append(
+                f"read are the tensors under {_KERAS_WEIGHTS!r}; --root KEY reads others"
+            )
+            return file[_KERAS_WEIGHTS]
+        return file
+
+    def _target(self, group: Any, path: str) -> Any:
+        """Return what hard links alone lead to."""
+        found = group
+        for key in path.split("/"):
+            if not isinstance(found, self.h5py.Group) or key not in found:
+                return None
+            if not isinstance(found.get(key, getlink=True), self.h5py.HardLink):
+                return None
+            found = found[key]
+        return found
+
+    def _count(self, item: Any, depth: int) -> int:
+        if isinstance(item, self.h5py.Dataset):
+            return 1
+        if depth > _MOST_DEPTH or not isinstance(item, self.h5py.Group):
+            return 0
+        children = (self._target(item, key) for key in item)
+        return sum(self._count(child, depth + 1) for child in children)
+
+    def _walk(self, group: Any, name: str, depth: int) -> None:
+        if depth > _MOST_DEPTH:
+            raise CorruptCheckpointError(
+                f"{self.shown}: groups more than {_MOST_DEPTH} deep at {shorten(name)}"
+            )
+        for key in group:
+            inner = f"{name}/{key}" if name else key
+            link = group.get(key, getlink=True)
+            if not isinstance(link, self.h5py.HardLink):
+                where = f" to {shorten(link.filename)}" if hasattr(link, "filename") else ""
+                self.notes.append(
+                    f"{shorten(inner)} is left out: it is a link{where}, which is not followed"
+                )
+                continue
+            if not name and key in _KERAS_TRAINING and self.options.root is None:
+                continue
+            item = group[key]
+            address = self.h5py.h5o.get_info(item.id).addr
+            if address in self._seen:
+                self.notes.append(
+                    f"{shorten(inner)} is {shorten(self._seen[address])} under a second name: "
+                    "counted once"
+                )
+                continue
+            self._seen[address] = inner
+            if isinstance(item, self.h5py.Group):
+                self._walk(item, inner, depth + 1)
+            elif isinstance(item, self.h5py.Dataset):
+                self._take(inner, item)
+
+    def _take(self, name: str, dataset: Any) -> None:
+        reason = _why_not(dataset)
+        if reason:
+            self.notes.append(f"{shorten(name)} is left out: {reason}")
+            return
+        tensor = self._tensor(name, dataset)
+        self.tensors[name] = tensor
+        chunked = isinstance(tensor, SlabTensor)
+        self.payload += dataset.id.get_storage_size() if chunked else tensor.n_bytes
+
+    def _tensor(self, name: str, dataset: Any) -> Tensor:
+        stored, shape = stored_dtype(dataset.dtype), tuple(dataset.shape)
+        layout = self._layout
+        offset = dataset.id.get_offset()
+        plain = dataset.chunks is None and offset is not None and dataset.file.userblock_size == 0
+        if not plain or (dataset.dtype.kind == "b" and dataset.dtype.itemsize != 1):
+            return SlabTensor(
+                name,
+                shape,
+                stored,
+                layout=layout,
+                box=dataset.__getitem__,
+                stored_as=dataset.dtype,
+            )
+        n_bytes = math.prod(shape) * dataset.dtype.itemsize
+        if offset + n_bytes > self.inner.size:
+            raise CorruptCheckpointError(
+                f"{self.shown}: dataset {shorten(name)} of {n_bytes} bytes at byte {offset} leaves "
+                f"the file of {self.inner.size}; the file is cut: copy it again"
+            )
+        if dataset.dtype != little(dataset.dtype):
+            part = StoredBytes(self.inner.source, self.inner.offset + offset, n_bytes)
+            return StreamedTensor(
+                name, shape, stored, layout=layout, stream=part, offset=0, stored_as=dataset.dtype
+            )
+        return StoredTensor(
+            name,
+            shape,
+            stored,
+            layout=layout,
+            source=self.inner.source,
+            offset=self.inner.offset + offset,
+        )
+
+
+def _why_not(dataset: Any) -> str:
+    """Return why a dataset is not read; empty if it is."""
+    if dataset.shape is None:
+        return "it is empty"
+    if dataset.is_virtual or dataset.external:
+        return "its values are in other files, which are not followed"
+    if why_left_out(dataset.dtype):
+        return why_left_out(dataset.dtype)
+    if dataset.chunks is not None:
+        chunk = math.prod(dataset.chunks) * dataset.dtype.itemsize
+        if chunk > MOST_CHUNK:
+            return f"its chunks take {chunk} bytes; at most {MOST_CHUNK} are inflated at once"
+    stored = dataset.id.get_storage_size()
+    # What was never written takes no room, and is zeros; a layer may well be, but not a disk full.
+    if dataset.nbytes > stored * MAX_DEFLATE_RATIO + MOST_CHUNK:
+        return f"it claims {dataset.nbytes} bytes, and {stored} are stored"
+    return ""

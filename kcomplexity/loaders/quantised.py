@@ -1,0 +1,138 @@
+"""Which tensors are codes of quantised weights, and which are the scales beside them.
+
+Applied to every checkpoint once it is open, whatever its format. Two conventions are known:
+
+* GPTQ and AWQ keep several codes in each int32 word of ``X.qweight``, with ``X.scales`` and packed
+  ``X.qzeros`` beside it. The words are read as the codes they hold: the bytes stay as they are,
+  since the first code lies in the lowest bits.
+* Others keep a tensor ``X`` of integers or 8-bit floats, with ``X_scale``, ``X.scale``,
+  ``X_zero_point`` and the like beside it, or the codes as ``X.codes`` (so this package calls those
+  of GGUF's blocks) beside ``X.scales`` and ``X.mins``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from kcomplexity.checkpoint import Checkpoint, Tensor
+from kcomplexity.dtypes import CODES, DTYPES, StoredDtype
+from kcomplexity.text import plural
+
+__all__ = ["with_codes"]
+
+_PACKED, _ZEROS, _SCALES, _GROUPS = ".qweight", ".qzeros", ".scales", ".g_idx"
+_WORD_BITS = 32
+#: Widths of which a whole number fits a word; of others codes run on from word to word.
+_WIDTHS = {2: CODES["U2"], 4: CODES["U4"], 8: DTYPES["U8"]}
+#: What is written after the name of the codes.
+_SIDES = tuple(
+    f"{joint}{what}"
+    for joint in "._"
+    for what in ("scale", "scales", "scale_inv", "zero_point", "zero_points", "zeros")
+)
+
+
+_CODES = ".codes"
+_BLOCK_SIDES = (".scales", ".mins", ".super_scales", ".super_mins")
+
+
+def with_codes(checkpoint: Checkpoint) -> Checkpoint:
+    """Return the checkpoint with its codes told apart from weights, and a note that says so.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+
+    Returns
+    -------
+    Checkpoint
+        The same one if it holds no codes.
+    """
+    changed: dict[str, Tensor] = {}
+    packed = 0
+    for name in checkpoint:
+        if name.endswith(_PACKED):
+            found = _unpacked(name.removesuffix(_PACKED), checkpoint)
+            packed += bool(found)
+            changed |= found
+    for name, tensor in checkpoint.items():
+        codes = "" if name in changed or tensor.side_of else _codes_of(name, checkpoint)
+        if codes:
+            changed[name] = replace(tensor, side_of=codes)
+    tensors = {name: changed.get(name, tensor) for name, tensor in checkpoint.items()}
+    codes_by_dtype = _count(tensors)
+    if not codes_by_dtype:
+        return checkpoint
+    widths = ", ".join(f"{n} of {code}" for code, n in codes_by_dtype.items())
+    n = sum(codes_by_dtype.values())
+    note = (
+        f"{plural(n, 'tensor')} {'holds' if n == 1 else 'hold'} codes of quantised weights "
+        f"({widths}), with scales beside them: @codes measures integer codes"
+    )
+    if packed:
+        note += f"; the int32 words of {plural(packed, 'tensor')} are read as the codes they hold"
+    return replace(checkpoint, tensors=tensors, notes=(*checkpoint.notes, note))
+
+
+def _count(tensors: Mapping[str, Tensor]) -> dict[str, int]:
+    """Count the tensors of codes by their dtype."""
+    counts: dict[str, int] = {}
+    for name in dict.fromkeys(tensor.side_of for tensor in tensors.values() if tensor.side_of):
+        code = tensors[name].dtype.code if name in tensors else "?"
+        counts[code] = counts.get(code, 0) + 1
+    return counts
+
+
+def _codes_of(name: str, checkpoint: Checkpoint) -> str:
+    """Return the name of the codes that a tensor is the scale of; empty if it is none."""
+    for side in _SIDES:
+        codes = checkpoint.get(name.removesuffix(side)) if name.endswith(side) else None
+        if codes is not None and _may_be_codes(codes.dtype):
+            return codes.name
+    for side in _BLOCK_SIDES:
+        if name.endswith(side) and name.removesuffix(side) + _CODES in checkpoint:
+            return name.removesuffix(side) + _CODES
+    return ""
+
+
+def _may_be_codes(dtype: StoredDtype) -> bool:
+    return dtype.kind in ("int", "uint") or (dtype.is_float and dtype.bits <= 8)
+
+
+def _unpacked(base: str, checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """Return what replaces the tensors of one GPTQ or AWQ layer; nothing if it is none."""
+    words, zeros = checkpoint[base + _PACKED], checkpoint.get(base + _ZEROS)
+    scales = checkpoint.get(base + _SCALES)
+    if scales is None or words.dtype.code != "I32" or len(words.shape) != 2:
+        return {}
+    dtype = _width(words, zeros, scales)
+    if dtype is None:
+        return {}
+    name = base + _PACKED
+    found: dict[str, Tensor] = {name: _as_codes(words, dtype)}
+    found[scales.name] = replace(scales, side_of=name)
+    if zeros is not None:
+        found[zeros.name] = replace(zeros, side_of=name)
+    groups = checkpoint.get(base + _GROUPS)
+    if groups is not None:
+        found[groups.name] = replace(groups, side_of=name)
+    return found
+
+
+def _width(words: Tensor, zeros: Tensor | None, scales: Tensor) -> StoredDtype | None:
+    """Tell the width of the codes by the shapes: scales have a column for each output."""
+    if len(scales.shape) != 2 or not scales.shape[1]:
+        return None
+    n_outputs = scales.shape[1]
+    # AWQ packs along the outputs, GPTQ along the inputs; both pack the zero points so.
+    columns = words.shape[1] if words.shape[1] != n_outputs else 0
+    if not columns and zeros is not None and len(zeros.shape) == 2:
+        columns = zeros.shape[1]
+    bits, rest = divmod(_WORD_BITS * columns, n_outputs)
+    return None if rest else _WIDTHS.get(bits)
+
+
+def _as_codes(words: Tensor, dtype: StoredDtype) -> Tensor:
+    per_word = _WORD_BITS // dtype.bits
+    return replace(words, shape=(*words.shape, per_word), dtype=dtype)

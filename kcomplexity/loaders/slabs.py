@@ -1,0 +1,93 @@
+"""Arrays in chunks that a library puts together, read in flat, row-major ranges."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kcomplexity.checkpoint import Tensor
+from kcomplexity.errors import CorruptCheckpointError
+from kcomplexity.loaders.arrays import little
+from kcomplexity.text import printable, shorten
+
+__all__ = ["DAMAGE", "MOST_CHUNK", "Slab", "SlabTensor", "slabs"]
+
+Bytes = NDArray[np.uint8]
+Slab = tuple[slice, ...]
+#: A chunk is inflated whole.
+MOST_CHUNK = 256 << 20
+#: What libraries raise on a damaged file depends on where the damage is.
+DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError)
+
+
+@dataclass(frozen=True)
+class SlabTensor(Tensor):
+    """An array of which a library reads any box: chunked, compressed, or never written.
+
+    Attributes
+    ----------
+    box : callable
+        Gets a slice of each axis, returns the values.
+    stored_as : numpy.dtype
+        Of these values.
+    """
+
+    box: Callable[[Slab], Any] = field(kw_only=True, repr=False, compare=False)
+    stored_as: np.dtype[Any] = field(kw_only=True)
+
+    addressable = False
+
+    def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
+        """Read the range, inflating the chunks it touches.
+
+        Raises
+        ------
+        CorruptCheckpointError
+            If a chunk is damaged, or compressed by a filter that is not installed.
+        """
+        dtype = little(self.stored_as)
+        n_bytes = (stop - start) * dtype.itemsize
+        buffer = np.empty(n_bytes, np.uint8) if out is None else out[:n_bytes]
+        ordered, at = buffer.view(dtype), 0
+        try:
+            for slab in slabs(self.shape, start, stop):
+                part = np.asarray(self.box(slab)).reshape(-1)
+                ordered[at : at + part.size] = part
+                at += part.size
+        except CorruptCheckpointError:
+            raise
+        except DAMAGE as error:
+            raise CorruptCheckpointError(
+                f"tensor {shorten(self.name)} cannot be read: {printable(error)[:160]}"
+            ) from None
+        return buffer
+
+
+def slabs(shape: tuple[int, ...], start: int, stop: int) -> Iterator[Slab]:
+    """Yield boxes that together are the flat, row-major range; at most ``2 * ndim`` of them."""
+    if start >= stop:
+        return
+    if not shape:
+        yield ()
+        return
+    inner = math.prod(shape[1:])
+    first, last = -(-start // inner), stop // inner
+    if first > last:  # inside one row
+        yield from _in_row(shape, last, start - last * inner, stop - last * inner)
+        return
+    if start < first * inner:
+        yield from _in_row(shape, first - 1, start - (first - 1) * inner, inner)
+    if first < last:
+        yield (slice(first, last), *(slice(0, n) for n in shape[1:]))
+    if last * inner < stop:
+        yield from _in_row(shape, last, 0, stop - last * inner)
+
+
+def _in_row(shape: tuple[int, ...], row: int, start: int, stop: int) -> Iterator[Slab]:
+    for slab in slabs(shape[1:], start, stop):
+        yield (slice(row, row + 1), *slab)

@@ -1,0 +1,100 @@
+"""Strided windows on values in a file: transposed, sliced or repeated, read in row-major order."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
+
+from kcomplexity.checkpoint import FileSource, Tensor
+from kcomplexity.errors import CheckpointError, CorruptCheckpointError
+from kcomplexity.loaders.arrays import ranges
+from kcomplexity.loaders.streams import StoredBytes
+from kcomplexity.text import printable, shorten
+
+__all__ = ["StridedWindow"]
+
+Bytes = NDArray[np.uint8]
+#: What lies on a server cannot be mapped: the window is held while a range of it is gathered.
+_MOST_DOWNLOADED = 256 << 20
+
+
+@dataclass(frozen=True)
+class StridedWindow(Tensor):
+    """Values that lie in a file at regular steps, not one after the other.
+
+    A range is gathered through a mapping of the window that lasts as long as the read, so no copy
+    of the window is ever held; the caller has checked that it lies within the file.
+
+    Attributes
+    ----------
+    source : FileSource
+    offset : int
+        Of the first value, in bytes.
+    strides : tuple of int
+        Steps in values, none negative.
+    span : int
+        Values from the first to the last that the window shows.
+    """
+
+    source: FileSource = field(kw_only=True, compare=False)
+    offset: int = field(kw_only=True)
+    strides: tuple[int, ...] = field(kw_only=True)
+    span: int = field(kw_only=True)
+
+    addressable = False
+
+    def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
+        """Gather the range into `out`."""
+        size = self.dtype.bits // 8
+        n_bytes = (stop - start) * size
+        buffer = np.empty(n_bytes, np.uint8) if out is None else out[:n_bytes]
+        if not n_bytes:
+            return buffer
+        # As bytes: what the values mean does not matter, and any width has strides.
+        ordered = buffer.view(f"V{size}")
+        at = 0
+        for part in ranges(self._window(size), start, stop):
+            ordered[at : at + part.size].reshape(part.shape)[...] = part
+            at += part.size
+        return buffer
+
+    def sample(self) -> Iterator[Bytes]:
+        """Yield what the window covers, which costs no gathering."""
+        return StoredBytes(self.source, self.offset, self.span * self.dtype.bits // 8).sample()
+
+    def _window(self, size: int) -> NDArray[np.void]:
+        n_bytes = self.span * size
+        steps = tuple(step * size for step in self.strides)
+        if not self.source.local:
+            whole = self._downloaded(n_bytes).view(f"V{size}")
+            return as_strided(whole, self.shape, steps, writeable=False)
+        if self.source.size() < self.offset + n_bytes:
+            # To touch a page of a mapping that is no longer there kills the process.
+            raise CorruptCheckpointError(
+                f"{printable(self.source.path)}: the file was cut since it was opened"
+            )
+        lead = self.offset % mmap.ALLOCATIONGRANULARITY
+        fd = os.open(self.source.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        try:
+            mapped = mmap.mmap(
+                fd, lead + n_bytes, access=mmap.ACCESS_READ, offset=self.offset - lead
+            )
+        finally:
+            os.close(fd)
+        values = np.frombuffer(mapped, f"V{size}", self.span, lead)
+        return as_strided(values, self.shape, steps, writeable=False)
+
+    def _downloaded(self, n_bytes: int) -> Bytes:
+        if n_bytes > _MOST_DOWNLOADED:
+            raise CheckpointError(
+                f"{printable(self.source.path)}: tensor {shorten(self.name)} is strided and shows "
+                f"{n_bytes} bytes; on a server at most {_MOST_DOWNLOADED} are put in order: "
+                "download it first"
+            )
+        return self.source.read(self.offset, n_bytes)

@@ -1,0 +1,167 @@
+"""TFLite models: constant tensors where they lie, with their scales and zero points beside them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from kcomplexity.checkpoint import Checkpoint, FileSource, StoredTensor, Tensor
+from kcomplexity.dtypes import CODES, DTYPES, StoredDtype, opaque
+from kcomplexity.errors import CorruptCheckpointError
+from kcomplexity.loaders.base import Options, opened
+from kcomplexity.loaders.flatbuffer import Flat, Table
+from kcomplexity.loaders.streams import whole_file
+from kcomplexity.text import printable, shorten
+
+__all__ = ["TfliteLoader"]
+
+_MAGIC = b"TFL3"
+#: tflite.TensorType; 5 is text, 13 and 14 are handles.
+_DTYPES: dict[int, StoredDtype] = {
+    0: DTYPES["F32"],
+    1: DTYPES["F16"],
+    2: DTYPES["I32"],
+    3: DTYPES["U8"],
+    4: DTYPES["I64"],
+    6: DTYPES["BOOL"],
+    7: DTYPES["I16"],
+    8: DTYPES["C64"],
+    9: DTYPES["I8"],
+    10: DTYPES["F64"],
+    11: opaque(np.dtype(np.complex128), "complex128: only the bytes are measured"),
+    12: DTYPES["U64"],
+    15: DTYPES["U32"],
+    16: DTYPES["U16"],
+    17: CODES["I4"],
+    18: DTYPES["BF16"],
+}
+_NO_VALUES = {5: "it holds text", 13: "it is a handle", 14: "it is a handle"}
+_MOST_AXES = 64
+
+
+@dataclass(frozen=True)
+class TfliteLoader:
+    """One ``.tflite`` model."""
+
+    extensions: tuple[str, ...] = (".tflite", ".lite")
+
+    def sniff(self, path: Path, head: bytes) -> bool:
+        """Whether the identifier is there."""
+        return head[4:8] == _MAGIC
+
+    def load(self, path: Path, options: Options) -> Checkpoint:
+        """Open the model; tensors are in its own order.
+
+        Raises
+        ------
+        CorruptCheckpointError
+            If the file is damaged, or a tensor is not as long as its shape says.
+        """
+        with opened(path) as source:
+            flat = Flat(whole_file(source), printable(path))
+            if flat.take(4, 4) != _MAGIC:
+                raise CorruptCheckpointError(
+                    f"{printable(path)}: no TFLite model, which has TFL3 at byte 4"
+                )
+            found = _Model(source, flat)
+            found.read(flat.root())
+            rest = source.size() - sum(tensor.n_bytes for tensor in found.tensors.values())
+        return Checkpoint(
+            str(path),
+            "tflite",
+            found.tensors,
+            found.metadata,
+            (source,),
+            max(rest, 0),
+            tuple(found.notes),
+        )
+
+
+@dataclass
+class _Model:
+    """Walks over the model and gathers its constant tensors."""
+
+    source: FileSource
+    flat: Flat
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    metadata: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    _seen: dict[int, str] = field(default_factory=dict)
+
+    def read(self, model: Table) -> None:
+        description = model.text(3)
+        if description:
+            self.metadata["description"] = description
+        buffers = model.tables(4)
+        for i, graph in enumerate(model.tables(2)):
+            prefix = f"subgraph{i}/" if i else ""
+            for tensor in graph.tables(0):
+                self._take(tensor, buffers, prefix)
+
+    def _take(self, tensor: Table, buffers: list[Table], prefix: str) -> None:
+        name = prefix + tensor.text(3)
+        number = tensor.number(2, "I")
+        if number >= len(buffers):
+            raise self.flat.damaged(f"tensor {shorten(name)} is in buffer {number}")
+        offset, n_bytes = self._data(buffers[number])
+        if not n_bytes:  # computed when the model runs
+            return
+        kind = tensor.number(1, "b")
+        if kind in _NO_VALUES or tensor.table(6) is not None:
+            why = _NO_VALUES.get(kind, "it is sparse; only dense tensors are read")
+            self.notes.append(f"{shorten(name)} is left out: {why}")
+            return
+        if number in self._seen:
+            self.notes.append(
+                f"{shorten(name)} is {shorten(self._seen[number])} under a second name: counted "
+                "once"
+            )
+            return
+        self._seen[number] = name
+        if kind not in _DTYPES:
+            raise self.flat.damaged(f"tensor {shorten(name)} is of type {kind}, unknown here")
+        shape = self._shape(tensor, name)
+        dtype = _DTYPES[kind]
+        if dtype.n_bytes(math.prod(shape)) != n_bytes:
+            raise self.flat.damaged(
+                f"tensor {shorten(name)} of shape {shape} and dtype {dtype.code} has {n_bytes} "
+                "bytes"
+            )
+        self._add(name, shape, dtype, offset)
+        quantised = tensor.table(4)
+        if quantised is not None and dtype.kind in ("int", "uint"):
+            for number, code, side in ((2, "F32", "scale"), (3, "I64", "zero_point")):
+                start, count = quantised.vector(number, DTYPES[code].bits // 8)
+                if count:
+                    self._add(f"{name}.{side}", (count,), DTYPES[code], start, side_of=name)
+
+    def _data(self, buffer: Table) -> tuple[int, int]:
+        """Return where a buffer's bytes lie; above 2 GiB they follow the tables."""
+        start, count = buffer.vector(0, 1)
+        offset, size = buffer.number(1, "Q"), buffer.number(2, "Q")
+        if not count and offset > 1 and size:
+            if offset + size > self.flat.stream.size:
+                raise self.flat.damaged(f"a buffer of {size} bytes at {offset} leaves the file")
+            return offset, size
+        return start, count
+
+    def _shape(self, tensor: Table, name: str) -> tuple[int, ...]:
+        start, count = tensor.vector(0, 4)
+        if count > _MOST_AXES:
+            raise self.flat.damaged(f"tensor {shorten(name)} has {count} axes")
+        shape = tuple(self.flat.number("i", start + 4 * i) for i in range(count))
+        if any(n < 0 for n in shape):
+            raise self.flat.damaged(f"tensor {shorten(name)} has shape {shape}")
+        return shape
+
+    def _add(
+        self, name: str, shape: tuple[int, ...], dtype: StoredDtype, offset: int, side_of: str = ""
+    ) -> None:
+        if not name or name in self.tensors:
+            raise self.flat.damaged(f"tensor {shorten(name)!r} has no name of its own")
+        self.tensors[name] = StoredTensor(
+            name, shape, dtype, side_of=side_of, source=self.source, offset=offset
+        )

@@ -1,0 +1,274 @@
+"""What PyTorch's pickles mean: storages, and tensors as strided windows on them.
+
+:data:`HANDLERS` is the whole list of what a PyTorch file may refer to. Each entry turns the
+arguments of a call into a description and touches no data.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kcomplexity.dtypes import DTYPES, StoredDtype, opaque
+from kcomplexity.loaders.pickles import Global, Handler, Record
+
+__all__ = ["HANDLERS", "Storage", "TensorRef", "storage_of"]
+
+_NO_CODE = "safetensors has no code for it; only the bytes are measured"
+
+#: PyTorch's names of dtypes -> how their values are stored.
+TORCH_DTYPES: dict[str, StoredDtype] = {
+    "float64": DTYPES["F64"],
+    "float32": DTYPES["F32"],
+    "float16": DTYPES["F16"],
+    "bfloat16": DTYPES["BF16"],
+    "float8_e4m3fn": DTYPES["F8_E4M3"],
+    "float8_e5m2": DTYPES["F8_E5M2"],
+    "float8_e4m3fnuz": DTYPES["F8_E4M3FNUZ"],
+    "float8_e5m2fnuz": DTYPES["F8_E5M2FNUZ"],
+    "float8_e8m0fnu": DTYPES["F8_E8M0"],
+    "bool": DTYPES["BOOL"],
+    "uint8": DTYPES["U8"],
+    "int8": DTYPES["I8"],
+    "uint16": DTYPES["U16"],
+    "int16": DTYPES["I16"],
+    "uint32": DTYPES["U32"],
+    "int32": DTYPES["I32"],
+    "uint64": DTYPES["U64"],
+    "int64": DTYPES["I64"],
+    "complex32": opaque(np.dtype("V4"), f"complex of two float16: {_NO_CODE}"),
+    "complex64": DTYPES["C64"],
+    "complex128": opaque(np.dtype(np.complex128), f"complex128: {_NO_CODE}"),
+    # Codes of a quantised tensor, whose scale is among the tensor's arguments.
+    "quint8": DTYPES["U8"],
+    "qint8": DTYPES["I8"],
+    "qint32": DTYPES["I32"],
+}
+_STORAGES = {
+    "DoubleStorage": "float64",
+    "FloatStorage": "float32",
+    "HalfStorage": "float16",
+    "BFloat16Storage": "bfloat16",
+    "BoolStorage": "bool",
+    "ByteStorage": "uint8",
+    "CharStorage": "int8",
+    "ShortStorage": "int16",
+    "IntStorage": "int32",
+    "LongStorage": "int64",
+    "ComplexFloatStorage": "complex64",
+    "ComplexDoubleStorage": "complex128",
+    "QUInt8Storage": "quint8",
+    "QInt8Storage": "qint8",
+    "QInt32Storage": "qint32",
+}
+_UNTYPED = "UntypedStorage"
+#: PyTorch's own limit is 64.
+_MOST_AXES = 64
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A run of bytes that tensors are windows on.
+
+    Attributes
+    ----------
+    key : str
+        Its name in the file.
+    n_bytes : int
+        What the pickle says it takes.
+    dtype : StoredDtype or None
+        None if only the tensor tells.
+    """
+
+    key: str
+    n_bytes: int
+    dtype: StoredDtype | None
+
+
+@dataclass(frozen=True)
+class TensorRef:
+    """A strided window on a storage; shape, strides and offset in values, none negative.
+
+    Attributes
+    ----------
+    storage : Storage
+    dtype : StoredDtype
+    offset : int
+    shape, strides : tuple of int
+    """
+
+    storage: Storage
+    dtype: StoredDtype
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    @property
+    def n_values(self) -> int:
+        """Number of values."""
+        return math.prod(self.shape)
+
+    @property
+    def span(self) -> int:
+        """Values of the storage from the first to the last that the window shows."""
+        if not self.n_values:
+            return 0
+        return 1 + sum((n - 1) * step for n, step in zip(self.shape, self.strides, strict=True))
+
+    @property
+    def contiguous(self) -> bool:
+        """Whether the values follow each other, row-major; strides of single steps do not count."""
+        expected = 1
+        for n, step in zip(reversed(self.shape), reversed(self.strides), strict=True):
+            if n != 1 and step != expected:
+                return not self.n_values
+            expected *= n
+        return True
+
+
+def storage_of(pid: tuple[Any, ...]) -> Storage:
+    """Return the storage that a persistent id ``("storage", type, key, location, n)`` means.
+
+    Raises
+    ------
+    ValueError
+        If it means something else.
+    """
+    kind, which, key, _location, n = pid[:5]
+    if kind != "storage" or not isinstance(which, Global) or not isinstance(key, str | int):
+        raise ValueError(f"a persistent id of kind {kind!r} means nothing here")
+    if which.name == _UNTYPED:
+        return Storage(str(key), _natural(n), None)
+    dtype = TORCH_DTYPES[_STORAGES[which.name]]
+    return Storage(str(key), dtype.n_bytes(_natural(n)), dtype)
+
+
+def _natural(n: Any) -> int:
+    if type(n) is not int or not 0 <= n < 1 << 62:
+        raise ValueError(f"{str(n)[:40]} is no size")
+    return n
+
+
+def _naturals(found: Any) -> tuple[int, ...]:
+    if not isinstance(found, tuple | list) or len(found) > _MOST_AXES:
+        raise ValueError(f"a {type(found).__name__} is given as a shape")
+    return tuple(_natural(n) for n in found)
+
+
+def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, dtype: Any = None) -> TensorRef:
+    if not isinstance(storage, Storage):
+        raise TypeError(f"a tensor lies in a {type(storage).__name__}")
+    named = TORCH_DTYPES[dtype.name] if isinstance(dtype, Global) else storage.dtype
+    if named is None:
+        raise ValueError("nothing tells the dtype of a tensor")
+    sizes, steps = _naturals(shape), _naturals(strides)
+    if len(sizes) != len(steps):
+        raise ValueError(f"a tensor has {len(sizes)} axes and {len(steps)} strides")
+    return TensorRef(storage, named, _natural(offset), sizes, steps)
+
+
+def _rebuild(args: tuple[Any, ...]) -> TensorRef:
+    storage, offset, shape, strides = args[:4]
+    return _tensor(storage, offset, shape, strides)
+
+
+def _rebuild_v3(args: tuple[Any, ...]) -> TensorRef:
+    # storage, offset, size, stride, requires_grad, hooks, dtype
+    storage, offset, shape, strides = args[:4]
+    return _tensor(storage, offset, shape, strides, args[6])
+
+
+def _first(args: tuple[Any, ...]) -> Any:
+    return args[0]
+
+
+def _rebuild_from_type(args: tuple[Any, ...]) -> Any:
+    """Make what ``Tensor.__reduce_ex__`` of a subclass or with attributes asks for."""
+    function, _type, inner = args[:3]
+    return HANDLERS[str(function)](inner)
+
+
+def _sparse(args: tuple[Any, ...]) -> dict[str, Any]:
+    """Make a nest of what a sparse tensor stores: its indices and its values."""
+    parts = [part for part in args[1] if isinstance(part, TensorRef)]
+    names = ("indices", "values") if len(parts) == 2 else ("compressed", "plain", "values")
+    return dict(zip(names, parts, strict=True))
+
+
+def _mapping(args: tuple[Any, ...]) -> dict[Any, Any]:
+    # defaultdict has a factory before what it holds; Python 2 wrote OrderedDict as its pairs.
+    given = args[-1] if args else None
+    if isinstance(given, dict):
+        return dict(given)
+    pairs = given if isinstance(given, list) else []
+    return {key: value for key, value in pairs if isinstance(key, str | int)}
+
+
+def _record(_args: tuple[Any, ...]) -> Record:
+    return Record()
+
+
+def _as_tuple(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(args[0]) if args and isinstance(args[0], tuple | list) else args
+
+
+def _set(_args: tuple[Any, ...]) -> set[Any]:
+    # What is in it is no tensor, and nothing else of it is used.
+    return set()
+
+
+def _nothing(_args: tuple[Any, ...]) -> None:
+    return None
+
+
+def _not_called(_args: tuple[Any, ...]) -> Any:
+    raise TypeError("a type is called that only names how values are stored")
+
+
+def _handlers() -> Mapping[str, Handler]:
+    utils = "torch._utils."
+    found: dict[str, Handler] = {
+        f"{utils}_rebuild_tensor": _rebuild,
+        f"{utils}_rebuild_tensor_v2": _rebuild,
+        f"{utils}_rebuild_tensor_v3": _rebuild_v3,
+        f"{utils}_rebuild_qtensor": _rebuild,
+        f"{utils}_rebuild_sparse_tensor": _sparse,
+        f"{utils}_rebuild_parameter": _first,
+        f"{utils}_rebuild_parameter_with_state": _first,
+        "torch._tensor._rebuild_from_type_v2": _rebuild_from_type,
+        "torch.Tensor": _first,
+        "torch.nn.parameter.Parameter": _first,
+        "torch.nn.parameter.Buffer": _first,
+        "torch.Size": _as_tuple,
+        "torch.device": _as_tuple,
+        "torch.storage.UntypedStorage": _not_called,
+        "torch.per_tensor_affine": _not_called,
+        "torch.per_channel_affine": _not_called,
+        # Containers.
+        "collections.OrderedDict": _mapping,
+        "collections.defaultdict": _mapping,
+        "collections.Counter": _mapping,
+        "builtins.dict": _mapping,
+        "builtins.list": _as_tuple,
+        "builtins.tuple": _as_tuple,
+        "builtins.set": _set,
+        "builtins.frozenset": _set,
+        "__builtin__.set": _set,
+        "__builtin__.dict": _mapping,
+        "__builtin__.list": _as_tuple,
+        "argparse.Namespace": _record,
+        # Classes of a TorchScript archive: each object is its attributes.
+        "__torch__*": _record,
+    }
+    found |= {f"torch.{name}": _not_called for name in _STORAGES}
+    found |= {f"torch.{name}": _not_called for name in TORCH_DTYPES}
+    # Layouts and memory formats that say nothing of the values.
+    found |= {"torch.serialization._get_layout": _nothing}
+    return found
+
+
+HANDLERS = _handlers()

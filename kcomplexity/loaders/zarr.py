@@ -1,0 +1,200 @@
+"""Zarr folders and Orbax checkpoints, through tensorstore.
+
+An Orbax checkpoint keeps its arrays in one database (OCDBT) or in a folder each; either way each is
+a Zarr array, and its name is the path to it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kcomplexity.checkpoint import Checkpoint, FileSource, Layout, Tensor
+from kcomplexity.errors import CorruptCheckpointError, SpecError
+from kcomplexity.loaders.arrays import stored_dtype, why_left_out
+from kcomplexity.loaders.base import Options, needed
+from kcomplexity.loaders.slabs import DAMAGE, MOST_CHUNK, Slab, SlabTensor
+from kcomplexity.loaders.torch_tree import is_training
+from kcomplexity.loaders.zips import MAX_DEFLATE_RATIO
+from kcomplexity.text import plural, printable, shorten
+
+__all__ = ["ZarrLoader"]
+
+_MANIFEST = "manifest.ocdbt"
+#: What describes an array -> tensorstore's name of the version of Zarr.
+_DRIVERS = {".zarray": "zarr", "zarr.json": "zarr3"}
+_MOST_ARRAYS = 1_000_000
+#: Folders that are looked into for the arrays of an Orbax step.
+_ITEMS = ("", "default", "params", "state")
+
+
+@dataclass(frozen=True)
+class ZarrLoader:
+    """One Zarr group or Orbax checkpoint, which is a folder."""
+
+    extensions: tuple[str, ...] = (".zarr",)
+    nested: bool = True
+
+    def sniff(self, path: Path, head: bytes) -> bool:
+        """Whether it is a folder with a Zarr array, a group, or Orbax' database in it."""
+        return path.is_dir() and _item(path) is not None
+
+    def load(self, path: Path, options: Options) -> Checkpoint:
+        """Open the folder; tensors are in the order of their names.
+
+        Raises
+        ------
+        MissingExtraError
+            If tensorstore is not installed.
+        CorruptCheckpointError
+            If an array cannot be opened.
+        SpecError
+            If nothing is under the root that was asked for.
+        """
+        shown = printable(path)
+        folder = _item(path) if path.is_dir() else None
+        if folder is None:
+            raise CorruptCheckpointError(f"{shown}: no Zarr array is in it; expected its folder")
+        ts = needed("tensorstore", "orbax", f"{shown}: reading Zarr")
+        gate = FileSource(_described(folder))
+        stored = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        tensors: dict[str, Tensor] = {}
+        notes: list[str] = []
+        n_training = 0
+        try:
+            orbax = (folder / _MANIFEST).is_file() or (folder / "_METADATA").is_file()
+            layout: Layout = "in-out" if orbax else "out-in"
+            for path_of, store in _stores(ts, folder):
+                name = _under(path_of, options.root)
+                if name is None:
+                    continue
+                if options.root is None and is_training(name.replace("/", ".").partition(".")[0]):
+                    n_training += 1
+                    continue
+                reason = _why_not(store, stored)
+                if reason:
+                    notes.append(f"{shorten(name)} is left out: {reason}")
+                    continue
+                dtype = store.dtype.numpy_dtype
+                tensors[name] = SlabTensor(
+                    name,
+                    tuple(store.shape),
+                    stored_dtype(dtype),
+                    layout=layout,
+                    box=_Box(store, gate),
+                    stored_as=dtype,
+                )
+        except DAMAGE as error:
+            gate.close()
+            raise CorruptCheckpointError(
+                f"{shown}: an array cannot be opened: {printable(error)[:160]}"
+            ) from None
+        if n_training:
+            notes.append(
+                f"{plural(n_training, 'tensor')} {'is' if n_training == 1 else 'are'} left out, "
+                "which training keeps beside the weights: --root KEY reads them"
+            )
+        if options.root is not None and not tensors:
+            gate.close()
+            raise SpecError(f"{shown}: no array is under the root {printable(options.root)!r}")
+        n_bytes = sum(tensor.n_bytes for tensor in tensors.values())
+        return Checkpoint(
+            str(path),
+            "zarr",
+            tensors,
+            sources=(gate,),
+            n_container_bytes=max(stored - n_bytes, 0),
+            notes=tuple(notes),
+        )
+
+
+@dataclass(frozen=True)
+class _Box:
+    """Reads boxes of one array while the checkpoint is open."""
+
+    store: Any
+    gate: FileSource
+
+    def __call__(self, slab: Slab) -> Any:
+        self.gate.size()
+        return self.store[slab].read().result() if slab else self.store.read().result()
+
+
+def _item(path: Path) -> Path | None:
+    """Return the folder that holds the arrays: the one given, or an item of an Orbax step."""
+    for name in _ITEMS:
+        folder = path / name
+        if (folder / _MANIFEST).is_file() or any(_files(folder, deep=False)):
+            return folder
+    return None
+
+
+def _files(folder: Path, *, deep: bool = True) -> Iterator[Path]:
+    """Yield what describes the arrays of a folder and of those in it, all of them if `deep`."""
+    for described in _DRIVERS:
+        if deep:
+            yield from folder.rglob(described)
+        else:  # to look at any folder must be quick
+            yield from folder.glob(described)
+            yield from folder.glob(f"*/{described}")
+
+
+def _under(name: str, root: str | None) -> str | None:
+    """Return the rest of a name below the root; None if it is not there."""
+    if root is None or not root.strip("."):
+        return name
+    plain = root.replace("/", ".").strip(".") + "."
+    return name[len(plain) :] if name.replace("/", ".").startswith(plain) else None
+
+
+def _described(folder: Path) -> Path:
+    manifest = folder / _MANIFEST
+    return manifest if manifest.is_file() else next(_files(folder))
+
+
+def _stores(ts: Any, folder: Path) -> Iterator[tuple[str, Any]]:
+    """Yield the name of each array, and the array opened."""
+    base = f"file://{folder.resolve().as_posix()}/"
+    inside: dict[str, Any] = {"driver": "ocdbt", "base": base}
+    if (folder / _MANIFEST).is_file():
+        listed = ts.KvStore.open(inside).result().list().result()
+        keys = sorted(key.decode("utf-8", "replace") for key in listed)
+    else:
+        inside = {"driver": "file", "path": f"{folder.resolve().as_posix()}/"}
+        keys = sorted({file.relative_to(folder).as_posix() for file in _files(folder)})
+    opened = 0
+    for key in keys:
+        name, _, last = key.rpartition("/")
+        if last not in _DRIVERS or (last == "zarr.json" and not _is_array(ts, inside, key)):
+            continue
+        opened += 1
+        if opened > _MOST_ARRAYS:
+            raise ValueError(f"more than {_MOST_ARRAYS} arrays")
+        kvstore = dict(inside)
+        kvstore["path"] = f"{inside.get('path', '')}{name}/" if name else inside.get("path", "")
+        spec = {"driver": _DRIVERS[last], "kvstore": kvstore}
+        yield name or folder.name, ts.open(spec, read=True, open=True).result()
+
+
+def _is_array(ts: Any, inside: dict[str, Any], key: str) -> bool:
+    """Whether a ``zarr.json`` describes an array; groups have one too."""
+    found = ts.KvStore.open(inside).result().read(key).result().value
+    return b'"array"' in found[: 1 << 20]
+
+
+def _why_not(store: Any, stored: int) -> str:
+    """Return why an array is not read; empty if it is."""
+    dtype = store.dtype.numpy_dtype
+    if why_left_out(dtype):
+        return why_left_out(dtype)
+    chunk = math.prod(store.chunk_layout.read_chunk.shape or ()) * dtype.itemsize
+    if chunk > MOST_CHUNK:
+        return f"its chunks take {chunk} bytes; at most {MOST_CHUNK} are inflated at once"
+    n_bytes = math.prod(store.shape) * dtype.itemsize
+    # What was never written takes no room, and is zeros; a layer may well be, but not a disk full.
+    if n_bytes > stored * MAX_DEFLATE_RATIO + MOST_CHUNK:
+        return f"it claims {n_bytes} bytes, and {stored} are stored in all"
+    return ""

@@ -1,0 +1,60 @@
+"""The parallel contract: cuts, leaves, pieces and :func:`fold`.
+
+Everything that reads a tensor is a :class:`Reducer`. It says where the tensor may be cut, makes an
+empty state, and the state takes chunks in order inside a cut and adds up across cuts. ``fold``
+reads the tensor once and feeds every reducer, in any executor.
+
+The figures are *identical* for any number of workers and any piece size, because states hold only
+integers, or one float per leaf that :func:`math.fsum` adds exactly in any order:
+
+* a **leaf** is 2**16 weights counted from the tensor's start;
+* a **frame** (compressors) is 2**22 weights; it is cut at the same weights in every stream;
+* 2-D cuts are rectangles: bands of rows by at most 2**18 columns.
+
+What a reducer is stands in :mod:`~kcomplexity.parallel.contract`, how a tensor becomes jobs in
+:mod:`~kcomplexity.parallel.folding`, and how every worker gets at its bytes in
+:mod:`~kcomplexity.parallel.spooling`.
+"""
+
+from __future__ import annotations
+
+from kcomplexity.parallel.contract import (
+    FRAME,
+    LEAF,
+    Cut,
+    Every,
+    Failed,
+    Piece,
+    Reducer,
+    Rows,
+    State,
+    Whole,
+    begin,
+    guarded,
+    leaf_sums,
+    merge,
+    sharing,
+)
+from kcomplexity.parallel.folding import fold, largest_chunk
+from kcomplexity.parallel.spooling import spool
+
+__all__ = [
+    "FRAME",
+    "LEAF",
+    "Cut",
+    "Every",
+    "Failed",
+    "Piece",
+    "Reducer",
+    "Rows",
+    "State",
+    "Whole",
+    "begin",
+    "fold",
+    "guarded",
+    "largest_chunk",
+    "leaf_sums",
+    "merge",
+    "sharing",
+    "spool",
+]

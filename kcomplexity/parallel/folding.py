@@ -1,0 +1,210 @@
+"""Read a tensor once for all its reducers: :func:`fold`, and the jobs it hands to the pool."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from kcomplexity.checkpoint import Tensor
+from kcomplexity.parallel.contract import (
+    FRAME,
+    Cut,
+    Every,
+    Piece,
+    Reducer,
+    Rows,
+    State,
+    Whole,
+    begin,
+    guarded,
+    merge,
+    sharing,
+)
+from kcomplexity.pool import Pool
+
+__all__ = ["fold", "largest_chunk"]
+
+#: Weights handled at once when nothing asks for more: 1 MiB of float32 stays in the L2 cache.
+_PIECE = 1 << 18
+#: Weights per job, so that handing it out costs nothing beside doing it.
+_JOB = 1 << 22
+
+
+def largest_chunk(cut: Cut) -> int:
+    """Return how many weights a chunk of such cuts has at most, handled one at a time."""
+    if isinstance(cut, Rows):
+        return max(cut.height * cut.width, _PIECE) + cut.halo * cut.width
+    return max(cut.n, _PIECE) if isinstance(cut, Every) else FRAME
+
+
+def fold(tensor: Tensor, reducers: Sequence[Reducer], pool: Pool, *, work: int = 1) -> list[State]:
+    """Run all `reducers` over `tensor` and return their final states, in the same order.
+
+    Reducers that cut along weights share one read; each distinct 2-D cut and each ordered stream
+    reads for itself.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        Addressable; see :func:`~kcomplexity.parallel.spool`.
+    reducers : sequence of Reducer
+    pool : Pool
+        Where the cuts are computed.
+    work : int
+        How many times the tensor's bytes count on the progress bar.
+
+    Returns
+    -------
+    list of State
+        :class:`~kcomplexity.parallel.Failed` in place of a state whose reducer raised.
+    """
+    states: list[State | None] = [None] * len(reducers)
+    groups = _groups(reducers)
+    total = tensor.n_bytes * work
+    for order, members in enumerate(groups):
+        chosen = tuple(reducers[i] for i in members)
+        share = _part(total, order, order + 1, len(groups))
+        for found in pool.run(_jobs(tensor, chosen, pool.piece, share)):
+            for i, state in zip(members, found, strict=True):
+                before = states[i]
+                states[i] = state if before is None else merge(before, state)
+    # A tensor without weights has no jobs.
+    return [
+        begin(reducer) if state is None else state
+        for reducer, state in zip(reducers, states, strict=True)
+    ]
+
+
+def _part(total: int, start: int, stop: int, of: int) -> int:
+    """Return the share of `total` from `start` to `stop`, so that all shares add up to it."""
+    return total * stop // of - total * start // of
+
+
+#: Weights are any bits: what is not finite is looked for and counted, not warned of.
+_QUIET = np.errstate(over="ignore", invalid="ignore")
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Feed some reducers the weights `start` to `stop`, `step` at a time."""
+
+    tensor: Tensor
+    reducers: tuple[Reducer, ...]
+    start: int
+    stop: int
+    step: int
+    share: int
+
+    @property
+    def memory(self) -> int:
+        n = min(self.step, self.stop - self.start)
+        # One reducer works at a time, on the same piece.
+        return self.tensor.dtype.n_bytes(n) + max(reducer.memory for reducer in self.reducers)
+
+    @property
+    def work(self) -> int:
+        return _part(self.share, self.start, self.stop, self.tensor.n_weights)
+
+    @_QUIET
+    def __call__(self) -> list[State]:
+        states = [begin(reducer) for reducer in self.reducers]
+        dtype = self.tensor.dtype
+        buffer = np.empty(dtype.n_bytes(min(self.step, self.stop - self.start)), np.uint8)
+        for at in range(self.start, self.stop, self.step):
+            end = min(at + self.step, self.stop)
+            piece = Piece(dtype, self.tensor.raw(at, end, buffer), (end - at,))
+            states = [guarded(s, partial(s.update, piece, at)) for s in states]
+        return [guarded(s, s.finish) for s in states]
+
+
+@dataclass(frozen=True)
+class _Band:
+    """Feed some reducers of one 2-D cut the rows `start` to `stop` of the matrix form."""
+
+    tensor: Tensor
+    reducers: tuple[Reducer, ...]
+    cut: Rows
+    start: int
+    stop: int
+    step: int
+    share: int
+
+    @property
+    def memory(self) -> int:
+        rows = min(self.step, self.stop - self.start) + self.cut.halo
+        columns = min(self.cut.width, self.tensor.matrix_shape[1])
+        chunk = self.tensor.dtype.n_bytes(rows * columns)
+        return chunk + max(reducer.memory for reducer in self.reducers)
+
+    @property
+    def work(self) -> int:
+        return _part(self.share, self.start, self.stop, self.tensor.matrix_shape[0])
+
+    @_QUIET
+    def __call__(self) -> list[State]:
+        states = [begin(reducer) for reducer in self.reducers]
+        columns = self.tensor.matrix_shape[1]
+        for row in range(self.start, self.stop, self.step):
+            bottom = min(row + self.step, self.stop)
+            for column in range(0, columns, self.cut.width):
+                right = min(column + self.cut.width, columns)
+                piece = _rectangle(self.tensor, max(row - self.cut.halo, 0), bottom, column, right)
+                states = [guarded(s, partial(s.update, piece, (row, column))) for s in states]
+        return [guarded(s, s.finish) for s in states]
+
+
+def _groups(reducers: Sequence[Reducer]) -> list[list[int]]:
+    """Put the reducers that can share a read together: by index into `reducers`."""
+    groups: dict[object, list[int]] = {}
+    for i, reducer in enumerate(reducers):
+        cut = reducer.cut
+        # An ordered stream is one long job: streams of their own run side by side.
+        groups.setdefault((Whole, i) if cut == Whole() else sharing(cut), []).append(i)
+    return list(groups.values())
+
+
+def _jobs(
+    tensor: Tensor, reducers: tuple[Reducer, ...], piece: int, share: int
+) -> Iterator[_Run | _Band]:
+    n = tensor.n_weights
+    cut = reducers[0].cut
+    if isinstance(cut, Rows):
+        rows, columns = tensor.matrix_shape
+        # By the matrix alone, never by the machine: floats are added chunk by chunk.
+        step = max(_PIECE // max(cut.height * columns, 1), 1) * cut.height
+        bands = max(_JOB // max(step * columns, 1), 1) * step
+        for row in range(0, rows, bands):
+            yield _Band(tensor, reducers, cut, row, min(row + bands, rows), step, share)
+        return
+    if isinstance(cut, Whole):
+        if n:
+            yield _Run(tensor, reducers, 0, n, FRAME, share)
+        return
+    unit = math.lcm(*(reducer.cut.n for reducer in reducers if isinstance(reducer.cut, Every)))
+    step = piece * unit if piece > 1 else max(unit, _PIECE // unit * unit)
+    length = max(_JOB // step, 1) * step
+    for start in range(0, n, length):
+        yield _Run(tensor, reducers, start, min(start + length, n), step, share)
+
+
+def _rectangle(tensor: Tensor, top: int, bottom: int, left: int, right: int) -> Piece:
+    """Read a rectangle of the matrix form: one read if it spans whole rows, else one a row."""
+    columns = tensor.matrix_shape[1]
+    shape = (bottom - top, right - left)
+    if tensor.dtype.bits < 8:
+        # Packed rows need not start on a byte: unpack, then pack the rectangle anew.
+        values = [
+            tensor.read(row * columns + left, row * columns + right) for row in range(top, bottom)
+        ]
+        return Piece(tensor.dtype, tensor.dtype.encode(np.concatenate(values)), shape)
+    if right - left == columns:
+        return Piece(tensor.dtype, tensor.raw(top * columns, bottom * columns), shape)
+    width = tensor.dtype.n_bytes(right - left)
+    raw = np.empty((bottom - top, width), np.uint8)
+    for i, row in enumerate(range(top, bottom)):
+        raw[i] = tensor.raw(row * columns + left, row * columns + right)
+    return Piece(tensor.dtype, raw.reshape(-1), shape)

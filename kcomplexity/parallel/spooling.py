@@ -1,0 +1,36 @@
+"""Make any tensor one of which every worker can read any range cheaply."""
+
+from __future__ import annotations
+
+from kcomplexity.checkpoint import FileSource, StoredTensor, Tensor
+from kcomplexity.parallel.contract import FRAME
+from kcomplexity.pool import Pool
+
+__all__ = ["spool"]
+
+#: Tensors in memory up to this size travel to another process inside the pickle.
+_PICKLED = 64 << 20
+
+
+def spool(tensor: Tensor, pool: Pool) -> Tensor:
+    """Return `tensor` itself if any worker can read any range of it cheaply, else a copy on disk.
+
+    The copy is the raw bytes in a temporary file that goes with the pool.
+    """
+    portable = pool.shares_memory or isinstance(tensor, StoredTensor)
+    if tensor.addressable and (portable or tensor.n_bytes <= _PICKLED):
+        return tensor
+    path = pool.temporary_file()
+    source = FileSource(path)
+    pool.at_exit(source.close)
+    with path.open("wb") as file:
+        for start in range(0, tensor.n_weights, FRAME):
+            file.write(tensor.raw(start, min(start + FRAME, tensor.n_weights)).data)
+    return StoredTensor(
+        tensor.name,
+        tensor.shape,
+        tensor.dtype,
+        layout=tensor.layout,
+        source=source,
+        offset=0,
+    )

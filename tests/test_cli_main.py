@@ -1,0 +1,186 @@
+"""How every command ends: a reader that leaves, a full disk, usage errors, help."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from safetensors.numpy import save_file
+
+import kcomplexity
+from kcomplexity.schemas import schema_names
+from kcomplexity_cli.main import cli
+
+ROOT = Path(kcomplexity.__file__).parents[1]  # the checkout: tests run from there
+ENVIRONMENT = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'cli'}"}
+KCOMPLEXITY = shlex.join([sys.executable, "-m", "kcomplexity_cli"])
+
+
+def shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a line of bash in which ``kcomplexity`` is the command."""
+    return subprocess.run(
+        ["bash", "-c", f'set -o pipefail; kcomplexity() {{ {KCOMPLEXITY} "$@"; }}; {script}'],
+        cwd=folder,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A folder with a checkpoint of more tensors than a pipe holds lines of."""
+    where = tmp_path_factory.mktemp("many")
+    tensors = {f"layers.{i}.weight": np.full((2, 3), i, np.float32) for i in range(1500)}
+    save_file(tensors, where / "m.safetensors")
+    save_file({"w": np.arange(12, dtype=np.float32)}, where / "s.safetensors")
+    return where
+
+
+@pytest.mark.parametrize(
+    "pipe",
+    [
+        "kcomplexity inspect --all m.safetensors | head -1",
+        "kcomplexity inspect --json m.safetensors | head -c1",
+        "kcomplexity score -p fast --json s.safetensors | head -c1",
+        "kcomplexity estimators | true",
+        "kcomplexity --help | true",
+        "kcomplexity score --help | true",
+        "kcomplexity inspect s.safetensors >&-",
+    ],
+)
+def test_a_reader_that_leaves_is_no_failure(folder, pipe):
+    done = shell(pipe, folder)
+    assert done.stderr == ""
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) <= 1
+
+
+def test_an_exit_code_survives_a_reader_that_leaves(folder):
+    done = shell("kcomplexity inspect missing.npz | true", folder)
+    assert done.returncode == 1
+    assert done.stderr == ("kcomplexity: error: missing.npz: no such file; check the path\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full device")
+@pytest.mark.parametrize(
+    "command", ["inspect --json m.safetensors", "score -p fast s.safetensors", "schema score"]
+)
+def test_a_full_disk_behind_stdout_is_one_line(folder, command):
+    done = shell(f"kcomplexity {command} > /dev/full", folder)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "kcomplexity: error: cannot write: No space left on device; make room or send the "
+        "result elsewhere\n"
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full device")
+def test_notes_that_cannot_be_told_change_nothing(folder):
+    done = shell("cp s.safetensors s.npz; kcomplexity inspect s.npz 2> /dev/full", folder)
+    assert done.returncode == 0
+    assert done.stdout.startswith("s.npz: safetensors, 1 tensor")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("score", "Missing argument 'CHECKPOINT...'"),
+        ("score x --xyzzy", "No such option '--xyzzy'"),
+        ("score x --threads 0", "Invalid value for '-T' / '--threads': 0 is not in the range"),
+        ("score x --max-memory lots", "'lots': expected a size such as 512MiB or 2GB"),
+        ("inspect x --dtype F8", "'F8': expected GLOB=CODE, e.g. '*.weight=F8_E4M3'"),
+        ("score x --resume", "--resume goes on with a .jsonl file: name it with -o FILE.jsonl"),
+        ("inspect x -o found.csv", "inspect writes JSON: end found.csv in .json"),
+    ],
+)
+def test_a_usage_error_is_one_line_that_says_where_to_read_on(line, message):
+    found = CliRunner().invoke(cli, line.split(), prog_name="kcomplexity")
+    assert found.stderr.startswith("kcomplexity: error: ")
+    assert message in found.stderr
+    assert found.stderr.endswith(f" (try 'kcomplexity {line.split()[0]} -h')\n")
+    assert found.stderr.count("\n") == 1
+    assert (found.exit_code, found.stdout) == (2, "")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("nope", "No such command 'nope' (try 'kcomplexity -h')"),
+        ("schema nope", "no schema 'nope': expected one of " + ", ".join(schema_names())),
+        ("estimators zstdd", "unknown estimator 'zstdd': did you mean zstd?"),
+    ],
+)
+def test_a_name_that_means_nothing_is_told_with_those_that_do(line, message):
+    found = CliRunner().invoke(cli, line.split(), prog_name="kcomplexity")
+    assert found.stderr == f"kcomplexity: error: {message}\n"
+    assert (found.exit_code, found.stdout) == (2, "")
+
+
+def test_no_command_shows_the_help_and_exits_2():
+    found = CliRunner().invoke(cli, [], prog_name="kcomplexity")
+    assert found.exit_code == 2
+    assert found.stderr.startswith("Usage: kcomplexity [OPTIONS] COMMAND")
+
+
+def test_a_bug_is_one_line_unless_debug_asks_for_more(folder, monkeypatch):
+    def broken(*_, **__):
+        raise KeyError("w\x1b[31m")
+
+    monkeypatch.setattr(sys.modules["kcomplexity.score"], "open_selected", broken)
+    path = str(folder / "s.safetensors")
+    found = CliRunner().invoke(cli, ["score", path])
+    assert found.exit_code == 1
+    assert found.stderr == (
+        "kcomplexity: error: KeyError: 'w\\x1b[31m' (a bug: 'kcomplexity --debug ...' shows "
+        "where)\n"
+    )
+    monkeypatch.setattr(sys, "argv", ["kcomplexity", "--debug", "score", path])
+    shown = CliRunner().invoke(cli, ["--debug", "score", path])
+    assert shown.stderr.startswith("Traceback (most recent call last):\n")
+    assert shown.stderr.endswith(found.stderr)
+
+
+# --- Help --------------------------------------------------------------------------------------
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    yield "", cli
+    yield from cli.commands.items()
+
+
+def examples(command: click.Command) -> list[str]:
+    """The examples at the end of a command's help, without what is said about them."""
+    lines = (command.epilog or "").partition("Examples:\n")[2].splitlines()
+    return [line.strip().partition("   ")[0] for line in lines if line.strip()]
+
+
+@pytest.mark.parametrize("name", [name for name, _ in commands()])
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_every_command_has_help_that_ends_with_examples(name, option):
+    found = CliRunner().invoke(cli, [*name.split(), option], prog_name="kcomplexity")
+    assert (found.exit_code, found.stderr) == (0, "")
+    assert all(len(line) <= 100 for line in found.stdout.splitlines())
+    last = found.stdout.partition("Examples:\n")[2]
+    assert last
+    assert all(line.startswith("    kcomplexity ") for line in last.rstrip().splitlines())
+
+
+@pytest.mark.parametrize(
+    "example", [example for _, command in commands() for example in examples(command)]
+)
+def test_every_example_parses(example):
+    words = shlex.split(example.partition(" > ")[0])
+    assert words.pop(0) == "kcomplexity"
+    command = cli.commands[words.pop(0)]
+    given = command.make_context("kcomplexity", words).params
+    assert given.keys() == {param.name for param in command.params} - {"help"}
