@@ -56,7 +56,7 @@ class BlockShape:
         if not match or int(match[2]) == 0 or (match[1] and int(match[1]) == 0):
             raise SpecError(
                 f"block size {str(text)!r}: expected a number of weights such as 4, or "
-                "ROWSxCOLUMNS such as 2x4"
+                "ROWSxCOLUMNS such as 2x4, each in 1..99999"
             )
         return cls(int(match[1] or 0), int(match[2]))
 

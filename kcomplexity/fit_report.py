@@ -12,7 +12,7 @@ from kcomplexity.assembly import distortion_of
 from kcomplexity.checkpoint import Checkpoint
 from kcomplexity.mosaic import Mosaic
 from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Provenance, plain
-from kcomplexity.text import human_bytes
+from kcomplexity.text import human_bytes, plural
 
 __all__ = ["FitReport", "Gain", "TensorFit", "Usage", "fit_report", "headline"]
 
@@ -200,8 +200,8 @@ def headline(report: FitReport) -> list[str]:
         f"{lost['relative_mse']:.4g} on {report.n_fitted:,} fitted weights"
     )
     motif_line = (
-        f"{report.usage.n_used:,} motifs of {report.block_size} weights for "
-        f"{report.n_blocks:,} blocks ({report.method}, indices coded by {coded})"
+        f"{plural(report.usage.n_used, 'motif')} of {plural(report.block_size, 'weight')} for "
+        f"{plural(report.n_blocks, 'block')} ({report.method}, indices coded by {coded})"
     )
     rac_line = (
         f"stored over coded bits of the fitted weights: {report.rac_coded:.2f}; "

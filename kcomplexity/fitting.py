@@ -198,7 +198,8 @@ def plan_fit(checkpoint: Checkpoint, selection: Selection, options: FitOptions) 
     Raises
     ------
     SpecError
-        If a block is larger than every tensor, or there are more motifs than blocks.
+        If a block is larger than every tensor, there are more motifs than blocks, or a target in
+        bits is no less than what the source takes.
     """
     block = options.block
     largest = max(tensor.n_weights for tensor in selection.fitted.values())
@@ -217,7 +218,19 @@ def plan_fit(checkpoint: Checkpoint, selection: Selection, options: FitOptions) 
     )
     for found in sets:
         options.k_of(found.m)
-    return FitPlan(checkpoint, options, selection, sets)
+    plan = FitPlan(checkpoint, options, selection, sets)
+    stored = 8 * sum(tensor.n_bytes for tensor in selection.fitted.values())
+    if (options.bits_per_weight or 0.0) * plan.n_fitted >= stored:
+        raise SpecError(
+            f"{options.bits_per_weight:g} bits a weight: expected less than the "
+            f"{stored / plan.n_fitted:g} that the source stores"
+        )
+    if (options.size or 0) >= checkpoint.n_bytes:
+        raise SpecError(
+            f"a size of {options.size} bytes: expected less than the {checkpoint.n_bytes} that "
+            "the source's tensors take"
+        )
+    return plan
 
 
 def fit_mosaic(

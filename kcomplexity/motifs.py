@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from kcomplexity.ans import Decoder, Encoder
 from kcomplexity.errors import CorruptCheckpointError, SpecError
 
-__all__ = ["MOTIF_DTYPES", "MotifDtype", "Motifs", "decode_levels", "encode_levels"]
+__all__ = ["FINEST", "MOTIF_DTYPES", "MotifDtype", "Motifs", "decode_levels", "encode_levels"]
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -34,7 +34,7 @@ _NUMPY: dict[str, np.dtype[Any]] = {
 #: safetensors' codes of the plain ones.
 CODES = {"f32": "F32", "f16": "F16", "bf16": "BF16"}
 #: Levels either side of zero; a finer grid is f32 by another name.
-_FINEST = 1 << 19
+FINEST = 1 << 19
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Motifs:
             if not step > 0:
                 raise SpecError(f"a grid of step {step:g}: expected a step above 0")
             levels = np.rint(values.astype(np.float64) / step)
-            if levels.size and np.abs(levels).max() >= _FINEST:
+            if levels.size and np.abs(levels).max() >= FINEST:
                 raise SpecError(
                     f"a grid of step {step:g} needs over 2**19 levels: take a coarser one or f32"
                 )
@@ -158,7 +158,7 @@ def decode_levels(shape: tuple[int, int], groups: Ints, decoder: Decoder) -> Int
             fresh = fresh | _starts(told)
             continue
         top = int(decoder.integers(1)[0])
-        if top >= 2 * _FINEST:
+        if top >= 2 * FINEST:
             raise CorruptCheckpointError(
                 f"a motif's level of {top} is no level; the file is damaged"
             )

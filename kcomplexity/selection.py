@@ -81,6 +81,11 @@ def select_fitted(
         notes.append(f"{printable(name)} holds {reason}: kept as it is")
         del fitted[name]
     if not fitted:
+        if notes:
+            raise SpecError(
+                f"{printable(checkpoint.path)}: nothing is left to fit: every tensor that could "
+                f"be fitted holds NaN or infinite weights, {len(notes)} in all; mend the checkpoint"
+            )
         codes = ", ".join(sorted({t.dtype.code for t in checkpoint.values()})) or "none"
         raise SpecError(
             f"{printable(checkpoint.path)}: nothing to fit among "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -12,12 +11,13 @@ from typing import Any
 
 import click
 
-from kcomplexity_cli.options import Size, selection_options
+from kcomplexity_cli.options import Repeatable, Size, command_text, selection_options
 
 __all__ = ["fit", "show_progress"]
 
 
 @click.command(
+    cls=Repeatable,
     epilog="""\b
 Examples:
   kcomplexity fit model.safetensors --capacity 0.01 -o model.mosaic.safetensors
@@ -127,7 +127,7 @@ def fit(checkpoint: str, **options: Any) -> None:
     from kcomplexity.provenance import describe, provenance
     from kcomplexity.selection import select_fitted
     from kcomplexity.text import printable
-    from kcomplexity.writers import refuse_input
+    from kcomplexity.writers import refuse_input, successor
     from kcomplexity_cli.terminal import note
 
     started = time.time()
@@ -135,9 +135,16 @@ def fit(checkpoint: str, **options: Any) -> None:
     names = FitOptions.__dataclass_fields__
     chosen = FitOptions(**{key: value for key, value in options.items() if key in names})
     controls = [parse_control(text) for text in options["controls"]]
-    with open_checkpoint(checkpoint, dtypes=dict(options["dtypes"])) as source:
+    with open_checkpoint(
+        checkpoint,
+        dtypes=dict(options["dtypes"]),
+        root=options["root"],
+        dequantize=options["dequantize"],
+    ) as source:
         if output:
             refuse_input(output, source)
+            with successor(output):
+                pass  # an hour of fitting should not end in a folder that is not there
         selection = select_fitted(
             source,
             options["include"],
@@ -160,8 +167,7 @@ def fit(checkpoint: str, **options: Any) -> None:
         )
         if output:
             mosaic.save(output)
-        command = shlex.join(["kcomplexity", *sys.argv[1:]])
-        origin = provenance(command, chosen.seed, threads or available_processors(), started)
+        origin = provenance(command_text(), chosen.seed, threads or available_processors(), started)
         report = fit_report(
             mosaic, source, describe(source), origin, str(output) if output else None, gains
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 import time
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import click
 
-from kcomplexity_cli.options import selection_options
+from kcomplexity_cli.options import Repeatable, command_text, selection_options
 
 __all__ = ["sweep"]
 
@@ -34,6 +33,7 @@ class Numbers(click.ParamType[tuple[float, ...]]):
 
 
 @click.command(
+    cls=Repeatable,
     epilog="""\b
 Examples:
   kcomplexity sweep model.safetensors
@@ -105,11 +105,21 @@ def sweep(checkpoint: str, **options: Any) -> None:
     from kcomplexity.rate.sweep import sweep as run_sweep
     from kcomplexity.report import write_atomically
     from kcomplexity.selection import select_fitted
+    from kcomplexity.writers import refuse_input, successor
     from kcomplexity_cli.fit import show_progress
     from kcomplexity_cli.terminal import note, print_table
 
     started = time.time()
-    with open_checkpoint(checkpoint, dtypes=dict(options["dtypes"])) as source:
+    with open_checkpoint(
+        checkpoint,
+        dtypes=dict(options["dtypes"]),
+        root=options["root"],
+        dequantize=options["dequantize"],
+    ) as source:
+        if options["output"]:
+            refuse_input(options["output"], source)
+            with successor(options["output"]):
+                pass  # hours of sweeping should not end in a folder that is not there
         selection = select_fitted(
             source,
             options["include"],
@@ -134,9 +144,8 @@ def sweep(checkpoint: str, **options: Any) -> None:
             progress=show_progress(quiet=options["quiet"]),
         )
         threads = options["threads"] or available_processors()
-        command = shlex.join(["kcomplexity", *sys.argv[1:]])
         report = SweepReport(
-            provenance(command, options["seed"], threads, started),
+            provenance(command_text(), options["seed"], threads, started),
             describe(source),
             sum(tensor.n_weights for tensor in selection.fitted.values()),
             options["eval_command"],

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from kcomplexity.assign import distances
 from kcomplexity.errors import SpecError
 from kcomplexity.motifs import MotifDtype, Motifs
+from kcomplexity.text import plural
 
 __all__ = ["Fit", "Fitter", "Goal", "Problem", "centroids", "within"]
 
@@ -189,13 +190,14 @@ def within(fit: Callable[[int], Fit], m: int, target: float, *, least: int = 1) 
     Raises
     ------
     SpecError
-        If even as many motifs as blocks do not reach it.
+        If even `m` motifs do not reach it.
     """
     found = fit(m)
     if found.relative_mse > target:
         raise SpecError(
-            f"a relative error of {target:g} cannot be reached: {m} motifs, one a block, as they "
-            f"are stored, give {found.relative_mse:.3g}; take a wider motif dtype or a larger error"
+            f"a relative error of {target:g} cannot be reached: {plural(m, 'motif')}, the "
+            f"most there may be, give {found.relative_mse:.3g}; allow more motifs, a wider motif "
+            "dtype or a larger error"
         )
     low, high = least - 1, m
     while high > low + 1 and high > 1.02 * low:

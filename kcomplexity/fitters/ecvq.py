@@ -29,7 +29,7 @@ from kcomplexity.fitters.base import Fit, Fitter, Goal, Ints, Problem, centroids
 from kcomplexity.fitters.kmeans import KMeans, lloyd
 from kcomplexity.fitters.sample import Sample
 from kcomplexity.index_coding import canonical_order
-from kcomplexity.motifs import MotifDtype, Motifs, encode_levels
+from kcomplexity.motifs import FINEST, MotifDtype, Motifs, encode_levels
 
 __all__ = ["Ecvq"]
 
@@ -120,6 +120,7 @@ def _best(options: Ecvq, problem: Problem, error: float, most: int, limit: int) 
     """Return the cheapest fit that meets the error, or None if so many motifs cannot."""
     blocks = _training_blocks(options, problem)
     scalar = math.sqrt(12 * error) * problem.rms
+    steps = _steps(problem, scalar, error) if problem.motif_dtype == "grid" else (0.0,)
     start = _start(blocks, scalar, most, problem)
     if most == limit < problem.m:
         # Too few for a lattice: start from the means that Lloyd's rounds find.
@@ -136,14 +137,27 @@ def _best(options: Ecvq, problem: Problem, error: float, most: int, limit: int) 
         state = replace(start, overhead=overhead)
         _anneal(state, blocks, aim, rounds, problem, lambda values: values)
         found: list[tuple[float, Fit]] = []
-        for share in _STEPS if problem.motif_dtype == "grid" else (0.0,):
-            fit = _on_grid(state, blocks, aim, share * scalar, error, problem)
+        for step in steps:
+            fit = _on_grid(state, blocks, aim, step, error, problem)
             if fit is not None:
                 found.append((fit.index_bits + _motif_bits(fit), fit))
-                problem.progress(f"grid {share}: {found[-1][0]:.0f} bits")
+                problem.progress(f"grid {step:.3g}: {found[-1][0]:.0f} bits")
         if found:
             return min(found, key=lambda one: one[0])[1]
     return None
+
+
+def _steps(problem: Problem, scalar: float, error: float) -> tuple[float, ...]:
+    """Return the grid steps to try: those whose levels a file can hold."""
+    finest = 1.01 * float(np.abs(problem.blocks).max()) / FINEST
+    steps = tuple(share * scalar for share in _STEPS if share * scalar > finest)
+    if not steps:
+        least = error * (finest / (_STEPS[-1] * scalar)) ** 2
+        raise SpecError(
+            f"a relative error of {error:g} cannot be reached with motifs on a grid, whose levels "
+            f"are at most 2**19: about {1.1 * least:.1g} can; motifs in f32 reach further"
+        )
+    return steps
 
 
 def _training_blocks(options: Ecvq, problem: Problem) -> Floats:

@@ -31,7 +31,8 @@ class Sample(Fitter):
     def fit(self, problem: Problem, goal: Goal) -> Fit:
         """Draw, round, assign."""
         if goal.relative_mse is not None:
-            return within(partial(self._fit, problem), problem.m, goal.relative_mse)
+            most = min(goal.k or problem.m, problem.m)
+            return within(partial(self._fit, problem), most, goal.relative_mse)
         return self._fit(problem, goal.k or 1)
 
     def _fit(self, problem: Problem, k: int) -> Fit:

@@ -1,4 +1,4 @@
-"""Rate and distortion: lossy codings of the weights on one footing; see :mod:`.base`."""
+"""Rate and distortion: lossy codings on one footing; see :mod:`kcomplexity.rate.base`."""
 
 from __future__ import annotations
 

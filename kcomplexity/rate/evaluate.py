@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import signal
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,17 +59,39 @@ def evaluate(words: list[str], checkpoint: Path, timeout: float) -> Evaluation:
     """Run the command on one checkpoint; a failure is an answer, not an error."""
     command = [word.replace(_PLACE, str(checkpoint)) for word in words]
     try:
-        done = subprocess.run(  # noqa: S603 - the user's own command, and no shell
-            command, capture_output=True, text=True, timeout=timeout, check=False, errors="replace"
+        running = subprocess.Popen(  # noqa: S603 - the user's own command, and no shell
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
         )
-    except subprocess.TimeoutExpired:
-        return Evaluation(None, f"no answer within {timeout:g} s")
     except OSError as error:
         return Evaluation(None, f"{command[0]}: {error.strerror}")
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["nothing on stderr"])[-1]
-        return Evaluation(None, f"exit code {done.returncode}: {last[:200]}")
-    numbers = _NUMBER.findall(done.stdout)
+    try:
+        said, complained = running.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        _end(running)
+        return Evaluation(None, f"no answer within {timeout:g} s")
+    except BaseException:
+        _end(running)
+        raise
+    if running.returncode:
+        last = (complained.strip().splitlines() or ["nothing on stderr"])[-1]
+        return Evaluation(None, f"exit code {running.returncode}: {last[:200]}")
+    numbers = _NUMBER.findall(said)
     if not numbers:
         return Evaluation(None, "it printed no number")
     return Evaluation(float(numbers[-1]))
+
+
+def _end(running: subprocess.Popen[str]) -> None:
+    """End the command and what it started: a script's own children hold its output open."""
+    if hasattr(os, "killpg"):
+        with suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)
+    else:
+        running.kill()
+    running.communicate()
