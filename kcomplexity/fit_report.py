@@ -207,6 +207,8 @@ def headline(report: FitReport) -> list[str]:
         f"stored over coded bits of the fitted weights: {report.rac_coded:.2f}; "
         f"nominal RAC {report.rac_nominal:.2f}, which is the same for noise"
     )
+    if 4 * report.usage.n_used > report.n_blocks > 4 and report.method == "ecvq":
+        motif_line += "; smaller blocks (--block-size) take fewer bits at so small an error"
     lines = [size_line, motif_line, rac_line, "accuracy not checked: kcomplexity sweep --eval"]
     for gain in report.controls:
         spread = f" ({min(gain.bits):,.0f} to {max(gain.bits):,.0f} bits)" if gain.n > 1 else ""

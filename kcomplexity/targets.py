@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from kcomplexity.assembly import assemble
@@ -22,8 +23,8 @@ _TRIES = 10
 def fit_to_size(plan: FitPlan, run: Run) -> Mosaic:
     """Fit a plan; where its target is in bits, search the error that meets it.
 
-    The search follows R = a - log2(E) / 2 from one try to the next and keeps the best that is
-    within the budget.
+    The search follows R = a - log2(E) / 2 until tries lie on both sides of the budget, then the
+    line between the nearest two, and keeps the best that is within the budget.
 
     Raises
     ------
@@ -53,27 +54,28 @@ def _fit(plan: FitPlan, prepared: list[tuple[MotifSet, Prepared]], error: float 
 
 def _search(plan: FitPlan, prepared: list[tuple[MotifSet, Prepared]]) -> Mosaic:
     best: Mosaic | None = None
-    low, high = 0.0, 1.0  # errors known to cost too much, and to fit
+    cheapest: Mosaic | None = None
+    over: tuple[float, float] | None = None  # the nearest tries on either side: bits, log error
+    under: tuple[float, float] | None = None
     error = 0.1
-    cheapest = None
     for _ in range(_TRIES):
         mosaic = _fit(plan, prepared, error)
         budget = _budget(plan, mosaic)
         spent = mosaic.bits.fitted
         cheapest = mosaic if cheapest is None or spent < cheapest.bits.fitted else cheapest
+        here = (float(spent), math.log(error))
         if spent <= budget:
-            high = min(high, error)
+            if under is None or here[1] < under[1]:
+                under = here
             if best is None or mosaic.distortion.relative_mse < best.distortion.relative_mse:
                 best = mosaic
             if spent >= 0.995 * budget:
                 break
-        else:
-            low = max(low, error)
-        # Six decibels a bit, from where the last try came out.
-        error *= 4 ** ((spent - 0.998 * budget) / plan.n_fitted)
-        if not low < error < high:
-            error = (low * high) ** 0.5 if low else high / 4
-        error = min(max(error, 1e-9), 0.9999)
+        elif over is None or here[1] > over[1]:
+            over = here
+        error = min(max(math.exp(_next(over, under, 0.998 * budget, plan.n_fitted)), 1e-9), 0.9999)
+        if math.log(error) == here[1]:
+            break
     if best is None:
         assert cheapest is not None  # noqa: S101 - there was at least one try
         raise SpecError(
@@ -83,6 +85,20 @@ def _search(plan: FitPlan, prepared: list[tuple[MotifSet, Prepared]]) -> Mosaic:
             "tensors and container"
         )
     return best
+
+
+def _next(
+    over: tuple[float, float] | None, under: tuple[float, float] | None, aim: float, n: int
+) -> float:
+    """Return the log error whose fit should take `aim` bits, from the nearest tries so far."""
+    if over is None or under is None:
+        near = over or under
+        assert near is not None  # noqa: S101 - every try is on one side
+        # Six decibels a bit.
+        return near[1] + math.log(4) * (near[0] - aim) / n
+    (x0, y0), (x1, y1) = under, over
+    share = (aim - x0) / (x1 - x0)
+    return y0 + (y1 - y0) * min(max(share, 0.05), 0.95)
 
 
 def _budget(plan: FitPlan, mosaic: Mosaic) -> float:

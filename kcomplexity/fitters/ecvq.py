@@ -40,6 +40,9 @@ _TRAIN = 1 << 18
 #: Motifs that the rounds start with at most, unless the error asks for more.
 _MOST = 1 << 13
 _ROUNDS, _GRID_ROUNDS, _TRIES = 20, 7, 9
+#: Blocks times motifs up to which all rounds are taken. Beyond, at five bits a weight and more, a
+#: round costs seconds and entropy coding gains little on the lattice that the rounds begin with.
+_WORK = _TRAIN * _MOST
 #: Grid steps tried, as shares of the step of the scalar quantiser of the same error.
 _STEPS = (0.1, 0.2, 0.35)
 #: How far below its aim the error may stay.
@@ -133,12 +136,13 @@ def _best(options: Ecvq, problem: Problem, error: float, most: int, limit: int) 
     # A quarter of what the price is in the end at a high rate: the rounds come from below.
     start.price = math.log(2) / 2 * error * problem.rms**2
     # What the rounds prune does not come back: where that was too much, go on without them.
-    for rounds, overhead in ((_ROUNDS, start.overhead), (0, 0.0)):
+    effort = min(1.0, _WORK / (len(blocks) * len(start.values)))
+    for rounds, overhead in ((math.ceil(_ROUNDS * effort), start.overhead), (0, 0.0)):
         state = replace(start, overhead=overhead)
         _anneal(state, blocks, aim, rounds, problem, lambda values: values)
         found: list[tuple[float, Fit]] = []
-        for step in steps:
-            fit = _on_grid(state, blocks, aim, step, error, problem)
+        for step in steps if effort == 1 else steps[-1:]:
+            fit = _on_grid(state, blocks, aim, step, error, effort, problem)
             if fit is not None:
                 found.append((fit.index_bits + _motif_bits(fit), fit))
                 problem.progress(f"grid {step:.3g}: {found[-1][0]:.0f} bits")
@@ -209,7 +213,13 @@ def _anneal(
 
 
 def _on_grid(
-    state: _State, blocks: Floats, aim: float, step: float, error: float, problem: Problem
+    state: _State,
+    blocks: Floats,
+    aim: float,
+    step: float,
+    error: float,
+    effort: float,
+    problem: Problem,
 ) -> Fit | None:
     """Go on with motifs as they are stored, then assign all blocks."""
 
@@ -218,7 +228,7 @@ def _on_grid(
 
     values, counts = _merged(rounding(state.values), state.counts)
     here = _State(values, counts, state.price, state.overhead)
-    _anneal(here, blocks, aim, _GRID_ROUNDS, problem, rounding)
+    _anneal(here, blocks, aim, math.ceil(_GRID_ROUNDS * effort), problem, rounding)
     return _finish(here, step, error, problem)
 
 
