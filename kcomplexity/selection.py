@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from kcomplexity.checkpoint import Checkpoint, Tensor
+from kcomplexity.dtypes import DTYPES
 from kcomplexity.errors import SpecError, UnmeasurableError
 from kcomplexity.parallel import FRAME
 from kcomplexity.text import plural, printable
@@ -60,7 +61,7 @@ def select_fitted(
     Raises
     ------
     SpecError
-        If nothing is left to fit, or a glob matches nothing.
+        If nothing is left to fit, a glob matches nothing, or a tensor's dtype cannot be kept.
     UnmeasurableError
         If a tensor holds NaN or infinite weights.
     """
@@ -92,6 +93,13 @@ def select_fitted(
             f"{plural(len(checkpoint), 'tensor')} (dtypes: {codes}): expected "
             "floating-point tensors of two or more dimensions; --all-tensors fits vectors too"
         )
+    for name, tensor in checkpoint.items():
+        if tensor.dtype.code not in DTYPES:
+            raise SpecError(
+                f"{printable(name)} is stored as {tensor.dtype.code}, which no safetensors file "
+                "can keep: convert the checkpoint first (kcomplexity convert), or read quantised "
+                "blocks as weights (--dequantize)"
+            )
     return Selection(fitted, tuple(notes))
 
 

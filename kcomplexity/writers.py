@@ -203,8 +203,8 @@ def header_bytes(tensors: Sequence[Tensor], metadata: Mapping[str, str]) -> byte
     for tensor in tensors:
         if tensor.dtype.code not in DTYPES:
             raise OutputError(
-                f"{printable(tensor.name)}: safetensors has no dtype for {tensor.dtype.code}: "
-                f"{tensor.dtype.refusal}"
+                f"{printable(tensor.name)}: safetensors has no dtype for {tensor.dtype.code}"
+                f"{tensor.dtype.refusal and ': ' + tensor.dtype.refusal}"
             )
         if tensor.name in entries or tensor.name == RESERVED:
             raise OutputError(f"{printable(tensor.name)}: the name cannot be used: it is taken")
