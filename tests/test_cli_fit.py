@@ -160,6 +160,14 @@ def test_an_evaluation_that_fails_is_told_in_its_row_and_the_exit_code(source):
         (["fit", "{source}", "--capacity", "2"], 2, "in (0, 1]"),
         (["fit", "{source}", "-s", "x"], 2, "expected a number of weights such as 4"),
         (["fit", "{source}", "--size", "200"], 2, "cannot be reached"),
+        (["fit", "{source}", "-s", "3000"], 2, "the largest tensor has 2000"),
+        (["fit", "{source}", "--bits-per-weight", "32"], 2, "less than the 32"),
+        (["fit", "{source}", "--size", "1GB"], 2, "less than the 8160"),
+        (["fit", "{source}", "--relative-mse", "1e-13"], 2, "about"),
+        (["fit", "{source}", "-m", "sample", "-k", "2", "--relative-mse", "0.1"], 2, "2 motifs"),
+        (["fit", "{source}", "-o", "/no/such/m.safetensors"], 1, "there is no folder"),
+        (["sweep", "{source}", "-o", "/no/such/s.json"], 1, "there is no folder"),
+        (["sweep", "{source}", "-o", "{source}"], 1, "is the input"),
         (["fit", "/no/such/file"], 1, "no such file"),
         (["expand", "{source}", "-o", "/tmp/never"], 1, "no mosaic"),
         (["sweep", "{source}", "--errors", "a"], 2, "expected numbers with commas"),
@@ -172,6 +180,22 @@ def test_what_cannot_be_done_is_one_line(source, arguments, code, message):
     assert message in done.stderr
     assert "rror: " in done.stderr.splitlines()[-1]
     assert done.stdout == ""
+
+
+def test_a_fit_where_all_is_nan_says_so(tmp_path):
+    path = tmp_path / "nan.safetensors"
+    save_file({"w": np.full((8, 8), np.nan, np.float32)}, path)
+    refused = run("fit", path)
+    assert refused.exit_code == 1
+    assert "w holds 64 NaN weights" in refused.stderr
+    skipped = run("fit", path, "--skip-nonfinite")
+    assert skipped.exit_code == 2
+    assert "every tensor that could be fitted holds NaN" in skipped.stderr
+
+
+def test_the_command_recorded_leaves_out_what_changes_no_figure(source):
+    document = json.loads(run("fit", source, "-k", "8", "-T", "1", "--json").stdout)
+    assert document["provenance"]["command"] == f"kcomplexity fit {source} --motifs 8"
 
 
 @pytest.mark.parametrize("command", ["fit", "expand", "sweep"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 import numpy as np
@@ -156,6 +157,14 @@ def test_a_failed_evaluation_is_an_answer(tmp_path, words, timeout, reason):
     found: Any = evaluate(words, tmp_path, timeout)
     assert found.metric is None
     assert reason in found.reason
+
+
+def test_an_evaluation_that_is_ended_takes_what_it_started_along(tmp_path):
+    sleep = "[sys.executable, '-c', 'import time; time.sleep(60)']"
+    child = f"import subprocess, sys; subprocess.run({sleep})"
+    started = time.monotonic()
+    assert evaluate(python(child), tmp_path, 0.5).metric is None
+    assert time.monotonic() - started < 30
 
 
 def test_each_point_is_evaluated_on_its_own_checkpoint(checkpoint):
