@@ -10,10 +10,11 @@ weights need, and how much of their structure survives a shuffle:
 ['zstd@bytes/planes', 'entropy:two-part@q8', 'nonzero']
 
 The data flow, which the modules follow: checkpoint -> tensor -> view -> estimator -> score ->
-report.
+report; and checkpoint -> blocks -> motifs -> mosaic -> bits, distortion, a file.
 """
 
 from kcomplexity._version import __version__
+from kcomplexity.assign import assign_blocks
 from kcomplexity.bdm import bdm1d, bdm2d, bdm_tiles, block_entropy
 from kcomplexity.bounds import Bound, occam_bound
 from kcomplexity.checkpoint import Checkpoint, Tensor
@@ -29,11 +30,14 @@ from kcomplexity.errors import (
     UnmeasurableError,
 )
 from kcomplexity.estimators import Estimator, Measure
+from kcomplexity.fitting import fit_mosaic
 from kcomplexity.lempel_ziv import binarise_outputs, lz76_complexity, lz76_entropy_rate
 from kcomplexity.loaders import open_checkpoint
+from kcomplexity.mosaic import Mosaic
 from kcomplexity.panels import PANELS
 from kcomplexity.parallel import Every, Piece, Reducer, Rows, State, Whole, fold
 from kcomplexity.pool import Pool
+from kcomplexity.projection import project
 from kcomplexity.records import Report, Score
 from kcomplexity.score import score
 from kcomplexity.specs import Spec, parse_spec
@@ -58,6 +62,7 @@ __all__ = [
     "KComplexityError",
     "KComplexityWarning",
     "Measure",
+    "Mosaic",
     "Piece",
     "Pool",
     "Reducer",
@@ -76,6 +81,7 @@ __all__ = [
     "View",
     "Whole",
     "__version__",
+    "assign_blocks",
     "bdm1d",
     "bdm2d",
     "bdm_tiles",
@@ -83,6 +89,7 @@ __all__ = [
     "block_entropy",
     "compare",
     "conditional",
+    "fit_mosaic",
     "fold",
     "lz76_complexity",
     "lz76_entropy_rate",
@@ -90,6 +97,7 @@ __all__ = [
     "open_checkpoint",
     "parse_control",
     "parse_spec",
+    "project",
     "score",
     "tile_map",
     "trajectory",

@@ -23,6 +23,8 @@ _LIBRARIES = (
     "isal",
     "pybdm",
     "scipy",
+    "faiss-cpu",
+    "constriction",
 )
 
 

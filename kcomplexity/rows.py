@@ -216,8 +216,9 @@ def _row(unit: Unit, spec: Spec, result: Outcome) -> Score:
     """Make a row of what one spec gave for a unit; the checkpoint is filled in later."""
     estimator, tensor = spec.estimator, unit.tensor
     decodes = None
-    if estimator.kind == "code" and spec.view is not None:
-        decodes = "weights" if spec.view.lossless else "view"
+    if estimator.kind == "code":
+        # A code without a view is lossy by itself, and says how much in its details.
+        decodes = "weights" if spec.view is not None and spec.view.lossless else "view"
     row = Score(
         checkpoint="",
         tensor=unit.name,

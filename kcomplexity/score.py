@@ -169,10 +169,13 @@ def open_selected(
     *,
     root: str | None = None,
     dequantize: bool = False,
+    stored: bool = False,
 ) -> Iterator[Checkpoint]:
     """Open each source and keep the tensors that the globs admit."""
     for one in source if isinstance(source, list | tuple) else [source]:
-        opened = open_checkpoint(one, dtypes=dtypes, root=root, dequantize=dequantize)
+        opened = open_checkpoint(
+            one, dtypes=dtypes, root=root, dequantize=dequantize, stored=stored
+        )
         yield opened.select(include, exclude)
 
 

@@ -9,45 +9,97 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from kcomplexity.checkpoint import Checkpoint, Tensor
 from kcomplexity.dtypes import DTYPES
-from kcomplexity.errors import OutputError
+from kcomplexity.errors import KComplexityError, OutputError
 from kcomplexity.parallel import FRAME
 from kcomplexity.text import printable
 
-__all__ = ["atomic_file", "header_bytes", "refuse_input", "write_safetensors"]
+__all__ = [
+    "FileLayout",
+    "atomic_file",
+    "header_bytes",
+    "refuse_input",
+    "successor",
+    "write_dense",
+    "write_safetensors",
+]
 
 RESERVED = "__metadata__"
+
+
+@dataclass(frozen=True)
+class FileLayout:
+    """One file of a dense checkpoint.
+
+    Attributes
+    ----------
+    name : str
+        Relative to the checkpoint's folder.
+    tensors : tuple of str
+        Their names, in file-offset order.
+    metadata : dict of str to str
+    """
+
+    name: str
+    tensors: tuple[str, ...]
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file beside `path` that takes its place when all is written.
 
+    Links are followed. The result has the mode that any new file would have.
+
     Raises
     ------
     OutputError
         If it cannot be written; what was at `path` before is left as it was.
     """
+    with successor(path) as (temporary, target):
+        with temporary.open("wb") as file:
+            yield file
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(target)
+
+
+@contextmanager
+def successor(path: Path) -> Iterator[tuple[Path, Path]]:
+    """Give an empty file, and the one beside it that it may replace; remove it if it does not.
+
+    Raises
+    ------
+    OutputError
+        If no file can be made beside `path`, or `path` is something else than a file.
+    """
+    target = path.resolve()
+    if target.exists() and not target.is_file():
+        raise OutputError(
+            f"cannot write {printable(path)}: it is no file; name one that may be replaced"
+        )
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=".kcomplexity-", dir=target.parent)
+        os.close(handle)
         try:
-            with os.fdopen(handle, "wb") as file:
-                yield file
-            # mkstemp makes private files; a result has the mode any new file would have.
-            Path(name).chmod(0o666 & ~_umask())
-            Path(name).replace(path)
-        except BaseException:
+            yield Path(name), target
+        finally:
             Path(name).unlink(missing_ok=True)
-            raise
+    except KComplexityError:
+        raise
     except OSError as error:
-        raise OutputError(f"cannot write {printable(path)}: {error.strerror or error}") from error
+        absent = "" if target.parent.is_dir() else f"; there is no folder {target.parent}"
+        raise OutputError(
+            f"cannot write {printable(path)}: {error.strerror or error}{printable(absent)}"
+        ) from error
 
 
 def write_safetensors(
@@ -66,6 +118,60 @@ def write_safetensors(
         for tensor in tensors:
             for piece in pieces(tensor):
                 file.write(piece)
+
+
+def write_dense(
+    path: Path, checkpoint: Checkpoint, files: Sequence[FileLayout], index: Any
+) -> None:
+    """Write a checkpoint as one file, or as a folder of shards with their index.
+
+    Parameters
+    ----------
+    path : Path
+        The file, or the folder: it must not be there yet.
+    checkpoint : Checkpoint
+    files : sequence of FileLayout
+    index : dict or None
+        ``{"name": ..., "metadata": {...}}`` of the index; None for a single file.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written; nothing half-written is left.
+    """
+    if index is None and len(files) == 1:
+        (only,) = files
+        write_safetensors(path, [checkpoint[name] for name in only.tensors], only.metadata)
+        return
+    if path.exists():
+        raise OutputError(
+            f"{printable(path)} is there already, and a folder of shards is written anew: "
+            "remove it or give another name"
+        )
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    except OSError as error:
+        raise OutputError(f"cannot write {printable(path)}: {error.strerror or error}") from error
+    try:
+        for file in files:
+            tensors = [checkpoint[name] for name in file.tensors]
+            write_safetensors(folder / file.name, tensors, file.metadata)
+        if index is not None:
+            weight_map = {name: file.name for file in files for name in file.tensors}
+            document = {"metadata": index["metadata"], "weight_map": weight_map}
+            text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+            with atomic_file(folder / index["name"]) as out:
+                out.write(text.encode())
+        folder.chmod(0o777 & ~_umask())
+        folder.replace(path)
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, OutputError):
+            raise
+        raise OutputError(f"cannot write {printable(path)}: {error.strerror or error}") from error
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def refuse_input(path: Path, checkpoint: Checkpoint) -> None:
@@ -97,8 +203,8 @@ def header_bytes(tensors: Sequence[Tensor], metadata: Mapping[str, str]) -> byte
     for tensor in tensors:
         if tensor.dtype.code not in DTYPES:
             raise OutputError(
-                f"{printable(tensor.name)}: safetensors has no dtype for {tensor.dtype.code}: "
-                f"{tensor.dtype.refusal}"
+                f"{printable(tensor.name)}: safetensors has no dtype for {tensor.dtype.code}"
+                f"{tensor.dtype.refusal and ': ' + tensor.dtype.refusal}"
             )
         if tensor.name in entries or tensor.name == RESERVED:
             raise OutputError(f"{printable(tensor.name)}: the name cannot be used: it is taken")

@@ -15,6 +15,7 @@ JOBS = {
     "compare.py": ["90 % unchanged", "from the cache", "conditional complexity"],
     "memory.py": ["16 MiB of BF16", "<= 1 GiB"],
     "structure.py": ["ctx@rd0.1", "ctx@sign", "lowrank", "Mi weights"],
+    "fit.py": ["nearest of", "faiss KMeans", "sklearn KMeans", "fixed-width", "scalar", "`sample`"],
     "formats.py": ["open a .pt of 4 MiB", "peak resident", "the same as .safetensors"],
     "startup.py": ["import kcomplexity", "--help", "inspect"],
 }

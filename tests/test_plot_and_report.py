@@ -14,7 +14,7 @@ from kcomplexity.errors import ResultError
 from kcomplexity.report.documents import jsonl_bytes
 from kcomplexity.report.reading import read_metric, read_result
 from kcomplexity.report.tables import Table
-from kcomplexity.samples import TRAINED
+from kcomplexity.samples import INIT, TRAINED
 from kcomplexity_cli.bars import bars, can_show
 from kcomplexity_cli.main import cli
 from kcomplexity_cli.terminal import plain_text
@@ -127,6 +127,24 @@ def test_score_plots_as_it_goes(tmp_path):
     assert json.loads(whole.stdout)["rows"]
     command = json.loads(whole.stdout)["provenance"]["command"]
     assert "--plot" not in command, "where pictures go changes no figure"
+
+
+@pytest.mark.parametrize(
+    ("command", "figure"),
+    [
+        (("compare", INIT, TRAINED, "-p", "fast"), "scatter"),
+        (("trajectory", INIT, TRAINED, "-p", "fast", "--no-cache"), "bits"),
+        (("fit", TRAINED, "--capacity", "0.05"), "motifs"),
+        (("sweep", TRAINED, "--errors", "0.1", "--capacities", "0.05"), "rates"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else value,
+)
+def test_other_commands_plot_as_they_go(tmp_path, command, figure):
+    target = () if command[0] == "sweep" else ("-o", tmp_path / "out.json")
+    target = ("-o", tmp_path / "out.safetensors") if command[0] == "fit" else target
+    done = run(*command, *target, "--plot", tmp_path / "figs")
+    assert done.exit_code == 0
+    assert str(tmp_path / "figs" / f"{figure}.png") in done.stdout.splitlines()
 
 
 # --- Reading ----------------------------------------------------------------------------------

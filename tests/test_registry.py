@@ -13,6 +13,7 @@ import pytest
 import kcomplexity
 from kcomplexity.errors import SpecError
 from kcomplexity.estimators import ESTIMATORS, Estimator
+from kcomplexity.fitters import FITTERS, Fitter
 from kcomplexity.registry import Registry
 from kcomplexity.views import VIEWS, View
 
@@ -165,7 +166,9 @@ def test_a_registry_is_a_read_only_mapping():
         registry.lookup("onn")
 
 
-@pytest.mark.parametrize(("base", "registry"), [(Estimator, ESTIMATORS), (View, VIEWS)])
+@pytest.mark.parametrize(
+    ("base", "registry"), [(Estimator, ESTIMATORS), (View, VIEWS), (Fitter, FITTERS)]
+)
 def test_every_class_of_the_package_is_registered(base, registry):
     def below(cls: type[Any]) -> set[type[Any]]:
         return {cls}.union(*(below(sub) for sub in cls.__subclasses__()))

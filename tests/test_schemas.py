@@ -21,6 +21,7 @@ from kcomplexity.conditional import Conditional
 from kcomplexity.controls import ControlResult
 from kcomplexity.errors import SpecError
 from kcomplexity.estimators.statistics import L2
+from kcomplexity.fit_report import Dictionary, FitReport, Gain, TensorFit, Usage
 from kcomplexity.given import Given
 from kcomplexity.inspection import (
     DtypeInfo,
@@ -33,6 +34,7 @@ from kcomplexity.inspection import (
     inspect_checkpoint,
 )
 from kcomplexity.parallel import FRAME
+from kcomplexity.rate import SweepPoint, SweepReport
 from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Provenance, Report, Score
 from kcomplexity.schemas import load_schema, schema_names
 from kcomplexity.series import Series, Step, StepScore
@@ -101,6 +103,13 @@ def test_records_are_closed_and_complete(name):
         ("trajectory", "series", Series),
         ("trajectory", "provenance", Provenance),
         ("trajectory", "checkpoint", CheckpointInfo),
+        ("fit", None, FitReport),
+        ("fit", "gain", Gain),
+        ("fit", "usage", Usage),
+        ("fit", "dictionary", Dictionary),
+        ("fit", "tensor", TensorFit),
+        ("sweep", None, SweepReport),
+        ("sweep", "point", SweepPoint),
         ("inspect", "checkpoint", Inspection),
         ("inspect", "file", FileInfo),
         ("inspect", "dtype", DtypeInfo),

@@ -42,6 +42,7 @@ Examples:
     help="Read every weight: zeros, NaN, range, and whether a narrower dtype holds them all.",
 )
 @click.option("--all", "everything", is_flag=True, help="Print every tensor, as plain text.")
+@click.option("--stored", is_flag=True, help="Of a mosaic file: the arrays in it, not the weights.")
 @selection_options
 @as_one_option
 @run_options
@@ -83,6 +84,7 @@ def inspect(checkpoints: tuple[str, ...], **options: Any) -> None:
                 dict(options["dtypes"]),
                 root=options["root"],
                 dequantize=options["dequantize"],
+                stored=options["stored"],
             )
         ]
         pool = None

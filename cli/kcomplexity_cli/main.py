@@ -23,11 +23,14 @@ from kcomplexity_cli.compare import compare
 from kcomplexity_cli.convert import convert
 from kcomplexity_cli.demo import demo
 from kcomplexity_cli.estimators import estimators
+from kcomplexity_cli.expand import expand
+from kcomplexity_cli.fit import fit
 from kcomplexity_cli.inspect import inspect
 from kcomplexity_cli.plot import plot
 from kcomplexity_cli.report import report
 from kcomplexity_cli.schema import schema
 from kcomplexity_cli.score import score
+from kcomplexity_cli.sweep import sweep
 from kcomplexity_cli.terminal import note
 from kcomplexity_cli.trajectory import trajectory
 
@@ -146,6 +149,7 @@ Examples:
   kcomplexity score run/*.safetensors --panel fast --json > scores.json
   kcomplexity compare init.safetensors trained.safetensors
   kcomplexity trajectory run/*.safetensors
+  kcomplexity fit model.safetensors --relative-mse 0.1 -o model.mosaic.safetensors
   kcomplexity estimators
 """,
 )
@@ -159,6 +163,7 @@ def cli() -> None:
 
 _COMMANDS = (
     *(inspect, score, compare, trajectory, bound),
+    *(fit, expand, sweep),
     *(plot, report, convert),
     *(estimators, schema, demo),
 )

@@ -12,6 +12,7 @@ import click
 
 __all__ = [
     "Repeatable",
+    "Size",
     "as_one_option",
     "command_text",
     "listed",

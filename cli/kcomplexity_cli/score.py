@@ -55,6 +55,7 @@ Examples:
 @click.option("--dry-run", is_flag=True, help="Tell what would be measured, and how long it takes.")
 @plot_option
 @click.option("--resume", is_flag=True, help="Go on with an interrupted -o FILE.jsonl.")
+@click.option("--stored", is_flag=True, help="Of a mosaic file: the arrays in it, not the weights.")
 @selection_options
 @as_one_option
 @run_options
@@ -90,6 +91,7 @@ def score(checkpoints: tuple[str, ...], **options: Any) -> None:
             dict(options["dtypes"]),
             root=options["root"],
             dequantize=options["dequantize"],
+            stored=options["stored"],
         )
         plan = make_plan(
             [stack.enter_context(checkpoint) for checkpoint in opened],

@@ -18,9 +18,11 @@ from kcomplexity_cli.options import (
     listed,
     measure_options,
     output_options,
+    plot_option,
     run_options,
     selection_options,
 )
+from kcomplexity_cli.plot import draw_into
 
 __all__ = ["trajectory"]
 
@@ -56,6 +58,7 @@ Examples:
 )
 @measure_options
 @click.option("--all", "everything", is_flag=True, help="Print every series, as plain text.")
+@plot_option
 @selection_options
 @run_options
 @output_options
@@ -86,6 +89,8 @@ def trajectory(checkpoints: tuple[str, ...], **options: Any) -> None:
     if output:
         found.save(output)
     _show(found, as_json=options["as_json"], everything=options["everything"], silent=bool(output))
+    if options["plots"]:
+        draw_into(options["plots"], found.to_dict(), quiet=options["as_json"])
     if not any(row.status == "ok" for row in found.rows):
         click.get_current_context().exit(NOTHING_MEASURED)
     if any(one.status == "failed" for one in (*found.rows, *found.steps)):

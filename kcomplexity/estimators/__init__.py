@@ -9,6 +9,7 @@ from kcomplexity.estimators.context import Context
 from kcomplexity.estimators.entropy import BlockEntropy, Entropy
 from kcomplexity.estimators.lempel_ziv import Lz76
 from kcomplexity.estimators.low_rank import LowRank
+from kcomplexity.estimators.mosaic import MosaicBits
 from kcomplexity.estimators.spectrum import SpectralEntropy, StableRank
 from kcomplexity.estimators.statistics import L2, NonZero
 from kcomplexity.registry import Registry
@@ -32,6 +33,7 @@ ESTIMATORS.register("qubd", Qubd)
 ESTIMATORS.register("lz76", Lz76)
 ESTIMATORS.register("ctx", Context)
 ESTIMATORS.register("lowrank", LowRank)
+ESTIMATORS.register("mosaic", MosaicBits)
 ESTIMATORS.register("nonzero", NonZero)
 ESTIMATORS.register("l2", L2)
 ESTIMATORS.register("stable-rank", StableRank)

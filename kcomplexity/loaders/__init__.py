@@ -20,6 +20,7 @@ from kcomplexity.loaders.base import HEAD, Loader, Options, opened
 from kcomplexity.loaders.deferred import Deferred
 from kcomplexity.loaders.locations import locate
 from kcomplexity.loaders.mapping import from_mapping
+from kcomplexity.loaders.mosaic import MosaicLoader
 from kcomplexity.loaders.npy import NpyLoader
 from kcomplexity.loaders.npz import NpzLoader
 from kcomplexity.loaders.quantised import with_codes
@@ -41,6 +42,7 @@ def open_checkpoint(
     dtypes: Mapping[str, str] | None = None,
     root: str | None = None,
     dequantize: bool = False,
+    stored: bool = False,
 ) -> Checkpoint:
     """Open a checkpoint, reading its headers only.
 
@@ -62,6 +64,9 @@ def open_checkpoint(
     dequantize : bool
         Read quantised blocks (GGUF) as the float32 weights they stand for. By default they are
         read as what is stored: codes and scales.
+    stored : bool
+        Open the arrays that a mosaic file holds (motifs, coded indices), not the weights that
+        they stand for.
 
     Returns
     -------
@@ -82,7 +87,7 @@ def open_checkpoint(
     ...     print(checkpoint["w"].shape, checkpoint["w"].dtype.code, checkpoint.n_bytes)
     (2, 3) F16 12
     """
-    options = Options(dict(dtypes or {}), root, dequantize)
+    options = Options(dict(dtypes or {}), root, dequantize, stored)
     if isinstance(source, Checkpoint):
         checkpoint = source
     elif isinstance(source, Mapping):
@@ -177,7 +182,7 @@ def _named(checkpoint: Checkpoint) -> Checkpoint:
 
 
 def _note_extension(checkpoint: Checkpoint, path: Path, loader: Loader) -> Checkpoint:
-    if path.is_dir() or not path.suffix or path.suffix.lower() in loader.extensions:
+    if path.is_dir() or not path.suffix or path.name.lower().endswith(loader.extensions):
         return checkpoint
     note = (
         f"{printable(path.name)} is {checkpoint.format} by its content, "
@@ -190,6 +195,7 @@ def _note_extension(checkpoint: Checkpoint, path: Path, loader: Loader) -> Check
 LOADERS: Registry[Loader] = Registry("kcomplexity.loaders", "file format")
 
 _ZIP = b"PK\x03\x04"
+LOADERS.register("mosaic", MosaicLoader())
 LOADERS.register("safetensors", SafetensorsLoader())
 LOADERS.register("zarr", Deferred("zarr", "ZarrLoader", folders=True))
 LOADERS.register("sharded", ShardedLoader())

@@ -73,6 +73,8 @@ class Options:
         In a file that nests its tensors, the keys of the part to read, joined with dots.
     dequantize : bool
         Whether quantised blocks are read as the weights they stand for, not as stored codes.
+    stored : bool
+        Open the arrays that a mosaic file holds, not the weights that they stand for.
 
     Raises
     ------
@@ -83,6 +85,7 @@ class Options:
     dtypes: Mapping[str, str] = field(default_factory=dict)
     root: str | None = None
     dequantize: bool = False
+    stored: bool = False
 
     def __post_init__(self) -> None:
         for glob, code in self.dtypes.items():

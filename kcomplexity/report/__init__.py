@@ -7,18 +7,16 @@ at all.
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-from kcomplexity.errors import OutputError, SpecError
+from kcomplexity.errors import SpecError
 from kcomplexity.records import Document
 from kcomplexity.registry import Registry
 from kcomplexity.report.columns import csv_bytes, parquet_bytes, require_pyarrow
 from kcomplexity.report.documents import json_bytes, jsonl_bytes
 from kcomplexity.report.markdown import markdown_bytes
+from kcomplexity.writers import atomic_file, successor
 
 __all__ = ["FORMATS", "check_target", "format_of", "save", "write_atomically"]
 
@@ -58,7 +56,7 @@ def check_target(path: Path, kind: str | None = None) -> str:
     name = format_of(path, kind)
     if name == "parquet":
         require_pyarrow()
-    with _successor(path):
+    with successor(path):
         return name
 
 
@@ -81,31 +79,8 @@ def write_atomically(path: Path, data: bytes) -> None:
     OutputError
         If it cannot be written; nothing half-written is left.
     """
-    with _successor(path) as (temporary, target):
-        temporary.write_bytes(data)
-        # Temporary files are private; a result has the mode any new file would have.
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        temporary.replace(target)
-
-
-@contextmanager
-def _successor(path: Path) -> Iterator[tuple[Path, Path]]:
-    """Give an empty file, and the one beside it that it may replace; remove it if it does not."""
-    target = path.resolve()
-    if target.exists() and not target.is_file():
-        raise OutputError(f"cannot write {path}: it is no file; name one that may be replaced")
-    try:
-        handle, name = tempfile.mkstemp(prefix=".kcomplexity-", dir=target.parent)
-        os.close(handle)
-        try:
-            yield Path(name), target
-        finally:
-            Path(name).unlink(missing_ok=True)
-    except OSError as error:
-        absent = "" if target.parent.is_dir() else f"; there is no folder {target.parent}"
-        raise OutputError(f"cannot write {path}: {error.strerror or error}{absent}") from error
+    with atomic_file(path) as file:
+        file.write(data)
 
 
 FORMATS.register("json", json_bytes)

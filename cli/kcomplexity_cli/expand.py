@@ -1,0 +1,46 @@
+"""``kcomplexity expand``: a mosaic becomes a dense checkpoint again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+__all__ = ["expand"]
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  kcomplexity expand model.mosaic.safetensors -o dense.safetensors
+  kcomplexity expand sharded.mosaic.safetensors -o dense/
+""",
+)
+@click.argument("mosaic", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="PATH",
+    help="The .safetensors file to write, or the folder of shards if the source had them.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing.")
+def expand(mosaic: Path, output: Path, *, quiet: bool) -> None:
+    """Write the dense checkpoint that a mosaic stands for.
+
+    It has the names, shapes, dtypes, metadata and shards of what the mosaic was fitted to, so
+    whatever loads that loads this.
+    """
+    from kcomplexity.mosaic import Mosaic
+    from kcomplexity.text import human_bytes, plural, printable
+
+    with Mosaic.load(mosaic) as found:
+        found.expand(output)
+        if not quiet:
+            dense = found.checkpoint()
+            click.echo(
+                f"{printable(output)}: {plural(len(dense), 'tensor')}, "
+                f"{human_bytes(dense.n_bytes)}; {plural(len(found.fitted), 'tensor')} from motifs "
+                f"at a relative squared error of {found.distortion.relative_mse:.4g}"
+            )

@@ -1,0 +1,206 @@
+"""``kcomplexity sweep``: rate against distortion for every lossy coding."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kcomplexity_cli.options import Repeatable, command_text, plot_option, selection_options
+from kcomplexity_cli.plot import draw_into
+
+__all__ = ["sweep"]
+
+SOME_FAILED, NOTHING_MEASURED = 3, 4
+
+
+class Numbers(click.ParamType[tuple[float, ...]]):
+    """Numbers with commas between them."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[float, ...]:
+        """Parse them."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r}: expected numbers with commas, e.g. 0.1,0.2", param, ctx)
+
+
+@click.command(
+    cls=Repeatable,
+    epilog="""\b
+Examples:
+  kcomplexity sweep model.safetensors
+  kcomplexity sweep model.safetensors --codings ecvq,scalar --errors 0.05,0.1,0.2
+  kcomplexity sweep model.safetensors --eval 'python evaluate.py {checkpoint}' -o sweep.json
+""",
+)
+@click.argument("checkpoint")
+@click.option(
+    "--codings",
+    default="ecvq,kmeans,sample,scalar,prune,low-rank",
+    show_default=True,
+    metavar="NAME,...",
+    help="Which codings compete.",
+)
+@click.option(
+    "--errors",
+    type=Numbers(),
+    default="0.01,0.03,0.1,0.2,0.3,0.5",
+    show_default=True,
+    metavar="E,...",
+    help="Relative squared errors that ecvq and scalar aim at.",
+)
+@click.option(
+    "--capacities",
+    type=Numbers(),
+    default="0.0003,0.001,0.003,0.01,0.03",
+    show_default=True,
+    metavar="C,...",
+    help="Motifs of sample and kmeans, as a share of the blocks.",
+)
+@click.option(
+    "-s", "--block-size", default="4", show_default=True, metavar="S,...", help="Of the mosaics."
+)
+@click.option(
+    "--eval",
+    "eval_command",
+    default=None,
+    metavar="CMD",
+    help="Run on each expanded checkpoint ({checkpoint}); its last printed number is kept.",
+)
+@click.option("--timeout", default=600.0, show_default=True, help="Seconds an evaluation may take.")
+@click.option("--all-tensors", is_flag=True, help="Code vectors too, not only matrices.")
+@click.option("--skip-nonfinite", is_flag=True, help="Keep tensors with NaN or Inf as they are.")
+@click.option("--seed", default=0, show_default=True, help="Of what is drawn at random.")
+@click.option("-T", "--threads", type=click.IntRange(1), default=None, help="How many threads.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress and no notes.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    metavar="FILE",
+    help="Write the JSON document.",
+)
+@plot_option
+@selection_options
+def sweep(checkpoint: str, **options: Any) -> None:
+    """Draw bits against error: mosaics, scalar quantisers, pruning and low rank on one footing.
+
+    Every point is a stream that was really written, side information included. The Pareto front is
+    marked; the Gaussian bound is printed for reference. With --eval, your own measure of each
+    expanded checkpoint stands beside them.
+    """
+    from kcomplexity.loaders import open_checkpoint
+    from kcomplexity.pool import available_processors
+    from kcomplexity.provenance import describe, provenance
+    from kcomplexity.rate.sweep import SweepReport, gaussian_bits
+    from kcomplexity.rate.sweep import sweep as run_sweep
+    from kcomplexity.report import write_atomically
+    from kcomplexity.selection import select_fitted
+    from kcomplexity.writers import refuse_input, successor
+    from kcomplexity_cli.fit import show_progress
+    from kcomplexity_cli.terminal import note, print_table
+
+    started = time.time()
+    with open_checkpoint(
+        checkpoint,
+        dtypes=dict(options["dtypes"]),
+        root=options["root"],
+        dequantize=options["dequantize"],
+    ) as source:
+        if options["output"]:
+            refuse_input(options["output"], source)
+            with successor(options["output"]):
+                pass  # hours of sweeping should not end in a folder that is not there
+        selection = select_fitted(
+            source,
+            options["include"],
+            options["exclude"],
+            all_tensors=options["all_tensors"],
+            skip_nonfinite=options["skip_nonfinite"],
+        )
+        if not options["quiet"]:
+            for text in (*source.notes, *selection.notes):
+                note(text)
+        points = run_sweep(
+            source,
+            selection,
+            codings=options["codings"].split(","),
+            errors=options["errors"],
+            capacities=options["capacities"],
+            block_sizes=options["block_size"].split(","),
+            eval_command=options["eval_command"],
+            timeout=options["timeout"],
+            seed=options["seed"],
+            threads=options["threads"],
+            progress=show_progress(quiet=options["quiet"]),
+        )
+        threads = options["threads"] or available_processors()
+        report = SweepReport(
+            provenance(command_text(), options["seed"], threads, started),
+            describe(source),
+            sum(tensor.n_weights for tensor in selection.fitted.values()),
+            options["eval_command"],
+            points,
+            tuple((error, gaussian_bits(error)) for error in options["errors"]),
+        )
+    text = json.dumps(report.to_dict(), indent=1, allow_nan=False)
+    if options["output"]:
+        write_atomically(options["output"], f"{text}\n".encode())
+    if options["as_json"]:
+        click.echo(text)
+    else:
+        print_table(_table(report), everything=True)
+    if options["plots"]:
+        draw_into(options["plots"], report.to_dict(), quiet=options["as_json"])
+    if not any(point.bits is not None for point in points):
+        sys.exit(NOTHING_MEASURED)
+    if any(point.status == "failed" for point in points):
+        sys.exit(SOME_FAILED)
+
+
+def _table(report: Any) -> Any:
+    from kcomplexity.rate.sweep import gaussian_bits
+    from kcomplexity.report.tables import Table
+    from kcomplexity.text import printable, shorten
+
+    evaluated = report.eval_command is not None
+    measured = sorted(report.points, key=lambda p: (p.bits is None, p.bits or 0.0))
+    rows = []
+    for point in measured:
+        setting = " ".join(
+            f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}"
+            for key, value in point.setting.items()
+        )
+        if point.bits is None:
+            cells = ("", "", "", "")
+        else:
+            bound = gaussian_bits(point.relative_mse) if point.relative_mse else None
+            cells = (
+                f"{point.bits_per_weight:.4f}",
+                f"{point.relative_mse:.4g}",
+                f"{bound:.3f}" if bound is not None else "",
+                "front" if point.on_front else "",
+            )
+        metric = f"{point.metric:g}" if point.metric is not None else ""
+        tail = (metric,) if evaluated else ()
+        reason = shorten(printable(point.reason), 60) if point.reason else ""
+        rows.append((point.coding, setting, *cells, *tail, reason))
+    columns: tuple[str, ...] = ("coding", "setting", "bits/weight", "error", "Gaussian", "")
+    columns += ("metric",) if evaluated else ()
+    return Table(
+        "bits against error: lower = better in both",
+        (*columns, ""),
+        tuple(rows),
+        frozenset({2, 3, 4}),
+    )

@@ -1,0 +1,142 @@
+"""``mosaic``: the bits of motifs and motif indices at a given relative error.
+
+Held against a control (``--control shuffle:5``) the ratio is the *motif gain*: structure inside
+blocks of s weights that a decoder can use. It is the same fit as that of ``kcomplexity fit``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kcomplexity.errors import SpecError, UnmeasurableError
+from kcomplexity.estimators.base import Estimator, Kind, Measure
+from kcomplexity.parallel import Cut, Piece, Reducer, State, Whole
+from kcomplexity.views.base import Alphabet
+
+__all__ = ["MosaicBits"]
+
+#: Rough bytes a weight that a fit holds: the blocks, their indices, what the rounds see.
+_BYTES_A_WEIGHT, _BYTES = 16, 64 << 20
+
+
+@dataclass(frozen=True)
+class MosaicBits(Estimator):
+    """Coded bits of a mosaic with entropy-constrained motifs: motifs, indices, their tables.
+
+    Decodes to the weights at a relative squared error of at most `mse`. Fitted to each tensor by
+    itself, so small tensors pay for motifs that they could have shared.
+
+    Attributes
+    ----------
+    s : int
+        Weights in a block: runs of the flat tensor.
+    mse : float
+        Relative squared error.
+    """
+
+    s: int = 8
+    mse: float = 0.3
+
+    summary: ClassVar[str] = "motifs and indices at a relative error (fit --method ecvq), in bits"
+    kind: ClassVar[Kind] = "code"
+    positional: ClassVar[bool] = True
+    additive: ClassVar[bool] = False
+    default_view: ClassVar[str | None] = None
+    reference: ClassVar[str] = "Chou, Lookabaugh & Gray 1989; motifs: arXiv 2602.14896"
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.s <= 1024:
+            raise SpecError(f"mosaic:s={self.s}: expected a block of 1 to 1024 weights")
+        if not 0 < self.mse < 1:
+            raise SpecError(f"mosaic:mse={self.mse:g}: expected a relative error in (0, 1)")
+
+    @property
+    def rate(self) -> float:
+        """Rough speed of one core in weights a second."""
+        return 2e5
+
+    def reducer(self, alphabet: Alphabet | None, shape: tuple[int, int]) -> Reducer:
+        """Keep the weights, then fit."""
+        return _Keep(self.s, self.mse, shape)
+
+    def measure(self, states: Sequence[State], alphabets: Sequence[Alphabet]) -> Measure:
+        """Return the bits."""
+        (state,) = states
+        assert isinstance(state, _Kept)  # noqa: S101 - our own reducer
+        if state.reason:
+            raise UnmeasurableError(state.reason)
+        return Measure(
+            state.bits, n_blocks=state.n_blocks, n_codes_seen=state.n_motifs, details=state.details
+        )
+
+
+@dataclass(frozen=True)
+class _Keep:
+    s: int
+    mse: float
+    shape: tuple[int, int]
+    cut: Cut = field(default=Whole(), init=False)
+
+    @property
+    def memory(self) -> int:
+        return _BYTES + _BYTES_A_WEIGHT * self.shape[0] * self.shape[1]
+
+    def start(self) -> State:
+        # A tensor without weights is never handed on: this is what it measures as.
+        return _Kept(self.s, self.mse, self.shape, reason="the tensor is empty: it has no block")
+
+
+@dataclass
+class _Kept(State):
+    """The weights until the tensor ends, then what a fit of them takes."""
+
+    s: int
+    mse: float
+    shape: tuple[int, int]
+    pieces: list[NDArray[Any]] = field(default_factory=list)
+    reason: str = ""
+    bits: float = 0.0
+    n_blocks: int = 0
+    n_motifs: int = 0
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def update(self, chunk: Piece, at: Any) -> None:
+        if not chunk.dtype.is_float or not chunk.dtype.sign_bits:
+            self.reason = f"{chunk.dtype.code} values are not weights: no motif stands for them"
+            return
+        self.reason = ""
+        self.pieces.append(chunk.weights.reshape(-1).copy())
+
+    def finish(self) -> None:
+        """Fit, in the worker that read the tensor."""
+        if self.reason:
+            return
+        from kcomplexity.fitting import fit_mosaic
+
+        weights = np.concatenate(self.pieces).reshape(self.shape)
+        self.pieces = []
+        if not np.count_nonzero(weights):
+            self.reason = "all weights are zero: there is no relative error to reach"
+            return
+        try:
+            mosaic = fit_mosaic(
+                {"w": weights},
+                block_size=self.s,
+                relative_mse=self.mse,
+                all_tensors=True,
+                threads=1,
+            )
+        except (SpecError, UnmeasurableError) as error:
+            self.reason = str(error)
+            return
+        self.bits = float(mosaic.bits.fitted)
+        self.n_blocks, self.n_motifs = mosaic.n_blocks, len(mosaic.motifs[0])
+        self.details = {"relative_mse": mosaic.distortion.relative_mse}
+
+    def __add__(self, other: _Kept) -> _Kept:
+        raise TypeError("a fit sees the whole tensor: its states are never added")

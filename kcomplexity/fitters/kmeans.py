@@ -1,0 +1,129 @@
+"""``kmeans``: Lloyd's algorithm over all blocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kcomplexity.assign import distances, nearest, nearest_roughly
+from kcomplexity.errors import SpecError
+from kcomplexity.fitters.base import Fit, Fitter, Goal, Ints, Problem, centroids, within
+from kcomplexity.fitters.sample import draw, grid_step
+from kcomplexity.motifs import MotifDtype
+
+__all__ = ["KMeans", "lloyd", "spread_start"]
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class KMeans(Fitter):
+    """Motifs are the means of their blocks, found by Lloyd's rounds.
+
+    Attributes
+    ----------
+    start : {"spread", "sample"}
+        Where the rounds begin: blocks drawn in proportion to their squared distance from those
+        drawn before (k-means++, in doubling rounds instead of one by one), or drawn uniformly.
+    iterations : int
+        Rounds at most.
+    tolerance : float
+        Stops when a round lowers the squared error by less than this share.
+    train_points : int or None
+        Blocks that the rounds see; None: all. Every block is assigned at the end.
+    """
+
+    start: Literal["spread", "sample"] = "spread"
+    iterations: int = 25
+    tolerance: float = 1e-3
+    train_points: int | None = None
+
+    summary: ClassVar[str] = "Lloyd's algorithm: motifs are the means of their blocks"
+    reference: ClassVar[str] = "Lloyd 1982; Arthur and Vassilvitskii 2007; Bahmani et al. 2012"
+    default_dtype: ClassVar[MotifDtype] = "f16"
+
+    def __post_init__(self) -> None:
+        if self.start not in ("spread", "sample"):
+            raise SpecError(f"kmeans start {self.start!r}: expected spread or sample")
+
+    def fit(self, problem: Problem, goal: Goal) -> Fit:
+        """Start, take rounds, round, assign."""
+        if goal.relative_mse is not None:
+            most = min(goal.k or problem.m, problem.m)
+            return within(partial(self._fit, problem), most, goal.relative_mse)
+        return self._fit(problem, goal.k or 1)
+
+    def _fit(self, problem: Problem, k: int) -> Fit:
+        values = lloyd(self, problem, k)
+        motifs = problem.round(values, grid_step(problem))
+        indices = nearest(problem.blocks, motifs.values, threads=problem.threads)
+        return Fit(motifs, indices, problem.relative_mse(motifs.values, indices))
+
+
+def lloyd(options: KMeans, problem: Problem, k: int) -> Floats:
+    """Return the means that Lloyd's rounds end with, at most `k`."""
+    blocks = problem.blocks
+    if options.train_points and options.train_points < problem.m:
+        chosen = problem.rng("train").choice(problem.m, max(options.train_points, k), replace=False)
+        blocks = blocks[np.sort(chosen)]
+    if k >= len(blocks):
+        return draw(problem, k)
+    values = draw(problem, k) if options.start == "sample" else spread_start(problem, blocks, k)
+    frozen = int(problem.zero_motif)
+    before = 0.0
+    for number in range(options.iterations):
+        indices = nearest_roughly(blocks, values, threads=problem.threads)
+        lost = distances(blocks, values, indices)
+        total = float(lost.sum())
+        problem.progress(f"round {number + 1}: mean squared error {total / blocks.size:.4g}")
+        means, counts = centroids(blocks, indices, len(values))
+        values[frozen:] = means[frozen:]
+        empty = np.flatnonzero(counts[frozen:] == 0) + frozen
+        _reseed(values, empty, blocks, lost)
+        if number and before - total <= options.tolerance * before and not empty.size:
+            break
+        before = total
+    return values
+
+
+def spread_start(problem: Problem, blocks: Floats, k: int) -> Floats:
+    """Draw blocks in proportion to their squared distance from those drawn so far.
+
+    k-means++ draws one by one; here each round draws as many as there are already, so there are
+    log2 k rounds. Blocks that equal a motif are not drawn again.
+    """
+    rng = problem.rng("spread")
+    first = np.zeros((1, blocks.shape[1]), np.float32)
+    values = first if problem.zero_motif else blocks[rng.integers(len(blocks))][None]
+    lost = np.square(blocks - values[0], dtype=np.float64).sum(axis=1)
+    while len(values) < k:
+        wanted = min(max(len(values), 8), k - len(values))
+        chosen = _draw_by(lost, wanted, rng)
+        if not chosen.size:
+            break  # fewer different blocks than motifs
+        # Blocks that are repeated may be drawn together.
+        fresh = np.unique(blocks[chosen], axis=0)
+        indices = nearest_roughly(blocks, fresh, threads=problem.threads)
+        lost = np.minimum(lost, distances(blocks, fresh, indices))
+        values = np.concatenate([values, fresh])
+    return np.array(values, np.float32)
+
+
+def _draw_by(weights: NDArray[np.float64], n: int, rng: np.random.Generator) -> Ints:
+    """Draw different indices with probability in proportion to their weights, at most `n`."""
+    ends = np.cumsum(weights)
+    if not ends[-1] > 0:
+        return np.zeros(0, np.int64)
+    drawn = np.searchsorted(ends, rng.random(n) * ends[-1], side="right")
+    return np.unique(np.minimum(drawn, len(weights) - 1))
+
+
+def _reseed(values: Floats, empty: Ints, blocks: Floats, lost: NDArray[np.float64]) -> None:
+    """Put motifs that nothing chose where the error is largest."""
+    if empty.size:
+        worst = np.argpartition(-lost, min(empty.size, lost.size - 1))[: empty.size]
+        values[empty[: worst.size]] = blocks[np.sort(worst)]

@@ -1,0 +1,36 @@
+"""Mosaic files: opened as the dense weights that they stand for.
+
+``Options.stored`` opens the arrays of the file itself instead: motifs, coded indices, table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kcomplexity.checkpoint import Checkpoint
+from kcomplexity.loaders.base import Options
+from kcomplexity.loaders.safetensors import SafetensorsLoader
+
+__all__ = ["MosaicLoader"]
+
+_STORED = SafetensorsLoader()
+
+
+@dataclass(frozen=True)
+class MosaicLoader:
+    """One file that ``kcomplexity fit`` wrote."""
+
+    extensions: tuple[str, ...] = (".mosaic.safetensors",)
+
+    def sniff(self, path: Path, head: bytes) -> bool:
+        """Whether it is a safetensors file whose metadata say that it is a mosaic."""
+        return _STORED.sniff(path, head) and b'"format":"kcomplexity-mosaic"' in head
+
+    def load(self, path: Path, options: Options) -> Checkpoint:
+        """Decode motifs and indices; every byte of the file is checked."""
+        if options.stored:
+            return _STORED.load(path, options)
+        from kcomplexity.mosaic_reading import read_mosaic
+
+        return read_mosaic(path).checkpoint()

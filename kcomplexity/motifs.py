@@ -1,0 +1,176 @@
+"""Motifs: k rows of s weights, and how they are stored.
+
+``f32``, ``f16``, ``bf16``: rounded to the type and stored as they are. ``grid``: rounded to
+multiples of a step and entropy-coded themselves, which is what makes small files small.
+
+A grid's motifs are a set, not a list: inside a group of motifs that are used about equally often
+they are sorted, and the first two coordinates are told as differences. That saves most of
+log2(k!) bits, for which an order that nobody needs would otherwise be paid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import NDArray
+
+from kcomplexity.ans import Decoder, Encoder
+from kcomplexity.errors import CorruptCheckpointError, SpecError
+
+__all__ = ["FINEST", "MOTIF_DTYPES", "MotifDtype", "Motifs", "decode_levels", "encode_levels"]
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+MotifDtype = Literal["f32", "f16", "bf16", "grid"]
+MOTIF_DTYPES: tuple[MotifDtype, ...] = ("f32", "f16", "bf16", "grid")
+_NUMPY: dict[str, np.dtype[Any]] = {
+    "f32": np.dtype("<f4"),
+    "f16": np.dtype("<f2"),
+    "bf16": np.dtype(ml_dtypes.bfloat16),
+}
+#: safetensors' codes of the plain ones.
+CODES = {"f32": "F32", "f16": "F16", "bf16": "BF16"}
+#: Levels either side of zero; a finer grid is f32 by another name.
+FINEST = 1 << 19
+
+
+@dataclass(frozen=True)
+class Motifs:
+    """A motif dictionary.
+
+    Attributes
+    ----------
+    values : ndarray of shape (k, s), float32
+        As a decoder sees them.
+    dtype : {"f32", "f16", "bf16", "grid"}
+    step : float
+        Of the grid; 0 for the others.
+    """
+
+    values: Floats
+    dtype: MotifDtype = "f32"
+    step: float = 0.0
+
+    @classmethod
+    def rounded(cls, values: NDArray[Any], dtype: MotifDtype, step: float = 0.0) -> Motifs:
+        """Round values to what will be stored.
+
+        Raises
+        ------
+        SpecError
+            If the dtype is unknown, does not reach the values, or a grid has no step.
+        """
+        if dtype == "grid":
+            if not step > 0:
+                raise SpecError(f"a grid of step {step:g}: expected a step above 0")
+            levels = np.rint(values.astype(np.float64) / step)
+            if levels.size and np.abs(levels).max() >= FINEST:
+                raise SpecError(
+                    f"a grid of step {step:g} needs over 2**19 levels: take a coarser one or f32"
+                )
+            return cls(on_grid(levels.astype(np.int64), step), dtype, step)
+        if dtype not in _NUMPY:
+            raise SpecError(f"motif dtype {dtype!r}: expected one of {', '.join(MOTIF_DTYPES)}")
+        with np.errstate(over="ignore"):
+            found = values.astype(_NUMPY[dtype]).astype(np.float32)
+        if not np.isfinite(found).all():
+            raise SpecError(
+                f"motif dtype {dtype} does not reach weights of {np.abs(values).max():g}: "
+                "take bf16, f32 or grid"
+            )
+        return cls(found, dtype)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def levels(self) -> Ints:
+        """Multiples of the step; of a grid only."""
+        return np.rint(self.values.astype(np.float64) / self.step).astype(np.int64)
+
+    def stored(self) -> NDArray[Any]:
+        """The array of shape (k, s) that a file holds; not of a grid."""
+        return self.values.astype(_NUMPY[self.dtype])
+
+
+def on_grid(levels: Ints, step: float) -> Floats:
+    """Return levels times step, in float32."""
+    return (levels * step).astype(np.float32)
+
+
+def encode_levels(levels: Ints, groups: Ints, encoder: Encoder) -> None:
+    """Add the levels of grid motifs that are sorted inside each group.
+
+    Parameters
+    ----------
+    levels : ndarray of shape (k, s)
+        Sorted by group, and inside each by coordinates from the first on.
+    groups : ndarray of shape (k,)
+        What the decoder knows: which motifs stand in one group.
+    encoder : Encoder
+    """
+    low = int(levels.min())
+    encoder.integers(np.array([2 * low if low >= 0 else -2 * low - 1]))
+    above = levels - low
+    fresh = _starts(groups)
+    for column in range(levels.shape[1]):
+        told = above[:, column]
+        if column < 2:
+            before = np.concatenate([[0], told[:-1]])
+            encoder.integers(told[fresh])
+            encoder.integers((told - before)[~fresh])
+            fresh = fresh | _starts(told)
+        else:
+            encoder.integers(np.array([told.max()]))
+            counts = np.bincount(told)
+            encoder.integers(counts)
+            present = np.flatnonzero(counts)
+            encoder.symbols(np.searchsorted(present, told), counts[present])
+
+
+def decode_levels(shape: tuple[int, int], groups: Ints, decoder: Decoder) -> Ints:
+    """Take the levels that :func:`encode_levels` wrote.
+
+    Raises
+    ------
+    CorruptCheckpointError
+        If what is found cannot have been written.
+    """
+    k, s = shape
+    sign = int(decoder.integers(1)[0])
+    low = -(sign + 1) // 2 if sign % 2 else sign // 2
+    above = np.zeros(shape, np.int64)
+    fresh = _starts(groups)
+    for column in range(s):
+        if column < 2:
+            told = np.zeros(k, np.int64)
+            told[fresh] = decoder.integers(int(fresh.sum()))
+            told[~fresh] = decoder.integers(k - int(fresh.sum()))
+            # Running sums that start anew where a run does.
+            total = np.cumsum(told)
+            first = np.flatnonzero(fresh)
+            offset = total[first] - told[first]
+            told = total - np.repeat(offset, np.diff(np.append(first, k)))
+            above[:, column] = told
+            fresh = fresh | _starts(told)
+            continue
+        top = int(decoder.integers(1)[0])
+        if top >= 2 * FINEST:
+            raise CorruptCheckpointError(
+                f"a motif's level of {top} is no level; the file is damaged"
+            )
+        counts = decoder.integers(top + 1)
+        if int(counts.sum()) != k:
+            raise CorruptCheckpointError("the motifs' levels do not add up; the file is damaged")
+        present = np.flatnonzero(counts)
+        above[:, column] = present[decoder.symbols(k, counts[present])]
+    return above + low
+
+
+def _starts(values: Ints) -> NDArray[np.bool_]:
+    found = np.ones(len(values), bool)
+    found[1:] = values[1:] != values[:-1]
+    return found

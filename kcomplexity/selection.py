@@ -1,0 +1,126 @@
+"""Which tensors of a checkpoint are re-expressed, and which are kept verbatim."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from kcomplexity.checkpoint import Checkpoint, Tensor
+from kcomplexity.dtypes import DTYPES
+from kcomplexity.errors import SpecError, UnmeasurableError
+from kcomplexity.parallel import FRAME
+from kcomplexity.text import plural, printable
+
+__all__ = ["Selection", "is_weights", "select_fitted"]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is fitted, what is kept.
+
+    Attributes
+    ----------
+    fitted : dict of str to Tensor
+        In file order.
+    notes : tuple of str
+        What was kept for a reason worth telling.
+    """
+
+    fitted: dict[str, Tensor]
+    notes: tuple[str, ...] = ()
+
+
+def is_weights(tensor: Tensor) -> bool:
+    """Whether a tensor holds signed floating-point numbers that can be decoded, at least one."""
+    dtype = tensor.dtype
+    return bool(dtype.is_float and dtype.sign_bits and dtype.numpy is not None and tensor.n_weights)
+
+
+def select_fitted(
+    checkpoint: Checkpoint,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    *,
+    all_tensors: bool = False,
+    skip_nonfinite: bool = False,
+) -> Selection:
+    """Choose the tensors to fit: floating, two or more dimensions, admitted by the globs.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    include, exclude : sequence of str
+        Globs on names; what they leave out is kept verbatim.
+    all_tensors : bool
+        Fit vectors and scalars too.
+    skip_nonfinite : bool
+        Keep tensors with NaN or infinite weights verbatim instead of refusing them.
+
+    Raises
+    ------
+    SpecError
+        If nothing is left to fit, a glob matches nothing, or a tensor's dtype cannot be kept.
+    UnmeasurableError
+        If a tensor holds NaN or infinite weights.
+    """
+    admitted = checkpoint.select(include, exclude)
+    least = 0 if all_tensors else 2
+    fitted = {n: t for n, t in admitted.items() if is_weights(t) and len(t.shape) >= least}
+    notes = []
+    for name in list(fitted):
+        reason = _not_finite(fitted[name])
+        if not reason:
+            continue
+        if not skip_nonfinite:
+            raise UnmeasurableError(
+                f"{printable(name)} holds {reason}, which no motif can stand for: mend the "
+                "checkpoint, leave the tensor out (--exclude) or keep such tensors as they are "
+                "(--skip-nonfinite)"
+            )
+        notes.append(f"{printable(name)} holds {reason}: kept as it is")
+        del fitted[name]
+    if not fitted:
+        if notes:
+            raise SpecError(
+                f"{printable(checkpoint.path)}: nothing is left to fit: every tensor that could "
+                f"be fitted holds NaN or infinite weights, {len(notes)} in all; mend the checkpoint"
+            )
+        codes = ", ".join(sorted({t.dtype.code for t in checkpoint.values()})) or "none"
+        raise SpecError(
+            f"{printable(checkpoint.path)}: nothing to fit among "
+            f"{plural(len(checkpoint), 'tensor')} (dtypes: {codes}): expected "
+            "floating-point tensors of two or more dimensions; --all-tensors fits vectors too"
+        )
+    for name, tensor in checkpoint.items():
+        if tensor.dtype.code not in DTYPES:
+            raise SpecError(
+                f"{printable(name)} is stored as {tensor.dtype.code}, which no safetensors file "
+                "can keep: convert the checkpoint first (kcomplexity convert), or read quantised "
+                "blocks as weights (--dequantize)"
+            )
+    return Selection(fitted, tuple(notes))
+
+
+def restrict(checkpoint: Checkpoint, selection: Selection) -> Checkpoint:
+    """Return the checkpoint with the fitted tensors alone."""
+    return replace(checkpoint, tensors=dict(selection.fitted))
+
+
+def _not_finite(tensor: Tensor) -> str:
+    n_nan = n_inf = n_beyond = 0
+    for start in range(0, tensor.n_weights, FRAME):
+        values = tensor.read(start, min(start + FRAME, tensor.n_weights))
+        with np.errstate(over="ignore", invalid="ignore"):
+            narrow = values.astype(np.float32)
+        if np.isfinite(narrow).all():
+            continue
+        wide = values.astype(np.float64)
+        n_nan += int(np.isnan(wide).sum())
+        n_inf += int(np.isinf(wide).sum())
+        n_beyond += int(np.count_nonzero(np.isfinite(wide) & ~np.isfinite(narrow)))
+    found = [f"{n} {what}" for n, what in ((n_nan, "NaN"), (n_inf, "infinite")) if n]
+    if n_beyond:
+        found.append(f"{n_beyond} beyond float32")
+    return f"{' and '.join(found)} weights" if found else ""

@@ -1,0 +1,124 @@
+"""The nearest motif is the nearest, on data where flat searches fail too."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kcomplexity import assign_blocks
+from kcomplexity.assign import (
+    _by_matrix,
+    _by_tree,
+    distances,
+    engine,
+    nearest,
+    nearest_roughly,
+)
+from kcomplexity.errors import SpecError
+
+KINDS = ("normal", "offset", "far", "quantised", "duplicated", "constant", "tiny", "heavy")
+
+
+def data(kind, m, s, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(m, s))
+    found = {
+        "normal": x,
+        "offset": 1 + 0.001 * x,
+        "far": 0.01 * x + 1000 * rng.integers(0, 2, (m, 1)),
+        "quantised": rng.integers(-2, 3, (m, s)),
+        "duplicated": x[rng.integers(0, min(3, m), m)],
+        "constant": np.full((m, s), 0.3),
+        "tiny": 1e-30 * x,
+        "heavy": rng.standard_cauchy((m, s)) ** 3,
+    }[kind]
+    return found.astype(np.float32)
+
+
+def plain(blocks, motifs):
+    """All squared distances, in float64."""
+    gap = blocks[:, None].astype(np.float64) - motifs[None]
+    return np.square(gap).sum(axis=2)
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(KINDS),
+    st.integers(1, 60),
+    st.integers(1, 30),
+    st.integers(1, 9),
+    st.integers(0, 2**32 - 1),
+)
+def test_it_is_within_a_millionth_of_the_smallest_distance_by_any_engine(kind, m, k, s, seed):
+    blocks = data(kind, m, s, seed)
+    motifs = np.concatenate([blocks[: max(m // 2, 1)], data(kind, k, s, seed + 1)])
+    least = plain(blocks, motifs).min(axis=1)
+    unique = np.unique(motifs, axis=0)
+    found = {
+        "tree": distances(blocks, unique, _by_tree(blocks, unique, 2)),
+        "matrix": distances(blocks, unique, _by_matrix(blocks, unique, 2)),
+        "public": distances(blocks, motifs, nearest(blocks, motifs)),
+    }
+    for squared in found.values():
+        assert (squared <= least * (1 + 1e-6)).all()
+
+
+@pytest.mark.parametrize(("kind", "s"), [("normal", 16), ("offset", 4), ("far", 16), ("tiny", 4)])
+def test_many_blocks_in_several_pieces_are_exact_for_any_number_of_threads(kind, s):
+    blocks = data(kind, 66_000, s, 0)
+    motifs = blocks[:: 66_000 // 90]
+    indices, squared = assign_blocks(blocks, motifs, threads=1)
+    again, _ = assign_blocks(blocks, motifs, threads=2)
+    assert np.array_equal(indices, again)
+    some = np.r_[0:300, 65_400:65_700, 65_800:66_000]
+    exact = plain(blocks[some], motifs)
+    assert (exact[np.arange(some.size), indices[some]] <= exact.min(axis=1) * (1 + 1e-6)).all()
+    assert np.allclose(squared[some], exact.min(axis=1), rtol=1e-6, atol=1e-40)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 5))
+def test_identical_motifs_go_to_the_lowest_index(seed, s):
+    rng = np.random.default_rng(seed)
+    motifs = rng.integers(-1, 2, (20, s)).astype(np.float32)
+    motifs[3] = -0.0
+    indices, _ = assign_blocks(rng.normal(size=(50, s)), motifs)
+    for i in indices:
+        assert not (motifs[:i] == motifs[i]).all(axis=1).any()
+
+
+def test_a_height_is_a_price():
+    blocks = np.array([[0.0], [1.0]], np.float32)
+    motifs = np.array([[0.0], [1.0]], np.float32)
+    for engine_of in (nearest, nearest_roughly):
+        assert engine_of(blocks, motifs, np.array([0, 0.9], np.float32)).tolist() == [0, 1]
+        assert engine_of(blocks, motifs, np.array([0, 1.1], np.float32)).tolist() == [0, 0]
+
+
+@given(st.sampled_from(["normal", "offset"]), st.integers(0, 2**32 - 1), st.sampled_from([3, 12]))
+@settings(max_examples=20, deadline=None)
+def test_the_rough_search_is_nearly_as_good(kind, seed, s):
+    blocks, motifs = data(kind, 400, s, seed), data(kind, 40, s, seed + 1)
+    rough = distances(blocks, motifs, nearest_roughly(blocks, motifs)).sum()
+    assert rough <= plain(blocks, motifs).min(axis=1).sum() * (1 + 1e-4)
+
+
+def test_both_engines_have_their_place():
+    assert engine(4, 20_000) == "tree"
+    assert engine(16, 256) == "matrix"
+
+
+@pytest.mark.parametrize(
+    ("blocks", "motifs", "message"),
+    [
+        (np.zeros((3, 4)), np.zeros((2, 5)), "the same s and at least one motif"),
+        (np.zeros((3, 4)), np.zeros((0, 4)), "the same s and at least one motif"),
+        (np.zeros(3), np.zeros((2, 1)), "expected two axes"),
+        (np.full((1, 1), np.nan), np.zeros((1, 1)), "blocks .* finite"),
+        (np.zeros((1, 1)), np.full((1, 1), np.inf), "motifs .* finite"),
+    ],
+)
+def test_what_does_not_fit_is_refused(blocks, motifs, message):
+    with pytest.raises(SpecError, match=message):
+        assign_blocks(blocks, motifs)

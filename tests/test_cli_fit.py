@@ -1,0 +1,205 @@
+"""The commands fit, expand and sweep: what they print, write and refuse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from jsonschema import Draft202012Validator
+from safetensors.numpy import load_file, save_file
+
+from kcomplexity.schemas import load_schema
+from kcomplexity_cli.main import cli
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    arrays = {
+        "layers.0.weight": rng.standard_t(4, (40, 50)).astype(np.float32),
+        "layers.0.bias": rng.normal(size=40).astype(np.float32),
+    }
+    path = tmp_path / "model.safetensors"
+    save_file(arrays, path, metadata={"format": "pt", "note": "größe"})
+    return path
+
+
+@pytest.fixture
+def sharded(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "model"
+    folder.mkdir()
+    names = {}
+    for i in (1, 2):
+        file = f"model-0000{i}-of-00002.safetensors"
+        array = rng.normal(size=(20, 30)).astype(np.float16)
+        save_file({f"w{i}": array}, folder / file, metadata={"format": "pt", "shard": str(i)})
+        names[f"w{i}"] = file
+    index = {"metadata": {"total_size": 2400}, "weight_map": names}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    return folder
+
+
+def valid(name, text):
+    document = json.loads(text)
+    Draft202012Validator(load_schema(name)).validate(document)
+    return document
+
+
+def test_a_fit_is_written_and_expanded_to_the_layout_of_its_source(source, tmp_path):
+    mosaic, dense = tmp_path / "m.mosaic.safetensors", tmp_path / "dense.safetensors"
+    fitted = run("fit", source, "--capacity", "0.01", "-o", mosaic)
+    assert fitted.exit_code == 0, fitted.stderr
+    assert "accuracy not checked" in fitted.stdout
+    assert "the same for noise" in fitted.stdout
+    expanded = run("expand", mosaic, "-o", dense)
+    assert expanded.exit_code == 0, expanded.stderr
+    before, after = load_file(source), load_file(dense)
+    assert {n: (a.shape, a.dtype) for n, a in after.items()} == {
+        n: (a.shape, a.dtype) for n, a in before.items()
+    }
+    assert np.array_equal(after["layers.0.bias"], before["layers.0.bias"])
+    shown = json.loads(run("inspect", dense, "--json").stdout)["checkpoints"][0]
+    assert shown["metadata"] == {"format": "pt", "note": "größe"}
+
+
+def test_shards_and_index_are_written_again(sharded, tmp_path):
+    mosaic, dense = tmp_path / "m.mosaic.safetensors", tmp_path / "dense"
+    assert run("fit", sharded, "--method", "kmeans", "-k", "9", "-o", mosaic).exit_code == 0
+    assert run("expand", mosaic, "-o", dense).exit_code == 0
+    assert sorted(p.name for p in dense.iterdir()) == sorted(p.name for p in sharded.iterdir())
+    index = "model.safetensors.index.json"
+    assert json.loads((dense / index).read_text()) == json.loads((sharded / index).read_text())
+    for path in sharded.glob("*.safetensors"):
+        before = json.loads(run("inspect", path, "--json", "-q").stdout)["checkpoints"][0]
+        after = json.loads(run("inspect", dense / path.name, "--json").stdout)["checkpoints"][0]
+        assert after["metadata"] == before["metadata"]
+        assert [t["name"] for t in after["tensors"]] == [t["name"] for t in before["tensors"]]
+    again = run("expand", mosaic, "-o", dense)
+    assert again.exit_code == 1
+    assert "is there already" in again.stderr
+
+
+def test_the_document_is_what_the_schema_says(source, tmp_path):
+    mosaic = tmp_path / "m.mosaic.safetensors"
+    done = run(
+        *("fit", source, "--json", "-q", "--relative-mse", "0.2", "-o", mosaic),
+        *("--control", "shuffle:1", "--control", "signs:1"),
+    )
+    assert done.exit_code == 0, done.stderr
+    found = valid("fit", done.stdout)
+    assert found["bits"]["file"] == 8 * mosaic.stat().st_size
+    parts = ("motifs", "indices_coded", "scales", "kept", "container")
+    assert sum(found["bits"][part] for part in parts) == found["bits"]["total_coded"]
+    assert found["n_fitted"] + found["n_kept"] == found["n_weights"]
+    assert found["usage"]["n_used"] + found["usage"]["n_dead"] == found["n_motifs"]
+    assert [gain["kind"] for gain in found["controls"]] == ["shuffle", "signs"]
+    assert found["output"] == str(mosaic)
+
+
+def test_a_dry_run_prints_the_budget_and_fits_nothing(source):
+    done = run("fit", source, "-c", "0.1", "--dry-run", "--method", "sample", "--json")
+    found = json.loads(done.stdout)
+    assert (found["n_blocks"], found["n_motifs"]) == (500, 50)
+    assert found["bits"]["total_nominal"] == 50 * 4 * 32 + 500 * 6 + 40 * 32
+    text = run("fit", source, "--relative-mse", "0.1", "--dry-run").stdout
+    assert "follows from the target" in text
+
+
+def test_a_mosaic_is_inspected_and_scored_as_weights_or_as_stored(source, tmp_path):
+    mosaic = tmp_path / "m.mosaic.safetensors"
+    run("fit", source, "-c", "0.01", "-o", mosaic)
+    dense = json.loads(run("inspect", mosaic, "--json").stdout)["checkpoints"][0]
+    assert (dense["format"], dense["n_weights"]) == ("mosaic", 2040)
+    stored = json.loads(run("inspect", mosaic, "--json", "--stored").stdout)["checkpoints"][0]
+    assert "kcomplexity.table" in [tensor["name"] for tensor in stored["tensors"]]
+    scored = run("score", mosaic, "-e", "entropy@q8", "--json", "-q")
+    assert [row["tensor"] for row in json.loads(scored.stdout)["rows"]] == [
+        tensor["name"] for tensor in dense["tensors"]
+    ]
+    assert run("score", mosaic, "-e", "zstd@bytes", "--stored", "-q").exit_code == 0
+
+
+def test_a_sweep_is_what_the_schema_says(source, tmp_path):
+    path = tmp_path / "sweep.json"
+    done = run(
+        *("sweep", source, "--codings", "ecvq,sample,scalar", "--errors", "0.2"),
+        *("--capacities", "0.02", "-o", path),
+    )
+    assert done.exit_code == 0, done.stderr
+    assert "bits against error" in done.stdout
+    found = valid("sweep", path.read_text())
+    assert [p["coding"] for p in found["points"]] == ["ecvq", "sample", *["scalar"] * 3]
+    assert found["gaussian"] == [[0.2, pytest.approx(1.161, abs=1e-3)]]
+
+
+def test_an_evaluation_that_fails_is_told_in_its_row_and_the_exit_code(source):
+    done = run(
+        *("sweep", source, "--codings", "sample", "--capacities", "0.02", "--json"),
+        *("--eval", "false {checkpoint}"),
+    )
+    assert done.exit_code == 3
+    (point,) = valid("sweep", done.stdout)["points"]
+    assert point["status"] == "failed"
+    assert "exit code 1" in point["reason"]
+    assert point["bits"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["fit", "{source}", "-o", "{source}"], 1, "is the input"),
+        (["fit", "{source}", "-k", "100000"], 2, "at most as many as there are blocks"),
+        (["fit", "{source}", "--capacity", "2"], 2, "in (0, 1]"),
+        (["fit", "{source}", "-s", "x"], 2, "expected a number of weights such as 4"),
+        (["fit", "{source}", "--size", "200"], 2, "cannot be reached"),
+        (["fit", "{source}", "-s", "3000"], 2, "the largest tensor has 2000"),
+        (["fit", "{source}", "--bits-per-weight", "32"], 2, "less than the 32"),
+        (["fit", "{source}", "--size", "1GB"], 2, "less than the 8160"),
+        (["fit", "{source}", "--relative-mse", "1e-13"], 2, "about"),
+        (["fit", "{source}", "-m", "sample", "-k", "2", "--relative-mse", "0.1"], 2, "2 motifs"),
+        (["fit", "{source}", "-o", "/no/such/m.safetensors"], 1, "there is no folder"),
+        (["sweep", "{source}", "-o", "/no/such/s.json"], 1, "there is no folder"),
+        (["sweep", "{source}", "-o", "{source}"], 1, "is the input"),
+        (["fit", "/no/such/file"], 1, "no such file"),
+        (["expand", "{source}", "-o", "/tmp/never"], 1, "no mosaic"),
+        (["sweep", "{source}", "--errors", "a"], 2, "expected numbers with commas"),
+        (["sweep", "{source}", "--eval", "true"], 2, "{checkpoint}"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(source, arguments, code, message):
+    done = run(*(word.replace("{source}", str(source)) for word in arguments))
+    assert done.exit_code == code
+    assert message in done.stderr
+    assert "rror: " in done.stderr.splitlines()[-1]
+    assert done.stdout == ""
+
+
+def test_a_fit_where_all_is_nan_says_so(tmp_path):
+    path = tmp_path / "nan.safetensors"
+    save_file({"w": np.full((8, 8), np.nan, np.float32)}, path)
+    refused = run("fit", path)
+    assert refused.exit_code == 1
+    assert "w holds 64 NaN weights" in refused.stderr
+    skipped = run("fit", path, "--skip-nonfinite")
+    assert skipped.exit_code == 2
+    assert "every tensor that could be fitted holds NaN" in skipped.stderr
+
+
+def test_the_command_recorded_leaves_out_what_changes_no_figure(source):
+    document = json.loads(run("fit", source, "-k", "8", "-T", "1", "--json").stdout)
+    assert document["provenance"]["command"] == f"kcomplexity fit {source} --motifs 8"
+
+
+@pytest.mark.parametrize("command", ["fit", "expand", "sweep"])
+def test_help_ends_with_examples(command):
+    done = run(command, "--help")
+    assert done.exit_code == 0
+    assert "Examples:" in done.stdout

@@ -1,0 +1,186 @@
+"""Every lossy coding is a stream that decodes to what was measured, on one footing."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import kcomplexity as kc
+from kcomplexity.ans import Decoder, Encoder
+from kcomplexity.errors import SpecError
+from kcomplexity.rate import LowRank, Pruned, Scalar, sweep
+from kcomplexity.rate.base import Levels, add_levels
+from kcomplexity.rate.evaluate import evaluate, parse_command
+from kcomplexity.rate.scalar import step_for
+from kcomplexity.rate.sweep import gaussian_bits
+from kcomplexity.selection import select_fitted
+
+
+@pytest.fixture(scope="module")
+def checkpoint():
+    rng = np.random.default_rng(0)
+    low = rng.normal(size=(60, 3)) @ rng.normal(size=(3, 80))
+    return kc.open_checkpoint(
+        {
+            "a": rng.standard_t(4, (50, 60)).astype(np.float32),
+            "b": low.astype(np.float32),
+            "bias": np.ones(5, np.float32),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def tensors(checkpoint):
+    return select_fitted(checkpoint).fitted
+
+
+def error_of(tensors, made):
+    lost = squares = 0.0
+    for name, tensor in tensors.items():
+        before = tensor.read().astype(np.float64)
+        lost += np.square(made[name].read().astype(np.float64) - before).sum()
+        squares += np.square(before).sum()
+    return lost / squares
+
+
+@given(st.lists(st.integers(-40, 40), min_size=1, max_size=200))
+def test_levels_come_back_from_their_stream(levels):
+    encoder = Encoder()
+    add_levels(np.array(levels), encoder)
+    decoder = Decoder(encoder.words())
+    below, size = decoder.integers(2).tolist()
+    counts = decoder.integers(size)
+    present = np.flatnonzero(counts)
+    found = present[decoder.symbols(len(levels), counts[present])] - below
+    assert found.tolist() == levels
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.floats(0.002, 0.5))
+def test_the_step_reaches_the_error_from_below(error):
+    values = np.random.default_rng(1).normal(size=(40, 50))
+    source = kc.open_checkpoint({"w": values})
+    step = step_for(source, error)
+    found = np.square(np.rint(values / step) * step - values).sum() / np.square(values).sum()
+    assert 0.97 * error <= found <= error
+
+
+@pytest.mark.parametrize("tables", ["order-0", "tensor", "context"])
+def test_a_scalar_quantiser_costs_about_its_entropy(tensors, tables):
+    coded = Scalar(0.5, tables).code(tensors)
+    levels = [np.rint(t.read().astype(np.float64) / 0.5) for t in tensors.values()]
+    for tensor, level in zip(tensors.values(), levels, strict=True):
+        assert np.array_equal(coded.tensors[tensor.name].read(), (level * 0.5).astype("f4"))
+    groups = [np.concatenate(levels)] if tables == "order-0" else levels
+    entropy = 0.0
+    for group in groups:
+        counts = np.unique(group, return_counts=True)[1]
+        entropy -= (counts * np.log2(counts / counts.sum())).sum()
+    assert 0.95 * entropy < coded.bits < 1.1 * entropy + 600
+
+
+def test_pruning_leaves_that_share_of_zeros(tensors):
+    coded = Pruned(0.8, 1.0).code(tensors)
+    zeros = sum(int((t.read() == 0).sum()) for t in coded.tensors.values())
+    n = sum(t.n_weights for t in tensors.values())
+    assert zeros == pytest.approx(0.8 * n, abs=2)
+    assert Levels(1.0, 2.0).of(np.array([1.9, -1.9, 2.0, -2.6])).tolist() == [0, 0, 2, -3]
+
+
+def test_low_rank_wins_where_the_rank_is_low(tensors):
+    alone = {"b": tensors["b"]}
+    factored = LowRank(3 / 60, 0.1).code(alone)
+    error = error_of(alone, factored.tensors)
+    scalar = Scalar(step_for(alone, error)).code(alone)
+    assert error < 0.01
+    assert factored.bits < 0.4 * scalar.bits
+
+
+def test_a_sweep_measures_what_the_tensors_say_and_marks_the_front(checkpoint, tensors):
+    points: Any = sweep(
+        checkpoint,
+        select_fitted(checkpoint),
+        errors=(0.1, 0.3),
+        capacities=(0.01, 0.1),
+    )
+    assert {p.coding for p in points} == {"ecvq", "kmeans", "sample", "scalar", "prune", "low-rank"}
+    assert all(p.status == "ok" for p in points)
+    n = sum(t.n_weights for t in tensors.values())
+    for point in points:
+        assert point.bits_per_weight == pytest.approx(point.bits / n)
+        beaten = any(
+            q.bits <= point.bits and q.relative_mse < point.relative_mse for q in points
+        ) or any(q.bits < point.bits and q.relative_mse <= point.relative_mse for q in points)
+        assert point.on_front == (not beaten)
+    aimed = [p for p in points if "relative_mse" in p.setting]
+    assert all(p.relative_mse <= p.setting["relative_mse"] for p in aimed)
+
+
+def test_an_unknown_coding_is_refused(checkpoint):
+    with pytest.raises(SpecError, match="unknown coding 'gzip'"):
+        sweep(checkpoint, select_fitted(checkpoint), codings=["gzip"])
+
+
+def test_the_gaussian_bound():
+    assert gaussian_bits(0.25) == 1
+    assert gaussian_bits(1.0) == 0
+
+
+# --- The user's own evaluation ----------------------------------------------------------------
+
+
+def python(code):
+    return [sys.executable, "-c", code, "{checkpoint}"]
+
+
+def test_the_last_number_printed_counts(tmp_path):
+    found = evaluate(python("print('step 1 of 3'); print('loss: -1.5e-2')"), tmp_path, 60)
+    assert (found.metric, found.reason) == (-0.015, None)
+
+
+@pytest.mark.parametrize(
+    ("words", "timeout", "reason"),
+    [
+        (python("import sys; sys.exit('no such\\nmodel')"), 60, "exit code 1: model"),
+        (python("print('fine')"), 60, "printed no number"),
+        (python("import time; time.sleep(60)"), 0.2, "no answer within 0.2 s"),
+        (["/no/such/program", "{checkpoint}"], 60, "No such file"),
+    ],
+)
+def test_a_failed_evaluation_is_an_answer(tmp_path, words, timeout, reason):
+    found: Any = evaluate(words, tmp_path, timeout)
+    assert found.metric is None
+    assert reason in found.reason
+
+
+def test_an_evaluation_that_is_ended_takes_what_it_started_along(tmp_path):
+    sleep = "[sys.executable, '-c', 'import time; time.sleep(60)']"
+    child = f"import subprocess, sys; subprocess.run({sleep})"
+    started = time.monotonic()
+    assert evaluate(python(child), tmp_path, 0.5).metric is None
+    assert time.monotonic() - started < 30
+
+
+def test_each_point_is_evaluated_on_its_own_checkpoint(checkpoint):
+    code = (
+        "import sys; from safetensors.numpy import load_file; w = load_file(sys.argv[1]); "
+        "print(len(w), (w['a'] == 0).mean())"
+    )
+    command = f'{sys.executable} -c "{code}" {{checkpoint}}'
+    points: Any = sweep(
+        checkpoint, select_fitted(checkpoint), codings=["prune"], eval_command=command
+    )
+    assert all(p.status == "ok" and 0 < p.metric < 1 for p in points)
+    assert len({p.metric for p in points}) > 3
+
+
+@pytest.mark.parametrize("text", ["python evaluate.py", "python 'evaluate.py {checkpoint}"])
+def test_a_command_without_a_place_or_with_open_quotes_is_refused(text):
+    with pytest.raises(SpecError, match="--eval"):
+        parse_command(text)
