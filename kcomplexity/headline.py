@@ -17,9 +17,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kcomplexity.records import CheckpointInfo, Score
-from kcomplexity.structure import Structure, structure, structure_sentences
-from kcomplexity.summary import leave_one_out
-from kcomplexity.text import human_bytes, plural, shorten
+from kcomplexity.structure import Structure, structure
+from kcomplexity.structure_sentences import structure_sentences
+from kcomplexity.summary import counted, leave_one_out
+from kcomplexity.text import human_bytes, of_weights, plural, shorten
 
 __all__ = ["Needed", "headline", "needed"]
 
@@ -37,8 +38,10 @@ class Needed:
     ----------
     bits : float
         Codes, the choice among them, tensors kept as they are, and the container.
+    weights_bits : float
+        Of that, everything but the container.
     bits_per_weight : float
-        Of the coded tensors alone.
+        `weights_bits` a weight.
     stored_bits : int
         What it takes now.
     n_coded, n_kept : int
@@ -50,6 +53,7 @@ class Needed:
     """
 
     bits: float
+    weights_bits: float
     bits_per_weight: float
     stored_bits: int
     n_coded: int
@@ -76,27 +80,28 @@ def needed(info: CheckpointInfo, rows: Sequence[Score], target: float | None) ->
     coded = [_competitors(unit, target) for unit in by_unit.values()]
     if not any(coded):
         return None
-    bits = 8.0 * info.n_container_bytes
-    coded_bits, n_weights, used = 0.0, 0, []
+    container = 8 * info.n_container_bytes
+    bits, n_weights, used = 0.0, 0, []
     for unit, codes in zip(by_unit.values(), coded, strict=True):
         # Its best code, and which of them that is; storing it as it is competes too.
         choice = math.ceil(math.log2(len(codes) + 1))
+        # Scales and zero points cost bits, but are no weights.
+        n_weights += 0 if unit[0].details.get("side_of") else unit[0].n_weights
         best = min(codes, key=lambda row: row.bits or 0.0, default=None)
         if best is None or best.bits is None or best.bits >= best.raw_bits:
             bits += unit[0].raw_bits + choice
             continue
         used.append(best)
-        coded_bits += best.bits + choice
-        # Scales and zero points cost bits, but are no weights.
-        n_weights += 0 if best.details.get("side_of") else best.n_weights
+        bits += best.bits + choice
     weights: dict[str, int] = {}
     for row in used:
         weights[row.spec] = weights.get(row.spec, 0) + row.n_weights
     specs = sorted(weights, key=lambda spec: -weights[spec])
     return Needed(
-        bits=bits + coded_bits,
-        bits_per_weight=coded_bits / n_weights if n_weights else 0.0,
-        stored_bits=sum(unit[0].raw_bits for unit in by_unit.values()) + 8 * info.n_container_bytes,
+        bits=bits + container,
+        weights_bits=bits,
+        bits_per_weight=bits / max(n_weights, 1),
+        stored_bits=sum(unit[0].raw_bits for unit in by_unit.values()) + container,
         n_coded=len(used),
         n_kept=len(by_unit) - len(used),
         specs=tuple(specs),
@@ -150,13 +155,13 @@ def _bytes_needed(info: CheckpointInfo, rows: Sequence[Score]) -> list[str]:
     if lossy and (lossless is None or lossy.bits < lossless.bits):
         found.append(
             f"{_amount(lossy)} needed at {_TARGET:.0%} weight error "
-            f"({lossy.bits_per_weight:.2f} bits/weight, decodable, all side information"
-            f"{_kept(lossy)}); accuracy not checked"
+            f"({_weights(lossy)}, decodable, all side information{_rest(lossy)}); "
+            "accuracy not checked"
         )
     if lossless:
         found.append(
             f"{_amount(lossless)} needed without loss "
-            f"({lossless.bits_per_weight:.2f} bits/weight, decodable{_kept(lossless)})"
+            f"({_weights(lossless)}, decodable{_rest(lossless)})"
         )
     return found
 
@@ -169,7 +174,8 @@ def _order(rows: Sequence[Score], totals: Sequence[Score]) -> list[str]:
         shuffled = controls.pop("shuffle", None)
         if shuffled is None or not shuffled["ratio"]:
             continue
-        own = [row for row in rows if row.spec == total.spec]
+        own = [row for row in rows if row.spec == total.spec and row.status != "ok"]
+        own += counted([row for row in rows if row.spec == total.spec and row.status == "ok"])
         found.append(f"{total.spec}: {_effect(shuffled, own)}{_limits(total, own)}")
         found += [
             f"{total.spec}: {_factors(kind, own)}"
@@ -187,8 +193,7 @@ def _factors(kind: str, rows: Sequence[Score]) -> str:
         if means.get("shuffle") and means.get(kind):
             both.append((row.bits or 0.0, means["shuffle"], means[kind], row.n_weights))
     bits, shuffled, drawn, n_weights = (math.fsum(one) for one in zip(*both, strict=True))
-    share = n_weights / sum(row.n_weights for row in rows)
-    of = f"; on {100 * share:.2g}% of the weights" if share < 0.995 else ""
+    of = of_weights(int(n_weights), sum(row.n_weights for row in rows))
     return (
         f"{bits / drawn:.3f} of {kind} = {bits / shuffled:.3f} arrangement x "
         f"{shuffled / drawn:.3f} histogram{of}"
@@ -211,13 +216,16 @@ def _effect(control: dict[str, float], rows: Sequence[Score]) -> str:
 
 def _limits(total: Score, rows: Sequence[Score]) -> str:
     """Say of how much of the weights a figure tells, and whether it can tell anything."""
-    share = total.n_weights / max(sum(row.n_weights for row in rows), 1)
-    part = f"; on {100 * share:.2g}% of the weights" if share < 0.995 else ""
+    part = of_weights(total.n_weights, sum(row.n_weights for row in rows))
     return part + ("; saturated: measure tiles (tile=N)" if total.saturated else "")
 
 
 def _largest(rows: Sequence[Score]) -> list[str]:
-    tensors = {(row.label, row.dtype): row for row in rows if row.dtype is not None}
+    tensors = {
+        (row.label, row.dtype): row
+        for row in rows
+        if row.dtype is not None and not row.details.get("side_of")
+    }
     n_weights = sum(row.n_weights for row in tensors.values())
     found = (row.largest for row in tensors.values())
     name, size = max(found, key=lambda largest: largest[1], default=("", 0))
@@ -231,5 +239,11 @@ def _amount(need: Needed) -> str:
     return f"{about}{human_bytes(need.bits / 8)} of {human_bytes(need.stored_bits / 8)}"
 
 
-def _kept(need: Needed) -> str:
-    return f", {plural(need.n_kept, 'tensor')} kept as stored" if need.n_kept else ""
+def _weights(need: Needed) -> str:
+    return f"{human_bytes(need.weights_bits / 8)} at {need.bits_per_weight:.2f} bits/weight"
+
+
+def _rest(need: Needed) -> str:
+    kept = f", {plural(need.n_kept, 'tensor')} kept as stored" if need.n_kept else ""
+    beside = need.bits - need.weights_bits
+    return kept + (f"; {human_bytes(beside / 8)} beside the tensors" if beside else "")

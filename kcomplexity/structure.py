@@ -16,19 +16,15 @@ from kcomplexity.checkpoint import Checkpoint
 from kcomplexity.controls.unit_permutation import symmetry_bits
 from kcomplexity.learned import copies, not_learned
 from kcomplexity.records import Score
-from kcomplexity.text import plural, shorten
 
 __all__ = [
     "Structure",
     "TensorStructure",
     "mark_structure",
     "structure",
-    "structure_sentences",
     "with_structure",
 ]
 
-#: Savings below this share of the bits are not told as structure.
-LEAST = 0.001
 _VIEW = "rd0.1"
 _CODES = ("ctx", "lowrank")
 
@@ -90,11 +86,14 @@ class Structure:
     tensors : tuple of TensorStructure
     left_out : dict of str to str
         Why, by tensor.
+    n_weights : int
+        Of the checkpoint, whether measured or not.
     """
 
     view: str
     tensors: tuple[TensorStructure, ...]
     left_out: dict[str, str]
+    n_weights: int
 
     @property
     def order0_bits(self) -> float:
@@ -171,7 +170,8 @@ def structure(rows: Sequence[Score]) -> Structure | None:
     rows : sequence of Score
         Of one checkpoint. Those at ``rd0.1`` are taken, or else those of the first view of ``ctx``.
     """
-    coded = [row for row in rows if row.estimator == "ctx" and row.status == "ok"]
+    every = [row for row in rows if row.estimator == "ctx" and not row.details.get("side_of")]
+    coded = [row for row in every if row.status == "ok"]
     if not coded:
         return None
     views = [row.view for row in coded]
@@ -190,7 +190,8 @@ def structure(rows: Sequence[Score]) -> Structure | None:
         else:
             measured.append(_tensor(row, low_rank.get((row.label, row.dtype))))
     kept = tuple(one for one in measured if one.order0_bits > 0)
-    return Structure(str(view), kept, left_out) if kept else None
+    n_weights = sum(row.n_weights for row in every if row.view == view)
+    return Structure(str(view), kept, left_out, n_weights) if kept else None
 
 
 def mark_structure(checkpoints: Sequence[Checkpoint], rows: Sequence[Score]) -> list[Score]:
@@ -306,80 +307,3 @@ def with_structure(
                 }
                 found[i] = replace(total, details=total.details | {"structure": record})
     return tuple(found)
-
-
-def structure_sentences(found: Structure, symmetry: float | None = None) -> list[str]:
-    """Return the structure in sentences: effect first, then what it rests on.
-
-    Parameters
-    ----------
-    found : Structure
-    symmetry : float, optional
-        Bits that the orders of hidden units are worth.
-    """
-    shuffled = found.shuffled_savings
-    spread = 2 * _sd(shuffled)
-    threshold = max(spread, 2 * found.standard_error, LEAST)
-    if found.saving <= threshold:
-        held = f" ({plural(len(shuffled), 'shuffle')})" if shuffled else ""
-        said = f"structure: no structure found above {threshold:.1%} at {found.view}{held}"
-        return [said, *_left_out(found)]
-    per_weight = (found.order0_bits - found.bits) / sum(one.n_weights for one in found.tensors)
-    parts = f"context {found.context_saving:.1%}"
-    if found.low_rank_saving is not None:
-        parts += f", low rank {max(found.low_rank_saving, 0.0):.1%}"
-    said = (
-        f"structure: arrangement saves {found.saving:.1%} of the bits at {found.view} "
-        f"({per_weight:.2f} bits/weight, decodable; {parts}{_evidence(found, shuffled)})"
-    )
-    return [said, *_layout(found, symmetry), *_left_out(found)]
-
-
-def _evidence(found: Structure, shuffled: tuple[float, ...]) -> str:
-    text = ""
-    if shuffled:
-        n_lower = sum(found.saving > saving for saving in shuffled)
-        by = "" if all(one.fully_shuffled for one in found.tensors) else " of the context code"
-        text += f"; more than {n_lower} of {plural(len(shuffled), 'shuffle')}{by}"
-    if found.standard_error:
-        text += f"; sampled, standard error {found.standard_error:.2%}"
-    out = found.leave_one_out
-    if out is not None:
-        share = found.largest.n_weights / sum(one.n_weights for one in found.tensors)
-        text += (
-            f"; {out[0]:.1%} to {out[1]:.1%} when any one tensor is left out; the largest, "
-            f"{shorten(found.largest.label)}, holds {share:.0%} of the weights"
-        )
-    return text
-
-
-def _layout(found: Structure, symmetry: float | None) -> list[str]:
-    sentences = []
-    savings = found.permuted_savings
-    if savings:
-        mean = math.fsum(savings) / len(savings)
-        share = min(max(1 - mean / found.saving, 0.0), 1.0)
-        sentences.append(
-            f"layout: {mean:.1%} saved with hidden units in other orders "
-            f"({plural(len(savings), 'order')}): {share:.0%} of the structure is layout"
-        )
-    if symmetry:
-        sentences.append(
-            f"symmetry: as far as shapes tell, the hidden units have 2^{symmetry:,.0f} orders of "
-            f"equal function: {symmetry:,.0f} bits that are not subtracted"
-        )
-    return sentences
-
-
-def _left_out(found: Structure) -> list[str]:
-    if not found.left_out:
-        return []
-    listed = "; ".join(f"{shorten(name)}: {why}" for name, why in found.left_out.items())
-    return [f"left out of structure: {plural(len(found.left_out), 'tensor')} ({listed})"]
-
-
-def _sd(values: Sequence[float]) -> float:
-    if len(values) < 2:
-        return 0.0
-    mean = math.fsum(values) / len(values)
-    return math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1))

@@ -11,7 +11,7 @@ from kcomplexity.controls import control_record
 from kcomplexity.records import Score
 from kcomplexity.specs import parse_spec
 
-__all__ = ["leave_one_out", "summarise"]
+__all__ = ["counted", "leave_one_out", "summarise"]
 
 
 def summarise(rows: Sequence[Score]) -> tuple[Score, ...]:
@@ -20,6 +20,7 @@ def summarise(rows: Sequence[Score]) -> tuple[Score, ...]:
     Scales and zero points add their bits to those of the codes, but are no weights: bits a weight
     are comparable between a network and its quantised copies.
 
+    Scales whose codes a spec does not measure are not counted: alone they say nothing.
     A control's replicates are summed seed by seed, over the tensors that have it. A spec that
     measured nothing has no row.
     """
@@ -28,7 +29,13 @@ def summarise(rows: Sequence[Score]) -> tuple[Score, ...]:
         measured = groups.setdefault((row.checkpoint, row.spec), [])
         if row.status == "ok":
             measured.append(row)
-    return tuple(_sum(measured) for measured in groups.values() if measured)
+    return tuple(_sum(counted(measured)) for measured in groups.values() if measured)
+
+
+def counted(rows: Sequence[Score]) -> Sequence[Score]:
+    """Keep what counts among the measured rows of one checkpoint and spec: no scales alone."""
+    names = {row.tensor for row in rows}
+    return [row for row in rows if row.details.get("side_of") in {None, *names}] or rows
 
 
 def _sum(rows: Sequence[Score]) -> Score:

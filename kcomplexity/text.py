@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import PurePath
 
-__all__ = ["human_bytes", "plural", "printable", "short_names", "shorten"]
+__all__ = ["human_bytes", "of_weights", "plural", "printable", "short_names", "shorten"]
 
 
 def printable(name: object) -> str:
@@ -31,6 +31,18 @@ def printable(name: object) -> str:
         char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
         for char in str(name)
     )
+
+
+def of_weights(n: int, total: int) -> str:
+    """Say of how much of the weights a sentence tells; nothing where it is all of them.
+
+    Examples
+    --------
+    >>> of_weights(25, 1000)
+    '; on 2.5% of the weights'
+    """
+    share = n / max(total, 1)
+    return f"; on {100 * share:.2g}% of the weights" if share < 0.995 else ""
 
 
 def shorten(name: object, width: int = 48) -> str:

@@ -25,10 +25,10 @@ from kcomplexity.pool import Pool
 from kcomplexity.records import Score
 from kcomplexity.views.levels import SignView
 
-__all__ = ["TileMap", "tile_map", "with_tile_maps"]
+__all__ = ["TILED", "TileMap", "tile_map", "with_tile_maps"]
 
 #: The rows that a map belongs to.
-_SPEC = "bdm2d@sign"
+TILED = "bdm2d@sign"
 _SHUFFLES = 19
 
 
@@ -147,7 +147,7 @@ def with_tile_maps(rows: Sequence[Score], plan: Plan, tile: int, pool: Pool) -> 
     tensors = {(c.path, t.name): t for c in plan.checkpoints for t in c.values()}
     found = []
     for row in rows:
-        if row.spec == _SPEC and row.scope == "tensor" and row.status == "ok" and row.tensor:
+        if row.spec == TILED and row.scope == "tensor" and row.status == "ok" and row.tensor:
             tensor = tensors[row.checkpoint, row.tensor]
             tiles = _map_of(tensor, tile, _SHUFFLES, plan.seed, pool)
             row = replace(row, details={**row.details, "tiles": tiles.to_dict()})

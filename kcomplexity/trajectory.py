@@ -148,7 +148,7 @@ def trajectory(
     >>> states = [{"w": np.linspace(0, 1, 512, dtype="f4") ** k} for k in (1, 2, 4)]
     >>> found = trajectory(states, specs=["entropy@q8"], cache=False)
     >>> [round(value, 1) for value in found.series[0].values], found.series[0].tau
-    ([7.1, 6.7, 5.5], -1.0)
+    ([7.0, 6.6, 5.5], -1.0)
     """
     started = time.time()
     read = partial(open_checkpoint, dtypes=dtypes, root=root, dequantize=dequantize)

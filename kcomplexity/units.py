@@ -93,16 +93,27 @@ def _joined(
         whole = concat(f"{name}:{code}", alike)
         if apart:
             found.append(Unit(whole, apart, scope, group, whole.n_bytes, code))
-    numbers = [t for t in members if t.dtype.is_float and t.dtype.numpy is not None]
-    shared = dict.fromkeys(_common(spec) for spec in specs) if numbers else {}
+    shared = dict.fromkeys(_common(spec) for spec in specs)
     for code in filter(None, shared):
         together = tuple(spec for spec in specs if _common(spec) == code)
+        # What is no number keeps its dtype, and gets its row with the reason.
+        for other, alike in by_dtype.items():
+            if not _is_number(alike[0]):
+                whole = concat(f"{name}:{other}", alike)
+                found.append(Unit(whole, together, scope, group, whole.n_bytes, other))
+        numbers = [tensor for tensor in members if _is_number(tensor)]
+        if not numbers:
+            continue
         whole = concat(f"{name}:{code}", [_as(tensor, code) for tensor in numbers])
         stored = sum(tensor.n_bytes for tensor in numbers)
         codes = {tensor.dtype.code for tensor in numbers}
         dtype = codes.pop() if len(codes) == 1 else None
         found.append(Unit(whole, together, scope, group, stored, dtype))
     return found
+
+
+def _is_number(tensor: Tensor) -> bool:
+    return tensor.dtype.is_float and tensor.dtype.numpy is not None
 
 
 def _common(spec: Spec) -> str | None:

@@ -86,7 +86,7 @@ REFUSED: dict[str, tuple[Callable[[Path], str], str]] = {
     "truncated npz": (cut_npz, "cut.npz: not a whole zip archive: File is not a zip file; copy it"),
     "garbage": (
         file("m.weights", bytes(range(200, 250))),
-        "m.weights: the content is of no known format; expected one of: safetensors,",
+        "m.weights: the content is of no known format; expected one of: mosaic,",
     ),
     "garbage, named as PyTorch's": (
         file("m.bin", bytes(range(200, 250))),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import io
 import json
 import os
 import shlex
@@ -240,8 +241,7 @@ def test_a_dry_run_tells_specs_controls_bytes_and_time_and_reads_no_weight(model
     found = run(model, "--dry-run", *FEW, "-T", 2)
     assert (found.exit_code, found.stderr) == (0, "")
     first, *table = found.stdout.splitlines()
-    assert first.startswith("8 tensors, 20.7 kB; about 0.")
-    assert first.endswith(" s with 2 workers")
+    assert first == "8 tensors, 20.7 kB; less than 0.1 s with 2 workers"
     assert [line.split() for line in table if "@" in line] == [
         ["zstd@bytes/planes", "shuffle:2", "all"],
         ["entropy@q8", "all"],
@@ -339,7 +339,7 @@ def test_o_md_holds_every_row_in_a_table_that_nothing_breaks_out_of(model, score
         )
         for row in scored["rows"]
     ]
-    assert {len(row) for row in cells} == {8}
+    assert {len(row) for row in cells} == {10}
 
 
 def test_a_link_is_followed_and_the_mode_is_that_of_a_new_file(model, tmp_path):
@@ -388,11 +388,18 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_file(model, tmp_path, monkey
     output = tmp_path / f"s.{ending}"
     output.write_text("old")
 
-    def full(path: Path, data: bytes) -> int:
-        path.write_text("half of it")
-        raise OSError(errno.ENOSPC, "No space left on device")
+    class Full(io.BytesIO):
+        def write(self, data: Any) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    opened = Path.open
+    monkeypatch.setattr(
+        Path,
+        "open",
+        lambda path, mode="r", *rest, **named: (
+            Full() if mode == "wb" else opened(path, mode, *rest, **named)
+        ),
+    )
     found = run(model, "-p", "fast", "-o", output)
     assert found.exit_code == 1
     target = output.name + ".part" if ending == "jsonl" else output.name
@@ -570,11 +577,49 @@ def test_a_journal_is_only_for_the_same_figures_and_may_be_cut(layers, tmp_path)
     part = journal(layers, tmp_path / "s.jsonl")
     with part.open("ab") as file:
         file.write(b'{"record": "row", "tens')  # the machine stopped here
-    for change in (["--seed", 1], ["--tiles", 8]):
+    written = layers.stat().st_mtime_ns
+    for change, time_written in ((["--seed", 1], written), ([], written + 1)):
+        os.utime(layers, ns=(written, time_written))
         other = run(layers, *FEW, *change, "-o", tmp_path / "s.jsonl", "--resume")
         assert other.exit_code == 2
         assert "repeat those, or leave out --resume to start anew" in other.stderr
+    os.utime(layers, ns=(written, written))
     assert run(layers, *FEW, "-o", tmp_path / "s.jsonl", "--resume").exit_code == 0
+
+
+def test_a_journal_is_written_by_one_run_at_a_time(layers, tmp_path):
+    fcntl = pytest.importorskip("fcntl")
+    part = journal(layers, tmp_path / "s.jsonl")
+    before = part.read_bytes()
+    with part.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        for more in ((), ("--resume",)):
+            found = run(layers, *FEW, "-o", tmp_path / "s.jsonl", *more)
+            assert found.exit_code == 1
+            assert f"{part}: another run is writing it" in found.stderr
+    assert part.read_bytes() == before
+
+
+def test_there_is_nothing_to_resume_where_nothing_was_interrupted(layers, tmp_path):
+    (tmp_path / "s.jsonl").write_text("the result of another day")
+    found = run(layers, *FEW, "-o", tmp_path / "s.jsonl", "--resume")
+    assert found.exit_code == 2
+    assert "nothing was interrupted; leave out --resume to start anew" in found.stderr
+    assert (tmp_path / "s.jsonl").read_text() == "the result of another day"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("-p", "fast", "-e", "zstd@bytes"), "choose one of them"),
+        (("-e", "zstd@bytes", "--tiles", 8), "--tiles adds to the rows of bdm2d@sign"),
+        (("-e", "bdm2d:5@sign"), "expected a side of at most 4"),
+    ],
+)
+def test_what_cannot_go_together_is_an_error_of_usage(model, words, message):
+    found = run(model, *words)
+    assert found.exit_code == 2
+    assert message in found.stderr
 
 
 def test_starting_anew_over_a_journal_is_told(layers, tmp_path):

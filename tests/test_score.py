@@ -86,7 +86,7 @@ def test_summary_adds_the_bits_of_the_measured_tensors(network: dict[str, Any]) 
     assert total.bits == math.fsum(row.bits or 0 for row in rows)
     assert total.n_weights == sum(row.n_weights for row in rows)
     (share,) = (row for row in report.summary if row.spec == "nonzero")
-    stored = [array for array in network.values() if array.size]
+    stored = [array for array in network.values() if array.size and array.dtype.kind not in "iub"]
     nonzero = sum(np.count_nonzero(array) for array in stored)
     assert share.value == pytest.approx(nonzero / sum(array.size for array in stored))
 
@@ -183,6 +183,44 @@ def test_model_scope_joins_all_dtypes_where_the_view_reads_them_alike() -> None:
     assert [row.dtype for row in by_spec["entropy@sign"]] == [None]
     assert by_spec["entropy@sign"][0].n_weights == 5000
     assert by_spec["entropy@f32"][0].n_bytes == 2500 * 4 + 2500 * 2
+
+
+def test_checkpoints_of_one_path_stay_apart() -> None:
+    one, other = {"w": weights((64, 64))}, {"w": weights((32, 32), 1)}
+    both = score([one, other], specs=["zstd@bytes"])
+    assert len({info.path for info in both.checkpoints}) == 2
+    alone = [score(network, specs=["zstd@bytes"]).summary[0].bits for network in (one, other)]
+    assert [row.bits for row in both.summary] == alone
+
+
+@pytest.mark.parametrize("scope", ["tensor", "group", "model"])
+def test_what_is_no_number_has_its_row_in_any_scope(scope: Any) -> None:
+    network = {"a": weights((50, 50)), "ids": np.arange(7), "mask": np.ones(3, bool)}
+    for spec in ("entropy@sign", "bdm1d@f32", "nonzero", "l2"):
+        rows = score(network, specs=[spec], scope=scope).rows
+        assert sum(row.n_bytes for row in rows) == 50 * 50 * 4 + 7 * 8 + 3
+        refused = {row.dtype: row.reason for row in rows if row.n_bytes < 100}
+        assert set(refused) == {"I64", "BOOL"}
+        assert all("are not weights" in str(reason) for reason in refused.values())
+
+
+def test_scales_alone_are_not_summed() -> None:
+    codes = RNG(0).integers(-127, 128, (64, 64)).astype(np.int8)
+    network = {
+        "l.weight": codes,
+        "l.weight_scale": weights((64, 1)),
+        "norm": weights((500,)),
+    }
+    with kc.open_checkpoint(network) as checkpoint:
+        report = kc.score(checkpoint, specs=["zstd@bytes", "entropy@sign"])
+    sides = {row.tensor for row in report.rows if row.details.get("side_of")}
+    assert sides == {"l.weight_scale"}
+    lossless, signs = report.summary
+    assert lossless.details["n_tensors"] == 3
+    assert lossless.n_weights == codes.size + 500
+    # The codes have no sign, so those of their scales tell nothing.
+    assert signs.details["n_tensors"] == 1
+    assert signs.n_weights == 500
 
 
 def test_headline_counts_the_best_decodable_code_the_choice_and_the_container(

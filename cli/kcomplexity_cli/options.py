@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 __all__ = [
     "Repeatable",
@@ -61,7 +62,11 @@ class Repeatable(click.Command):
                 name = max(param.opts, key=len)
                 options += [name] if param.is_flag else [w for word in words for w in (name, word)]
         ctx.meta[self.KEY] = shlex.join(["kcomplexity", str(self.name), *arguments, *options])
-        return super().parse_args(ctx, args)
+        rest = super().parse_args(ctx, args)
+        source = ctx.get_parameter_source("panel")
+        if ctx.params.get("estimators") and source is ParameterSource.COMMANDLINE:
+            raise click.UsageError("--panel and --estimators were given: choose one of them")
+        return rest
 
 
 def command_text() -> str:
@@ -150,7 +155,8 @@ def measure_options(command: F) -> F:
             default="default",
             show_default=True,
             shell_complete=_panels,
-            help="A named list of specs: fast, default, structure, lossless, momos, qubd, all.",
+            help="A named list of specs: fast, default, structure, lossless, momos, "
+            "momos-binarised, qubd, all.",
         ),
     ):
         command = option(command)
@@ -200,7 +206,7 @@ def as_one_option(command: F) -> F:
 
 
 def plot_option(command: F) -> F:
-    """Whether the result is drawn as well: ``plots``, for :func:`.plot.draw_into`."""
+    """Whether the result is drawn too: ``plots``, for :func:`kcomplexity_cli.plot.draw_into`."""
     return click.option(
         "--plot",
         "plots",

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 from kcomplexity._version import __version__
+from kcomplexity.checkpoint import Checkpoint
 from kcomplexity.errors import OutputError, SpecError
 from kcomplexity.plan import Plan
 from kcomplexity.provenance import libraries
@@ -36,6 +37,7 @@ class Journal:
         self.path = output.with_name(output.name + ".part") if output else None
         self._plan = self._identity(plan) | {"command": command}
         self._quiet = quiet
+        self._output = output
         self._rows: dict[Key, Score] = {}
         self._resume = resume
 
@@ -44,15 +46,23 @@ class Journal:
             return self
         kept: list[Score] = []
         if self.path.exists():
+            with self.path.open("rb") as file:
+                _claim(file, self.path)
             if self._resume:
                 kept = self._read()
             elif not self._quiet:
                 note(f"starting anew: {self.path} of an earlier run is replaced")
+        elif self._resume and self._output and self._output.exists():
+            raise SpecError(
+                f"{self._output} is there and {self.path} is not: nothing was interrupted; leave "
+                "out --resume to start anew"
+            )
         self._rows = {self._key(row): row for row in kept}
         # Whole or not at all: a full disk must not cost what an earlier run has measured.
         write_atomically(self.path, json_line("plan", self._plan) + _lines(kept))
         self._size, self._n_rows = self.path.stat().st_size, len(kept)
         self._file = self.path.open("ab", buffering=0)
+        _claim(self._file, self.path)
         return self
 
     def __exit__(
@@ -126,6 +136,8 @@ class Journal:
             "version": __version__,
             "libraries": libraries(),
             "checkpoints": [c.fingerprint() for c in plan.checkpoints],
+            # A fingerprint is of a sample: this tells that a file was written since.
+            "files": [_state(c) for c in plan.checkpoints],
             "tasks": [[str(t.spec), [str(c) for c in t.controls], t.fraction] for t in plan.tasks],
             "seed": plan.seed,
         }
@@ -133,6 +145,24 @@ class Journal:
     @staticmethod
     def _key(row: Score) -> Key:
         return row.checkpoint, row.tensor, row.group, row.dtype, row.spec
+
+
+def _state(checkpoint: Checkpoint) -> list[list[int]]:
+    """Return the size and the time of the last change of each local file."""
+    found = [source.status() for source in checkpoint.sources if source.local]
+    return [[one.st_size, one.st_mtime_ns] for one in found]
+
+
+def _claim(file: BinaryIO, path: Path) -> None:
+    """Keep other runs from writing the journal while this one does, where the system can."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise OutputError(f"{path}: another run is writing it; give this one another -o") from error
 
 
 def _lines(rows: Sequence[Score]) -> bytes:

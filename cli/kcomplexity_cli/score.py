@@ -72,7 +72,7 @@ def score(checkpoints: tuple[str, ...], **options: Any) -> None:
     from kcomplexity.pool import Pool
     from kcomplexity.report import check_target
     from kcomplexity.score import assemble, open_selected, run_plan
-    from kcomplexity.tile_map import with_tile_maps
+    from kcomplexity.tile_map import TILED, with_tile_maps
     from kcomplexity_cli.resume import Journal
     from kcomplexity_cli.terminal import note, progress_bar
 
@@ -103,6 +103,8 @@ def score(checkpoints: tuple[str, ...], **options: Any) -> None:
             sample=options["sample"],
             exact=options["exact"],
         )
+        if options["tiles"] and TILED not in {str(task.spec) for task in plan.tasks}:
+            raise click.UsageError(f"--tiles adds to the rows of {TILED}: name it with -e")
         pool = Pool(options["threads"], kind=options["workers"], max_memory=options["max_memory"])
         if options["dry_run"]:
             _tell_plan(plan, pool.threads, as_json=options["as_json"])
@@ -207,7 +209,8 @@ def _tell_plan(plan: Any, threads: int, *, as_json: bool) -> None:
         return
     click.echo(
         f"{plural(n_tensors, 'tensor')}, {human_bytes(plan.n_bytes)}; "
-        f"about {seconds:.1f} s with {plural(threads, 'worker')}"
+        f"{f'about {seconds:.1f} s' if seconds >= 0.05 else 'less than 0.1 s'} with "
+        f"{plural(threads, 'worker')}"
     )
     rows = tuple(
         (

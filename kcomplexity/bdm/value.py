@@ -117,9 +117,10 @@ def some_blocks(counts: BlockCounts) -> BlockCounts:
     """Return `counts` if a block was counted: nothing measured is not zero bits."""
     if not counts.by_size:
         shape = "x".join([str(counts.how.side)] * counts.how.ndim)
+        other = "" if counts.how.partition == "recursive" else ' or use partition="recursive"'
         raise UnmeasurableError(
             f"not one block of {shape} symbols fits into the {counts.n_ignored} given; "
-            'measure a larger array, choose a smaller block or use partition="recursive"'
+            f"measure a larger array, choose a smaller block{other}"
         )
     return counts
 

@@ -38,6 +38,10 @@ __all__ = ["Bdm1d", "Bdm2d", "Qubd"]
 _WIDTH = 1 << 18
 
 
+#: Largest side of a block in the tables, by dimension.
+_LARGEST = {1: 12, 2: 4}
+
+
 @dataclass(frozen=True)
 class _Bdm(Estimator):
     """What BDM in one and in two dimensions share."""
@@ -57,6 +61,11 @@ class _Bdm(Estimator):
 
     def __post_init__(self) -> None:
         self.decomposition(2)  # checks the options
+        if self.block > _LARGEST[self.ndim]:
+            raise SpecError(
+                f"block={self.block}: expected a side of at most {_LARGEST[self.ndim]}, "
+                f"the largest in CTM tables of {self.ndim} dimension{'s' * (self.ndim > 1)}"
+            )
         if self.tile and self.partition != "ignore":
             raise SpecError(f"tile={self.tile}: tiles go with partition=ignore alone")
         if self.tile and self.tile < self.block:
@@ -120,6 +129,10 @@ class Bdm1d(_Bdm):
     """BDM of a sequence in blocks of 12 symbols.
 
     Saturates from some 34,000 weights on (see ``saturated``): take ``tile=N`` there.
+
+    ``partition`` says what becomes of what no whole block covers: ``ignore`` leaves it out,
+    ``correlated`` slides the block by ``shift`` symbols instead, ``recursive`` goes on with ever
+    smaller blocks down to a side of ``min_length``.
     """
 
     block: int = 12
@@ -141,6 +154,10 @@ class Bdm2d(_Bdm):
     whose pixels are permuted, to the same accuracy, they show none (.860 of the shuffled self on
     MNIST, .9995 with permuted pixels). Saturates from some 730,000 weights on (see ``saturated``):
     take ``tile=N`` there.
+
+    ``partition`` says what becomes of what no whole block covers: ``ignore`` leaves it out,
+    ``correlated`` slides the block by ``shift`` symbols instead, ``recursive`` goes on with ever
+    smaller blocks down to a side of ``min_length``.
     """
 
     block: int = 4

@@ -12,24 +12,36 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from kcomplexity.checkpoint import Tensor
 from kcomplexity.errors import UnmeasurableError
 from kcomplexity.estimators.base import Estimator, Kind, Measure
 from kcomplexity.parallel import LEAF, Cut, Every, Piece, Reducer, State
-from kcomplexity.views.base import Alphabet
+from kcomplexity.views.base import Alphabet, Encoder, weights_only
 from kcomplexity.views.passes import LeafSums, SumOfSquares, floats
 
 __all__ = ["L2", "NonZero"]
 
 
-@dataclass(frozen=True)
-class NonZero(Estimator):
-    """Share of the weights that are not exactly zero (of either sign); NaN is not zero."""
+class _OfWeights(Estimator):
+    """Base of statistics of the weights, complex ones included; integers and masks are none."""
 
-    summary: ClassVar[str] = "share of the weights that are not exactly zero"
     kind: ClassVar[Kind] = "statistic"
     positional: ClassVar[bool] = False
     default_view: ClassVar[str | None] = None
     reference: ClassVar[str] = "definition"
+
+    def reducers(self, encoder: Encoder | None, tensor: Tensor) -> tuple[Reducer, ...]:
+        """Refuse what is no floating-point, and gather the rest."""
+        if tensor.dtype.kind != "complex":
+            weights_only(tensor)
+        return super().reducers(encoder, tensor)
+
+
+@dataclass(frozen=True)
+class NonZero(_OfWeights):
+    """Share of the weights that are not exactly zero (of either sign); NaN is not zero."""
+
+    summary: ClassVar[str] = "share of the weights that are not exactly zero"
     unit: ClassVar[str] = "share"
     direction: ClassVar[str] = "lower = sparser"
 
@@ -52,14 +64,10 @@ class NonZero(Estimator):
 
 
 @dataclass(frozen=True)
-class L2(Estimator):
+class L2(_OfWeights):
     """Euclidean norm of the weights, in float64."""
 
     summary: ClassVar[str] = "Euclidean norm of the weights"
-    kind: ClassVar[Kind] = "statistic"
-    positional: ClassVar[bool] = False
-    default_view: ClassVar[str | None] = None
-    reference: ClassVar[str] = "definition"
     unit: ClassVar[str] = "norm"
     direction: ClassVar[str] = "lower = smaller weights"
 

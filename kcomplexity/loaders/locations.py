@@ -33,6 +33,10 @@ def locate(source: str | os.PathLike[str]) -> list[Path]:
         If a glob matches nothing, or the model is not in the cache.
     """
     text = str(source) if isinstance(source, UrlPath) else os.fspath(source)
+    if not text:
+        raise CheckpointNotFoundError(
+            "an empty path was given; expected a checkpoint's, or . for here"
+        )
     if text.startswith(_HUB) and not text.startswith(f"{_HUB}//"):
         return [_snapshot(text)]
     if text.startswith("file://"):

@@ -179,7 +179,14 @@ def _load_folder(folder: Path, suffix: str, options: Options) -> Checkpoint:
     if len(paths) == 1:
         return replace(_reader(paths[0]).load(paths[0], options), path=str(folder))
     cure = "no index tells which counts; give one file"
-    return _join(str(folder), paths, lambda path: _reader(path).load(path, options), cure)
+    joined = _join(str(folder), paths, lambda path: _reader(path).load(path, options), cure)
+    if all(SHARD.search(path.name) for path in paths):
+        return joined
+    told = (
+        f"neither an index nor shard numbers: {len(paths)} files, {printable(paths[0].name)} and "
+        f"{printable(paths[1].name)} among them, are read as one checkpoint"
+    )
+    return replace(joined, notes=(*joined.notes, told))
 
 
 def _open_all(paths: Sequence[Path], open_one: Callable[[Path], Checkpoint]) -> list[Checkpoint]:

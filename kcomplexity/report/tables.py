@@ -188,21 +188,26 @@ def _number(value: float | None) -> str:
 
 def full_table(report: Report) -> Table:
     """Return every row, in order."""
-    columns = ("tensor", "shape", "dtype", "spec", "bits/weight", "raw/comp", "vs controls", "note")
+    columns = (
+        *("tensor", "shape", "dtype", "spec"),
+        *("bits/weight", "value", "unit", "raw/comp", "vs controls", "note"),
+    )
     rows = tuple(
         (
             printable(row.label),
             "x".join(map(str, row.shape or ())) or "scalar",
             row.dtype or "mixed",
             row.spec,
-            _bits(row) if row.kind != "statistic" else _number(row.value),
+            _bits(row),
+            _number(row.value) if row.kind == "statistic" else "",
+            row.unit if row.kind == "statistic" else "",
             f"{row.ratio_raw_over_comp:.3f}" if row.ratio_raw_over_comp else "",
             "; ".join(f"{_of_control(row, c['kind'])} of {c['kind']}" for c in row.controls),
             f"{row.status}: {printable(row.reason)}" if row.reason else "",
         )
         for row in report.rows
     )
-    return Table("every row", columns, rows, frozenset({4, 5}))
+    return Table("every row", columns, rows, frozenset({4, 5, 7}))
 
 
 def extremes(rows: Sequence[Score], n: int = 5) -> list[Table]:
