@@ -14,7 +14,7 @@ from kcomplexity.controls import Control, parse_control
 from kcomplexity.errors import SpecError
 from kcomplexity.panels import Panel, affordable, panel
 from kcomplexity.sampling import sampled_share
-from kcomplexity.specs import Spec, parse_spec, parse_specs
+from kcomplexity.specs import Spec, listed, parse_spec, parse_specs
 from kcomplexity.units import SCOPES, Scope, Unit, units
 
 __all__ = ["Plan", "Task", "make_plan"]
@@ -104,8 +104,8 @@ def make_plan(
     checkpoints: Sequence[Checkpoint],
     *,
     panel_name: str = "default",
-    specs: Iterable[str] | None = None,
-    controls: Iterable[str] | None = None,
+    specs: str | Iterable[str] | None = None,
+    controls: str | Iterable[str] | None = None,
     scope: Scope | None = None,
     seed: int = 0,
     sample: float | None = None,
@@ -118,6 +118,7 @@ def make_plan(
         raise SpecError(f"sample {sample:g}: expected a share above 0 and at most 1, e.g. 0.1")
     if sample is not None and exact:
         raise SpecError("a sample was asked for and forbidden: choose one of sample and exact")
+    specs, controls = listed(specs), listed(controls)
     chosen = panel(panel_name) if specs is None else Panel("own", "specs of your own", tuple(specs))
     parsed = parse_specs(chosen.specs)
     if not parsed:

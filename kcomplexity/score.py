@@ -33,8 +33,8 @@ def score(
     source: Any,
     *,
     panel: str = "default",
-    specs: Iterable[str] | None = None,
-    controls: Iterable[str] | None = None,
+    specs: str | Iterable[str] | None = None,
+    controls: str | Iterable[str] | None = None,
     scope: Scope | None = None,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
@@ -60,9 +60,9 @@ def score(
         What :func:`kcomplexity.open_checkpoint` opens.
     panel : str
         A named list of specs with their controls; see ``kcomplexity estimators``.
-    specs : iterable of str, optional
-        Specs instead of a panel, e.g. ``["zstd:19@bytes/planes", "entropy@q8"]``.
-    controls : iterable of str, optional
+    specs : str or iterable of str, optional
+        Specs instead of a panel, e.g. ``"zstd:19@bytes/planes,entropy@q8"`` or a list.
+    controls : str or iterable of str, optional
         Controls for every spec that can see them, e.g. ``["shuffle:19"]``; by default the
         panel's own, none with `specs`.
     scope : {"tensor", "group", "model"}, optional

@@ -25,7 +25,7 @@ from kcomplexity.estimators import ESTIMATORS, Estimator
 from kcomplexity.registry import Registry
 from kcomplexity.views import VIEWS, View
 
-__all__ = ["Spec", "parameters", "parse_spec", "parse_specs"]
+__all__ = ["Spec", "listed", "parameters", "parse_spec", "parse_specs"]
 
 T = TypeVar("T", Estimator, View)
 
@@ -60,6 +60,19 @@ class Spec:
 def parse_specs(texts: Iterable[str]) -> tuple[Spec, ...]:
     """Parse specs, each once, in their order."""
     return tuple(dict.fromkeys(parse_spec(text) for text in texts))
+
+
+def listed(texts: str | Iterable[str] | None) -> list[str] | None:
+    """Return the texts; a single one may hold several, with commas between them.
+
+    Examples
+    --------
+    >>> listed("zstd:19@bytes,entropy@q8"), listed(["l2"])
+    (['zstd:19@bytes', 'entropy@q8'], ['l2'])
+    """
+    if isinstance(texts, str):
+        return [text for text in texts.split(",") if text.strip()]
+    return None if texts is None else list(texts)
 
 
 def parse_spec(text: str) -> Spec:

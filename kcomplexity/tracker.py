@@ -17,6 +17,7 @@ from kcomplexity.plan import make_plan
 from kcomplexity.pool import DEFAULT_MAX_MEMORY, Pool
 from kcomplexity.records import plain
 from kcomplexity.report.documents import read_lines
+from kcomplexity.specs import listed
 from kcomplexity.summary import summarise
 
 __all__ = ["Tracker"]
@@ -64,8 +65,8 @@ class Tracker:
         path: str | Path | None = None,
         *,
         panel: str = "fast",
-        specs: Iterable[str] | None = None,
-        controls: Iterable[str] | None = None,
+        specs: str | Iterable[str] | None = None,
+        controls: str | Iterable[str] | None = None,
         seed: int = 0,
         threads: int | None = None,
         max_memory: int = DEFAULT_MAX_MEMORY,
@@ -75,8 +76,8 @@ class Tracker:
         self.seconds = 0.0
         self._options: dict[str, Any] = {
             "panel_name": panel,
-            "specs": None if specs is None else list(specs),
-            "controls": None if controls is None else list(controls),
+            "specs": listed(specs),
+            "controls": listed(controls),
             "seed": seed,
         }
         self._threads, self._max_memory = threads, max_memory

@@ -22,6 +22,7 @@ from kcomplexity.pool import DEFAULT_MAX_MEMORY, Pool
 from kcomplexity.provenance import describe, provenance
 from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance, Score
 from kcomplexity.series import Series, Step, StepScore, over_common, series_of
+from kcomplexity.specs import listed
 from kcomplexity.steps import Moment, in_order
 from kcomplexity.text import plural, shorten
 from kcomplexity.units import Scope
@@ -93,8 +94,8 @@ def trajectory(
     *,
     steps: str | Sequence[float] | None = None,
     panel: str = "default",
-    specs: Iterable[str] | None = None,
-    controls: Iterable[str] | None = None,
+    specs: str | Iterable[str] | None = None,
+    controls: str | Iterable[str] | None = None,
     scope: Scope | None = None,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
@@ -157,8 +158,8 @@ def trajectory(
         raise CheckpointError(f"no checkpoint can be read: {moments[0].reason}")
     plan_options: dict[str, Any] = {
         "panel_name": panel,
-        "specs": None if specs is None else list(specs),
-        "controls": None if controls is None else list(controls),
+        "specs": listed(specs),
+        "controls": listed(controls),
         "scope": scope,
         "seed": seed,
         "sample": sample,

@@ -11,7 +11,6 @@ import click
 from kcomplexity_cli.options import (
     Repeatable,
     command_text,
-    listed,
     measure_options,
     output_options,
     plot_option,
@@ -132,7 +131,7 @@ def compare(checkpoints: tuple[str, ...], **options: Any) -> None:
             conditional=options["conditional"],
             rerun=options["rerun"],
             panel=options["panel"],
-            specs=listed(options["estimators"]),
+            specs=options["estimators"],
             controls=() if controls == ("none",) else controls,
             scope=options["scope"],
             include=options["include"],

@@ -16,7 +16,6 @@ __all__ = [
     "Size",
     "as_one_option",
     "command_text",
-    "listed",
     "measure_options",
     "output_options",
     "plot_option",
@@ -102,11 +101,6 @@ class DtypeRule(click.ParamType[tuple[str, str]]):
         if not equals:
             self.fail(f"{value!r}: expected GLOB=CODE, e.g. '*.weight=F8_E4M3'", param, ctx)
         return glob, code.upper()
-
-
-def listed(text: str | None) -> list[str] | None:
-    """Return the parts of a list with commas; None where nothing was given."""
-    return None if text is None else [part for part in text.split(",") if part.strip()]
 
 
 def _panels(_context: click.Context, _param: click.Parameter, start: str) -> list[str]:

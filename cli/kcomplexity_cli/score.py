@@ -14,7 +14,6 @@ from kcomplexity_cli.options import (
     Repeatable,
     as_one_option,
     command_text,
-    listed,
     measure_options,
     output_options,
     plot_option,
@@ -96,7 +95,7 @@ def score(checkpoints: tuple[str, ...], **options: Any) -> None:
         plan = make_plan(
             [stack.enter_context(checkpoint) for checkpoint in opened],
             panel_name=options["panel"],
-            specs=listed(options["estimators"]),
+            specs=options["estimators"],
             controls=() if controls == ("none",) else controls,
             scope=options["scope"],
             seed=options["seed"],

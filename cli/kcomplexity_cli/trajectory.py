@@ -15,7 +15,6 @@ import click
 from kcomplexity_cli.options import (
     Repeatable,
     command_text,
-    listed,
     measure_options,
     output_options,
     plot_option,
@@ -107,7 +106,7 @@ def _measured(paths: list[str], cache: Any, options: dict[str, Any]) -> Any:
             paths,
             steps=options["steps"],
             panel=options["panel"],
-            specs=listed(options["estimators"]),
+            specs=options["estimators"],
             controls=() if controls == ("none",) else controls,
             scope=options["scope"],
             include=options["include"],

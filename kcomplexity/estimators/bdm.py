@@ -38,6 +38,8 @@ __all__ = ["Bdm1d", "Bdm2d", "Qubd"]
 _WIDTH = 1 << 18
 
 
+#: Weights that tiles in a row may need at once: as many as fit tiles and leaves without a rest.
+_LONGEST_CUT = 1 << 26
 #: Largest side of a block in the tables, by dimension.
 _LARGEST = {1: 12, 2: 4}
 
@@ -70,6 +72,19 @@ class _Bdm(Estimator):
             raise SpecError(f"tile={self.tile}: tiles go with partition=ignore alone")
         if self.tile and self.tile < self.block:
             raise SpecError(f"tile={self.tile}: expected at least one block of {self.block}")
+        if self.tile and self.ndim == 1 and math.lcm(LEAF, self.tile) > _LONGEST_CUT:
+            near = next(n for n in range(self.tile, 0, -1) if math.lcm(LEAF, n) <= _LONGEST_CUT)
+            raise SpecError(
+                f"tile={self.tile}: such tiles meet the {LEAF:,} weights that are read at once too "
+                f"rarely; take tile={near}, or another multiple of a power of two"
+            )
+
+    @property
+    def rate(self) -> float:
+        """Rough speed of one core in symbols a second; a tile takes some 50 us."""
+        if self.tile:
+            return min(float(self.tile**self.ndim) / 50e-6, 3e7)
+        return 1e9 if self.partition == "ignore" else 3e7
 
     def decomposition(self, n_symbols: int) -> Decomposition:
         """Return how symbols of an alphabet are cut into blocks."""
@@ -139,11 +154,6 @@ class Bdm1d(_Bdm):
     ndim: ClassVar[int] = 1
     summary: ClassVar[str] = "block decomposition method, 12 symbols in a row; saturates: tile=N"
 
-    @property
-    def rate(self) -> float:
-        """Rough speed of one core in symbols a second."""
-        return 1e9 if self.partition == "ignore" and not self.tile else 3e7
-
 
 @dataclass(frozen=True)
 class Bdm2d(_Bdm):
@@ -166,11 +176,6 @@ class Bdm2d(_Bdm):
         "block decomposition method, 4x4 blocks; layout and input geometry count"
     )
 
-    @property
-    def rate(self) -> float:
-        """Rough speed of one core in symbols a second."""
-        return 1e9 if self.partition == "ignore" and not self.tile else 3e7
-
 
 @dataclass(frozen=True)
 class Qubd(Bdm2d):
@@ -188,8 +193,8 @@ class Qubd(Bdm2d):
 
     @property
     def rate(self) -> float:
-        """Rough speed of one core in weights a second."""
-        return 1e8
+        """Rough speed of one core in weights a second: it has eight planes to count."""
+        return super().rate / 8
 
 
 def _normalized(state: State) -> dict[str, float]:

@@ -58,7 +58,7 @@ class Lz76(Estimator):
         if n_symbols > _MOST_SYMBOLS:
             raise UnmeasurableError(
                 f"{n_symbols:.0f} symbols: lz76 is one parse over all of them and is kept to "
-                f"{_MOST_SYMBOLS}; sample, or measure fewer weights"
+                f"{_MOST_SYMBOLS}; measure fewer weights"
             )
         return _Parse(self.form, int(n_symbols))
 
