@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from kcomplexity_cli.options import (
     selection_options,
 )
 from kcomplexity_cli.plot import draw_into
+from kcomplexity_cli.terminal import show_result
 
 __all__ = ["compare"]
 
@@ -155,7 +155,7 @@ def compare(checkpoints: tuple[str, ...], **options: Any) -> None:
             note(f"warning: {text}")
     if output:
         found.save(output)
-    _show(found, as_json=options["as_json"], everything=options["everything"], silent=bool(output))
+    show_result(found, options)
     if options["plots"]:
         draw_into(options["plots"], found.to_dict(), quiet=options["as_json"])
     if not any(row.status == "ok" for row in found.rows):
@@ -188,25 +188,3 @@ def _sides(checkpoints: tuple[str, ...], options: dict[str, Any]) -> tuple[Any, 
             "expected REFERENCE and OTHER; without an initial checkpoint: --reference init:torch"
         )
     return checkpoints[0], list(checkpoints[1:]), False
-
-
-def _show(found: Any, *, as_json: bool, everything: bool, silent: bool) -> None:
-    from kcomplexity.text import printable
-    from kcomplexity_cli.terminal import print_table
-
-    if as_json:
-        click.echo(json.dumps(found.to_dict(), indent=1, allow_nan=False))
-        return
-    for sentence in found.headline:
-        click.echo(printable(sentence))
-    if silent:
-        return
-    click.echo()
-    *short, full = found.tables()
-    for table in short:
-        print_table(table)
-    if everything:
-        print_table(full, everything=True)
-    for line in found.remarks():
-        if not line.startswith("warning: "):
-            click.echo(line)

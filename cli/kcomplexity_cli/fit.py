@@ -11,7 +11,14 @@ from typing import Any
 
 import click
 
-from kcomplexity_cli.options import Repeatable, Size, command_text, plot_option, selection_options
+from kcomplexity_cli.options import (
+    Repeatable,
+    Size,
+    coding_options,
+    command_text,
+    plot_option,
+    selection_options,
+)
 from kcomplexity_cli.plot import draw_into
 
 __all__ = ["fit", "show_progress"]
@@ -89,8 +96,6 @@ Examples:
 )
 @click.option("--zero-motif", is_flag=True, help="One of the motifs is the zero block.")
 @click.option("--train-points", type=int, default=None, help="Blocks that the rounds see.")
-@click.option("--all-tensors", is_flag=True, help="Fit vectors too, not only matrices.")
-@click.option("--skip-nonfinite", is_flag=True, help="Keep tensors with NaN or Inf as they are.")
 @click.option(
     "--control",
     "controls",
@@ -98,11 +103,7 @@ Examples:
     metavar="KIND[:N]",
     help="Fit N controls (shuffle, signs) at the same error and tell the ratio of bits.",
 )
-@click.option("--seed", default=0, show_default=True, help="Of what is drawn at random.")
-@click.option("-T", "--threads", type=click.IntRange(1), default=None, help="How many threads.")
 @click.option("--dry-run", is_flag=True, help="Print the bit budget; fit nothing.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress and no notes.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option(
     "-o",
     "--output",
@@ -111,6 +112,7 @@ Examples:
     metavar="FILE",
     help="Write the mosaic, e.g. to model.mosaic.safetensors.",
 )
+@coding_options
 @plot_option
 @selection_options
 def fit(checkpoint: str, **options: Any) -> None:

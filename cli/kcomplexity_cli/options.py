@@ -15,6 +15,7 @@ __all__ = [
     "Repeatable",
     "Size",
     "as_one_option",
+    "coding_options",
     "command_text",
     "measure_options",
     "output_options",
@@ -197,6 +198,24 @@ def as_one_option(command: F) -> F:
         is_flag=True,
         help="The files given are parts of one checkpoint, as those of a quoted glob are.",
     )(command)
+
+
+def coding_options(command: F) -> F:
+    """What lossy codings share: the tensors that they take, and how they run."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON document."),
+        click.option("-q", "--quiet", is_flag=True, help="No progress and no notes."),
+        click.option(
+            "-T", "--threads", type=click.IntRange(1), default=None, help="How many threads."
+        ),
+        click.option("--seed", default=0, show_default=True, help="Of what is drawn at random."),
+        click.option(
+            "--skip-nonfinite", is_flag=True, help="Keep tensors with NaN or Inf as they are."
+        ),
+        click.option("--all-tensors", is_flag=True, help="Code vectors too, not only matrices."),
+    ):
+        command = option(command)
+    return command
 
 
 def plot_option(command: F) -> F:

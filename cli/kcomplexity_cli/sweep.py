@@ -10,7 +10,13 @@ from typing import Any
 
 import click
 
-from kcomplexity_cli.options import Repeatable, command_text, plot_option, selection_options
+from kcomplexity_cli.options import (
+    Repeatable,
+    coding_options,
+    command_text,
+    plot_option,
+    selection_options,
+)
 from kcomplexity_cli.plot import draw_into
 
 __all__ = ["sweep"]
@@ -77,12 +83,6 @@ Examples:
     help="Run on each expanded checkpoint ({checkpoint}); its last printed number is kept.",
 )
 @click.option("--timeout", default=600.0, show_default=True, help="Seconds an evaluation may take.")
-@click.option("--all-tensors", is_flag=True, help="Code vectors too, not only matrices.")
-@click.option("--skip-nonfinite", is_flag=True, help="Keep tensors with NaN or Inf as they are.")
-@click.option("--seed", default=0, show_default=True, help="Of what is drawn at random.")
-@click.option("-T", "--threads", type=click.IntRange(1), default=None, help="How many threads.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress and no notes.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option(
     "-o",
     "--output",
@@ -91,6 +91,7 @@ Examples:
     metavar="FILE",
     help="Write the JSON document.",
 )
+@coding_options
 @plot_option
 @selection_options
 def sweep(checkpoint: str, **options: Any) -> None:

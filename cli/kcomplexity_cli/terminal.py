@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 if TYPE_CHECKING:
     from kcomplexity.report.tables import Table
 
-__all__ = ["note", "plain_text", "print_table", "progress_bar"]
+__all__ = ["note", "plain_text", "print_table", "progress_bar", "show_result"]
 
 #: rich takes 0.7 s for 2,000 rows; a person reads forty.
 _MOST_ROWS = 40
@@ -79,6 +80,37 @@ def plain_text(table: Table) -> str:
     if table.caption:
         lines.append(table.caption)
     return "\n".join(lines) + "\n"
+
+
+def show_result(found: Any, options: Mapping[str, Any]) -> None:
+    """Print a result over several checkpoints: its sentences, tables and remarks, or its JSON.
+
+    Parameters
+    ----------
+    found : Comparison, Trajectory or another with ``headline``, ``tables()`` and ``remarks()``
+        The last of its tables holds every row. Warnings are told as notes, not here.
+    options : mapping
+        ``as_json``; ``output``, beside which the sentences are enough; ``everything``, whether the
+        last table is printed.
+    """
+    from kcomplexity.text import printable
+
+    if options["as_json"]:
+        click.echo(json.dumps(found.to_dict(), indent=1, allow_nan=False))
+        return
+    for sentence in found.headline:
+        click.echo(printable(sentence))
+    if options["output"]:
+        return
+    click.echo()
+    *short, full = found.tables()
+    for table in short:
+        print_table(table)
+    if options["everything"]:
+        print_table(full, everything=True)
+    for line in found.remarks():
+        if not line.startswith("warning: "):
+            click.echo(line)
 
 
 @contextmanager

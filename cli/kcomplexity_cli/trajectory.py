@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import time
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from kcomplexity_cli.options import (
     selection_options,
 )
 from kcomplexity_cli.plot import draw_into
+from kcomplexity_cli.terminal import show_result
 
 __all__ = ["trajectory"]
 
@@ -87,7 +87,7 @@ def trajectory(checkpoints: tuple[str, ...], **options: Any) -> None:
             found = _measured(expanded(checkpoints), cache, options)
     if output:
         found.save(output)
-    _show(found, as_json=options["as_json"], everything=options["everything"], silent=bool(output))
+    show_result(found, options)
     if options["plots"]:
         draw_into(options["plots"], found.to_dict(), quiet=options["as_json"])
     if not any(row.status == "ok" for row in found.rows):
@@ -205,24 +205,3 @@ def _line(found: Any, step: Any) -> str:
         if one.scope == "all" and one.quantity == "bits_per_weight" and one.values[at] is not None
     ]
     return f"step {step.step:g}: {', '.join(figures)} bits/weight"
-
-
-def _show(found: Any, *, as_json: bool, everything: bool, silent: bool) -> None:
-    from kcomplexity.text import printable
-    from kcomplexity_cli.terminal import print_table
-
-    if as_json:
-        click.echo(json.dumps(found.to_dict(), indent=1, allow_nan=False))
-        return
-    for sentence in found.headline:
-        click.echo(printable(sentence))
-    if silent:
-        return
-    click.echo()
-    *short, full = found.tables()
-    for table in short:
-        print_table(table)
-    if everything:
-        print_table(full, everything=True)
-    for line in found.remarks():
-        click.echo(line)
