@@ -36,11 +36,15 @@ class Task:
         Only those that can change the spec's value.
     fraction : float
         1 measures everything.
+    every_tensor : bool
+        Whether some of each tensor is measured, as who asks for a sample expects; what is sampled
+        because it would take too long is a share of the checkpoint.
     """
 
     spec: Spec
     controls: tuple[Control, ...]
     fraction: float = 1.0
+    every_tensor: bool = True
 
     @property
     def n_replicates(self) -> int:
@@ -95,7 +99,9 @@ class Plan:
                 cost = n / spec.estimator.rate + unit.tensor.n_weights * _SHUFFLE * len(
                     task.controls
                 )
-                share = sampled_share(unit.tensor.n_weights, task.fraction)
+                share = sampled_share(
+                    unit.tensor.n_weights, task.fraction, every_tensor=task.every_tensor
+                )
                 total += cost * share * (1 + task.n_replicates)
         return total / threads
 
@@ -186,7 +192,9 @@ def _task(
     caps = [spec.estimator.cap, _CONTROLLED_CAP if telling else None]
     cap = min((cap for cap in caps if cap is not None), default=None)
     cost = n_weights * (1 + task.n_replicates)
-    return replace(task, fraction=min(1.0, cap / cost)) if cap is not None and cost else task
+    if cap is None or cost <= cap:
+        return task
+    return replace(task, fraction=cap / cost, every_tensor=False)
 
 
 def unit_work(unit: Unit, tasks: Mapping[Spec, Task]) -> int:

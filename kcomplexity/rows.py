@@ -32,6 +32,13 @@ from kcomplexity.views import Encoder
 __all__ = ["measure_unit"]
 
 
+_NOT_SAMPLED = Outcome(
+    "skipped",
+    "not in the sample, which keeps big checkpoints quick: --exact measures every tensor",
+    details={"in_sample": False},
+)
+
+
 def measure_unit(
     path: str, unit: Unit, tasks: Mapping[Spec, Task], seed: int, pool: Pool
 ) -> list[Score]:
@@ -53,6 +60,12 @@ def _rows(unit: Unit, tasks: Mapping[Spec, Task], seed: int, pool: Pool) -> list
     encoders = prepare(tensor, unit.specs, pool)
     rows: dict[Spec, Score] = {}
     for specs, share in _shares(unit, tensor, encoders, tasks, seed):
+        if share is None:
+            for spec in specs:
+                encoder = encoders[spec.view]
+                refused = encoder if isinstance(encoder, Outcome) else _NOT_SAMPLED
+                rows[spec] = _row(unit, spec, refused)
+            continue
         found = _gather_all(share.cut(tensor), specs, encoders, pool)
         for spec in specs:
             states = [one[spec] for one in found]
@@ -70,22 +83,28 @@ def _reachable(tensor: Tensor, pool: Pool) -> Tensor:
 
 def _shares(
     unit: Unit, tensor: Tensor, encoders: Encoders, tasks: Mapping[Spec, Task], seed: int
-) -> Iterator[tuple[list[Spec], Share]]:
-    """Put specs that measure the same parts of the tensor together: the whole, or a sample."""
+) -> Iterator[tuple[list[Spec], Share | None]]:
+    """Put specs that measure the same parts of the tensor together: the whole, some, or none."""
+    left_out: list[Spec] = []
     whole = [spec for spec in unit.specs if tasks[spec].fraction >= 1]
-    shares: dict[tuple[float, Cut], list[Spec]] = {}
+    shares: dict[tuple[float, bool, Cut], list[Spec]] = {}
     for spec in unit.specs:
-        if tasks[spec].fraction < 1:
-            key = tasks[spec].fraction, _cut(spec, tensor, encoders)
+        task = tasks[spec]
+        if task.fraction < 1:
+            key = task.fraction, task.every_tensor, _cut(spec, tensor, encoders)
             shares.setdefault(key, []).append(spec)
-    for (fraction, cut), specs in shares.items():
-        parts = sample_parts(tensor, cut, fraction, seed)
+    for (fraction, every_tensor, cut), specs in shares.items():
+        parts = sample_parts(tensor, cut, fraction, seed, every_tensor=every_tensor)
         if parts is None:
             whole += specs
-        else:
+        elif parts:
             yield specs, Share(tensor, tuple(parts))
+        else:
+            left_out += specs
     if whole:
         yield whole, Share(tensor)
+    if left_out:
+        yield left_out, None
 
 
 def _cut(spec: Spec, tensor: Tensor, encoders: Encoders) -> Cut:

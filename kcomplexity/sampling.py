@@ -2,7 +2,8 @@
 
 A sample is a seeded choice of whole cuts - frames, or bands of whole rows for 2-D estimators - so
 each sampled cut costs and compresses exactly as it would in the full measurement. Which ones
-depends on the seed and the tensor's name alone; a smaller sample is part of a larger one.
+depends on the seed and the tensor's name alone; a smaller sample is part of a larger one, and
+checkpoints with the same names have the same sample.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ class _Addable(Protocol):
 T = TypeVar("T", bound=_Addable)
 #: A standard error needs at least two cuts.
 _FEWEST = 2
+#: Tensors of up to this many weights are measured whole, whatever the share.
+_LITTLE = 1 << 18
 #: Weights in a band of whole rows, about: a tile of the context coder.
 _BAND = 1 << 20
 
@@ -86,7 +89,9 @@ class Share:
         ] or [sample]
 
 
-def sample_parts(tensor: Tensor, cut: Cut, fraction: float, seed: int) -> list[Part] | None:
+def sample_parts(
+    tensor: Tensor, cut: Cut, fraction: float, seed: int, *, every_tensor: bool = True
+) -> list[Part] | None:
     """Choose the parts of `tensor` to measure; None if all of it is.
 
     Parameters
@@ -97,30 +102,38 @@ def sample_parts(tensor: Tensor, cut: Cut, fraction: float, seed: int) -> list[P
     fraction : float
         Share of the cuts wanted; at least two are taken.
     seed : int
+    every_tensor : bool
+        Whether at least two are taken of any tensor. Otherwise one that fewer are wanted of is in
+        the sample by chance, so that the share is as wanted over many such tensors; those of at
+        most 2**18 weights are measured whole.
 
     Returns
     -------
-    list of Part, in the tensor's order
+    list of Part, in the tensor's order; empty if the tensor is not in the sample
     """
     starts = _starts(tensor, cut)
-    wanted = _wanted(len(starts) - 1, fraction)
-    if wanted == len(starts) - 1:
+    n_cuts = len(starts) - 1
+    if fraction >= 1 or (tensor.n_weights <= _LITTLE and not every_tensor):
         return None
+    wanted = min(max(_FEWEST, round(fraction * n_cuts)), n_cuts)
     digest = hashlib.sha256(f"sample\0{seed}\0{tensor.name}".encode()).digest()
+    chance = int.from_bytes(digest[16:24], "little") / 2.0**64
+    if not every_tensor and chance >= fraction * n_cuts / wanted:
+        return []
+    if wanted == n_cuts:
+        return None
     rng = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))
-    chosen = np.sort(rng.permutation(len(starts) - 1)[:wanted])
+    chosen = np.sort(rng.permutation(n_cuts)[:wanted])
     rows = isinstance(cut, Rows)
     return [Part.of(tensor, starts[i], starts[i + 1], rows=rows) for i in chosen]
 
 
-def sampled_share(n_weights: int, fraction: float) -> float:
-    """Return about what share of a tensor is measured when `fraction` of its cuts are wanted."""
-    n_cuts = max(-(-n_weights // FRAME), 1)
-    return _wanted(n_cuts, fraction) / n_cuts
-
-
-def _wanted(n_cuts: int, fraction: float) -> int:
-    return min(max(_FEWEST, round(fraction * n_cuts)), n_cuts)
+def sampled_share(n_weights: int, fraction: float, *, every_tensor: bool = True) -> float:
+    """Return about what share of tensors of so many weights is measured."""
+    if every_tensor:
+        n_cuts = max(-(-n_weights // FRAME), 1)
+        return min(max(_FEWEST / n_cuts, fraction), 1.0)
+    return 1.0 if n_weights <= _LITTLE else fraction
 
 
 def _starts(tensor: Tensor, cut: Cut) -> list[int]:

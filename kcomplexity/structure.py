@@ -181,9 +181,15 @@ def structure(rows: Sequence[Score]) -> Structure | None:
         for row in rows
         if row.spec == f"lowrank@{view}" and row.status == "ok"
     }
+    # Both codes or none: the sample of the one need not be that of the other.
+    unsampled = {
+        (row.label, row.dtype)
+        for row in rows
+        if row.spec == f"lowrank@{view}" and not row.details.get("in_sample", True)
+    }
     measured, left_out = [], {}
     for row in coded:
-        if row.view != view:
+        if row.view != view or (row.label, row.dtype) in unsampled:
             continue
         if "left_out" in row.details:
             left_out[row.label] = row.details["left_out"]

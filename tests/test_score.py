@@ -315,6 +315,28 @@ def test_a_sample_is_held_against_its_controls_as_the_whole_is(
         assert control["ratio"] == pytest.approx(by_kind[control["kind"]]["ratio"], abs=0.01)
 
 
+def test_a_capped_spec_takes_its_share_of_many_tensors(monkeypatch: Any) -> None:
+    """None has two cuts to spare: most are left out, and say so; little ones never are."""
+    monkeypatch.setattr("kcomplexity.sampling._LITTLE", 1000)
+    monkeypatch.setattr("kcomplexity.plan._CONTROLLED_CAP", 400_000)
+    network = {f"layers.{i}.w": weights((64, 64), i) for i in range(300)}
+    network |= {f"layers.{i}.b": weights((64,), i) for i in range(3)}
+    report = score(network, specs=["zstd@q4", "entropy@q4"], controls=["shuffle:1"])
+    rows = [row for row in report.rows if row.spec == "zstd@q4"]
+    big = [row for row in rows if row.shape == (64, 64)]
+    measured = [row for row in big if row.status == "ok"]
+    # Binomial(300, 400,000 / (2 * 1,228,992)): 5 standard deviations are 32.
+    assert abs(len(measured) - 300 * 0.1627) < 32
+    assert all(row.status == "ok" for row in rows if row.shape == (64,))
+    left_out = next(row for row in big if row.status == "skipped")
+    assert "not in the sample" in str(left_out.reason)
+    assert all(row.status == "ok" for row in report.rows if row.spec == "entropy@q4")
+    again = score(network, specs=["zstd@q4"], controls=["shuffle:1"])
+    assert [row.status for row in again.rows] == [row.status for row in rows]
+    asked = score(network, specs=["zstd@q4"], controls=["shuffle:1"], sample=0.2)
+    assert all(row.status == "ok" for row in asked.rows)
+
+
 def test_what_counts_values_or_permutes_rows_is_never_sampled() -> None:
     tensor = {"w": np.zeros((1 << 12, 1 << 12), np.uint8)}
     specs = ["entropy@words", "entropy:two-part@bytes", "block-entropy:4@bytes", "zstd@bytes"]
