@@ -13,13 +13,12 @@ The data flow, which the modules follow: checkpoint -> tensor -> view -> estimat
 report; and checkpoint -> blocks -> motifs -> mosaic -> bits, distortion, a file.
 """
 
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPING
+
 from kcomplexity._version import __version__
-from kcomplexity.assign import assign_blocks
 from kcomplexity.bdm import bdm1d, bdm2d, bdm_tiles, block_entropy
-from kcomplexity.bounds import Bound, occam_bound
 from kcomplexity.checkpoint import Checkpoint, Tensor
-from kcomplexity.compare import Comparison, compare
-from kcomplexity.conditional import Conditional, conditional
 from kcomplexity.controls import Control, parse_control
 from kcomplexity.dtypes import StoredDtype
 from kcomplexity.errors import (
@@ -30,21 +29,27 @@ from kcomplexity.errors import (
     UnmeasurableError,
 )
 from kcomplexity.estimators import Estimator, Measure
-from kcomplexity.fitting import fit_mosaic
 from kcomplexity.lempel_ziv import binarise_outputs, lz76_complexity, lz76_entropy_rate
 from kcomplexity.loaders import open_checkpoint
-from kcomplexity.mosaic import Mosaic
 from kcomplexity.panels import PANELS
 from kcomplexity.parallel import Every, Piece, Reducer, Rows, State, Whole, fold
 from kcomplexity.pool import Pool
-from kcomplexity.projection import project
 from kcomplexity.records import Report, Score
 from kcomplexity.score import score
 from kcomplexity.specs import Spec, parse_spec
 from kcomplexity.tile_map import TileMap, tile_map
-from kcomplexity.tracker import Tracker
-from kcomplexity.trajectory import Trajectory, trajectory
 from kcomplexity.views import Alphabet, Encoded, Encoder, View
+
+if _TYPING:
+    from kcomplexity.bounds import Bound, occam_bound
+    from kcomplexity.comparison.compare import Comparison, compare
+    from kcomplexity.comparison.conditional import Conditional, conditional
+    from kcomplexity.mosaics.assign import assign_blocks
+    from kcomplexity.mosaics.fitting import fit_mosaic
+    from kcomplexity.mosaics.mosaic import Mosaic
+    from kcomplexity.mosaics.projection import project
+    from kcomplexity.training.tracker import Tracker
+    from kcomplexity.training.trajectory import Trajectory, trajectory
 
 __all__ = [
     "PANELS",
@@ -102,3 +107,32 @@ __all__ = [
     "tile_map",
     "trajectory",
 ]
+
+#: Where the names are that a score has no need of: they are imported when they are asked for.
+_ELSEWHERE = {
+    "Bound": "bounds",
+    "Comparison": "comparison.compare",
+    "Conditional": "comparison.conditional",
+    "Mosaic": "mosaics.mosaic",
+    "Tracker": "training.tracker",
+    "Trajectory": "training.trajectory",
+    "assign_blocks": "mosaics.assign",
+    "compare": "comparison.compare",
+    "conditional": "comparison.conditional",
+    "fit_mosaic": "mosaics.fitting",
+    "occam_bound": "bounds",
+    "project": "mosaics.projection",
+    "trajectory": "training.trajectory",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _ELSEWHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(_import_module(f"{__name__}.{_ELSEWHERE[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kcomplexity.align import align
+from kcomplexity.comparison.align import align
 from kcomplexity.errors import SpecError
 from kcomplexity.loaders import open_checkpoint
 

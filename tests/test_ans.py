@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kcomplexity.ans import Decoder, Encoder, frequencies_of, quantised, weights_of
-from kcomplexity.blocks import BlockShape, Tiling
-from kcomplexity.index_coding import (
+from kcomplexity.mosaics.blocks import BlockShape, Tiling
+from kcomplexity.mosaics.index_coding import (
     MODES,
     canonical_order,
     decode_indices,
@@ -17,7 +17,7 @@ from kcomplexity.index_coding import (
     encode_indices,
     encode_usage,
 )
-from kcomplexity.motifs import decode_levels, encode_levels
+from kcomplexity.mosaics.motifs import decode_levels, encode_levels
 
 INTEGERS = st.lists(st.one_of(st.integers(0, 5), st.integers(0, 2**47 - 1)), max_size=40)
 

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kcomplexity import assign_blocks
-from kcomplexity.assign import (
+from kcomplexity.errors import SpecError
+from kcomplexity.mosaics.assign import (
     _by_matrix,
     _by_tree,
     distances,
@@ -16,7 +17,6 @@ from kcomplexity.assign import (
     nearest,
     nearest_roughly,
 )
-from kcomplexity.errors import SpecError
 
 KINDS = ("normal", "offset", "far", "quantised", "duplicated", "constant", "tiny", "heavy")
 

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 import kcomplexity as kc
-from kcomplexity import cache as cache_module
-from kcomplexity.cache import Cache, cache_path, row_keys, run_cached
 from kcomplexity.checkpoint import FileSource, StoredTensor
 from kcomplexity.errors import CacheWarning
 from kcomplexity.plan import make_plan
+from kcomplexity.training import cache as cache_module
+from kcomplexity.training.cache import Cache, cache_path, row_keys, run_cached
 
 SPECS = ["entropy@q8", "zstd@sign", "l2"]
 HOUR_AGO = 1_700_000_000

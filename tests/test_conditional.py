@@ -16,9 +16,15 @@ from jsonschema import Draft202012Validator
 from safetensors.numpy import save_file
 
 import kcomplexity as kc
-from kcomplexity.differences import Difference
+from kcomplexity.comparison.differences import Difference
+from kcomplexity.comparison.long_window import (
+    _compressor,
+    _flushed,
+    after,
+    compressed_together,
+    ncd,
+)
 from kcomplexity.errors import SpecError
-from kcomplexity.long_window import _compressor, _flushed, after, compressed_together, ncd
 from kcomplexity.schemas import load_schema
 from kcomplexity_cli.main import cli
 from tests.tensors import tensor_of

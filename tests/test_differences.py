@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kcomplexity.differences import Blend, Delta, Difference, Xor, blended, restored, unchanged
+from kcomplexity.comparison.differences import (
+    Blend,
+    Delta,
+    Difference,
+    Xor,
+    blended,
+    restored,
+    unchanged,
+)
 from kcomplexity.errors import UnmeasurableError
 from kcomplexity.pool import Pool
 from tests.tensors import numbers, random_tensor, same, tensor_of, words_of

@@ -16,9 +16,9 @@ from kcomplexity.fitters import FITTERS, Goal, Problem
 from kcomplexity.fitters.base import centroids
 from kcomplexity.fitters.kmeans import KMeans, spread_start
 from kcomplexity.fitters.sample import Sample, draw
-from kcomplexity.fitting import FitOptions, fit_mosaic, plan_fit, run_fit
-from kcomplexity.gain import motif_gain
-from kcomplexity.selection import select_fitted
+from kcomplexity.mosaics.fitting import FitOptions, fit_mosaic, plan_fit, run_fit
+from kcomplexity.mosaics.gain import motif_gain
+from kcomplexity.mosaics.selection import select_fitted
 
 
 def heavy(*shape, seed=0):

@@ -19,9 +19,9 @@ from kcomplexity.errors import (
     UnknownFormatError,
     UnmeasurableError,
 )
-from kcomplexity.fitting import fit_mosaic
 from kcomplexity.loaders import LOADERS, open_checkpoint
 from kcomplexity.loaders.safetensors import MAX_HEADER
+from kcomplexity.mosaics.fitting import fit_mosaic
 from tests import (
     test_loaders_flax,
     test_loaders_gguf,

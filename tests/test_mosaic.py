@@ -18,10 +18,10 @@ from safetensors.numpy import load_file
 import kcomplexity as kc
 from kcomplexity.errors import CheckpointError, CorruptCheckpointError, OutputError, SpecError
 from kcomplexity.fitters import FITTERS
-from kcomplexity.fitting import FitOptions, capacity_motifs, fit_mosaic
-from kcomplexity.index_coding import MODES
-from kcomplexity.mosaic import Mosaic
-from kcomplexity.mosaic_file import header_checksum
+from kcomplexity.mosaics.fitting import FitOptions, capacity_motifs, fit_mosaic
+from kcomplexity.mosaics.index_coding import MODES
+from kcomplexity.mosaics.mosaic import Mosaic
+from kcomplexity.mosaics.mosaic_file import header_checksum
 
 
 def weights(*shape, seed=0, dtype=np.float32):
@@ -258,7 +258,7 @@ def rewritten(path: Path, change, target: Path) -> Path:
     import zstandard
 
     from kcomplexity.checkpoint import ArrayTensor
-    from kcomplexity.mosaic_file import _header, checksums
+    from kcomplexity.mosaics.mosaic_file import _header, checksums
 
     with kc.open_checkpoint(path, stored=True) as stored:
         tensors = list(stored.values())

@@ -37,8 +37,8 @@ def test_all_names_everything_public_and_nothing_else():
     assert len(set(kcomplexity.__all__)) == len(kcomplexity.__all__)
     public = {
         name
-        for name, thing in vars(kcomplexity).items()
-        if not name.startswith("_") and not isinstance(thing, ModuleType)
+        for name in dir(kcomplexity)
+        if not name.startswith("_") and not isinstance(getattr(kcomplexity, name), ModuleType)
     }
     assert {*kcomplexity.__all__} == public | {"__version__"}
 

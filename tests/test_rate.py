@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 import kcomplexity as kc
 from kcomplexity.ans import Decoder, Encoder
 from kcomplexity.errors import SpecError
+from kcomplexity.mosaics.selection import select_fitted
 from kcomplexity.rate import LowRank, Pruned, Scalar, sweep
 from kcomplexity.rate.base import Levels, add_levels
 from kcomplexity.rate.evaluate import evaluate, parse_command
 from kcomplexity.rate.scalar import step_for
 from kcomplexity.rate.sweep import gaussian_bits
-from kcomplexity.selection import select_fitted
 
 
 @pytest.fixture(scope="module")

@@ -13,16 +13,15 @@ from click.testing import CliRunner
 from jsonschema import Draft202012Validator, ValidationError
 
 import kcomplexity as kc
-from kcomplexity.align import Unmatched
 from kcomplexity.bounds import Bound
-from kcomplexity.changes import Change, Effect
-from kcomplexity.compare import Comparison
-from kcomplexity.conditional import Conditional
+from kcomplexity.comparison.align import Unmatched
+from kcomplexity.comparison.changes import Change, Effect
+from kcomplexity.comparison.compare import Comparison
+from kcomplexity.comparison.conditional import Conditional
+from kcomplexity.comparison.given import Given
 from kcomplexity.controls import ControlResult
 from kcomplexity.errors import SpecError
 from kcomplexity.estimators.statistics import L2
-from kcomplexity.fit_report import Dictionary, FitReport, Gain, TensorFit, Usage
-from kcomplexity.given import Given
 from kcomplexity.inspection import (
     DtypeInfo,
     FileInfo,
@@ -33,12 +32,13 @@ from kcomplexity.inspection import (
     document,
     inspect_checkpoint,
 )
+from kcomplexity.mosaics.fit_report import Dictionary, FitReport, Gain, TensorFit, Usage
 from kcomplexity.parallel import FRAME
 from kcomplexity.rate import SweepPoint, SweepReport
 from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Provenance, Report, Score
 from kcomplexity.schemas import load_schema, schema_names
-from kcomplexity.series import Series, Step, StepScore
-from kcomplexity.trajectory import Trajectory
+from kcomplexity.training.series import Series, Step, StepScore
+from kcomplexity.training.trajectory import Trajectory
 from kcomplexity_cli.main import cli
 
 

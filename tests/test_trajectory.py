@@ -21,7 +21,7 @@ from scipy.stats import kendalltau
 import kcomplexity as kc
 from kcomplexity.errors import CheckpointError, SpecError
 from kcomplexity.schemas import load_schema
-from kcomplexity.steps import in_order
+from kcomplexity.training.steps import in_order
 from kcomplexity_cli.main import cli
 
 SPECS = ["entropy@q8", "zstd:9@q4", "l2"]

@@ -113,7 +113,7 @@ def compare(checkpoints: tuple[str, ...], **options: Any) -> None:
     Tensors are matched by name. Each change is told in total, for the values (their histogram) and
     for their arrangement, with how many shuffles agree and what one tensor could change.
     """
-    from kcomplexity.compare import compare as compare_checkpoints
+    from kcomplexity.comparison.compare import compare as compare_checkpoints
     from kcomplexity.report import check_target
     from kcomplexity_cli.terminal import note, progress_bar
 

@@ -123,13 +123,13 @@ def fit(checkpoint: str, **options: Any) -> None:
     checkpoint again. Tensors that --include and --exclude leave out are kept as they are.
     """
     from kcomplexity.controls import parse_control
-    from kcomplexity.fit_report import fit_report, headline
-    from kcomplexity.fitting import FitOptions, plan_fit, run_fit
-    from kcomplexity.gain import motif_gain
     from kcomplexity.loaders import open_checkpoint
+    from kcomplexity.mosaics.fit_report import fit_report, headline
+    from kcomplexity.mosaics.fitting import FitOptions, plan_fit, run_fit
+    from kcomplexity.mosaics.gain import motif_gain
+    from kcomplexity.mosaics.selection import select_fitted
     from kcomplexity.pool import available_processors
     from kcomplexity.provenance import describe, provenance
-    from kcomplexity.selection import select_fitted
     from kcomplexity.text import printable
     from kcomplexity.writers import refuse_input, successor
     from kcomplexity_cli.terminal import note

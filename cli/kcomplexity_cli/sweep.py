@@ -102,12 +102,12 @@ def sweep(checkpoint: str, **options: Any) -> None:
     expanded checkpoint stands beside them.
     """
     from kcomplexity.loaders import open_checkpoint
+    from kcomplexity.mosaics.selection import select_fitted
     from kcomplexity.pool import available_processors
     from kcomplexity.provenance import describe, provenance
     from kcomplexity.rate.sweep import SweepReport, gaussian_bits
     from kcomplexity.rate.sweep import sweep as run_sweep
     from kcomplexity.report import write_atomically
-    from kcomplexity.selection import select_fitted
     from kcomplexity.writers import refuse_input, successor
     from kcomplexity_cli.fit import show_progress
     from kcomplexity_cli.terminal import note, print_table

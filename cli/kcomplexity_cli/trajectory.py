@@ -71,8 +71,8 @@ def trajectory(checkpoints: tuple[str, ...], **options: Any) -> None:
     single tensors did not change. Kendall's tau is 1 when a figure only rises with the steps, -1
     when it only falls.
     """
-    from kcomplexity.cache import Cache, cache_path
     from kcomplexity.report import check_target
+    from kcomplexity.training.cache import Cache, cache_path
 
     output: Path | None = options["output"]
     if output:
@@ -97,7 +97,7 @@ def trajectory(checkpoints: tuple[str, ...], **options: Any) -> None:
 
 
 def _measured(paths: list[str], cache: Any, options: dict[str, Any]) -> Any:
-    from kcomplexity.trajectory import trajectory as follow
+    from kcomplexity.training.trajectory import trajectory as follow
     from kcomplexity_cli.terminal import progress_bar
 
     controls = options["controls"] or None

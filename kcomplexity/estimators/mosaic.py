@@ -116,7 +116,7 @@ class _Kept(State):
         """Fit, in the worker that read the tensor."""
         if self.reason:
             return
-        from kcomplexity.fitting import fit_mosaic
+        from kcomplexity.mosaics.fitting import fit_mosaic
 
         weights = np.concatenate(self.pieces).reshape(self.shape)
         self.pieces = []

@@ -6,8 +6,8 @@ indices say which motif each block becomes.
 
 A :class:`Goal` is a number of motifs, or a relative squared error to stay at or below with as few
 bits as the fitter can. Targets in bits are searched above the fitters, in
-:mod:`kcomplexity.targets`. All chance comes from ``problem.rng``: the same problem gives the same
-fit for any number of threads.
+:mod:`kcomplexity.mosaics.targets`. All chance comes from ``problem.rng``: the same problem gives
+the same fit for any number of threads.
 
 To add one: a class here or in a package of yours with an entry point in the group
 ``kcomplexity.fitters``.
@@ -25,9 +25,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.assign import distances
 from kcomplexity.errors import SpecError
-from kcomplexity.motifs import MotifDtype, Motifs
+from kcomplexity.mosaics.assign import distances
+from kcomplexity.mosaics.motifs import MotifDtype, Motifs
 from kcomplexity.text import plural
 
 __all__ = ["Fit", "Fitter", "Goal", "Problem", "centroids", "within"]

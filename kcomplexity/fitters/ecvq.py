@@ -23,13 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcomplexity.ans import Encoder
-from kcomplexity.assign import nearest_roughly
 from kcomplexity.errors import SpecError
 from kcomplexity.fitters.base import Fit, Fitter, Goal, Ints, Problem, centroids
 from kcomplexity.fitters.kmeans import KMeans, lloyd
 from kcomplexity.fitters.sample import Sample
-from kcomplexity.index_coding import canonical_order
-from kcomplexity.motifs import FINEST, MotifDtype, Motifs, encode_levels
+from kcomplexity.mosaics.assign import nearest_roughly
+from kcomplexity.mosaics.index_coding import canonical_order
+from kcomplexity.mosaics.motifs import FINEST, MotifDtype, Motifs, encode_levels
 
 __all__ = ["Ecvq"]
 

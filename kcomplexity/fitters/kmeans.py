@@ -9,11 +9,11 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.assign import distances, nearest, nearest_roughly
 from kcomplexity.errors import SpecError
 from kcomplexity.fitters.base import Fit, Fitter, Goal, Ints, Problem, centroids, within
 from kcomplexity.fitters.sample import draw, grid_step
-from kcomplexity.motifs import MotifDtype
+from kcomplexity.mosaics.assign import distances, nearest, nearest_roughly
+from kcomplexity.mosaics.motifs import MotifDtype
 
 __all__ = ["KMeans", "lloyd", "spread_start"]
 

@@ -9,9 +9,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.assign import nearest
 from kcomplexity.fitters.base import Fit, Fitter, Goal, Problem, within
-from kcomplexity.motifs import MotifDtype
+from kcomplexity.mosaics.assign import nearest
+from kcomplexity.mosaics.motifs import MotifDtype
 
 __all__ = ["Sample", "draw", "grid_step"]
 

@@ -31,6 +31,6 @@ class MosaicLoader:
         """Decode motifs and indices; every byte of the file is checked."""
         if options.stored:
             return _STORED.load(path, options)
-        from kcomplexity.mosaic_reading import read_mosaic
+        from kcomplexity.mosaics.mosaic_reading import read_mosaic
 
         return read_mosaic(path).checkpoint()

@@ -2,7 +2,8 @@
 
 ``order-0``: one table of counts for the model; ``tensor``: one a tensor; ``context``: adaptive
 counts of a level's size given the levels to the left and above and the tensor, as in
-:mod:`kcomplexity.context_coding`. One step for all weights is the best choice for squared error.
+:mod:`kcomplexity.mosaics.context_coding`. One step for all weights is the best choice for squared
+error.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from kcomplexity.ans import Encoder
-from kcomplexity.blocks import BlockShape, Tiling
 from kcomplexity.checkpoint import Tensor
 from kcomplexity.errors import SpecError
-from kcomplexity.index_coding import canonical_order, encode_indices, encode_usage
-from kcomplexity.motifs import encode_levels
+from kcomplexity.mosaics.blocks import BlockShape, Tiling
+from kcomplexity.mosaics.index_coding import canonical_order, encode_indices, encode_usage
+from kcomplexity.mosaics.motifs import encode_levels
 from kcomplexity.rate.base import Coded, Coding, Ints, Levels, Quantised, add_levels, levels_of
 
 __all__ = ["STEP_BITS", "Scalar", "step_for"]

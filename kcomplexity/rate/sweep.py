@@ -14,18 +14,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from kcomplexity.assembly import distortion_of, total_distortion
 from kcomplexity.checkpoint import Checkpoint, Tensor
 from kcomplexity.errors import KComplexityError, SpecError
-from kcomplexity.fitting import FitOptions, plan_fit, run_fit
+from kcomplexity.mosaics.assembly import distortion_of, total_distortion
+from kcomplexity.mosaics.fitting import FitOptions, plan_fit, run_fit
+from kcomplexity.mosaics.selection import Selection
+from kcomplexity.mosaics.source_layout import source_layout
 from kcomplexity.rate.base import Coded, Coding
 from kcomplexity.rate.evaluate import evaluate, parse_command
 from kcomplexity.rate.low_rank import LowRank
 from kcomplexity.rate.prune import Pruned
 from kcomplexity.rate.scalar import Scalar, step_for
 from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Provenance, plain
-from kcomplexity.selection import Selection
-from kcomplexity.source_layout import source_layout
 from kcomplexity.writers import write_dense
 
 __all__ = ["CODINGS", "SweepPoint", "SweepReport", "gaussian_bits", "sweep"]

@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from kcomplexity.align import Unmatched
-from kcomplexity.changes import Change, Effect
+from kcomplexity.comparison.align import Unmatched
+from kcomplexity.comparison.changes import Change, Effect
 from kcomplexity.report.tables import Table
 from kcomplexity.text import human_bytes, plural, printable, short_names, shorten
 
 if TYPE_CHECKING:
-    from kcomplexity.compare import Comparison
+    from kcomplexity.comparison.compare import Comparison
 
 __all__ = ["changes_table", "most_changed", "not_compared", "remarks", "whole_table"]
 

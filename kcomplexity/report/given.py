@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kcomplexity.given import ERROR, Given
+from kcomplexity.comparison.given import ERROR, Given
 from kcomplexity.report.tables import Table
 from kcomplexity.text import printable, shorten
 

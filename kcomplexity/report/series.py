@@ -8,8 +8,8 @@ from kcomplexity.report.tables import Table, problems
 from kcomplexity.text import printable, short_names, shorten
 
 if TYPE_CHECKING:
-    from kcomplexity.series import Series, Step
-    from kcomplexity.trajectory import Trajectory
+    from kcomplexity.training.series import Series, Step
+    from kcomplexity.training.trajectory import Trajectory
 
 __all__ = ["remarks", "steps_table", "tensors_table", "trends_table"]
 

@@ -1,8 +1,8 @@
 """A series of checkpoints: what happened to the complexity of the weights while they were trained.
 
 Each checkpoint is scored as :func:`kcomplexity.score` does; what was measured before, in this
-series or in an earlier run, comes from the :mod:`~kcomplexity.cache`. Trends are over the tensors
-that every readable checkpoint has, so that no change is a change of what was added up.
+series or in an earlier run, comes from the :mod:`~kcomplexity.training.cache`. Trends are over the
+tensors that every readable checkpoint has, so that no change is a change of what was added up.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from kcomplexity.cache import Cache, cache_path, run_cached
 from kcomplexity.errors import CheckpointError
 from kcomplexity.loaders import open_checkpoint
 from kcomplexity.plan import make_plan
 from kcomplexity.pool import DEFAULT_MAX_MEMORY, Pool
 from kcomplexity.provenance import describe, provenance
 from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance, Score
-from kcomplexity.series import Series, Step, StepScore, over_common, series_of
 from kcomplexity.specs import listed
-from kcomplexity.steps import Moment, in_order
 from kcomplexity.text import plural, shorten
+from kcomplexity.training.cache import Cache, cache_path, run_cached
+from kcomplexity.training.series import Series, Step, StepScore, over_common, series_of
+from kcomplexity.training.steps import Moment, in_order
 from kcomplexity.units import Scope
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def trajectory(
     sources : sequence of path, mapping of arrays or Checkpoint
         One that cannot be read becomes a step with the reason.
     steps : str or sequence of numbers, optional
-        Where the step of each is from: see :func:`kcomplexity.steps.in_order`.
+        Where the step of each is from: see :func:`kcomplexity.training.steps.in_order`.
     panel, specs, controls, scope, include, exclude, dtypes, root, dequantize, seed, sample, exact
         As for :func:`kcomplexity.score`.
     cache : bool or Cache

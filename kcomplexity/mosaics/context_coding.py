@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcomplexity.ans import Decoder, Encoder, model_of, weights_of
-from kcomplexity.blocks import Tiling
-from kcomplexity.index_coding import Indices, Ints
+from kcomplexity.mosaics.blocks import Tiling
+from kcomplexity.mosaics.index_coding import Indices, Ints
 
 __all__ = ["classes_of", "decode_in_context", "encode_in_context"]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from kcomplexity.assembly import distortion_of
 from kcomplexity.checkpoint import Checkpoint
-from kcomplexity.mosaic import Mosaic
+from kcomplexity.mosaics.assembly import distortion_of
+from kcomplexity.mosaics.mosaic import Mosaic
 from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Provenance, plain
 from kcomplexity.text import human_bytes, plural
 

@@ -1,6 +1,6 @@
 """What changed between a reference and another checkpoint: frozen rows.
 
-How they follow from scores is in :mod:`kcomplexity.effects`.
+How they follow from scores is in :mod:`kcomplexity.comparison.effects`.
 """
 
 from __future__ import annotations

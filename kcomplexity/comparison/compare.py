@@ -1,8 +1,9 @@
 """Compare checkpoints: did training make the weights simpler, and in what.
 
-The stages, and where they are: lay the checkpoints beside each other (:mod:`kcomplexity.align`),
-score them all by one plan (:mod:`kcomplexity.score`), turn scores into changes
-(:mod:`kcomplexity.effects`), say what they show (:mod:`kcomplexity.verdict`).
+The stages, and where they are: lay the checkpoints beside each other
+(:mod:`kcomplexity.comparison.align`), score them all by one plan (:mod:`kcomplexity.score`), turn
+scores into changes (:mod:`kcomplexity.comparison.effects`), say what they show
+(:mod:`kcomplexity.comparison.verdict`).
 """
 
 from __future__ import annotations
@@ -15,22 +16,22 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from kcomplexity.align import Unmatched, align
-from kcomplexity.changes import Change
 from kcomplexity.checkpoint import Checkpoint
-from kcomplexity.conditional_codes import given_all
+from kcomplexity.comparison.align import Unmatched, align
+from kcomplexity.comparison.changes import Change
+from kcomplexity.comparison.conditional_codes import given_all
+from kcomplexity.comparison.given import Given, told
+from kcomplexity.comparison.sides import Sides, drawn, labelled, spooled
+from kcomplexity.comparison.verdict import verdict
 from kcomplexity.errors import SpecError
-from kcomplexity.given import Given, told
 from kcomplexity.loaders import open_checkpoint
 from kcomplexity.plan import make_plan
 from kcomplexity.pool import DEFAULT_MAX_MEMORY, Pool
 from kcomplexity.provenance import describe, provenance
 from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance
 from kcomplexity.score import run_plan
-from kcomplexity.sides import Sides, drawn, labelled, spooled
 from kcomplexity.text import human_bytes, printable
 from kcomplexity.units import Scope
-from kcomplexity.verdict import verdict
 
 if TYPE_CHECKING:
     from kcomplexity.report.tables import Table
@@ -153,7 +154,7 @@ def compare(
     threads, workers, max_memory
         As for :func:`kcomplexity.score`; no figure depends on them.
     strip_prefix, rename
-        As for :func:`kcomplexity.align.align`.
+        As for :func:`kcomplexity.comparison.align.align`.
     progress : callable, optional
         Called with the bytes just measured and the bytes in all.
     command : str

@@ -14,12 +14,12 @@ from dataclasses import replace
 import numpy as np
 
 from kcomplexity.controls import Control
-from kcomplexity.fit_report import Gain
-from kcomplexity.fitting import FitPlan, plan_fit, run_fit
-from kcomplexity.mosaic import Mosaic
+from kcomplexity.mosaics.fit_report import Gain
+from kcomplexity.mosaics.fitting import FitPlan, plan_fit, run_fit
+from kcomplexity.mosaics.mosaic import Mosaic
+from kcomplexity.mosaics.selection import Selection
 from kcomplexity.parallel import spool
 from kcomplexity.pool import Pool
-from kcomplexity.selection import Selection
 
 __all__ = ["motif_gain"]
 

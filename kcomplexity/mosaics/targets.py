@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from kcomplexity.assembly import assemble
 from kcomplexity.errors import SpecError
 from kcomplexity.fitters import Fit, Goal
-from kcomplexity.fitting import FitPlan, MotifSet, Prepared, Run, prepare, solve
+from kcomplexity.mosaics.assembly import assemble
+from kcomplexity.mosaics.fitting import FitPlan, MotifSet, Prepared, Run, prepare, solve
 
 if TYPE_CHECKING:
-    from kcomplexity.mosaic import Mosaic
+    from kcomplexity.mosaics.mosaic import Mosaic
 
 __all__ = ["fit_to_size"]
 

@@ -1,7 +1,7 @@
 """Conditional complexity: what the other weights cost when the reference is known.
 
-Rows and sentences are in :mod:`kcomplexity.given`, the codes in
-:mod:`kcomplexity.conditional_codes`.
+Rows and sentences are in :mod:`kcomplexity.comparison.given`, the codes in
+:mod:`kcomplexity.comparison.conditional_codes`.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from kcomplexity.align import Unmatched, align
-from kcomplexity.conditional_codes import given_all
-from kcomplexity.given import Given, told
+from kcomplexity.comparison.align import Unmatched, align
+from kcomplexity.comparison.conditional_codes import given_all
+from kcomplexity.comparison.given import Given, told
+from kcomplexity.comparison.sides import labelled, spooled
 from kcomplexity.pool import DEFAULT_MAX_MEMORY, Pool
 from kcomplexity.provenance import describe, provenance
 from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance
 from kcomplexity.score import open_selected
-from kcomplexity.sides import labelled, spooled
 
 if TYPE_CHECKING:
     from kcomplexity.report.tables import Table
@@ -105,7 +105,7 @@ def conditional(
     include, exclude, dtypes, root, dequantize
         As for :func:`kcomplexity.score`.
     strip_prefix, rename
-        As for :func:`kcomplexity.align.align`.
+        As for :func:`kcomplexity.comparison.align.align`.
     threads, workers, max_memory
         As for :func:`kcomplexity.score`; no figure depends on them.
     command : str

@@ -299,7 +299,7 @@ def _links(control: Control, tensor: Tensor) -> list[str]:
 def _code() -> str:
     """Return the SHA-256 of this package's code: between two versions it changes too."""
     digest = hashlib.sha256()
-    root = Path(__file__).parent
+    root = Path(__file__).parents[1]
     for path in sorted(root.rglob("*.py")):
         digest.update(json.dumps([path.relative_to(root).as_posix(), path.stat().st_size]).encode())
         digest.update(path.read_bytes())

@@ -1,9 +1,9 @@
 """Fit a mosaic to a checkpoint that is already trained.
 
-The stages: open, choose what is fitted (:mod:`kcomplexity.selection`), cut it into blocks with
-scales divided out (:func:`plan_fit`), find motifs for each set of tensors that share them
-(:mod:`kcomplexity.fitters`, :mod:`kcomplexity.targets`), put the mosaic together and measure what
-it lost (:func:`kcomplexity.assembly.assemble`).
+The stages: open, choose what is fitted (:mod:`kcomplexity.mosaics.selection`), cut it into blocks
+with scales divided out (:func:`plan_fit`), find motifs for each set of tensors that share them
+(:mod:`kcomplexity.fitters`, :mod:`kcomplexity.mosaics.targets`), put the mosaic together and
+measure what it lost (:func:`kcomplexity.mosaics.assembly.assemble`).
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.blocks import BlockShape, Tiling
 from kcomplexity.checkpoint import Checkpoint, Tensor
 from kcomplexity.errors import SpecError
 from kcomplexity.fitters import FITTERS, Fit, Fitter, Goal, Problem
 from kcomplexity.loaders import open_checkpoint
-from kcomplexity.mosaic import SCALE_MODES, Mosaic, ScaleMode, spread
-from kcomplexity.motifs import MOTIF_DTYPES, MotifDtype
+from kcomplexity.mosaics.blocks import BlockShape, Tiling
+from kcomplexity.mosaics.mosaic import SCALE_MODES, Mosaic, ScaleMode, spread
+from kcomplexity.mosaics.motifs import MOTIF_DTYPES, MotifDtype
+from kcomplexity.mosaics.selection import Selection, select_fitted
 from kcomplexity.parallel import FRAME
-from kcomplexity.selection import Selection, select_fitted
 from kcomplexity.text import plural
 from kcomplexity.units import SCOPES, Scope, group_name
 
@@ -304,7 +304,7 @@ def run_fit(
     plan: FitPlan, *, threads: int | None = None, progress: Callable[[str], None] | None = None
 ) -> Mosaic:
     """Fit what a plan says."""
-    from kcomplexity.targets import fit_to_size
+    from kcomplexity.mosaics.targets import fit_to_size
 
     return fit_to_size(plan, Run(threads, progress))
 

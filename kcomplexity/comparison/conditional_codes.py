@@ -6,9 +6,10 @@ Codes for the other's weights, tensor by tensor, all of them decodable with the 
     Nothing, where the stored bits are the same.
 ``xor``, ``delta``
     Compressors on the stored bits that differ, and on how many representable numbers lie between
-    (:mod:`kcomplexity.differences`).
+    (:mod:`kcomplexity.comparison.differences`).
 ``patch``
-    What a long-window compressor adds after the reference (:mod:`kcomplexity.long_window`).
+    What a long-window compressor adds after the reference
+    (:mod:`kcomplexity.comparison.long_window`).
 ``alone``
     Codes that make no use of the reference, so that no reference makes anything longer.
 ``difference``
@@ -28,10 +29,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kcomplexity.checkpoint import Checkpoint, Tensor
-from kcomplexity.differences import Delta, Difference, Xor, blended, unchanged
+from kcomplexity.comparison.differences import Delta, Difference, Xor, blended, unchanged
+from kcomplexity.comparison.given import ERROR, Given, quotient, summed
+from kcomplexity.comparison.long_window import LongWindow, compressed_together, ncd
 from kcomplexity.errors import CheckpointError, UnmeasurableError
-from kcomplexity.given import ERROR, Given, quotient, summed
-from kcomplexity.long_window import LongWindow, compressed_together, ncd
 from kcomplexity.plan import Plan, Task
 from kcomplexity.pool import Pool
 from kcomplexity.records import Score

@@ -10,7 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from kcomplexity.cache import Cache, run_cached
 from kcomplexity.errors import OutputError
 from kcomplexity.loaders import open_checkpoint
 from kcomplexity.plan import make_plan
@@ -19,6 +18,7 @@ from kcomplexity.records import plain
 from kcomplexity.report.documents import read_lines
 from kcomplexity.specs import listed
 from kcomplexity.summary import summarise
+from kcomplexity.training.cache import Cache, run_cached
 
 __all__ = ["Tracker"]
 

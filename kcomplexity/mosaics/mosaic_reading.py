@@ -1,7 +1,7 @@
 """Reading a mosaic file: every byte is checked before it is believed.
 
 What the file claims is bounded by its size before anything is allocated for it; the layout is told
-in :mod:`kcomplexity.mosaic_file`.
+in :mod:`kcomplexity.mosaics.mosaic_file`.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import zstandard
 from numpy.typing import NDArray
 
 from kcomplexity.ans import Decoder
-from kcomplexity.blocks import BlockShape, Tiling
 from kcomplexity.checkpoint import ArrayTensor, Checkpoint, Tensor
 from kcomplexity.dtypes import DTYPES, StoredDtype
 from kcomplexity.errors import CheckpointError, CorruptCheckpointError
-from kcomplexity.index_coding import MODES, decode_indices, decode_usage
 from kcomplexity.loaders.base import Options, layout_of
 from kcomplexity.loaders.safetensors import SafetensorsLoader
 from kcomplexity.loaders.strict_json import parse_object
-from kcomplexity.mosaic import (
+from kcomplexity.mosaics.blocks import BlockShape, Tiling
+from kcomplexity.mosaics.index_coding import MODES, decode_indices, decode_usage
+from kcomplexity.mosaics.mosaic import (
     SCALE_MODES,
     Distortion,
     Mosaic,
@@ -31,8 +31,8 @@ from kcomplexity.mosaic import (
     ScaleMode,
     SourceLayout,
 )
-from kcomplexity.mosaic_file import FORMAT, PREFIX, VERSION, checksums, header_checksum
-from kcomplexity.motifs import MOTIF_DTYPES, Motifs, decode_levels, on_grid
+from kcomplexity.mosaics.mosaic_file import FORMAT, PREFIX, VERSION, checksums, header_checksum
+from kcomplexity.mosaics.motifs import MOTIF_DTYPES, Motifs, decode_levels, on_grid
 from kcomplexity.text import printable
 from kcomplexity.writers import FileLayout
 

@@ -19,10 +19,10 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.blocks import BlockShape, Tiling
 from kcomplexity.checkpoint import Bytes, Checkpoint, FileSource, Tensor
-from kcomplexity.index_coding import Mode
-from kcomplexity.motifs import Motifs
+from kcomplexity.mosaics.blocks import BlockShape, Tiling
+from kcomplexity.mosaics.index_coding import Mode
+from kcomplexity.mosaics.motifs import Motifs
 from kcomplexity.writers import FileLayout, refuse_input, write_dense
 
 __all__ = ["BitBudget", "Distortion", "Mosaic", "MosaicTensor", "ScaleMode", "SourceLayout"]
@@ -244,7 +244,7 @@ class Mosaic:
     @cached_property
     def bits(self) -> BitBudget:
         """What the file on disk takes, item by item."""
-        from kcomplexity.mosaic_file import bit_budget
+        from kcomplexity.mosaics.mosaic_file import bit_budget
 
         return bit_budget(self)
 
@@ -295,7 +295,7 @@ class Mosaic:
         OutputError
             If it cannot be written, or `path` is what the mosaic is read from.
         """
-        from kcomplexity.mosaic_file import write_mosaic
+        from kcomplexity.mosaics.mosaic_file import write_mosaic
 
         refuse_input(Path(path), self.checkpoint())
         write_mosaic(self, Path(path))
@@ -309,7 +309,7 @@ class Mosaic:
         CorruptCheckpointError
             If it is truncated, altered, or no mosaic; the message says which.
         """
-        from kcomplexity.mosaic_reading import read_mosaic
+        from kcomplexity.mosaics.mosaic_reading import read_mosaic
 
         found = read_mosaic(Path(path))
         assert isinstance(found, cls)  # noqa: S101 - for the type alone

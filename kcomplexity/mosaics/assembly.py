@@ -13,14 +13,20 @@ from numpy.typing import NDArray
 from kcomplexity.ans import Encoder
 from kcomplexity.checkpoint import Tensor
 from kcomplexity.fitters import Fit
-from kcomplexity.index_coding import MODES, Mode, canonical_order, encode_indices, encode_usage
-from kcomplexity.mosaic import Distortion, Mosaic, MosaicTensor
-from kcomplexity.motifs import Motifs
+from kcomplexity.mosaics.index_coding import (
+    MODES,
+    Mode,
+    canonical_order,
+    encode_indices,
+    encode_usage,
+)
+from kcomplexity.mosaics.mosaic import Distortion, Mosaic, MosaicTensor
+from kcomplexity.mosaics.motifs import Motifs
+from kcomplexity.mosaics.source_layout import source_layout
 from kcomplexity.parallel import LEAF, leaf_sums
-from kcomplexity.source_layout import source_layout
 
 if TYPE_CHECKING:
-    from kcomplexity.fitting import FitPlan, MotifSet, Prepared
+    from kcomplexity.mosaics.fitting import FitPlan, MotifSet, Prepared
 
 __all__ = ["assemble", "distortion_of"]
 

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from kcomplexity.align import Unmatched
-from kcomplexity.changes import Change
 from kcomplexity.checkpoint import Checkpoint
+from kcomplexity.comparison.align import Unmatched
+from kcomplexity.comparison.changes import Change
+from kcomplexity.comparison.differences import unchanged
+from kcomplexity.comparison.effects import change_between, change_over_runs, left_out
 from kcomplexity.controls import Init, parse_control
-from kcomplexity.differences import unchanged
-from kcomplexity.effects import change_between, change_over_runs, left_out
 from kcomplexity.errors import SpecError
 from kcomplexity.parallel import spool
 from kcomplexity.plan import Plan

@@ -32,13 +32,13 @@ from kcomplexity.ans import Encoder
 from kcomplexity.checkpoint import ArrayTensor, Tensor
 from kcomplexity.dtypes import DTYPES
 from kcomplexity.errors import OutputError
-from kcomplexity.mosaic import (
+from kcomplexity.mosaics.mosaic import (
     BitBudget,
     Mosaic,
     MosaicTensor,
     by_set,
 )
-from kcomplexity.motifs import (
+from kcomplexity.mosaics.motifs import (
     CODES,
     Motifs,
     encode_levels,

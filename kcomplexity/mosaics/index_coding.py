@@ -12,7 +12,7 @@ Three ways of coding the indices of the tensors that share motifs; the smallest 
 ``context``
     First the *class* of the motif (how large it is), given the classes of the block to the left
     and the block above and the tensor: large weights keep company. Then the motif inside its
-    class, by the rounded counts. See :mod:`kcomplexity.context_coding`.
+    class, by the rounded counts. See :mod:`kcomplexity.mosaics.context_coding`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcomplexity.ans import Decoder, Encoder, quantised, weights_of
-from kcomplexity.blocks import Tiling
 from kcomplexity.errors import CorruptCheckpointError
+from kcomplexity.mosaics.blocks import Tiling
 
 __all__ = [
     "MODES",
@@ -105,7 +105,7 @@ def encode_indices(
     encoder : Encoder
     """
     if mode == "context":
-        from kcomplexity.context_coding import encode_in_context
+        from kcomplexity.mosaics.context_coding import encode_in_context
 
         encode_in_context(indices, tilings, levels, values, encoder)
         return
@@ -124,7 +124,7 @@ def decode_indices(
         # No bits tell how many blocks there are: none of them takes memory either.
         return [np.broadcast_to(np.uint32(0), (tiling.n_blocks,)) for tiling in tilings]
     if mode == "context":
-        from kcomplexity.context_coding import decode_in_context
+        from kcomplexity.mosaics.context_coding import decode_in_context
 
         return decode_in_context(tilings, levels, values, decoder)
     sizes = [tiling.n_blocks for tiling in tilings]

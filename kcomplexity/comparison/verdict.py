@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from kcomplexity.changes import FEWEST_RUNS, Change, Effect
+from kcomplexity.comparison.changes import FEWEST_RUNS, Change, Effect
 from kcomplexity.headline import needed
 from kcomplexity.records import CheckpointInfo, Score
 from kcomplexity.text import human_bytes, plural, short_names, shorten

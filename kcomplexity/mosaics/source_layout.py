@@ -9,7 +9,7 @@ from kcomplexity.loaders.base import Options
 from kcomplexity.loaders.safetensors import SafetensorsLoader
 from kcomplexity.loaders.shard_index import read_index
 from kcomplexity.loaders.sharded import SUFFIX
-from kcomplexity.mosaic import SourceLayout
+from kcomplexity.mosaics.mosaic import SourceLayout
 from kcomplexity.writers import FileLayout
 
 __all__ = ["source_layout"]

@@ -17,7 +17,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from kcomplexity.changes import FEWEST_RUNS, Change, Effect
+from kcomplexity.comparison.changes import FEWEST_RUNS, Change, Effect
 from kcomplexity.inference import paired_interval, welch_interval
 from kcomplexity.records import Score
 from kcomplexity.text import plural
