@@ -44,8 +44,8 @@ class Needed:
         `weights_bits` a weight.
     stored_bits : int
         What it takes now.
-    n_coded, n_kept : int
-        Tensors that some code took, and those kept as they are stored.
+    n_coded, n_exact, n_kept : int
+        Tensors that some code took, those of them without loss, and those kept as they are stored.
     specs : tuple of str
         The codes used, the most used first.
     sampled : bool
@@ -57,6 +57,7 @@ class Needed:
     bits_per_weight: float
     stored_bits: int
     n_coded: int
+    n_exact: int
     n_kept: int
     specs: tuple[str, ...]
     sampled: bool
@@ -103,6 +104,7 @@ def needed(info: CheckpointInfo, rows: Sequence[Score], target: float | None) ->
         bits_per_weight=bits / max(n_weights, 1),
         stored_bits=sum(unit[0].raw_bits for unit in by_unit.values()) + container,
         n_coded=len(used),
+        n_exact=sum(row.decodes == "weights" for row in used),
         n_kept=len(by_unit) - len(used),
         specs=tuple(specs),
         sampled=any(row.sampled_fraction < 1 for row in used),
@@ -155,7 +157,7 @@ def _bytes_needed(info: CheckpointInfo, rows: Sequence[Score]) -> list[str]:
     if lossy and (lossless is None or lossy.bits < lossless.bits):
         found.append(
             f"{_amount(lossy)} needed at {_TARGET:.0%} weight error "
-            f"({_weights(lossy)}, decodable, all side information{_rest(lossy)}); "
+            f"({_weights(lossy)}, decodable, all side information{_exact(lossy)}{_rest(lossy)}); "
             "accuracy not checked"
         )
     if lossless:
@@ -241,6 +243,11 @@ def _amount(need: Needed) -> str:
 
 def _weights(need: Needed) -> str:
     return f"{human_bytes(need.weights_bits / 8)} at {need.bits_per_weight:.2f} bits/weight"
+
+
+def _exact(need: Needed) -> str:
+    """Say that a size at some error is of tensors that no lossy code took, as those with NaN."""
+    return f", {plural(need.n_exact, 'tensor')} without loss" if need.n_exact else ""
 
 
 def _rest(need: Needed) -> str:
