@@ -13,43 +13,43 @@ The data flow, which the modules follow: checkpoint -> tensor -> view -> estimat
 report; and checkpoint -> blocks -> motifs -> mosaic -> bits, distortion, a file.
 """
 
-from importlib import import_module as _import_module
-from typing import TYPE_CHECKING as _TYPING
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from kcomplexity._version import __version__
-from kcomplexity.bdm import bdm1d, bdm2d, bdm_tiles, block_entropy
-from kcomplexity.checkpoint import Checkpoint, Tensor
-from kcomplexity.controls import Control, parse_control
-from kcomplexity.dtypes import StoredDtype
-from kcomplexity.errors import (
-    CheckpointError,
-    KComplexityError,
-    KComplexityWarning,
-    SpecError,
-    UnmeasurableError,
-)
-from kcomplexity.estimators import Estimator, Measure
-from kcomplexity.lempel_ziv import binarise_outputs, lz76_complexity, lz76_entropy_rate
-from kcomplexity.loaders import open_checkpoint
-from kcomplexity.panels import PANELS
-from kcomplexity.parallel import Every, Piece, Reducer, Rows, State, Whole, fold
-from kcomplexity.pool import Pool
-from kcomplexity.records import Report, Score
-from kcomplexity.score import score
-from kcomplexity.specs import Spec, parse_spec
-from kcomplexity.tile_map import TileMap, tile_map
-from kcomplexity.views import Alphabet, Encoded, Encoder, View
 
-if _TYPING:
+if TYPE_CHECKING:
+    from kcomplexity.bdm import bdm1d, bdm2d, bdm_tiles, block_entropy
     from kcomplexity.bounds import Bound, occam_bound
+    from kcomplexity.checkpoint import Checkpoint, Tensor
     from kcomplexity.comparison.compare import Comparison, compare
     from kcomplexity.comparison.conditional import Conditional, conditional
+    from kcomplexity.controls import Control, parse_control
+    from kcomplexity.dtypes import StoredDtype
+    from kcomplexity.errors import (
+        CheckpointError,
+        KComplexityError,
+        KComplexityWarning,
+        SpecError,
+        UnmeasurableError,
+    )
+    from kcomplexity.estimators import Estimator, Measure
+    from kcomplexity.lempel_ziv import binarise_outputs, lz76_complexity, lz76_entropy_rate
+    from kcomplexity.loaders import open_checkpoint
     from kcomplexity.mosaics.assign import assign_blocks
     from kcomplexity.mosaics.fitting import fit_mosaic
     from kcomplexity.mosaics.mosaic import Mosaic
     from kcomplexity.mosaics.projection import project
+    from kcomplexity.panels import PANELS
+    from kcomplexity.parallel import Every, Piece, Reducer, Rows, State, Whole, fold
+    from kcomplexity.pool import Pool
+    from kcomplexity.records import Report, Score
+    from kcomplexity.scoring import score
+    from kcomplexity.specs import Spec, parse_spec
+    from kcomplexity.tile_maps import TileMap, tile_map
     from kcomplexity.training.tracker import Tracker
     from kcomplexity.training.trajectory import Trajectory, trajectory
+    from kcomplexity.views import Alphabet, Encoded, Encoder, View
 
 __all__ = [
     "PANELS",
@@ -108,31 +108,102 @@ __all__ = [
     "trajectory",
 ]
 
-#: Where the names are that a score has no need of: they are imported when they are asked for.
-_ELSEWHERE = {
-    "Bound": "bounds",
-    "Comparison": "comparison.compare",
-    "Conditional": "comparison.conditional",
-    "Mosaic": "mosaics.mosaic",
-    "Tracker": "training.tracker",
-    "Trajectory": "training.trajectory",
-    "assign_blocks": "mosaics.assign",
-    "compare": "comparison.compare",
-    "conditional": "comparison.conditional",
-    "fit_mosaic": "mosaics.fitting",
-    "occam_bound": "bounds",
-    "project": "mosaics.projection",
-    "trajectory": "training.trajectory",
+#: Where the names are: each module is imported when one of its names is asked for.
+_NAMES_OF = {
+    "bdm": (
+        "bdm1d",
+        "bdm2d",
+        "bdm_tiles",
+        "block_entropy",
+    ),
+    "bounds": (
+        "Bound",
+        "occam_bound",
+    ),
+    "checkpoint": (
+        "Checkpoint",
+        "Tensor",
+    ),
+    "comparison.compare": (
+        "Comparison",
+        "compare",
+    ),
+    "comparison.conditional": (
+        "Conditional",
+        "conditional",
+    ),
+    "controls": (
+        "Control",
+        "parse_control",
+    ),
+    "dtypes": ("StoredDtype",),
+    "errors": (
+        "CheckpointError",
+        "KComplexityError",
+        "KComplexityWarning",
+        "SpecError",
+        "UnmeasurableError",
+    ),
+    "estimators": (
+        "Estimator",
+        "Measure",
+    ),
+    "lempel_ziv": (
+        "binarise_outputs",
+        "lz76_complexity",
+        "lz76_entropy_rate",
+    ),
+    "loaders": ("open_checkpoint",),
+    "mosaics.assign": ("assign_blocks",),
+    "mosaics.fitting": ("fit_mosaic",),
+    "mosaics.mosaic": ("Mosaic",),
+    "mosaics.projection": ("project",),
+    "panels": ("PANELS",),
+    "parallel": (
+        "Every",
+        "Piece",
+        "Reducer",
+        "Rows",
+        "State",
+        "Whole",
+        "fold",
+    ),
+    "pool": ("Pool",),
+    "records": (
+        "Report",
+        "Score",
+    ),
+    "scoring": ("score",),
+    "specs": (
+        "Spec",
+        "parse_spec",
+    ),
+    "tile_maps": (
+        "TileMap",
+        "tile_map",
+    ),
+    "training.tracker": ("Tracker",),
+    "training.trajectory": (
+        "Trajectory",
+        "trajectory",
+    ),
+    "views": (
+        "Alphabet",
+        "Encoded",
+        "Encoder",
+        "View",
+    ),
 }
+_MODULE_OF = {name: module for module, names in _NAMES_OF.items() for name in names}
 
 
 def __getattr__(name: str) -> object:
-    if name not in _ELSEWHERE:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(_import_module(f"{__name__}.{_ELSEWHERE[name]}"), name)
+    found = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
     globals()[name] = found
     return found
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return __all__

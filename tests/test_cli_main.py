@@ -136,7 +136,7 @@ def test_a_bug_is_one_line_unless_debug_asks_for_more(folder, monkeypatch):
     def broken(*_, **__):
         raise KeyError("w\x1b[31m")
 
-    monkeypatch.setattr(sys.modules["kcomplexity.score"], "open_selected", broken)
+    monkeypatch.setattr(sys.modules["kcomplexity.scoring"], "open_selected", broken)
     path = str(folder / "s.safetensors")
     found = CliRunner().invoke(cli, ["score", path])
     assert found.exit_code == 1

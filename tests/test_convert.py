@@ -12,7 +12,7 @@ from kcomplexity.dtypes import DTYPES
 from kcomplexity.errors import CheckpointError, OutputError, SpecError
 from kcomplexity.loaders import open_checkpoint
 from kcomplexity.loaders.ggml_blocks import BLOCKS
-from kcomplexity.score import score
+from kcomplexity.scoring import score
 from kcomplexity.writers import write_safetensors
 from kcomplexity_cli.main import cli
 from tests import test_loaders_gguf, test_loaders_onnx, torch_files

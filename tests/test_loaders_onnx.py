@@ -12,7 +12,7 @@ from kcomplexity.dtypes import CODES, DTYPES
 from kcomplexity.errors import CheckpointError, CorruptCheckpointError, UnknownFormatError
 from kcomplexity.loaders import open_checkpoint, protobuf
 from kcomplexity.loaders.streams import StoredBytes
-from kcomplexity.score import score
+from kcomplexity.scoring import score
 
 WEIGHTS = np.arange(-12, 12, dtype=np.float32).reshape(4, 6)
 _RAW = 9

@@ -28,7 +28,7 @@ from kcomplexity.errors import (
 )
 from kcomplexity.loaders import open_checkpoint, pickles
 from kcomplexity.loaders.streams import StoredBytes
-from kcomplexity.score import score
+from kcomplexity.scoring import score
 from tests.torch_files import (
     call,
     integer,

@@ -8,7 +8,7 @@ import pytest
 
 from kcomplexity.errors import CheckpointError, CorruptCheckpointError
 from kcomplexity.loaders import flatbuffer, open_checkpoint
-from kcomplexity.score import score
+from kcomplexity.scoring import score
 
 WEIGHTS = np.arange(12, dtype=np.float32).reshape(3, 4)
 CODES = np.arange(-6, 6, dtype=np.int8).reshape(3, 4)

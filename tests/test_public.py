@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
@@ -43,9 +44,24 @@ def test_all_names_everything_public_and_nothing_else():
     assert {*kcomplexity.__all__} == public | {"__version__"}
 
 
-def test_the_only_modules_in_the_package_are_its_own():
-    found = {n: t for n, t in vars(kcomplexity).items() if isinstance(t, ModuleType)}
-    assert {module.__name__ for module in found.values()} == {f"kcomplexity.{n}" for n in found}
+def test_names_are_found_where_type_checkers_find_them():
+    tree = ast.parse(Path(kcomplexity.__file__).read_text())
+    (imports,) = (node for node in tree.body if isinstance(node, ast.If))
+    told = {
+        str(node.module).removeprefix("kcomplexity."): tuple(name.name for name in node.names)
+        for node in imports.body
+        if isinstance(node, ast.ImportFrom)
+    }
+    assert told == kcomplexity._NAMES_OF
+    assert {name for names in told.values() for name in names} == {*kcomplexity.__all__} - {
+        "__version__"
+    }
+
+
+def test_no_module_has_the_name_of_what_is_public():
+    """Importing a module binds its name in the package: it would hide a function of that name."""
+    modules = {path.stem for path in Path(kcomplexity.__file__).parent.iterdir()}
+    assert not modules & {*kcomplexity.__all__}
 
 
 def test_all_is_sorted_constants_then_classes_then_functions():
@@ -77,12 +93,13 @@ def loaded(code: str) -> set[str]:
 
 
 def test_importing_the_package_imports_nothing_heavy():
-    found = loaded("import kcomplexity")
+    assert not loaded("import kcomplexity") & {*HEAVY, "numpy", "click"}
+    found = loaded("import kcomplexity; kcomplexity.score, kcomplexity.compare")
     assert not found & {*HEAVY, "click", "kcomplexity_cli", "pybdm"}
     assert "numpy" in found
 
 
-@pytest.mark.parametrize("command", ["", "score", "inspect", "estimators", "schema", "demo"])
+@pytest.mark.parametrize("command", ["", "score", "inspect", "compare", "fit", "plot", "demo"])
 def test_help_imports_neither_the_library_nor_numpy(command):
     found = loaded(
         "from kcomplexity_cli.main import cli\n"

@@ -19,7 +19,7 @@ from kcomplexity.errors import (
 )
 from kcomplexity.loaders import open_checkpoint
 from kcomplexity.remote import UrlPath
-from kcomplexity.score import score
+from kcomplexity.scoring import score
 from tests import test_loaders_gguf, test_loaders_onnx, torch_files
 from tests.range_server import serving
 

@@ -16,7 +16,7 @@ import kcomplexity as kc
 from kcomplexity.parallel import LEAF
 from kcomplexity.plan import make_plan
 from kcomplexity.sampling import sample_parts, standard_error
-from kcomplexity.score import score
+from kcomplexity.scoring import score
 
 RNG = np.random.default_rng
 
@@ -420,7 +420,7 @@ def test_a_file_cut_while_it_is_read_gives_failed_rows(tmp_path: Path) -> None:
     with kc.open_checkpoint(path) as checkpoint:
         path.write_bytes(path.read_bytes()[:-100])
         from kcomplexity.plan import make_plan as plan_of
-        from kcomplexity.score import run_plan
+        from kcomplexity.scoring import run_plan
 
         with kc.Pool(2) as pool:
             rows = [

@@ -33,7 +33,7 @@ def convert(checkpoint: str, output: Path, **options: Any) -> None:
     executed, and no framework is needed.
     """
     from kcomplexity.convert import convert as write
-    from kcomplexity.score import open_selected
+    from kcomplexity.scoring import open_selected
     from kcomplexity.text import human_bytes, plural, printable
     from kcomplexity_cli.terminal import note
 

@@ -59,7 +59,7 @@ def demo(calibrating: bool, as_json: bool, quiet: bool) -> None:
 def _score_pair(*, as_json: bool, quiet: bool) -> None:
     from kcomplexity.panels import panel
     from kcomplexity.samples import sample_paths
-    from kcomplexity.score import score
+    from kcomplexity.scoring import score
 
     report = score(
         list(sample_paths()),

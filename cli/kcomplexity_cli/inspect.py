@@ -65,7 +65,7 @@ def inspect(checkpoints: tuple[str, ...], **options: Any) -> None:
     from kcomplexity.inspection import document, inspect_checkpoint
     from kcomplexity.pool import Pool
     from kcomplexity.report import check_target, write_atomically
-    from kcomplexity.score import open_selected
+    from kcomplexity.scoring import open_selected
     from kcomplexity_cli.terminal import progress_bar
 
     output: Path | None = options["output"]

@@ -70,8 +70,8 @@ def score(checkpoints: tuple[str, ...], **options: Any) -> None:
     from kcomplexity.plan import make_plan
     from kcomplexity.pool import Pool
     from kcomplexity.report import check_target
-    from kcomplexity.score import assemble, open_selected, run_plan
-    from kcomplexity.tile_map import TILED, with_tile_maps
+    from kcomplexity.scoring import assemble, open_selected, run_plan
+    from kcomplexity.tile_maps import TILED, with_tile_maps
     from kcomplexity_cli.resume import Journal
     from kcomplexity_cli.terminal import note, progress_bar
 

@@ -9,7 +9,7 @@ import numpy as np
 from kcomplexity.calibration.cases import CASES
 from kcomplexity.calibration.records import Answer, Arrays, Calibrated, Case, Known, Quantity
 from kcomplexity.records import Score
-from kcomplexity.score import score
+from kcomplexity.scoring import score
 from kcomplexity.units import Scope
 
 __all__ = ["calibrate"]

@@ -1,7 +1,7 @@
 """Compare checkpoints: did training make the weights simpler, and in what.
 
 The stages, and where they are: lay the checkpoints beside each other
-(:mod:`kcomplexity.comparison.align`), score them all by one plan (:mod:`kcomplexity.score`), turn
+(:mod:`kcomplexity.comparison.align`), score them all by one plan (:mod:`kcomplexity.scoring`), turn
 scores into changes (:mod:`kcomplexity.comparison.effects`), say what they show
 (:mod:`kcomplexity.comparison.verdict`).
 """
@@ -29,7 +29,7 @@ from kcomplexity.plan import make_plan
 from kcomplexity.pool import DEFAULT_MAX_MEMORY, Pool
 from kcomplexity.provenance import describe, provenance
 from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance
-from kcomplexity.score import run_plan
+from kcomplexity.scoring import run_plan
 from kcomplexity.text import human_bytes, printable
 from kcomplexity.units import Scope
 

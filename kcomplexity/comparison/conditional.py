@@ -19,7 +19,7 @@ from kcomplexity.comparison.sides import labelled, spooled
 from kcomplexity.pool import DEFAULT_MAX_MEMORY, Pool
 from kcomplexity.provenance import describe, provenance
 from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance
-from kcomplexity.score import open_selected
+from kcomplexity.scoring import open_selected
 
 if TYPE_CHECKING:
     from kcomplexity.report.tables import Table

@@ -36,7 +36,7 @@ from kcomplexity.errors import CheckpointError, UnmeasurableError
 from kcomplexity.plan import Plan, Task
 from kcomplexity.pool import Pool
 from kcomplexity.records import Score
-from kcomplexity.score import run_plan
+from kcomplexity.scoring import run_plan
 from kcomplexity.specs import Spec, parse_spec, parse_specs
 from kcomplexity.units import Unit, group_name
 

@@ -42,7 +42,7 @@ from kcomplexity.plan import Plan, Task, unit_work
 from kcomplexity.pool import Pool
 from kcomplexity.provenance import libraries
 from kcomplexity.records import Score
-from kcomplexity.score import run_plan
+from kcomplexity.scoring import run_plan
 from kcomplexity.specs import Spec
 from kcomplexity.units import Unit
 
