@@ -38,15 +38,15 @@ def rows(repeats: int) -> Iterator[Row]:
     """Time each job `repeats` times."""
     with tempfile.TemporaryDirectory(prefix="kcomplexity-bench-") as folder:
         fresh = partial(_python, Path(folder) / "bytecode")
-        found = paired(
-            partial(fresh, "import kcomplexity"), partial(fresh, "import numpy"), repeats
-        )
-        yield Row(
-            "`import kcomplexity`",
-            f"`import numpy`: {1000 * statistics.median(found.peer):.0f} ms",
-            "<= +60 ms",
-            f"{1000 * found.difference:+.0f} ms",
-        )
+        # A name's module is imported when it is asked for: the second is what a score needs.
+        for code in ("import kcomplexity", "from kcomplexity import score"):
+            found = paired(partial(fresh, code), partial(fresh, "import numpy"), repeats)
+            yield Row(
+                f"`{code}`",
+                f"`import numpy`: {1000 * statistics.median(found.peer):.0f} ms",
+                "<= +60 ms",
+                f"{1000 * found.difference:+.0f} ms",
+            )
         measured = _median(partial(fresh, CLI, "--help"), repeats)
         yield Row("`kcomplexity --help`", "-", "< 0.3 s", measured)
         path = Path(folder) / "model.safetensors"
