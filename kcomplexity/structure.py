@@ -44,8 +44,9 @@ class TensorStructure:
         Bits of the shorter code on each shuffled replicate, and a bit for the choice.
     permuted : tuple of float
         The same with the hidden units in another order.
-    variance : float
-        Of the sampled bits; 0 when all was measured.
+    variance, order0_variance, covariance : float
+        Of the sampled bits, of the order-0 bits, and of the two, in squares of bits; 0 when all
+        was measured.
     fully_shuffled : bool
         Whether every code was measured on the shuffled replicates, not ``ctx`` alone.
     """
@@ -58,6 +59,8 @@ class TensorStructure:
     shuffled: tuple[float, ...]
     permuted: tuple[float, ...]
     variance: float
+    order0_variance: float
+    covariance: float
     fully_shuffled: bool
 
     @property
@@ -73,6 +76,11 @@ class TensorStructure:
     def saving(self) -> float:
         """S: the share of the order-0 bits that is saved."""
         return 1 - self.bits / self.order0_bits
+
+    def variance_beside(self, ratio: float) -> float:
+        """Of the bits less `ratio` times the order-0 bits: what a ratio of sums is uncertain by."""
+        found = self.variance - 2 * ratio * self.covariance + ratio**2 * self.order0_variance
+        return max(found, 0.0)
 
 
 @dataclass(frozen=True)
@@ -142,8 +150,13 @@ class Structure:
 
     @property
     def standard_error(self) -> float:
-        """Of S, from the sampled tiles; 0 when all was measured."""
-        return math.sqrt(math.fsum(one.variance for one in self.tensors)) / self.order0_bits
+        """Of S, from the sampled tiles; 0 when all was measured.
+
+        That of a ratio of sums: what bits and order-0 bits have in common cancels out.
+        """
+        ratio = self.bits / self.order0_bits
+        variance = math.fsum(one.variance_beside(ratio) for one in self.tensors)
+        return math.sqrt(variance) / self.order0_bits
 
     @property
     def leave_one_out(self) -> tuple[float, float] | None:
@@ -254,14 +267,18 @@ def _tensor(row: Score, low_rank: Score | None) -> TensorStructure:
             bits = tuple(min(a, b) + 1 for a, b in zip(bits, by_rank, strict=False))
         return tuple(min(b, own + saved) for b in bits)
 
-    variance = (row.se_bits or 0.0) ** 2
-    if low_rank is not None and other is not None and other < own:
-        # The order-0 bits come from the sample of ctx, which need not be that of lowrank.
-        variance += (low_rank.se_bits or 0.0) ** 2
+    order0 = own + saved
+    sampling = row.details.get("order0_sampling", {"variance": 0.0, "covariance": 0.0})
+    variance, together = (row.se_bits or 0.0) ** 2, sampling["covariance"]
+    if low_rank is not None and other is not None and other < min(own, order0):
+        # The sample of lowrank need not be that of ctx, where the order-0 bits are from.
+        variance, together = (low_rank.se_bits or 0.0) ** 2, 0.0
+    elif own >= order0:
+        variance = together = sampling["variance"]
     return TensorStructure(
         label=row.label,
         n_weights=row.n_weights,
-        order0_bits=own + saved,
+        order0_bits=order0,
         context_bits=own,
         low_rank_bits=other,
         # Shuffled weights have hardly any rank that pays; the order of rows and columns has no
@@ -269,6 +286,8 @@ def _tensor(row: Score, low_rank: Score | None) -> TensorStructure:
         shuffled=replicates("shuffle", math.inf),
         permuted=replicates("unit-permutation", math.inf if other is None else other),
         variance=variance,
+        order0_variance=sampling["variance"],
+        covariance=together,
         fully_shuffled=low_rank is None or bool(_control(low_rank, "shuffle")),
     )
 

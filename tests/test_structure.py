@@ -118,20 +118,52 @@ def test_without_ctx_nothing_is_said_of_structure():
     assert not any(s.startswith("structure") for s in report.headline)
 
 
-def test_a_sampled_score_has_a_standard_error(monkeypatch):
+@pytest.fixture
+def small_tiles(monkeypatch):
     from kcomplexity import sampling
     from kcomplexity.estimators import context
 
-    monkeypatch.setattr(context, "TILE", 1 << 12)
-    monkeypatch.setattr(sampling, "_BAND", 1 << 12)
-    report = kc.score({"w": smooth(400, 128)}, specs=["ctx"], sample=0.5, controls=["shuffle:2"])
-    found = structure(report.rows)
-    assert found is not None
-    assert 0 < found.standard_error < 0.05
-    whole = structure(kc.score({"w": smooth(400, 128)}, specs=["ctx"]).rows)
+    monkeypatch.setattr(context, "TILE", 1 << 11)
+    monkeypatch.setattr(sampling, "_BAND", 1 << 11)
+
+
+@pytest.mark.parametrize("kind", ["drifting scale", "two kinds of rows", "smooth beside noise"])
+def test_the_standard_error_is_that_of_the_structure(small_tiles, kind):
+    """Held against how S varies over samples: bits vary by far more, for S is a ratio."""
+    rng = RNG(0)
+    rows = rng.standard_normal((384, 64))
+    if kind == "drifting scale":
+        weights = {"w": rows * np.linspace(0.25, 2, 384)[:, None]}
+    else:
+        walk = np.cumsum(rows, axis=1)
+        smoothed = np.repeat(rng.random(12) < 0.5, 32)[:, None]
+        weights = {"w": np.where(smoothed, walk, rows)}
+        if kind == "smooth beside noise":
+            weights = {"w": walk * np.repeat(rng.uniform(0.2, 2, 12), 32)[:, None], "v": rows}
+    weights = {name: w.astype(np.float32) for name, w in weights.items()}
+    whole = structure(kc.score(weights, specs=["ctx"], exact=True).rows)
     assert whole is not None
     assert whole.standard_error == 0
-    assert found.saving == pytest.approx(whole.saving, abs=5 * found.standard_error)
+    found = [
+        structure(kc.score(weights, specs=["ctx"], sample=0.5, seed=seed).rows)
+        for seed in range(24)
+    ]
+    savings = np.array([one.saving for one in found if one])
+    errors = np.array([one.standard_error for one in found if one])
+    spread = savings.std(ddof=1)
+    assert 0.5 * spread < np.sqrt(np.square(errors).mean()) < 2 * spread
+    assert abs(savings.mean() - whole.saving) < spread
+
+
+def test_a_sampled_account_is_of_the_sample(small_tiles):
+    (row,) = kc.score({"w": smooth(400, 128)}, specs=["ctx"], sample=0.5).rows
+    assert row.bits is not None
+    saved = sum(row.details["saved_bits"].values())
+    known = (row.details["order0_bits"] - saved) / row.sampled_fraction
+    assert 0 < row.bits - known < 128  # what the view tells
+    found = structure([row])
+    assert found is not None
+    assert found.order0_bits == pytest.approx(row.bits + saved / row.sampled_fraction)
 
 
 def test_copies_and_tables_are_left_out_and_listed():

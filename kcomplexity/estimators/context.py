@@ -43,7 +43,9 @@ class Context(Estimator):
     needs is counted but the shape. ``details`` has the order-0 bits of the same levels, of one
     histogram for all tiles, and what each step saves; what tiles of their own histograms save, or
     cost, is told with the scales. They add up to the value but for what the view tells the decoder
-    (its step and range) and, in a sample, for the weights that were not measured.
+    (its step and range) and, in a sample, whose own they are, for the weights
+    that were not measured. ``order0_sampling`` is how the order-0 bits of a sample, scaled up, vary
+    (their variance, and the covariance with the bits).
 
     Invariant under a power-of-two scale of the tensor; not under permutations of rows or columns,
     transposition or sign flips of units, which change what lies beside what.
