@@ -182,13 +182,38 @@ def test_a_run_that_diverged_is_told_by_what_is_measured_on_both_sides():
     small = next(text for text in found.headline if text.startswith(f"{specs[0]}: "))
     assert " on 76.2% of the weights; " in small  # 1,920 of 2,520
     assert " in all; " in next(text for text in alone.headline if text.startswith(specs[0]))
-    # The codes with an error are of `w` alone; `v` is coded without loss on both sides.
-    raw = by_spec(found.rows, specs[1], "v")
+    # Only one side has a code with an error for `v`: it is in neither, and that is said.
     lossy = by_spec(found.rows, specs[0], "w")
     assert lossy.reference_bits
-    assert raw.reference_bits
-    told = (lossy.reference_bits + raw.reference_bits + 3) / 8000
-    assert f" against {told:.2f} kB needed at 1% weight error" in found.headline[1]
+    told = (lossy.reference_bits + 2) / 8
+    assert f" against {told:.0f} B needed at 1% weight error" in found.headline[1]
+    assert found.headline[1].endswith("; on 76% of the weights")
+    # Codes without loss are of all.
+    raw = [by_spec(found.rows, specs[1], name).reference_bits or 0.0 for name in ("w", "v")]
+    assert f" against {(sum(raw) + 2) / 8000:.2f} kB needed without loss" in found.headline[2]
+    assert "of the weights" not in found.headline[2]
+
+
+def test_sizes_at_an_error_are_not_told_of_what_starts_as_zeros():
+    """A lossy code has nothing to reach for zeros: their successor is not charged without loss."""
+    before, after = arrays(0), arrays(1)
+    before["v"][:] = 0
+    specs = ["entropy:two-part@rd0.01", "zstd@bytes"]
+    found = compared(before, after, specs=specs, controls=[])
+    alone = [
+        kc.score({"w": side["w"]}, specs=specs, controls=[]).rows[0].bits or 0.0
+        for side in (before, after)
+    ]
+    b0, b1 = (f"{(bits + 2) / 8:.0f} B" for bits in alone)
+    assert found.headline[1].startswith(f"{b1} against {b0} needed at 1% weight error")
+    assert found.headline[1].endswith("; on 76% of the weights")
+    assert " needed without loss " in found.headline[2]
+
+
+def test_sizes_that_are_the_same_are_told_once():
+    found = compared(arrays(0), arrays(1), specs=["zstd@bytes"], controls=[])
+    assert [text for text in found.headline if "needed" in text] == [found.headline[1]]
+    assert "needed without loss" in found.headline[1]
 
 
 def test_what_is_mostly_without_counterpart_is_warned_of():
