@@ -59,6 +59,7 @@ class LowRank(Estimator):
     default_view: ClassVar[str | None] = "rd0.1"
     reference: ClassVar[str] = "own construction; best rank-r product: Eckart & Young 1936"
     sees_weights: ClassVar[bool] = True
+    linear_algebra: ClassVar[bool] = True
 
     @property
     def rate(self) -> float:
