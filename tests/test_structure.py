@@ -196,11 +196,21 @@ def positions(length=128, width=64):
         (positions(), "sine"),
         (np.tril(np.ones((32, 32))), "two values"),
         (np.where(np.tri(32, dtype=bool), 0.0, -1e9), "two values"),
+        (np.tri(32, k=3) - np.tri(32, k=-4), "two values"),
         (np.arange(512.0), "equal steps"),
         (1 / 10000 ** (np.arange(32) / 32), "equal ratios"),
         (np.linspace(-1, 1, 77), "equal steps"),
     ],
-    ids=["stft", "sine positions", "causal mask", "additive mask", "ids", "inv_freq", "linspace"],
+    ids=[
+        "stft",
+        "sine positions",
+        "causal mask",
+        "additive mask",
+        "band mask",
+        "ids",
+        "inv_freq",
+        "linspace",
+    ],
 )
 def test_tables_are_told_by_their_values(values, reason):
     (tensor,) = tensors_of({"x": values.astype(np.float32)})
@@ -228,6 +238,31 @@ def test_tables_are_told_by_their_values(values, reason):
 def test_weights_are_not_taken_for_tables(values):
     (tensor,) = tensors_of({"x": values})
     assert not_learned(tensor) is None
+
+
+@pytest.mark.parametrize("sigma", [2, 3, 4, 8, 16])
+@pytest.mark.parametrize("length", [32, 48, 64, 128, 256])
+def test_what_was_only_smoothed_is_not_taken_for_waves(length, sigma):
+    from scipy.ndimage import gaussian_filter1d
+
+    smoothed = gaussian_filter1d(RNG(0).standard_normal((256, length)), sigma, axis=1)
+    (tensor,) = tensors_of({"filters": smoothed.astype(np.float32)})
+    assert not_learned(tensor) is None
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (8, 4), (4, 8), (8, 8)])
+def test_binary_weights_are_not_taken_for_masks(shape):
+    rng = RNG(0)
+    drawn = {f"w{i}": np.sign(rng.standard_normal(shape)).astype("f4") for i in range(200)}
+    assert not [tensor.name for tensor in tensors_of(drawn) if not_learned(tensor)]
+
+
+@pytest.mark.parametrize("length", [64, 100, 400])
+@pytest.mark.parametrize("window", [np.ones, np.hanning])
+def test_bases_of_any_length_are_told(length, window):
+    angle = 2 * np.pi * np.outer(np.arange(length // 2 + 1), np.arange(length)) / length
+    (tensor,) = tensors_of({"stft": (np.cos(angle) * window(length)).astype(np.float32)})
+    assert "one sine" in (not_learned(tensor) or "")
 
 
 def test_some_names_tell_by_themselves():
