@@ -92,6 +92,7 @@ class Structure:
     view : str
         The view whose levels are coded.
     tensors : tuple of TensorStructure
+        None of them where every tensor is left out: there is no S then.
     left_out : dict of str to str
         Why, by tensor.
     n_weights : int
@@ -210,7 +211,7 @@ def structure(rows: Sequence[Score]) -> Structure | None:
             measured.append(_tensor(row, low_rank.get((row.label, row.dtype))))
     kept = tuple(one for one in measured if one.order0_bits > 0)
     n_weights = sum(row.n_weights for row in every if row.view == view)
-    return Structure(str(view), kept, left_out, n_weights) if kept else None
+    return Structure(str(view), kept, left_out, n_weights) if kept or left_out else None
 
 
 def mark_structure(checkpoints: Sequence[Checkpoint], rows: Sequence[Score]) -> list[Score]:
@@ -316,7 +317,11 @@ def with_structure(
     for checkpoint in checkpoints:
         one = structure([row for row in rows if row.checkpoint == checkpoint.path])
         for i, total in enumerate(found):
-            if one and (total.checkpoint, total.spec) == (checkpoint.path, f"ctx@{one.view}"):
+            if (
+                one
+                and one.tensors
+                and (total.checkpoint, total.spec) == (checkpoint.path, f"ctx@{one.view}")
+            ):
                 record = {
                     "saving": one.saving,
                     "order0_bits": one.order0_bits,

@@ -181,6 +181,15 @@ def test_copies_and_tables_are_left_out_and_listed():
     assert "tied: a copy of a" in said
 
 
+def test_where_every_tensor_is_left_out_the_headline_lists_them():
+    sines = np.sin(np.arange(96)[None] * np.linspace(0.1, 3, 64)[:, None]).astype(np.float32)
+    report = kc.score({"basis": sines}, specs=["ctx", "lowrank"], controls=["shuffle:2"])
+    said, listed = (s for s in report.headline if s.startswith(("structure", "left out")))
+    assert said == "structure: every tensor measured at rd0.1 is left out"
+    assert "basis: looks not learned" in listed
+    assert not any("structure" in row.details for row in (*report.rows, *report.summary))
+
+
 # --- what was not learned ----------------------------------------------------------------------
 
 
