@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from kcomplexity.checkpoint import Tensor
 from kcomplexity.parallel import FRAME
 
-__all__ = ["NAMES", "RULES", "copies", "not_learned"]
+__all__ = ["NAMES", "RULES", "copies", "left_out", "not_learned"]
 
 Floats: TypeAlias = NDArray[Any]
 
@@ -101,6 +101,13 @@ def copies(tensors: Iterable[Tensor]) -> dict[str, str]:
             else:
                 first[digest] = tensor.name
     return found
+
+
+def left_out(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """Return which tensors tell nothing of what training arranged, and why, by name."""
+    why = {name: reason for name, t in tensors.items() if (reason := not_learned(t)) is not None}
+    why |= {name: f"a copy of {original}" for name, original in copies(tensors.values()).items()}
+    return why
 
 
 def _digest(pieces: Iterable[NDArray[np.uint8]]) -> bytes:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from kcomplexity.checkpoint import Checkpoint
 from kcomplexity.controls.unit_permutation import symmetry_bits
-from kcomplexity.learned import copies, not_learned
+from kcomplexity.learned import left_out
 from kcomplexity.records import Score
 
 __all__ = [
@@ -201,17 +201,17 @@ def structure(rows: Sequence[Score]) -> Structure | None:
         for row in rows
         if row.spec == f"lowrank@{view}" and not row.details.get("in_sample", True)
     }
-    measured, left_out = [], {}
+    measured, without = [], {}
     for row in coded:
         if row.view != view or (row.label, row.dtype) in unsampled:
             continue
         if "left_out" in row.details:
-            left_out[row.label] = row.details["left_out"]
+            without[row.label] = row.details["left_out"]
         else:
             measured.append(_tensor(row, low_rank.get((row.label, row.dtype))))
     kept = tuple(one for one in measured if one.order0_bits > 0)
     n_weights = sum(row.n_weights for row in every if row.view == view)
-    return Structure(str(view), kept, left_out, n_weights) if kept or left_out else None
+    return Structure(str(view), kept, without, n_weights) if kept or without else None
 
 
 def mark_structure(checkpoints: Sequence[Checkpoint], rows: Sequence[Score]) -> list[Score]:
@@ -240,12 +240,8 @@ def _mark_left_out(checkpoints: Sequence[Checkpoint], rows: Sequence[Score]) -> 
     for checkpoint in checkpoints:
         if checkpoint.path not in coded:
             continue
-        for name, tensor in checkpoint.items():
-            reason = not_learned(tensor)
-            if reason is not None:
-                why[checkpoint.path, name] = reason
-        for name, original in copies(checkpoint.values()).items():
-            why[checkpoint.path, name] = f"a copy of {original}"
+        for name, reason in left_out(checkpoint).items():
+            why[checkpoint.path, name] = reason
     return [_marked(row, why.get((row.checkpoint, row.tensor or ""))) for row in rows]
 
 

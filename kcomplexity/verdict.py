@@ -21,6 +21,8 @@ __all__ = ["LEAST_CHANGE", "threshold", "verdict"]
 #: Changes below this share are not told as such.
 LEAST_CHANGE = 0.001
 _TARGET = 0.01
+#: Names listed for one reason.
+_LISTED = 5
 
 
 def verdict(
@@ -52,6 +54,7 @@ def verdict(
         else:
             found = [_over_runs(row) for row in told]
             end = "the unit is the run"
+        found += _left_out(rows, reference, other)
         found.append(f"{_largest(rows, reference, other)}{end}")
         start = f"{short[other]} against {short[reference]}"
         if len(comparisons) > 1:
@@ -213,6 +216,22 @@ def _share(share: float) -> str:
 
 def _sampled(row: Change) -> str:
     return f", {row.sampled_fraction:.0%} sampled" if row.sampled_fraction < 1 else ""
+
+
+def _left_out(rows: Sequence[Change], reference: str, other: str) -> list[str]:
+    """List what is in no sum of histogram and arrangement, by the reason."""
+    names: dict[str, dict[str, None]] = {}
+    for row in rows:
+        if (row.reference, row.other) == (reference, other) and row.left_out:
+            names.setdefault(row.left_out, {})[shorten(row.label)] = None
+    if not names:
+        return []
+    listed = "; ".join(
+        f"{', '.join([*own][:_LISTED])}{', ...' if len(own) > _LISTED else ''}: {why}"
+        for why, own in names.items()
+    )
+    count = plural(sum(map(len, names.values())), "tensor")
+    return [f"left out of histogram and arrangement: {count} ({listed})"]
 
 
 def _largest(rows: Sequence[Change], reference: str, other: str) -> str:

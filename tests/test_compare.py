@@ -210,6 +210,64 @@ def test_sizes_at_an_error_are_not_told_of_what_starts_as_zeros():
     assert " needed without loss " in found.headline[2]
 
 
+def basis():
+    angle = 2 * np.pi * np.outer(np.arange(65), np.arange(128)) / 128
+    return {"stft": np.cos(angle).astype("f4")}
+
+
+def test_what_was_not_learned_is_in_no_sum_of_arrangement():
+    """One matrix is sorted; beside it stand a table, a frozen matrix and a copy."""
+    frozen = {"frozen": np.random.default_rng(7).normal(size=(64, 64)).astype("f4")}
+    before, after = ({"w": side["w"]} for side in (arrays(0), arrays(1, ordered=True)))
+    beside = basis() | frozen
+    options: Any = {"specs": ["ctx@rd0.1", "zstd@bytes"], "controls": ["shuffle:3"]}
+    alone = compared(before, after, **options)
+    found = compared(
+        before | beside | {"tied": before["w"].copy()},
+        after | beside | {"tied": after["w"].copy()},
+        **options,
+    )
+    for spec in options["specs"]:
+        whole, own = (by_spec(one.summary, spec) for one in (found, alone))
+        assert whole.n_weights == own.n_weights == 48 * 40
+        assert whole.structure_change == pytest.approx(own.structure_change)
+        assert whole.values_change == pytest.approx(own.values_change)
+    reasons = {row.tensor: row.left_out for row in found.rows if row.spec == "ctx@rd0.1"}
+    assert reasons["w"] is None
+    assert "one sine" in reasons["stft"]
+    assert reasons["frozen"] == "the same on both sides"
+    assert reasons["tied"] == "a copy of w"
+    (said,) = [text for text in found.headline if text.startswith("left out")]
+    assert "left out of histogram and arrangement: 3 tensors" in said
+    assert "stft: looks not learned" in said
+    assert not any(text.startswith("left out") for text in alone.headline)
+
+
+def test_what_is_learned_on_one_side_is_compared():
+    before = basis() | {"w": arrays(0)["w"]}
+    rng = np.random.default_rng(5)
+    after = {"stft": rng.normal(size=(65, 128)).astype("f4"), "w": arrays(1)["w"]}
+    found = compared(before, after, specs=["ctx@rd0.1"], controls=["shuffle:2"])
+    assert [row.left_out for row in found.rows] == [None, None]
+    assert found.summary[0].n_weights == sum(w.size for w in after.values())
+
+
+def test_runs_leave_out_what_all_of_them_share():
+    runs = [basis() | arrays(seed) for seed in range(4)]
+    options: Any = {"over_runs": True, "specs": ["ctx@rd0.1"], "controls": ["shuffle:2"]}
+    found = compared(runs[:2], runs[2:], **options)
+    assert [bool(row.left_out) for row in found.rows] == [True, False, False]
+    assert found.summary[0].n_weights == 2520
+    assert any(text.startswith("left out") for text in found.headline)
+
+
+def test_where_nothing_was_learned_it_is_compared_all_the_same():
+    found = compared(basis(), basis(), specs=["ctx@rd0.1"], controls=["shuffle:2"])
+    assert found.summary[0].n_weights == 65 * 128
+    assert found.rows[0].left_out is None
+    assert "nothing to compare" in found.warnings[0]
+
+
 def test_sizes_that_are_the_same_are_told_once():
     found = compared(arrays(0), arrays(1), specs=["zstd@bytes"], controls=[])
     assert [text for text in found.headline if "needed" in text] == [found.headline[1]]
