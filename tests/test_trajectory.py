@@ -270,6 +270,18 @@ def test_watch_takes_what_comes_and_stops_cleanly(tmp_path):
     assert [step["step"] for step in json.loads(out)["steps"]] == [0, 1]
 
 
+def test_the_line_of_a_step_tells_statistics_with_their_units():
+    from kcomplexity_cli.trajectory import _line
+
+    found = follow([state(0), state(1)], specs=["l2", "entropy@q8"], cache=False)
+    bits, norm = one(found, "entropy@q8").values[1], one(found, "l2", quantity="value")
+    said = _line(found, found.steps[1])
+    assert said == f"step 1: entropy@q8 {bits:.4g} bits/weight; l2 {norm.values[1]:.4g} {norm.unit}"
+    alone = follow([state(0)], specs=["l2"], cache=False)
+    assert "bits/weight" not in _line(alone, alone.steps[0])
+    assert "l2 " in _line(alone, alone.steps[0])
+
+
 def test_watch_goes_on_where_the_first_file_cannot_be_read(tmp_path):
     (path,) = write(tmp_path / "run", [0])
     Path(path).write_bytes(b"nothing")

@@ -212,4 +212,10 @@ def _line(found: Any, step: Any) -> str:
         for one in found.series
         if one.scope == "all" and one.quantity == "bits_per_weight" and one.values[at] is not None
     ]
-    return f"step {step.step:g}: {', '.join(figures)} bits/weight"
+    values = [
+        f"{one.spec} {one.values[at]:.4g} {one.unit}"
+        for one in found.series
+        if one.scope == "all" and one.quantity == "value" and one.values[at] is not None
+    ]
+    bits = [f"{', '.join(figures)} bits/weight"] if figures else []
+    return f"step {step.step:g}: {'; '.join([*bits, *values]) or 'nothing was measured'}"
