@@ -65,7 +65,10 @@ class TensorStructure:
 
     @property
     def bits(self) -> float:
-        """Bits of the shorter code, and the choice among the two and order-0."""
+        """Bits of the shorter code, and one for the choice of the two; order-0 where that is less.
+
+        For that third choice no bit is charged: a saving below 0 is told as 0.
+        """
         codes = [self.context_bits]
         if self.low_rank_bits is not None:
             codes.append(self.low_rank_bits + 1)
