@@ -40,6 +40,8 @@ class Needed:
         Codes, the choice among them, tensors kept as they are, and the container.
     weights_bits : float
         Of that, everything but the container.
+    n_weights : int
+        Of the tensors; scales and zero points are none.
     bits_per_weight : float
         `weights_bits` a weight.
     stored_bits : int
@@ -54,6 +56,7 @@ class Needed:
 
     bits: float
     weights_bits: float
+    n_weights: int
     bits_per_weight: float
     stored_bits: int
     n_coded: int
@@ -101,6 +104,7 @@ def needed(info: CheckpointInfo, rows: Sequence[Score], target: float | None) ->
     return Needed(
         bits=bits + container,
         weights_bits=bits,
+        n_weights=n_weights,
         bits_per_weight=bits / max(n_weights, 1),
         stored_bits=sum(unit[0].raw_bits for unit in by_unit.values()) + container,
         n_coded=len(used),

@@ -88,7 +88,7 @@ def _t_quantile(freedom: float) -> float:
 
 
 def kendall(times: Sequence[float], values: Sequence[float]) -> Trend | None:
-    """Return Kendall's tau-b of values over time; None where nothing varies.
+    """Return Kendall's tau-b of values over time; None where nothing varies or one is not finite.
 
     p is exact without ties, from the distribution of inversions, and by the normal approximation
     with its correction for ties otherwise. Cost O(n**2), and O(n**3) for an exact p.
@@ -103,6 +103,8 @@ def kendall(times: Sequence[float], values: Sequence[float]) -> Trend | None:
     Trend(tau=-1.0, p=0.08333333333333333)
     """
     x, y = np.asarray(times, float), np.asarray(values, float)
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):  # NaN has no place in an order
+        return None
     n = x.size
     above = np.triu_indices(n, 1)
     signs = (np.sign(np.subtract.outer(x, x)) * np.sign(np.subtract.outer(y, y)))[above]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from kcomplexity.checkpoint import Tensor
 from kcomplexity.parallel import FRAME
 
-__all__ = ["NAMES", "RULES", "copies", "not_learned"]
+__all__ = ["NAMES", "RULES", "copies", "left_out", "not_learned"]
 
 Floats: TypeAlias = NDArray[Any]
 
@@ -33,7 +33,7 @@ NAMES = {
 }
 #: The rules on values, in the order they are tried.
 RULES = {
-    "mask": "two values that turn at most twice in a row",
+    "mask": "two values, one in a single run a row whose ends move one way",
     "progression": "equal steps, or equal ratios, from one value to the next",
     "waves": "nearly every row, or column, is one sine",
 }
@@ -41,8 +41,11 @@ RULES = {
 _LOOKED_AT = 1 << 18
 #: Fewest values that make a rule more than a coincidence.
 _FEWEST = 16
-#: Share of a wave's energy that lies in this many neighbouring frequencies.
+#: Share of a wave's energy that lies in this many neighbouring frequencies, fewer where a line is
+#: so short that they are a good part of all: a sine under the window takes 4, one that has such a
+#: window already takes 6.
 _WAVE_BINS, _WAVE_SHARE = 7, 0.999
+_SHORTEST_WAVE = 64
 
 
 def not_learned(tensor: Tensor) -> str | None:
@@ -100,6 +103,13 @@ def copies(tensors: Iterable[Tensor]) -> dict[str, str]:
     return found
 
 
+def left_out(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """Return which tensors tell nothing of what training arranged, and why, by name."""
+    why = {name: reason for name, t in tensors.items() if (reason := not_learned(t)) is not None}
+    why |= {name: f"a copy of {original}" for name, original in copies(tensors.values()).items()}
+    return why
+
+
 def _digest(pieces: Iterable[NDArray[np.uint8]]) -> bytes:
     digest = hashlib.sha256()
     for piece in pieces:
@@ -120,10 +130,21 @@ def _constant(tensor: Tensor) -> bool:
 
 def _is_mask(values: Floats) -> bool:
     kinds = np.unique(values.reshape(-1)[:4096])
-    if kinds.size != 2 or min(values.shape) < 4 or not np.isin(values, kinds).all():
+    rows, columns = values.shape
+    if kinds.size != 2 or rows < 4 or columns < 8 or not np.isin(values, kinds).all():
         return False
-    turns = (values[:, 1:] != values[:, :-1]).sum(axis=1)
-    return bool(turns.max() <= 2)
+    return any(_is_staircase(values == kind) for kind in kinds)
+
+
+def _is_staircase(within: NDArray[np.bool_]) -> bool:
+    """Whether each row is one run whose ends move one way only from row to row, if at all."""
+    columns = within.shape[1]
+    within = within[within.any(axis=1)]
+    first = within.argmax(axis=1)
+    end = columns - within[:, ::-1].argmax(axis=1)
+    steps = np.diff(np.stack([first, end]), axis=1)
+    one_run = (within.sum(axis=1) == end - first).all()
+    return bool(one_run and ((steps >= 0).all() or (steps <= 0).all()))
 
 
 def _is_progression(values: Floats) -> bool:
@@ -141,16 +162,23 @@ def _is_waves(values: Floats) -> bool:
 
 
 def _are_waves(lines: Floats) -> bool:
-    """Whether nearly all lines have their energy in a few neighbouring frequencies."""
+    """Whether nearly all lines have their energy in a few neighbouring frequencies each.
+
+    These have to differ from line to line: what was only smoothed has all of its in the lowest.
+    """
     lines = lines[:256]
     moving = lines[np.ptp(lines, axis=1) > 0]
-    if moving.shape[0] < 4 or moving.shape[1] < 2 * _FEWEST:
+    n_lines, length = moving.shape
+    if n_lines < 4 or length < _SHORTEST_WAVE:
         return False
     # A window makes a sine that does not fit the length as narrow as one that does; a mean that
     # outweighs the rest is no wave.
-    window = np.hanning(moving.shape[1] + 2)[1:-1]
+    window = np.hanning(length + 2)[1:-1]
     means = (moving * window).sum(axis=1, keepdims=True) / window.sum()
     energy = np.square(np.abs(np.fft.rfft((moving - means) * window, axis=1)))
+    bins = min(_WAVE_BINS, length // 16 + 1)
     sums = np.pad(energy.cumsum(axis=1), ((0, 0), (1, 0)))
-    near = (sums[:, _WAVE_BINS:] - sums[:, :-_WAVE_BINS]).max(axis=1)
-    return bool((near >= _WAVE_SHARE * sums[:, -1]).mean() >= 0.9)
+    near = sums[:, bins:] - sums[:, :-bins]
+    narrow = near.max(axis=1) >= _WAVE_SHARE * sums[:, -1]
+    peaks = energy.argmax(axis=1)[narrow]
+    return bool(narrow.mean() >= 0.9 and np.ptp(peaks) > bins)

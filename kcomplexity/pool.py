@@ -148,6 +148,17 @@ class Pool:
                     future.cancel()
                 raise
 
+    def limit_linear_algebra(self) -> None:
+        """Keep SciPy's BLAS to one thread too: from the thread that entered the pool, before jobs.
+
+        It is a library of its own, loaded where it is first needed; a limit holds what is loaded
+        when it is taken, and only the thread that took the first one can take another.
+        """
+        import scipy.linalg  # noqa: F401
+        from threadpoolctl import threadpool_limits
+
+        self._stack.enter_context(threadpool_limits(limits=1))
+
     def cancel(self) -> None:
         """Start no more jobs, for good: whoever runs some gets a CancelledError.
 
@@ -286,6 +297,7 @@ def _interrupts_held() -> Iterator[None]:
 
 def _start_worker() -> None:
     """Set up a process: one BLAS thread, and Ctrl-C left to the one that hands out the work."""
+    import scipy.linalg  # noqa: F401 - has a BLAS of its own, which is to be limited as well
     from threadpoolctl import threadpool_limits
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -6,6 +6,7 @@ never another unit, and never the end of the run.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,7 @@ from kcomplexity.parallel import Cut, Every, Rows, spool
 from kcomplexity.plan import Task
 from kcomplexity.pool import Pool
 from kcomplexity.records import Score
-from kcomplexity.sampling import Share, sample_parts, standard_error
+from kcomplexity.sampling import Share, covariance, sample_parts
 from kcomplexity.specs import Spec
 from kcomplexity.units import Unit
 from kcomplexity.views import Encoder
@@ -161,12 +162,19 @@ def _measured(
     if row.bits is None:
         return row
 
-    def bits(found: Gathered) -> float:
-        one = outcome(spec, encoder, found)
-        return one.measure.value if one.measure else 0.0
+    def bits(found: Gathered) -> tuple[float, float]:
+        """Bits, and those of order-0 where the estimator tells them: else the same again."""
+        measure = outcome(spec, encoder, found).measure
+        value = measure.value if measure else 0.0
+        return value, measure.details.get("order0_bits", value) if measure else value
 
     gathered = [state for state in states if isinstance(state, Gathered)]
-    return replace(row, se_bits=standard_error(gathered, share.sizes, unit.tensor.n_weights, bits))
+    spread = covariance(gathered, share.sizes, unit.tensor.n_weights, bits)
+    if "order0_bits" in row.details:
+        # Both go up and down together from part to part: what is saved is known much better.
+        beside = {"variance": spread[1][1], "covariance": spread[0][1]}
+        row = replace(row, details=row.details | {"order0_sampling": beside})
+    return replace(row, se_bits=math.sqrt(spread[0][0]))
 
 
 def _controlled(

@@ -13,6 +13,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import mul
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -21,7 +22,7 @@ from kcomplexity.checkpoint import Tensor
 from kcomplexity.derived import Concat, Part, Sample, concat
 from kcomplexity.parallel import FRAME, Cut, Rows
 
-__all__ = ["Share", "sample_parts", "sampled_share", "standard_error"]
+__all__ = ["Share", "covariance", "sample_parts", "sampled_share"]
 
 
 class _Addable(Protocol):
@@ -145,13 +146,13 @@ def _starts(tensor: Tensor, cut: Cut) -> list[int]:
     return [*range(0, tensor.n_weights, step), tensor.n_weights]
 
 
-def standard_error(
+def covariance(
     parts: Sequence[T],
     n_weights: Sequence[int],
     n_total: int,
-    value: Callable[[T], float],
-) -> float:
-    """Return the standard error of a value scaled up from sampled parts.
+    values: Callable[[T], Sequence[float]],
+) -> list[list[float]]:
+    """Return the covariance of values that are scaled up from the same sampled parts.
 
     Parameters
     ----------
@@ -161,25 +162,27 @@ def standard_error(
         Weights in each part.
     n_total : int
         Weights in the whole tensor.
-    value : callable
-        Bits of what was gathered; the estimate is the value of all parts a weight in them, times
-        `n_total`.
+    values : callable
+        Bits of what was gathered, by one or more measures; the estimate is their value for all
+        parts a weight in them, times `n_total`.
 
     Returns
     -------
-    float
-        By the delete-one jackknife over parts, which for plain sums is the textbook error of a
-        ratio estimate (Cochran, Sampling Techniques, section 6.4), with the correction for a finite
-        population.
+    list of list of float, n_values by n_values
+        In squares of bits. By the delete-one jackknife over parts, whose root is for a plain sum
+        the textbook error of a ratio estimate (Cochran, Sampling Techniques, section 6.4), with the
+        correction for a finite population.
     """
     count, n_sampled = len(parts), sum(n_weights)
     left_out = [
-        value(rest) / (n_sampled - n) * n_total
+        [value / (n_sampled - n) * n_total for value in values(rest)]
         for rest, n in zip(_all_but_one(parts), n_weights, strict=True)
     ]
-    mean = math.fsum(left_out) / count
-    spread = math.fsum((x - mean) ** 2 for x in left_out) * (count - 1) / count
-    return math.sqrt(spread * (1 - n_sampled / n_total))
+    means = [math.fsum(column) / count for column in zip(*left_out, strict=True)]
+    apart = [[x - mean for x, mean in zip(row, means, strict=True)] for row in left_out]
+    correction = (count - 1) / count * (1 - n_sampled / n_total)
+    columns = list(zip(*apart, strict=True))
+    return [[correction * math.fsum(map(mul, a, b)) for b in columns] for a in columns]
 
 
 def _all_but_one(parts: Sequence[T]) -> list[T]:

@@ -194,6 +194,8 @@ def run_plan(
     done : callable, optional
         Rows that an earlier run has measured already, or None.
     """
+    if any(task.spec.estimator.linear_algebra for task in plan.tasks):
+        pool.limit_linear_algebra()
     return pool.side_by_side(
         partial(_rows_of, c.path, unit, plan, pool, done)
         for c, found in zip(plan.checkpoints, plan.units, strict=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from kcomplexity.checkpoint import Checkpoint
 from kcomplexity.controls.unit_permutation import symmetry_bits
-from kcomplexity.learned import copies, not_learned
+from kcomplexity.learned import left_out
 from kcomplexity.records import Score
 
 __all__ = [
@@ -44,8 +44,9 @@ class TensorStructure:
         Bits of the shorter code on each shuffled replicate, and a bit for the choice.
     permuted : tuple of float
         The same with the hidden units in another order.
-    variance : float
-        Of the sampled bits; 0 when all was measured.
+    variance, order0_variance, covariance : float
+        Of the sampled bits, of the order-0 bits, and of the two, in squares of bits; 0 when all
+        was measured.
     fully_shuffled : bool
         Whether every code was measured on the shuffled replicates, not ``ctx`` alone.
     """
@@ -58,11 +59,16 @@ class TensorStructure:
     shuffled: tuple[float, ...]
     permuted: tuple[float, ...]
     variance: float
+    order0_variance: float
+    covariance: float
     fully_shuffled: bool
 
     @property
     def bits(self) -> float:
-        """Bits of the shorter code, and the choice among the two and order-0."""
+        """Bits of the shorter code, and one for the choice of the two; order-0 where that is less.
+
+        For that third choice no bit is charged: a saving below 0 is told as 0.
+        """
         codes = [self.context_bits]
         if self.low_rank_bits is not None:
             codes.append(self.low_rank_bits + 1)
@@ -74,6 +80,11 @@ class TensorStructure:
         """S: the share of the order-0 bits that is saved."""
         return 1 - self.bits / self.order0_bits
 
+    def variance_beside(self, ratio: float) -> float:
+        """Of the bits less `ratio` times the order-0 bits: what a ratio of sums is uncertain by."""
+        found = self.variance - 2 * ratio * self.covariance + ratio**2 * self.order0_variance
+        return max(found, 0.0)
+
 
 @dataclass(frozen=True)
 class Structure:
@@ -84,6 +95,7 @@ class Structure:
     view : str
         The view whose levels are coded.
     tensors : tuple of TensorStructure
+        None of them where every tensor is left out: there is no S then.
     left_out : dict of str to str
         Why, by tensor.
     n_weights : int
@@ -142,8 +154,13 @@ class Structure:
 
     @property
     def standard_error(self) -> float:
-        """Of S, from the sampled tiles; 0 when all was measured."""
-        return math.sqrt(math.fsum(one.variance for one in self.tensors)) / self.order0_bits
+        """Of S, from the sampled tiles; 0 when all was measured.
+
+        That of a ratio of sums: what bits and order-0 bits have in common cancels out.
+        """
+        ratio = self.bits / self.order0_bits
+        variance = math.fsum(one.variance_beside(ratio) for one in self.tensors)
+        return math.sqrt(variance) / self.order0_bits
 
     @property
     def leave_one_out(self) -> tuple[float, float] | None:
@@ -187,17 +204,17 @@ def structure(rows: Sequence[Score]) -> Structure | None:
         for row in rows
         if row.spec == f"lowrank@{view}" and not row.details.get("in_sample", True)
     }
-    measured, left_out = [], {}
+    measured, without = [], {}
     for row in coded:
         if row.view != view or (row.label, row.dtype) in unsampled:
             continue
         if "left_out" in row.details:
-            left_out[row.label] = row.details["left_out"]
+            without[row.label] = row.details["left_out"]
         else:
             measured.append(_tensor(row, low_rank.get((row.label, row.dtype))))
     kept = tuple(one for one in measured if one.order0_bits > 0)
     n_weights = sum(row.n_weights for row in every if row.view == view)
-    return Structure(str(view), kept, left_out, n_weights) if kept else None
+    return Structure(str(view), kept, without, n_weights) if kept or without else None
 
 
 def mark_structure(checkpoints: Sequence[Checkpoint], rows: Sequence[Score]) -> list[Score]:
@@ -226,12 +243,8 @@ def _mark_left_out(checkpoints: Sequence[Checkpoint], rows: Sequence[Score]) -> 
     for checkpoint in checkpoints:
         if checkpoint.path not in coded:
             continue
-        for name, tensor in checkpoint.items():
-            reason = not_learned(tensor)
-            if reason is not None:
-                why[checkpoint.path, name] = reason
-        for name, original in copies(checkpoint.values()).items():
-            why[checkpoint.path, name] = f"a copy of {original}"
+        for name, reason in left_out(checkpoint).items():
+            why[checkpoint.path, name] = reason
     return [_marked(row, why.get((row.checkpoint, row.tensor or ""))) for row in rows]
 
 
@@ -254,14 +267,18 @@ def _tensor(row: Score, low_rank: Score | None) -> TensorStructure:
             bits = tuple(min(a, b) + 1 for a, b in zip(bits, by_rank, strict=False))
         return tuple(min(b, own + saved) for b in bits)
 
-    variance = (row.se_bits or 0.0) ** 2
-    if low_rank is not None and other is not None and other < own:
-        # The order-0 bits come from the sample of ctx, which need not be that of lowrank.
-        variance += (low_rank.se_bits or 0.0) ** 2
+    order0 = own + saved
+    sampling = row.details.get("order0_sampling", {"variance": 0.0, "covariance": 0.0})
+    variance, together = (row.se_bits or 0.0) ** 2, sampling["covariance"]
+    if low_rank is not None and other is not None and other < min(own, order0):
+        # The sample of lowrank need not be that of ctx, where the order-0 bits are from.
+        variance, together = (low_rank.se_bits or 0.0) ** 2, 0.0
+    elif own >= order0:
+        variance = together = sampling["variance"]
     return TensorStructure(
         label=row.label,
         n_weights=row.n_weights,
-        order0_bits=own + saved,
+        order0_bits=order0,
         context_bits=own,
         low_rank_bits=other,
         # Shuffled weights have hardly any rank that pays; the order of rows and columns has no
@@ -269,6 +286,8 @@ def _tensor(row: Score, low_rank: Score | None) -> TensorStructure:
         shuffled=replicates("shuffle", math.inf),
         permuted=replicates("unit-permutation", math.inf if other is None else other),
         variance=variance,
+        order0_variance=sampling["variance"],
+        covariance=together,
         fully_shuffled=low_rank is None or bool(_control(low_rank, "shuffle")),
     )
 
@@ -297,7 +316,11 @@ def with_structure(
     for checkpoint in checkpoints:
         one = structure([row for row in rows if row.checkpoint == checkpoint.path])
         for i, total in enumerate(found):
-            if one and (total.checkpoint, total.spec) == (checkpoint.path, f"ctx@{one.view}"):
+            if (
+                one
+                and one.tensors
+                and (total.checkpoint, total.spec) == (checkpoint.path, f"ctx@{one.view}")
+            ):
                 record = {
                     "saving": one.saving,
                     "order0_bits": one.order0_bits,

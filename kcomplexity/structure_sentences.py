@@ -23,6 +23,8 @@ def structure_sentences(found: Structure, symmetry: float | None = None) -> list
     symmetry : float, optional
         Bits that the orders of hidden units are worth.
     """
+    if not found.tensors:
+        return [f"structure: every tensor measured at {found.view} is left out", *_left_out(found)]
     shuffled = found.shuffled_savings
     spread = 2 * _sd(shuffled)
     threshold = max(spread, 2 * found.standard_error, LEAST)

@@ -248,6 +248,16 @@ def test_vacuous_is_said_with_the_bits_that_would_be_needed():
     assert "no description is short enough" in hopeless.stdout
 
 
+def test_what_a_bound_is_better_than_is_named():
+    common = ("--bits", "1000", "--train-error", "0.01", "--samples", "50000")
+    assert "bits a bound is better than 0.9 (guessing among 10 classes)" in (
+        run(*common, "--classes", "10").stdout
+    )
+    unknown = run(*common).stdout
+    assert "better than 0.99998 (all wrong but one in as many samples: " in unknown
+    assert "says something" not in unknown
+
+
 def test_without_classes_a_hopeless_bound_is_vacuous_too():
     found = run("--bits", "1e9", "--train-error", "0.01", "--samples", "1000")
     assert found.stdout.startswith("vacuous")

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -204,6 +205,23 @@ def test_a_hash_is_of_a_place_in_a_file_whatever_it_is_called(tmp_path):
         a, b = (replace(checkpoint[name], name="w") for name in "ab")
         assert cache.content(a) != cache.content(b)
         assert (cache.content(a) == cache.content(a), cache.n_hashed) == (True, 2)
+
+
+def test_a_file_written_in_place_under_its_old_time_is_hashed_again(file):
+    def content(cache):
+        with kc.open_checkpoint(file) as checkpoint:
+            return cache.content(checkpoint["w"])
+
+    with Cache() as cache:
+        before = content(cache)
+        stored = bytearray(file.read_bytes())
+        time.sleep(0.02)  # clocks of file systems tick every few milliseconds
+        for at in range(1, 200):
+            stored[-at] ^= 1
+        with file.open("r+b") as same:
+            same.write(stored)
+        os.utime(file, (HOUR_AGO, HOUR_AGO))
+        assert content(cache) != before
 
 
 def test_what_lies_elsewhere_than_in_a_file_is_hashed_each_time(file):

@@ -182,13 +182,96 @@ def test_a_run_that_diverged_is_told_by_what_is_measured_on_both_sides():
     small = next(text for text in found.headline if text.startswith(f"{specs[0]}: "))
     assert " on 76.2% of the weights; " in small  # 1,920 of 2,520
     assert " in all; " in next(text for text in alone.headline if text.startswith(specs[0]))
-    # The codes with an error are of `w` alone; `v` is coded without loss on both sides.
-    raw = by_spec(found.rows, specs[1], "v")
+    # Only one side has a code with an error for `v`: it is in neither, and that is said.
     lossy = by_spec(found.rows, specs[0], "w")
     assert lossy.reference_bits
-    assert raw.reference_bits
-    told = (lossy.reference_bits + raw.reference_bits + 3) / 8000
-    assert f" against {told:.2f} kB needed at 1% weight error" in found.headline[1]
+    told = (lossy.reference_bits + 2) / 8
+    assert f" against {told:.0f} B needed at 1% weight error" in found.headline[1]
+    assert found.headline[1].endswith("; on 76% of the weights")
+    # Codes without loss are of all.
+    raw = [by_spec(found.rows, specs[1], name).reference_bits or 0.0 for name in ("w", "v")]
+    assert f" against {(sum(raw) + 2) / 8000:.2f} kB needed without loss" in found.headline[2]
+    assert "of the weights" not in found.headline[2]
+
+
+def test_sizes_at_an_error_are_not_told_of_what_starts_as_zeros():
+    """A lossy code has nothing to reach for zeros: their successor is not charged without loss."""
+    before, after = arrays(0), arrays(1)
+    before["v"][:] = 0
+    specs = ["entropy:two-part@rd0.01", "zstd@bytes"]
+    found = compared(before, after, specs=specs, controls=[])
+    alone = [
+        kc.score({"w": side["w"]}, specs=specs, controls=[]).rows[0].bits or 0.0
+        for side in (before, after)
+    ]
+    b0, b1 = (f"{(bits + 2) / 8:.0f} B" for bits in alone)
+    assert found.headline[1].startswith(f"{b1} against {b0} needed at 1% weight error")
+    assert found.headline[1].endswith("; on 76% of the weights")
+    assert " needed without loss " in found.headline[2]
+
+
+def basis():
+    angle = 2 * np.pi * np.outer(np.arange(65), np.arange(128)) / 128
+    return {"stft": np.cos(angle).astype("f4")}
+
+
+def test_what_was_not_learned_is_in_no_sum_of_arrangement():
+    """One matrix is sorted; beside it stand a table, a frozen matrix and a copy."""
+    frozen = {"frozen": np.random.default_rng(7).normal(size=(64, 64)).astype("f4")}
+    before, after = ({"w": side["w"]} for side in (arrays(0), arrays(1, ordered=True)))
+    beside = basis() | frozen
+    options: Any = {"specs": ["ctx@rd0.1", "zstd@bytes"], "controls": ["shuffle:3"]}
+    alone = compared(before, after, **options)
+    found = compared(
+        before | beside | {"tied": before["w"].copy()},
+        after | beside | {"tied": after["w"].copy()},
+        **options,
+    )
+    for spec in options["specs"]:
+        whole, own = (by_spec(one.summary, spec) for one in (found, alone))
+        assert whole.n_weights == own.n_weights == 48 * 40
+        assert whole.structure_change == pytest.approx(own.structure_change)
+        assert whole.values_change == pytest.approx(own.values_change)
+    reasons = {row.tensor: row.left_out for row in found.rows if row.spec == "ctx@rd0.1"}
+    assert reasons["w"] is None
+    assert "one sine" in reasons["stft"]
+    assert reasons["frozen"] == "the same on both sides"
+    assert reasons["tied"] == "a copy of w"
+    (said,) = [text for text in found.headline if text.startswith("left out")]
+    assert "left out of histogram and arrangement: 3 tensors" in said
+    assert "stft: looks not learned" in said
+    assert not any(text.startswith("left out") for text in alone.headline)
+
+
+def test_what_is_learned_on_one_side_is_compared():
+    before = basis() | {"w": arrays(0)["w"]}
+    rng = np.random.default_rng(5)
+    after = {"stft": rng.normal(size=(65, 128)).astype("f4"), "w": arrays(1)["w"]}
+    found = compared(before, after, specs=["ctx@rd0.1"], controls=["shuffle:2"])
+    assert [row.left_out for row in found.rows] == [None, None]
+    assert found.summary[0].n_weights == sum(w.size for w in after.values())
+
+
+def test_runs_leave_out_what_all_of_them_share():
+    runs = [basis() | arrays(seed) for seed in range(4)]
+    options: Any = {"over_runs": True, "specs": ["ctx@rd0.1"], "controls": ["shuffle:2"]}
+    found = compared(runs[:2], runs[2:], **options)
+    assert [bool(row.left_out) for row in found.rows] == [True, False, False]
+    assert found.summary[0].n_weights == 2520
+    assert any(text.startswith("left out") for text in found.headline)
+
+
+def test_where_nothing_was_learned_it_is_compared_all_the_same():
+    found = compared(basis(), basis(), specs=["ctx@rd0.1"], controls=["shuffle:2"])
+    assert found.summary[0].n_weights == 65 * 128
+    assert found.rows[0].left_out is None
+    assert "nothing to compare" in found.warnings[0]
+
+
+def test_sizes_that_are_the_same_are_told_once():
+    found = compared(arrays(0), arrays(1), specs=["zstd@bytes"], controls=[])
+    assert [text for text in found.headline if "needed" in text] == [found.headline[1]]
+    assert "needed without loss" in found.headline[1]
 
 
 def test_what_is_mostly_without_counterpart_is_warned_of():

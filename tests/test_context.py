@@ -196,6 +196,27 @@ def test_noise_in_many_tiles_costs_no_more_than_coded_whole(monkeypatch):
     assert row.bits <= row.details["order0_bits"] + 128
 
 
+def test_what_tiles_of_their_own_save_is_arrangement(monkeypatch):
+    """Rows grow wider from tile to tile: order-0 is that of the whole, whatever tiles would be."""
+    monkeypatch.setattr(context, "TILE", 1 << 12)
+    rng = np.random.default_rng(0)
+    weights = rng.standard_normal((512, 128)) * np.linspace(0.25, 2, 512)[:, None]
+    specs = ["ctx@rd0.1", "entropy:two-part@rd0.1"]
+    report = kc.score({"w": weights.astype(np.float32)}, specs=specs, controls=["shuffle:3"])
+    row, order0 = report.rows
+    assert sum(row.details["tiles"].values()) == 16
+    assert row.bits is not None
+    assert order0.bits is not None
+    known = 1 - row.bits / order0.bits
+    assert known > 0.05
+    (record,) = (s.details["structure"] for s in report.summary if "structure" in s.details)
+    assert record["saving"] == pytest.approx(known, abs=2e-4)
+    assert 1 - row.controls[0]["ratio"] == pytest.approx(known, abs=5e-3)
+    # Both tell the view's step and range; one bit says whether tiles have histograms of their own.
+    saved = sum(row.details["saved_bits"].values())
+    assert row.bits + saved == pytest.approx(order0.bits + 1, abs=1e-6)
+
+
 def test_rows_longer_than_a_tile_are_cut(monkeypatch):
     monkeypatch.setattr(context, "TILE", 64)
     values = np.random.default_rng(0).standard_normal((2, 100)).astype(np.float32)

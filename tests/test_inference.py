@@ -86,3 +86,8 @@ def test_a_single_run_has_no_interval():
 
 def test_runs_that_are_all_alike_have_an_interval_of_no_width():
     assert welch_interval([1.0, 1.0], [3.0, 3.0]) == (2.0, 2.0, 2.0)
+
+
+@pytest.mark.parametrize("hole", [float("nan"), float("inf")])
+def test_a_trend_over_what_is_not_finite_is_none(hole):
+    assert inference.kendall([0, 1, 2], [1.0, hole, 3.0]) is None

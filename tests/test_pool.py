@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from textwrap import indent
 from typing import Any
 
 import pytest
@@ -241,16 +244,74 @@ def test_the_default_is_every_processor_this_process_may_use():
     assert Pool(3).threads == 3
 
 
-def test_blas_has_one_thread_inside_a_pool_and_its_own_after():
+def most_threads() -> int:
     from threadpoolctl import threadpool_info
 
-    def most() -> int:
-        return max((library["num_threads"] for library in threadpool_info()), default=1)
+    return max((library["num_threads"] for library in threadpool_info()), default=1)
 
-    before = most()
+
+def test_blas_has_one_thread_inside_a_pool_and_its_own_after():
+    before = most_threads()
     with Pool(2):
-        assert most() == 1
-    assert most() == before
+        assert most_threads() == 1
+    assert most_threads() == before
+
+
+#: A process of its own: SciPy's BLAS is loaded when the pool is at work already.
+_FRESH = """
+import sys
+import numpy as np
+import kcomplexity as kc
+assert "scipy" not in sys.modules
+rng = np.random.default_rng(3)
+shapes = [(600, 700), (500, 450)]
+weights = {f"w{i}": rng.normal(size=shape).astype("f4") for i, shape in enumerate(shapes)}
+specs = ["lowrank@rd0.1", "stable-rank", "spectral-entropy"]
+rows = kc.score(weights, specs=specs, threads=2, workers=sys.argv[1]).rows
+print([repr(row.value) for row in rows])
+"""
+
+
+@pytest.mark.parametrize("workers", ["thread", "process"])
+def test_figures_do_not_depend_on_the_threads_that_a_blas_would_take(workers):
+    script = f"if __name__ == '__main__':\n{indent(_FRESH, '    ')}"
+
+    def figures(n_threads: int) -> str:
+        names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+        found = subprocess.run(
+            [sys.executable, "-c", script, workers],
+            env=os.environ | dict.fromkeys(names, str(n_threads)),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return found.stdout
+
+    assert figures(1) == figures(2)
+
+
+def test_every_blas_has_its_threads_back_after_a_pool():
+    script = (
+        "from threadpoolctl import threadpool_info\n"
+        "from kcomplexity.pool import Pool\n"
+        "def most(): return max(one['num_threads'] for one in threadpool_info())\n"
+        "with Pool(1) as pool:\n"
+        "    pool.limit_linear_algebra()\n"
+        "    print(most(), end=' ')\n"
+        "with Pool(1): print(most(), end=' ')\n"
+        "print(most(), sum(one['user_api'] == 'blas' for one in threadpool_info()))\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    inside, again, after, n_libraries = found.stdout.split()
+    assert inside == again == "1"
+    assert int(n_libraries) >= 1
+    assert after == "2"
 
 
 def test_a_cancelled_pool_starts_no_more_jobs_in_any_thread():

@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 import kcomplexity as kc
 from kcomplexity.parallel import LEAF
 from kcomplexity.plan import make_plan
-from kcomplexity.sampling import sample_parts, standard_error
+from kcomplexity.sampling import covariance, sample_parts
 from kcomplexity.scoring import score
 
 RNG = np.random.default_rng
@@ -255,13 +255,13 @@ def test_sampled_bits_lie_within_three_standard_errors_as_often_as_they_should()
         bits = sizes * rng.gamma(20, 0.1, 32)
         chosen = rng.permutation(32)[:8]
         estimate = bits[chosen].sum() / sizes[chosen].sum() * sizes.sum()
-        error = standard_error(
+        ((variance,),) = covariance(
             [float(bits[i]) for i in chosen],
             [int(sizes[i]) for i in chosen],
             int(sizes.sum()),
-            lambda x: x,
+            lambda x: [x],
         )
-        outside += abs(estimate - bits.sum()) > 3 * error
+        outside += abs(estimate - bits.sum()) > 3 * variance**0.5
     # Binomial(400, .02) stays below 20 with probability .9999; it would be 400 if errors were 0.
     assert outside < 20
 

@@ -118,20 +118,52 @@ def test_without_ctx_nothing_is_said_of_structure():
     assert not any(s.startswith("structure") for s in report.headline)
 
 
-def test_a_sampled_score_has_a_standard_error(monkeypatch):
+@pytest.fixture
+def small_tiles(monkeypatch):
     from kcomplexity import sampling
     from kcomplexity.estimators import context
 
-    monkeypatch.setattr(context, "TILE", 1 << 12)
-    monkeypatch.setattr(sampling, "_BAND", 1 << 12)
-    report = kc.score({"w": smooth(400, 128)}, specs=["ctx"], sample=0.5, controls=["shuffle:2"])
-    found = structure(report.rows)
-    assert found is not None
-    assert 0 < found.standard_error < 0.05
-    whole = structure(kc.score({"w": smooth(400, 128)}, specs=["ctx"]).rows)
+    monkeypatch.setattr(context, "TILE", 1 << 11)
+    monkeypatch.setattr(sampling, "_BAND", 1 << 11)
+
+
+@pytest.mark.parametrize("kind", ["drifting scale", "two kinds of rows", "smooth beside noise"])
+def test_the_standard_error_is_that_of_the_structure(small_tiles, kind):
+    """Held against how S varies over samples: bits vary by far more, for S is a ratio."""
+    rng = RNG(0)
+    rows = rng.standard_normal((384, 64))
+    if kind == "drifting scale":
+        weights = {"w": rows * np.linspace(0.25, 2, 384)[:, None]}
+    else:
+        walk = np.cumsum(rows, axis=1)
+        smoothed = np.repeat(rng.random(12) < 0.5, 32)[:, None]
+        weights = {"w": np.where(smoothed, walk, rows)}
+        if kind == "smooth beside noise":
+            weights = {"w": walk * np.repeat(rng.uniform(0.2, 2, 12), 32)[:, None], "v": rows}
+    weights = {name: w.astype(np.float32) for name, w in weights.items()}
+    whole = structure(kc.score(weights, specs=["ctx"], exact=True).rows)
     assert whole is not None
     assert whole.standard_error == 0
-    assert found.saving == pytest.approx(whole.saving, abs=5 * found.standard_error)
+    found = [
+        structure(kc.score(weights, specs=["ctx"], sample=0.5, seed=seed).rows)
+        for seed in range(24)
+    ]
+    savings = np.array([one.saving for one in found if one])
+    errors = np.array([one.standard_error for one in found if one])
+    spread = savings.std(ddof=1)
+    assert 0.5 * spread < np.sqrt(np.square(errors).mean()) < 2 * spread
+    assert abs(savings.mean() - whole.saving) < spread
+
+
+def test_a_sampled_account_is_of_the_sample(small_tiles):
+    (row,) = kc.score({"w": smooth(400, 128)}, specs=["ctx"], sample=0.5).rows
+    assert row.bits is not None
+    saved = sum(row.details["saved_bits"].values())
+    known = (row.details["order0_bits"] - saved) / row.sampled_fraction
+    assert 0 < row.bits - known < 128  # what the view tells
+    found = structure([row])
+    assert found is not None
+    assert found.order0_bits == pytest.approx(row.bits + saved / row.sampled_fraction)
 
 
 def test_copies_and_tables_are_left_out_and_listed():
@@ -149,6 +181,15 @@ def test_copies_and_tables_are_left_out_and_listed():
     assert "tied: a copy of a" in said
 
 
+def test_where_every_tensor_is_left_out_the_headline_lists_them():
+    sines = np.sin(np.arange(96)[None] * np.linspace(0.1, 3, 64)[:, None]).astype(np.float32)
+    report = kc.score({"basis": sines}, specs=["ctx", "lowrank"], controls=["shuffle:2"])
+    said, listed = (s for s in report.headline if s.startswith(("structure", "left out")))
+    assert said == "structure: every tensor measured at rd0.1 is left out"
+    assert "basis: looks not learned" in listed
+    assert not any("structure" in row.details for row in (*report.rows, *report.summary))
+
+
 # --- what was not learned ----------------------------------------------------------------------
 
 
@@ -164,11 +205,21 @@ def positions(length=128, width=64):
         (positions(), "sine"),
         (np.tril(np.ones((32, 32))), "two values"),
         (np.where(np.tri(32, dtype=bool), 0.0, -1e9), "two values"),
+        (np.tri(32, k=3) - np.tri(32, k=-4), "two values"),
         (np.arange(512.0), "equal steps"),
         (1 / 10000 ** (np.arange(32) / 32), "equal ratios"),
         (np.linspace(-1, 1, 77), "equal steps"),
     ],
-    ids=["stft", "sine positions", "causal mask", "additive mask", "ids", "inv_freq", "linspace"],
+    ids=[
+        "stft",
+        "sine positions",
+        "causal mask",
+        "additive mask",
+        "band mask",
+        "ids",
+        "inv_freq",
+        "linspace",
+    ],
 )
 def test_tables_are_told_by_their_values(values, reason):
     (tensor,) = tensors_of({"x": values.astype(np.float32)})
@@ -196,6 +247,31 @@ def test_tables_are_told_by_their_values(values, reason):
 def test_weights_are_not_taken_for_tables(values):
     (tensor,) = tensors_of({"x": values})
     assert not_learned(tensor) is None
+
+
+@pytest.mark.parametrize("sigma", [2, 3, 4, 8, 16])
+@pytest.mark.parametrize("length", [32, 48, 64, 128, 256])
+def test_what_was_only_smoothed_is_not_taken_for_waves(length, sigma):
+    from scipy.ndimage import gaussian_filter1d
+
+    smoothed = gaussian_filter1d(RNG(0).standard_normal((256, length)), sigma, axis=1)
+    (tensor,) = tensors_of({"filters": smoothed.astype(np.float32)})
+    assert not_learned(tensor) is None
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (8, 4), (4, 8), (8, 8)])
+def test_binary_weights_are_not_taken_for_masks(shape):
+    rng = RNG(0)
+    drawn = {f"w{i}": np.sign(rng.standard_normal(shape)).astype("f4") for i in range(200)}
+    assert not [tensor.name for tensor in tensors_of(drawn) if not_learned(tensor)]
+
+
+@pytest.mark.parametrize("length", [64, 100, 400])
+@pytest.mark.parametrize("window", [np.ones, np.hanning])
+def test_bases_of_any_length_are_told(length, window):
+    angle = 2 * np.pi * np.outer(np.arange(length // 2 + 1), np.arange(length)) / length
+    (tensor,) = tensors_of({"stft": (np.cos(angle) * window(length)).astype(np.float32)})
+    assert "one sine" in (not_learned(tensor) or "")
 
 
 def test_some_names_tell_by_themselves():

@@ -161,6 +161,15 @@ def test_nothing_readable_is_an_error(tmp_path):
 # --- Steps -------------------------------------------------------------------------------------
 
 
+def test_what_is_gone_when_it_is_measured_is_not_readable_either(tmp_path, monkeypatch):
+    def gone(*_: Any, **__: Any) -> None:
+        raise kc.CheckpointError("the file is gone")
+
+    monkeypatch.setattr(sys.modules["kcomplexity.training.trajectory"], "make_plan", gone)
+    with pytest.raises(kc.CheckpointError, match=r"no checkpoint can be read: the file is gone"):
+        follow(write(tmp_path / "run", range(2)), cache=False)
+
+
 def test_steps_are_from_the_metadata_where_all_have_them(tmp_path):
     moments, notes = in_order(write(tmp_path / "run", [2, 10, 1], step=100, epoch=1), None)
     assert [moment.step for moment in moments] == [100, 200, 1000]
@@ -234,28 +243,72 @@ def test_a_step_that_failed_is_exit_code_3(tmp_path):
     assert "failed" in result.stdout
 
 
-def test_watch_takes_what_comes_and_stops_cleanly(tmp_path):
-    write(tmp_path / "run", range(1))
+def watching(run: Path, *options: str) -> Any:
     root = Path(__file__).resolve().parents[1]
     paths = os.pathsep.join([str(root), str(root / "cli")])
-    watching = subprocess.Popen(
+    return subprocess.Popen(
         [
-            *(sys.executable, "-m", "kcomplexity_cli", "trajectory", str(tmp_path / "run")),
-            *("--watch", "--interval", "0.1", "-e", "entropy@q8", "--json"),
+            *(sys.executable, "-m", "kcomplexity_cli", "trajectory", str(run)),
+            *("--watch", "--interval", "0.1", "--json", *options),
         ],
         env=os.environ | {"PYTHONPATH": paths},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert watching.stderr is not None
-    assert "step 0: entropy@q8" in watching.stderr.readline()
+
+
+def test_watch_takes_what_comes_and_stops_cleanly(tmp_path):
+    write(tmp_path / "run", range(1))
+    watch = watching(tmp_path / "run", "-e", "entropy@q8")
+    assert "step 0: entropy@q8" in watch.stderr.readline()
     write(tmp_path / "run", [1])
-    assert "step 1: entropy@q8" in watching.stderr.readline()
-    watching.send_signal(signal.SIGINT)
-    out, _ = watching.communicate(timeout=20)
-    assert watching.returncode == 0
+    assert "step 1: entropy@q8" in watch.stderr.readline()
+    watch.send_signal(signal.SIGINT)
+    out, _ = watch.communicate(timeout=20)
+    assert watch.returncode == 0
     assert [step["step"] for step in json.loads(out)["steps"]] == [0, 1]
+
+
+def test_the_line_of_a_step_tells_statistics_with_their_units():
+    from kcomplexity_cli.trajectory import _line
+
+    found = follow([state(0), state(1)], specs=["l2", "entropy@q8"], cache=False)
+    bits, norm = one(found, "entropy@q8").values[1], one(found, "l2", quantity="value")
+    said = _line(found, found.steps[1])
+    assert said == f"step 1: entropy@q8 {bits:.4g} bits/weight; l2 {norm.values[1]:.4g} {norm.unit}"
+    alone = follow([state(0)], specs=["l2"], cache=False)
+    assert "bits/weight" not in _line(alone, alone.steps[0])
+    assert "l2 " in _line(alone, alone.steps[0])
+
+
+def test_watch_goes_on_where_the_first_file_cannot_be_read(tmp_path):
+    (path,) = write(tmp_path / "run", [0])
+    Path(path).write_bytes(b"nothing")
+    watch = watching(tmp_path / "run", "-e", "entropy@q8")
+    said = watch.stderr.readline()
+    assert "no checkpoint can be read" in said
+    assert "waiting for more" in said
+    write(tmp_path / "run", [1])
+    lines = [watch.stderr.readline() for _ in range(2)]
+    assert "step 0: failed" in lines[0]
+    assert "step 1: entropy@q8" in lines[1]
+    watch.send_signal(signal.SIGINT)
+    out, _ = watch.communicate(timeout=20)
+    assert watch.returncode == 3
+    assert [step["status"] for step in json.loads(out)["steps"]] == ["failed", "ok"]
+
+
+def test_a_watch_in_which_nothing_could_be_read_ends_with_the_reason(tmp_path):
+    (path,) = write(tmp_path / "run", [0])
+    Path(path).write_bytes(b"nothing")
+    watch = watching(tmp_path / "run", "-e", "entropy@q8")
+    assert "waiting for more" in watch.stderr.readline()
+    watch.send_signal(signal.SIGTERM)
+    _, said = watch.communicate(timeout=20)
+    assert watch.returncode != 0
+    assert "no checkpoint can be read" in said
+    assert "Traceback" not in said
 
 
 def test_a_file_that_is_still_being_written_waits(tmp_path):

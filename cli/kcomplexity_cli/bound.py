@@ -117,7 +117,7 @@ def bound(source: Path | None, **options: Any) -> None:
         made = provenance(command_text(), 0, Pool().threads, started)
         _print_json(told.what, bounds, ASSUMPTIONS, made)
         return
-    _show(told.what, bounds, ASSUMPTIONS, unit=_unit(options))
+    _show(told.what, bounds, ASSUMPTIONS, unit=_unit(options), chance=_chance(options))
 
 
 def _range(options: dict[str, Any]) -> tuple[float, float, float | None]:
@@ -143,7 +143,18 @@ def _unit(options: dict[str, Any]) -> str:
     return "" if options["loss_high"] is None else " (in units of the loss)"
 
 
-def _show(what: str, bounds: list[Any], assumptions: tuple[str, ...], *, unit: str) -> None:
+def _chance(options: dict[str, Any]) -> str:
+    """Say what the risk is that a bound has to be below to say something."""
+    if options["vocabulary"] is not None:
+        return f"guessing among {options['vocabulary']:,} tokens"
+    if options["classes"] is not None:
+        return f"guessing among {options['classes']:,} classes"
+    return "all wrong but one in as many samples: what guessing errs at is known with --classes"
+
+
+def _show(
+    what: str, bounds: list[Any], assumptions: tuple[str, ...], *, unit: str, chance: str
+) -> None:
     from kcomplexity.report.tables import Table
     from kcomplexity_cli.terminal import print_table
 
@@ -158,12 +169,13 @@ def _show(what: str, bounds: list[Any], assumptions: tuple[str, ...], *, unit: s
             )
             click.echo(
                 f"vacuous ({one.method}): the bound of {one.bound:.6f}{unit} is no better than "
-                f"guessing ({one.chance:.6g}); {need}"
+                f"{one.chance:.6g} ({chance}); {need}"
             )
         else:
             click.echo(
                 f"true risk <= {one.bound:.6f}{unit} {sure} ({one.method}); "
-                f"a bound says something below {one.budget_bits:,.0f} bits"
+                f"below {one.budget_bits:,.0f} bits a bound is better than {one.chance:.6g} "
+                f"({chance})"
             )
     rows = [("description", what, f"{first.raw_bits or first.bits - first.grid_bits:,.4f}")]
     if first.raw_bits is not None:

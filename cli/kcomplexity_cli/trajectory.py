@@ -128,20 +128,28 @@ def _measured(paths: list[str], cache: Any, options: dict[str, Any]) -> Any:
 
 def _watched(checkpoints: tuple[str, ...], cache: Any, options: dict[str, Any]) -> Any:
     """Measure what is there and what comes, a line each, until interrupted or terminated."""
-    from kcomplexity.errors import CheckpointNotFoundError
+    from kcomplexity.errors import CheckpointError, CheckpointNotFoundError
     from kcomplexity_cli.terminal import note
 
-    found = None
+    found, unreadable = None, None
     told: set[str] = set()
     with _stopping() as stopped:
         for paths in _settled(checkpoints, options["interval"], stopped):
-            found = _measured(paths, cache, options)
+            try:
+                found = _measured(paths, cache, options)
+            except CheckpointError as error:  # of all there is: what comes may be readable
+                if str(error) != str(unreadable):
+                    note(f"{error}; waiting for more")
+                unreadable = error
+                continue
             for step in found.steps:
                 if step.checkpoint not in told:
                     told.add(step.checkpoint)
                     if not options["quiet"]:
                         note(_line(found, step))
     if found is None:
+        if unreadable is not None:
+            raise unreadable
         raise CheckpointNotFoundError("stopped before the first checkpoint was written")
     return found
 
@@ -204,4 +212,10 @@ def _line(found: Any, step: Any) -> str:
         for one in found.series
         if one.scope == "all" and one.quantity == "bits_per_weight" and one.values[at] is not None
     ]
-    return f"step {step.step:g}: {', '.join(figures)} bits/weight"
+    values = [
+        f"{one.spec} {one.values[at]:.4g} {one.unit}"
+        for one in found.series
+        if one.scope == "all" and one.quantity == "value" and one.values[at] is not None
+    ]
+    bits = [f"{', '.join(figures)} bits/weight"] if figures else []
+    return f"step {step.step:g}: {'; '.join([*bits, *values]) or 'nothing was measured'}"

@@ -90,6 +90,9 @@ class Change:
         Share of the weights whose stored bits are the same on both sides.
     sampled_fraction : float
         1 when all weights were measured.
+    left_out : str or None
+        Why this tensor is in no sum of histogram and arrangement: on no side it was learned, or it
+        is a copy of another, or the same on all sides.
     """
 
     reference: str
@@ -132,6 +135,7 @@ class Change:
     structure: Effect | None = None
     unchanged_share: float | None = None
     sampled_fraction: float = 1.0
+    left_out: str | None = None
 
     @property
     def label(self) -> str:

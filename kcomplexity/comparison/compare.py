@@ -57,7 +57,8 @@ class Comparison(Document):
     rows : tuple of Change
         In the order of comparisons, tensors, specs.
     summary : tuple of Change
-        The same over all measured tensors, for each spec.
+        The same over all measured tensors, for each spec; where it tells of arrangement, without
+        the tensors that have a `left_out`.
     conditional : tuple of Given
         What each of the others costs when the reference is known, where that was asked for: its
         tensors, then their sum.

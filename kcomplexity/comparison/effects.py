@@ -22,7 +22,7 @@ from kcomplexity.inference import paired_interval, welch_interval
 from kcomplexity.records import Score
 from kcomplexity.text import plural
 
-__all__ = ["change_between", "change_over_runs", "left_out"]
+__all__ = ["SHUFFLE", "change_between", "change_over_runs", "ranges_without_one"]
 
 SHUFFLE = "shuffle"
 
@@ -175,7 +175,7 @@ def _ratio(after: float | None, before: float | None) -> float | None:
     return after / before - 1 if before and after is not None else None
 
 
-def left_out(whole: Change, rows: Sequence[tuple[Score, Score]]) -> Change:
+def ranges_without_one(whole: Change, rows: Sequence[tuple[Score, Score]]) -> Change:
     """Add to a whole the range of each change when any one of its tensors is left out.
 
     Parameters

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from kcomplexity.checkpoint import Checkpoint
 from kcomplexity.comparison.align import Unmatched
 from kcomplexity.comparison.changes import Change
 from kcomplexity.comparison.differences import unchanged
-from kcomplexity.comparison.effects import change_between, change_over_runs, left_out
+from kcomplexity.comparison.effects import (
+    SHUFFLE,
+    change_between,
+    change_over_runs,
+    ranges_without_one,
+)
 from kcomplexity.controls import Init, parse_control
 from kcomplexity.errors import SpecError
+from kcomplexity.learned import left_out
 from kcomplexity.parallel import spool
 from kcomplexity.plan import Plan
 from kcomplexity.pool import Pool
@@ -23,6 +29,8 @@ __all__ = ["Sides", "drawn", "labelled", "spooled"]
 
 #: Where a tensor is found among the rows of a checkpoint.
 _Key = tuple[str, str, str | None, str | None]
+#: How many weights of each unit are stored alike.
+_Counts = dict[tuple[str | None, ...], int]
 
 
 def labelled(checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
@@ -72,6 +80,7 @@ class Sides:
     """The scores of all checkpoints, and the changes between them."""
 
     def __init__(self, plan: Plan, rows: Sequence[Score], n_references: int, pool: Pool) -> None:
+        self._checkpoints = plan.checkpoints
         self._paths = [checkpoint.path for checkpoint in plan.checkpoints]
         self._units = [
             {(u.scope, u.name, u.group, u.dtype): u.tensor for u in found} for found in plan.units
@@ -93,13 +102,19 @@ class Sides:
         for i, path in enumerate(self._paths[1:], start=1):
             pairs = list(self._matched([self._paths[0], path]))
             same = self._unchanged(0, i)
+            without = self._left_out(pairs, [0, i], [same])
             rows += [
-                replace(change_between(a, b), unchanged_share=_share(same, [(a, b)]))
+                replace(
+                    change_between(a, b),
+                    unchanged_share=_share(same, [(a, b)]),
+                    left_out=without.get((a.spec, a.tensor)),
+                )
                 for a, b in pairs
             ]
-            for a, b in self._wholes(pairs):
-                members = [(c, d) for c, d in pairs if c.spec == a.spec and _ok((c, d))]
-                whole = left_out(change_between(a, b), members)
+            summed = [pair for pair in pairs if (pair[0].spec, pair[0].tensor) not in without]
+            for a, b in self._wholes(summed):
+                members = [(c, d) for c, d in summed if c.spec == a.spec and _ok((c, d))]
+                whole = ranges_without_one(change_between(a, b), members)
                 summary.append(replace(whole, unchanged_share=_share(same, members)))
         return tuple(rows), tuple(summary)
 
@@ -107,8 +122,16 @@ class Sides:
         """Return the mean changes from the runs of one side to those of the other."""
         matched = list(self._matched(self._paths))
         n = self._n_references
-        rows = [change_over_runs(m[:n], m[n:], paired=paired) for m in matched]
-        summary = [change_over_runs(m[:n], m[n:], paired=paired) for m in self._wholes(matched)]
+        without = self._left_out(matched, range(len(self._paths)))
+        rows = [
+            replace(
+                change_over_runs(m[:n], m[n:], paired=paired),
+                left_out=without.get((m[0].spec, m[0].tensor)),
+            )
+            for m in matched
+        ]
+        summed = [m for m in matched if (m[0].spec, m[0].tensor) not in without]
+        summary = [change_over_runs(m[:n], m[n:], paired=paired) for m in self._wholes(summed)]
         return tuple(rows), tuple(summary)
 
     def _matched(self, paths: Sequence[str]) -> Iterator[tuple[Score, ...]]:
@@ -123,8 +146,42 @@ class Sides:
         sides = list(zip(*(rows for rows in matched if _ok(rows)), strict=True))
         yield from zip(*(summarise(side) for side in sides), strict=True)
 
-    def _unchanged(self, i: int, j: int) -> dict[tuple[str | None, ...], int]:
-        found: dict[tuple[str | None, ...], int] = {}
+    def _left_out(
+        self,
+        matched: Sequence[tuple[Score, ...]],
+        places: Sequence[int],
+        same: Sequence[_Counts] | None = None,
+    ) -> dict[tuple[str, str | None], str]:
+        """Return by spec and tensor what is in no sum of specs that tell of arrangement, and why.
+
+        What of all sides is not learned or a copy, and float tensors that are the same on all of
+        them; nothing where that would be all that a spec measured.
+        """
+        arranged = [m for m in matched if m[0].tensor and _ok(m) and all(map(_shuffled, m))]
+        if not arranged:
+            return {}
+        if same is None:
+            same = [self._unchanged(places[0], i) for i in places[1:]]
+        sides = [left_out(self._checkpoints[i]) for i in places]
+        why: dict[str | None, str] = {
+            name: reason
+            for name, reason in sides[0].items()
+            if all(name in side for side in sides[1:])
+        }
+        for row, *_ in arranged:
+            key = row.scope, row.tensor, row.group, row.dtype
+            is_float = self._checkpoints[places[0]][row.tensor or ""].dtype.is_float
+            if is_float and all(counts.get(key) == row.n_weights for counts in same):
+                why.setdefault(row.tensor, "the same on both sides")
+        learned = {m[0].spec for m in arranged if m[0].tensor not in why}
+        return {
+            (m[0].spec, m[0].tensor): why[m[0].tensor]
+            for m in arranged
+            if m[0].tensor in why and m[0].spec in learned
+        }
+
+    def _unchanged(self, i: int, j: int) -> _Counts:
+        found: _Counts = {}
         for key, tensor in self._units[j].items():
             before = self._units[i].get(key)
             count = unchanged(before, tensor, self._pool) if before else None
@@ -141,9 +198,12 @@ def _ok(rows: Sequence[Score]) -> bool:
     return all(row.status == "ok" for row in rows)
 
 
-def _share(
-    same: Mapping[tuple[str | None, ...], int], pairs: Sequence[tuple[Score, ...]]
-) -> float | None:
+def _shuffled(row: Score) -> bool:
+    """Whether its order is told from its histogram."""
+    return row.positional and any(control["kind"] == SHUFFLE for control in row.controls)
+
+
+def _share(same: _Counts, pairs: Sequence[tuple[Score, ...]]) -> float | None:
     """Return the share of weights that are stored alike, where that can be told for all."""
     keys = [(after.scope, after.tensor, after.group, after.dtype) for _, after in pairs]
     if not keys or not all(key in same for key in keys):

@@ -8,20 +8,21 @@ have intervals. Never "significant".
 from __future__ import annotations
 
 import statistics
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
 from kcomplexity.comparison.changes import FEWEST_RUNS, Change, Effect
 from kcomplexity.headline import needed
 from kcomplexity.records import CheckpointInfo, Score
-from kcomplexity.text import human_bytes, plural, short_names, shorten
+from kcomplexity.text import human_bytes, of_weights, plural, short_names, shorten
 
 __all__ = ["LEAST_CHANGE", "threshold", "verdict"]
 
 #: Changes below this share are not told as such.
 LEAST_CHANGE = 0.001
 _TARGET = 0.01
+#: Names listed for one reason.
+_LISTED = 5
 
 
 def verdict(
@@ -53,6 +54,7 @@ def verdict(
         else:
             found = [_over_runs(row) for row in told]
             end = "the unit is the run"
+        found += _left_out(rows, reference, other)
         found.append(f"{_largest(rows, reference, other)}{end}")
         start = f"{short[other]} against {short[reference]}"
         if len(comparisons) > 1:
@@ -72,34 +74,56 @@ def _size(
     infos: Sequence[CheckpointInfo], scores: Sequence[Score], reference: str, other: str
 ) -> list[str]:
     """Say what the smallest decodable codes need on both sides, at a set error and without loss."""
-    found = []
+    found: list[str] = []
+    told = None
     # Of the tensors that are compared: a container is of a whole file, and an initialisation that
     # is drawn has none.
     by_path = {info.path: replace(info, n_container_bytes=0) for info in infos}
-    both = _measured_on_both(scores, reference, other)
-    for target, what in ((_TARGET, f"at {_TARGET:.0%} weight error"), (None, "without loss")):
+    for target, what in ((None, "without loss"), (_TARGET, f"at {_TARGET:.0%} weight error")):
+        alike = _coded_alike(scores, reference, other, lossless=target is None)
         before, after = (
-            needed(by_path[path], [row for row in both if row.checkpoint == path], target)
+            needed(by_path[path], [row for row in alike if row.checkpoint == path], target)
             for path in (reference, other)
         )
-        if before and after and before.bits:
+        if before and after and before.bits and (before.bits, after.bits) != told:
+            told = before.bits, after.bits
             change = after.bits / before.bits - 1
-            found.append(
+            part = of_weights(after.n_weights, by_path[other].n_weights)
+            found.insert(
+                0,
                 f"{human_bytes(after.bits / 8)} against {human_bytes(before.bits / 8)} needed "
-                f"{what} ({_percent(change)}; decodable, all side information)"
+                f"{what} ({_percent(change)}; decodable, all side information){part}",
             )
-    return found[1:] if len(found) == 2 and found[0] == found[1] else found
+    return found
 
 
-def _measured_on_both(scores: Sequence[Score], reference: str, other: str) -> list[Score]:
-    """Keep what is measured on both sides: a code for one alone would be compared with none."""
-    pair = [row for row in scores if row.checkpoint in (reference, other) and row.status == "ok"]
-    times = Counter(_place(row) for row in pair)
-    return [row for row in pair if times[_place(row)] > 1]
+def _coded_alike(
+    scores: Sequence[Score], reference: str, other: str, *, lossless: bool
+) -> list[Score]:
+    """Keep the tensors that the same codes could take on both sides.
 
-
-def _place(row: Score) -> tuple[str | None, ...]:
-    return row.tensor, row.group, row.scope, row.spec
+    One that only one side has a code for, because the other's weights are all zero or not all
+    finite, would be told at an error here and without loss there.
+    """
+    units: dict[tuple[str | None, ...], list[Score]] = {}
+    for row in scores:
+        if row.checkpoint in (reference, other) and row.kind == "code":
+            units.setdefault((row.tensor, row.group, row.scope), []).append(row)
+    kept: list[Score] = []
+    for rows in units.values():
+        codes = {
+            path: {
+                row.spec
+                for row in rows
+                if row.checkpoint == path
+                and row.status == "ok"
+                and (row.decodes == "weights" or not lossless)
+            }
+            for path in (reference, other)
+        }
+        if codes[reference] == codes[other]:
+            kept += rows
+    return kept
 
 
 def _sentence(row: Change, n_weights: int) -> str:
@@ -192,6 +216,22 @@ def _share(share: float) -> str:
 
 def _sampled(row: Change) -> str:
     return f", {row.sampled_fraction:.0%} sampled" if row.sampled_fraction < 1 else ""
+
+
+def _left_out(rows: Sequence[Change], reference: str, other: str) -> list[str]:
+    """List what is in no sum of histogram and arrangement, by the reason."""
+    names: dict[str, dict[str, None]] = {}
+    for row in rows:
+        if (row.reference, row.other) == (reference, other) and row.left_out:
+            names.setdefault(row.left_out, {})[shorten(row.label)] = None
+    if not names:
+        return []
+    listed = "; ".join(
+        f"{', '.join([*own][:_LISTED])}{', ...' if len(own) > _LISTED else ''}: {why}"
+        for why, own in names.items()
+    )
+    count = plural(sum(map(len, names.values())), "tensor")
+    return [f"left out of histogram and arrangement: {count} ({listed})"]
 
 
 def _largest(rows: Sequence[Change], reference: str, other: str) -> str:

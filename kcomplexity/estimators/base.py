@@ -87,6 +87,9 @@ class Estimator(ABC):
     additive: ClassVar[bool] = True
     #: Whether its chunks are the weights even though it has a view.
     sees_weights: ClassVar[bool] = False
+    #: Whether it uses ``scipy.linalg``, whose BLAS has to be loaded before it can be kept to one
+    #: thread: last digits would depend on how many there are.
+    linear_algebra: ClassVar[bool] = False
     unit: ClassVar[str] = "bits"
     direction: ClassVar[str] = "lower = simpler"
 

@@ -40,8 +40,12 @@ class Context(Estimator):
 
     For each tile the shortest of five nested codes: order-0 (enumerated or adaptive), with running
     row and column scales, with the magnitudes of neighbours, with their signs. Everything a decoder
-    needs is counted but the shape. ``details`` has the order-0 bits of the same levels and what
-    each step saves; they add up to the value.
+    needs is counted but the shape. ``details`` has the order-0 bits of the same levels, of one
+    histogram for all tiles, and what each step saves; what tiles of their own histograms save, or
+    cost, is told with the scales. They add up to the value but for what the view tells the decoder
+    (its step and range) and, in a sample, whose own they are, for the weights
+    that were not measured. ``order0_sampling`` is how the order-0 bits of a sample, scaled up, vary
+    (their variance, and the covariance with the bits).
 
     Invariant under a power-of-two scale of the tensor; not under permutations of rows or columns,
     transposition or sign flips of units, which change what lies beside what.
@@ -193,7 +197,7 @@ def _account(state: _TileState, alphabet: Alphabet) -> _Account:
     tiles = account.bits + 1
     if whole <= tiles:
         return _Account(whole, whole, dict.fromkeys(saved, 0.0), Counter(enumerated=1))
-    first = min(whole, order0 + 1)
-    # What tiles of their own histograms cost or save is told with the scales.
-    saved["scale"] += first - (order0 + 1)
-    return replace(account, bits=tiles, order0=first, saved=saved)
+    # What all further stages save is counted from the one histogram of the whole: that tiles of
+    # their own histograms save bits is arrangement, and is told with the scales.
+    saved["scale"] += whole - (order0 + 1)
+    return replace(account, bits=tiles, order0=whole, saved=saved)

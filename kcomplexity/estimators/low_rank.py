@@ -2,7 +2,9 @@
 
 It decodes at the same squared error as the plain levels of its view, ``@rdE``, so the two lengths
 can be held against each other: what they differ by is what rank explains. The order of rows and of
-columns, and with it the layout of hidden units and of inputs, makes no difference.
+columns, and with it the layout of hidden units and of inputs, is not what it finds: it moves the
+bits by the rounding of the factors alone - within 0.5 % - and in tensors of several bands by what
+lies in which.
 
 The code is defined in :mod:`~kcomplexity.estimators.low_rank_model` and written out in
 :mod:`~kcomplexity.estimators.low_rank_codec`.
@@ -43,8 +45,9 @@ class LowRank(Estimator):
     leave, all order-0, at the squared error of the view's plain levels. Rank 0 is those levels.
     ``details`` has rank (one a band), factor and residual bits.
 
-    Invariant under permutations of rows and of columns, transposition (of tensors of one band) and
-    sign flips of units; a vector has rank 0.
+    Invariant but for rounding of the factors (within 0.5 %) under permutations of rows
+    and of columns, transposition and sign flips of units, for tensors of one band; a vector has
+    rank 0.
 
     Notes
     -----
@@ -59,6 +62,7 @@ class LowRank(Estimator):
     default_view: ClassVar[str | None] = "rd0.1"
     reference: ClassVar[str] = "own construction; best rank-r product: Eckart & Young 1936"
     sees_weights: ClassVar[bool] = True
+    linear_algebra: ClassVar[bool] = True
 
     @property
     def rate(self) -> float:

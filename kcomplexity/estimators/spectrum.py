@@ -36,6 +36,7 @@ class _Spectrum(Estimator):
     positional: ClassVar[bool] = True
     default_view: ClassVar[str | None] = None
     additive: ClassVar[bool] = False
+    linear_algebra: ClassVar[bool] = True
 
     @property
     def rate(self) -> float:

@@ -329,4 +329,5 @@ def _place(tensor: Tensor) -> list[Any]:
     if time.time() - status.st_mtime < _SETTLED:
         return []
     file = [os.fspath(tensor.source.path.absolute()), status.st_ino, status.st_size]
-    return [*file, status.st_mtime_ns, tensor.offset, tensor.n_bytes]
+    # A file that is written in place and given its old time back has a new time of change.
+    return [*file, status.st_mtime_ns, status.st_ctime_ns, tensor.offset, tensor.n_bytes]

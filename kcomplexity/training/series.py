@@ -83,7 +83,8 @@ class Series:
     change : float or None
         last / first - 1.
     tau : float or None
-        Kendall's tau-b of value and step; None where nothing varies, or below two values.
+        Kendall's tau-b of value and step; None where nothing varies, where a value is not finite,
+        or below two values.
     p : float or None
         Two-sided, as if the steps could have come in any order; the steps of one training are not
         independent, so it describes and does not test.

@@ -26,6 +26,9 @@ __all__ = ["Tracker"]
 class Tracker:
     """Score the weights of a training whenever it is called; a context manager.
 
+    Without ``with`` it works too, but keeps nothing from call to call: tensors that did not change
+    are measured again.
+
     Parameters
     ----------
     path : path, optional

@@ -154,8 +154,6 @@ def trajectory(
     started = time.time()
     read = partial(open_checkpoint, dtypes=dtypes, root=root, dequantize=dequantize)
     moments, notes = in_order(list(sources), steps, read)
-    if all(moment.reason for moment in moments):
-        raise CheckpointError(f"no checkpoint can be read: {moments[0].reason}")
     plan_options: dict[str, Any] = {
         "panel_name": panel,
         "specs": listed(specs),
@@ -187,6 +185,8 @@ def trajectory(
             told.append(_step(moment, reason, info, measured))
             rows += [StepScore.at(moment.step, row) for row in measured]
         made = provenance(command, seed, pool.threads, started)
+    if all(step.reason for step in told):
+        raise CheckpointError(f"no checkpoint can be read: {told[0].reason}")
     summary = over_common(rows)
     series = (*series_of(summary, told), *series_of(rows, told))
     return Trajectory(
