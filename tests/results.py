@@ -239,7 +239,7 @@ def sweep_result() -> dict[str, Any]:
         for coding, above in (("scalar", 0.25), ("ecvq", 0.1), ("prune", 0.6))
         for error in (0.3, 0.1, 0.03, 0.01)
     ]
-    return {"schema_version": 1, "points": points}
+    return {"schema_version": 1, "eval_direction": "higher", "points": points}
 
 
 def fit_result(k: int = 40) -> dict[str, Any]:

@@ -274,6 +274,26 @@ def test_of_a_trajectory_only_its_own_figure_shows_more_than_the_last_step():
     )
 
 
+def test_the_best_of_a_loss_is_the_least():
+    record = sweep_result()
+    for point in record["points"]:
+        point["metric"] = 0.5 + point["relative_mse"]
+    losses = {p["relative_mse"]: p["metric"] for p in record["points"]}
+    for better, best, axis in (
+        ("lower", losses[0.01], "(lower = better)"),
+        ("higher", losses[0.3], "(higher = better)"),
+    ):
+        chart = next(pictures(record | {"eval_direction": better}, ["accuracy"])).chart
+        assert chart.title.endswith(f"within 1% of the best, {best:.3g}")
+        assert chart.y.endswith(axis)
+    for unknown in ({}, {"eval_direction": None}):
+        bare = {key: value for key, value in record.items() if key != "eval_direction"} | unknown
+        chart = next(pictures(bare, ["accuracy"])).chart
+        assert chart.title == "12 points whose evaluation gave 0.51 to 0.8"
+        assert "best" not in chart.title
+        assert "better was not told" in chart.y
+
+
 def test_a_comparison_is_no_point_among_rates():
     assert list(pictures(compare_result(), ["rates"])) == []
 

@@ -140,16 +140,14 @@ def _accuracy_charts(record: Record) -> list[Chart]:
     points = [p for p in _points(record) if p["accuracy"] is not None]
     if not points:
         return []
-    best = max(points, key=lambda p: p["accuracy"])
-    near = [p for p in points if p["accuracy"] >= best["accuracy"] - 0.01 * abs(best["accuracy"])]
-    least = min(near, key=lambda p: p["bits"])
+    better = record.get("eval_direction")
     return [
         Chart(
-            title=f"{number(least['accuracy'])} at {number(least['bits'])} bits/weight "
-            f"({least['method']}), within 1% of the best, {number(best['accuracy'])}",
+            title=_accuracy_title(points, better),
             subtitle="what the user's own evaluation printed for the decoded checkpoint",
             x="bits per weight (lower = smaller)",
-            y="result of the evaluation",
+            y="result of the evaluation"
+            + (f" ({better} = better)" if better else " (which end is better was not told)"),
             columns=("method", "what", "bits_per_weight", "relative_mse", "accuracy"),
             rows=tuple(
                 (p["method"], p["what"], p["bits"], p["error"], p["accuracy"]) for p in points
@@ -157,6 +155,21 @@ def _accuracy_charts(record: Record) -> list[Chart]:
             size=10,
         )
     ]
+
+
+def _accuracy_title(points: list[dict[str, Any]], better: str | None) -> str:
+    found = [p["accuracy"] for p in points]
+    if better not in ("higher", "lower"):
+        # A loss has its best at the other end: an older result does not say which it is.
+        ends = f"{number(min(found))} to {number(max(found))}"
+        return f"{plural(len(points), 'point')} whose evaluation gave {ends}"
+    best = max(found) if better == "higher" else min(found)
+    near = [p for p in points if abs(p["accuracy"] - best) <= 0.01 * abs(best)]
+    least = min(near, key=lambda p: p["bits"])
+    return (
+        f"{number(least['accuracy'])} at {number(least['bits'])} bits/weight "
+        f"({least['method']}), within 1% of the best, {number(best)}"
+    )
 
 
 def _draw_accuracy(ax: Axes, chart: Chart, theme: Theme) -> None:
