@@ -294,6 +294,17 @@ def test_the_best_of_a_loss_is_the_least():
         assert "better was not told" in chart.y
 
 
+def test_rates_of_a_score_are_of_codes_whose_error_is_that_of_every_tensor():
+    record = score_result(4)
+    total = next(row for row in record["summary"] if row["kind"] == "code")
+    # Of levels a tensor a few large statistics have all the squares: the error says nothing.
+    levels = total | {"spec": "zstd:9@q4", "relative_mse": 1e-4, "bits_per_weight": 0.1}
+    record["summary"].append(levels)
+    chart = next(pictures(record, ["rates"])).chart
+    assert [what for what in chart["what"] if what] == ["entropy:two-part@rd0.01"]
+    assert "nothing can be" not in chart.subtitle
+
+
 def test_a_comparison_is_no_point_among_rates():
     assert list(pictures(compare_result(), ["rates"])) == []
 
