@@ -458,15 +458,38 @@ def test_an_svg_is_well_formed_and_speaks(kind):
 @pytest.mark.parametrize("n", [5, 60])
 def test_every_tensor_can_be_pointed_at(kind, n):
     picture = first(kind, n)
-    text = page_svg(picture.kind, picture.chart, "k")
+    text = page_svg(picture.kind, picture.chart, "k", {})
     titles = re.findall(r"<title>([^<]*)</title>", text)
     for name in picture.chart["tensor"]:
         assert any(title.startswith(f"{name}: ") for title in titles)
 
 
+@pytest.mark.parametrize("kind", ["bits", "controls", "streams", "account"])
+def test_of_many_tensors_a_page_says_each_name_once(kind):
+    names = {"another": 0}
+    picture = first(kind, 300)
+    text = page_svg(picture.kind, picture.chart, "k", names)
+    area = next(e for e in ElementTree.fromstring(text).iter() if "data-at" in e.attrib)
+    listed = list(names)
+    places = [int(at) for at in area.attrib["data-at"].split()]
+    assert [listed[at] for at in places] == picture.chart["tensor"]
+    assert listed[0] == "another"
+    assert "_proj" not in text.partition("<path")[2]
+    values = {"bits": "bits_per_weight", "controls": "ratio", "streams": "mantissa"}.get(kind)
+    # An attribute's newlines are spaces to this reader of XML; a browser keeps them.
+    raw = re.search(r'data-tips="([^"]*)"', text)
+    tips = raw[1].split("\n") if raw else []
+    assert len(tips) == 300
+    for tip, value in zip(tips, picture.chart[values or "scale"], strict=True):
+        assert f"{value:.4f}" in tip or f"{value:.4g}" in tip
+    # A file of its own has no such list: there every mark has its name.
+    alone = image_bytes(picture.kind, picture.chart, theme("light"), "svg").decode()
+    assert alone.count("<title>") >= 300
+
+
 def test_a_page_figure_has_the_pages_colours_and_ids_of_its_own():
     picture = first("bits")
-    text = page_svg(picture.kind, picture.chart, "k7")
+    text = page_svg(picture.kind, picture.chart, "k7", {})
     assert not any(colour in text for colour in PAGE_COLOURS)
     assert "var(--ink)" in text
     ids = re.findall(r' id="([^"]*)"', text)

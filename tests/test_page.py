@@ -18,6 +18,7 @@ from tests.results import (
     HOSTILE,
     bound_result,
     compare_result,
+    default_result,
     fit_result,
     score_result,
     sweep_result,
@@ -91,9 +92,14 @@ def test_the_page_asks_for_nothing_from_outside(page, tree):
 
 
 def test_a_thousand_tensors_are_below_three_megabytes():
-    page = page_bytes([("scores.json", score_result(1000))])
+    record = default_result(1000)
+    assert {len(row["tensor"]) for row in record["rows"]} == {90}
+    page = page_bytes([("scores.json", record)])
     assert len(page) < 3_000_000
-    assert page.count(b'<th scope="row">') == 1000 + 3  # and one for each spec of the whole
+    assert page.count(b"<figure>") == 1 + 4 + 1 + 1 + 2  # bits, controls, account, rates, streams
+    assert page.count(b'<th scope="row">') == 1000 + 11  # and one for each spec of the whole
+    # In the tables, in the list that the figures share, and in their titles.
+    assert page.count(b"language_model.layers.7.") == 2
 
 
 def test_a_name_is_never_markup():

@@ -6,6 +6,8 @@ tensor) and `value`.
 
 Each mark carries a line of text that an SVG shows when it is pointed at. It travels as the mark's
 link, since matplotlib has nothing else that reaches the file; the canvas turns it into a title.
+In the page, where hundreds of names in each of a dozen figures would be most of the file, the marks
+of more than `CROWD` tensors have none: one area has a line of text for each place along the axis.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from kcomplexity.report.figures.layers import block_of
 from kcomplexity.report.figures.selecting import number
-from kcomplexity.report.figures.themes import Theme
+from kcomplexity.report.figures.themes import PAGE, Theme
 from kcomplexity.text import printable, shorten
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.collections import PolyCollection
 
 __all__ = [
+    "CROWD",
     "MANY",
     "TIP",
     "Along",
@@ -36,6 +39,8 @@ __all__ = [
 
 #: More tensors than this are not named one by one.
 MANY = 32
+#: In the page, the names of more tensors than this are said once for all figures.
+CROWD = 200
 TIP = "tip:"
 _MOST_TICKS = 9
 _MARKERS = "osD^vPX*"
@@ -49,6 +54,8 @@ class Along:
         self.theme = theme
         self.names = names
         self.few = len(names) <= MANY
+        self.crowd = len(names) > CROWD and theme.name == PAGE.name
+        self.said: list[dict[str, None]] = [{} for _ in names]
         if self.few:
             self._name_each()
         else:
@@ -77,8 +84,24 @@ class Along:
 
     def hints(self, low: Sequence[float], high: Sequence[float], tips: Sequence[str]) -> None:
         """Let many bars, of which no mark is left to point at, show a line of text each."""
-        if not self.few:
+        if self.crowd:
+            self._links(range(len(tips)), tips)
+        elif not self.few:
             self._boxes(low, high, 1, tips).set(facecolor=self.theme.ink, alpha=0)
+
+    def _links(self, at: Sequence[float], tips: Sequence[str]) -> list[str]:
+        """Return the links of the marks of tensors `at`, or keep what they say for the area."""
+        if not self.crowd:
+            return tip_links(tips)
+        for place, tip in zip(at, tips, strict=True):
+            self.said[int(place)][tip.removeprefix(f"{self.names[int(place)]}: ")] = None
+        return [TIP] * len(tips)
+
+    def _area(self) -> None:
+        """Lay what was said of each tensor over the axes, a line each."""
+        lines = [printable("; ".join(said)) for said in self.said]
+        area = self.ax.axvspan(-0.5, len(lines) - 0.5, facecolor="none", linewidth=0, zorder=5)
+        area.set_url(TIP + "\n".join(lines))
 
     def _boxes(
         self, low: Sequence[float], high: Sequence[float], width: float, tips: Sequence[str]
@@ -91,7 +114,7 @@ class Along:
             box = [(start, a), (stop, a), (stop, b), (start, b)]
             corners.append(box if self.few else [(y, x) for x, y in box])
         drawn = PolyCollection(corners, linewidths=0)
-        drawn.set_urls(tip_links(tips))
+        drawn.set_urls(self._links(range(len(tips)), tips))
         self.ax.add_collection(drawn)
         self.ax.autoscale_view()
         return drawn
@@ -119,7 +142,7 @@ class Along:
             linewidths=0.9 if hollow else 0.4,
             zorder=3,
         )
-        drawn.set_urls(tip_links(tips))
+        drawn.set_urls(self._links(at, tips))
 
     def from_zero(self) -> None:
         """Let the values begin at zero."""
@@ -143,6 +166,8 @@ class Along:
             # What is turned has the height of the axes alone: the direction goes below.
             ax.set_ylabel(of_values.replace(" (", "\n("))
         ax.grid(visible=True, axis="x" if self.few else "y")
+        if self.crowd:
+            self._area()
 
     def across(self, value: float, text: str) -> None:
         """Draw a line at a value of the whole."""
