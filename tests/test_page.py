@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
 from kcomplexity.errors import ResultError
+from kcomplexity.report.figures import pictures
 from kcomplexity.report.glossary import definitions
 from kcomplexity.report.html import page_bytes
 from kcomplexity.report.page import cautions, sentences, troubles
@@ -348,12 +350,39 @@ def test_nothing_is_wider_than_a_phone(tab):
     tab.resize(390, 844)
     # What scrolls in a frame of its own may be wider than the frame.
     wide = """JSON.stringify([...document.body.querySelectorAll('*')]
-        .filter(e => !e.closest('.scroll > *') && !e.closest('svg > *') && !e.closest('.skip'))
+        .filter(e => !e.closest('.scroll > *, .drawing > *, svg > *, .skip'))
         .filter(e => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
         .map(e => e.tagName + '.' + e.className))"""
     assert json.loads(tab.evaluate(wide)) == []
     assert tab.evaluate("document.documentElement.scrollWidth <= 390")
+    sizes = """JSON.stringify([...document.querySelectorAll('svg')].flatMap(svg =>
+        [...svg.querySelectorAll('text')].map(text =>
+            parseFloat(getComputedStyle(text).fontSize) * svg.getScreenCTM().a)))"""
+    assert min(json.loads(tab.evaluate(sizes))) >= 11
     tab.resize(1200)
+
+
+def test_pointing_at_a_tensor_of_many_tells_its_name(tab, tmp_path):
+    opened = tab.evaluate("location.pathname")
+    path = tmp_path / "many.html"
+    path.write_bytes(page_bytes([("scores.json", score_result(300))]))
+    tab.open(path)
+    told = json.loads(
+        tab.evaluate("""(() => {
+        const area = document.querySelector('[data-tips]');
+        const box = area.getBoundingClientRect();
+        return JSON.stringify([0, 7, 299].map(at => {
+            const clientX = box.left + (at + 0.5) / 300 * box.width;
+            area.dispatchEvent(new PointerEvent('pointermove', {clientX, clientY: box.top + 5}));
+            return area.closest('figure').querySelector('.told').textContent;
+        }));
+    })()""")
+    )
+    chart = next(pictures(score_result(300), ["bits"])).chart
+    for at, text in zip((0, 7, 299), told, strict=True):
+        bits = f"{chart['bits_per_weight'][at]:.4g}"
+        assert text.startswith(f"{chart['tensor'][at]}: {bits} bits/weight")
+    tab.open(Path(opened))
 
 
 def test_a_printed_page_is_light_and_cuts_nothing_off(tab):
@@ -369,6 +398,7 @@ def test_a_printed_page_is_light_and_cuts_nothing_off(tab):
 
 
 def test_what_can_be_pressed_can_be_reached_by_key(tab):
-    reach = """JSON.stringify([...document.querySelectorAll('a, button, input, .scroll, pre')]
+    reach = """JSON.stringify([...document.querySelectorAll(
+        'a, button, input, .scroll, .drawing, pre')]
         .filter(e => e.tabIndex < 0).map(e => e.outerHTML))"""
     assert json.loads(tab.evaluate(reach)) == []

@@ -261,7 +261,7 @@ def line_across(ax: Axes, value: float, text: str, theme: Theme, *, vertical: bo
         textcoords="offset points",
         va="bottom",
         color=theme.ink,
-        fontsize="small",
+        fontsize=0.92 * theme.type_size,
         parse_math=False,
         zorder=4,
         bbox={"facecolor": theme.ground, "edgecolor": "none", "alpha": 0.8, "pad": 0.8},
