@@ -126,6 +126,21 @@ def test_every_text_is_inside_the_picture_and_no_tick_is_under_another(kind, n, 
                 assert all(a[1] <= b[0] + 1 for a, b in itertools.pairwise(spans)), spans
 
 
+@pytest.mark.parametrize("n", [60, 502])
+def test_a_long_name_of_blocks_is_inside_a_paper_column(n):
+    names = [f"model.language_model.transformer.layers.{i}.q.weight" for i in range(n)]
+    picture = first("bits", n, names)
+    with styled(theme("paper")):
+        figure = drawn(picture, theme("paper"))
+        label = figure.axes[0].xaxis.label
+        box = label.get_window_extent()
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.x1
+        assert f"{n} tensors" in label.get_text().replace("\n", " ")
+        legend = figure.axes[0].get_legend()
+        assert legend.get_window_extent().y1 <= box.y0
+
+
 def shown_ticks(axis):
     """The labels of the ticks within the axes: those beyond are not drawn."""
     low, high = sorted(axis.get_view_interval())

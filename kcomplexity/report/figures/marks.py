@@ -12,6 +12,7 @@ of more than `CROWD` tensors have none: one area has a line of text for each pla
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -206,7 +207,9 @@ class Along:
             ax.set_xticks([starts[key] for key in kept], [shown[key] for key in kept])
             for text in ax.get_xticklabels():
                 text.set_parse_math(False)
-        ax.set_xlabel(f"{what}; {len(self.names):,} tensors")
+        label = f"{what}; {len(self.names):,} tensors"
+        # Words of the axis values and the margins take some eight characters.
+        ax.set_xlabel("\n".join(textwrap.wrap(label, int(characters(self.theme)) - 8)))
 
     def _spread(self, starts: Mapping[str, int], shown: Mapping[str, str]) -> list[str]:
         """Return the blocks whose names have room, at even distances."""
