@@ -376,6 +376,19 @@ def test_depth_order_sorts_blocks_by_number_between_what_stands_alone():
     assert numbers == sorted(numbers)
 
 
+@pytest.mark.parametrize("n", [5, 60])
+def test_without_numbers_in_names_the_order_is_the_files_and_is_called_so(n):
+    letters = [chr(97 + i // 26) + chr(97 + i % 26) for i in range(n - 1)]
+    names = [*reversed(letters), "embed.weight"]
+    assert in_depth_order(names) == list(range(n))
+    for given_names, word in ((names, "file"), (None, "depth")):
+        picture = first("bits", n, given_names)
+        with styled(theme("light")):
+            ax = drawn(picture, theme("light")).axes[0]
+        words = f"{ax.get_xlabel()} {ax.get_ylabel()}".replace("\n", " ")
+        assert re.search(rf"tensor,? in {word} order", words)
+
+
 def test_resnet_stages_are_in_order():
     names = ["conv1.weight", "fc.weight", "layer10.0.conv1.weight", "layer2.1.w", "layer2.0.w"]
     ordered = [names[i] for i in in_depth_order(names)]

@@ -181,7 +181,8 @@ class Along:
         for text in ax.get_yticklabels():
             text.set_parse_math(False)
         ax.set_ylim(len(shown) - 0.4, -0.6)
-        ax.set_ylabel("tensor, in depth order")
+        known = any(map(block_of, self.names))
+        ax.set_ylabel(f"tensor, in {'depth' if known else 'file'} order")
         ax.tick_params(axis="y", length=0)
 
     def _name_blocks(self) -> None:
@@ -195,13 +196,14 @@ class Along:
             if key and key not in starts:
                 starts[key] = at
                 numbered[key] = block[1] if block else 0
+        order = "depth" if starts else "file"
         families = {key.rpartition(".")[0] for key in starts}
         if len(families) == 1:
             shown = {key: str(numbered[key]) for key in starts}
-            what = f"tensor in depth order, by {shorten(families.pop(), 24)}.#"
+            what = f"tensor in {order} order, by {shorten(families.pop(), 24)}.#"
         else:
             shown = {key: shorten(key, 9) for key in starts}
-            what = "tensor in depth order, by block"
+            what = f"tensor in {order} order" + (", by block" if starts else "")
         kept = self._spread(starts, shown)
         if kept:
             ax.set_xticks([starts[key] for key in kept], [shown[key] for key in kept])
