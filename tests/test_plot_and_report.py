@@ -109,6 +109,24 @@ def test_a_kind_the_result_has_not_is_one_line(result, tmp_path):
     assert not (tmp_path / "f").exists()
 
 
+def test_of_several_kinds_those_that_cannot_be_drawn_are_told(result, tmp_path):
+    done = run("plot", result, "-o", tmp_path / "f", "--kind", "motifs,bits")
+    assert done.exit_code == 0
+    assert done.stdout == f"{tmp_path / 'f' / 'bits.png'}\n"
+    assert done.stderr == (
+        "kcomplexity: not drawn: motifs needs motifs.values and motifs.counts (fit)\n"
+    )
+
+
+@pytest.mark.parametrize("kind", [[], ["--kind", "bits"]])
+def test_a_metric_that_no_figure_shows_is_told(result, tmp_path, kind):
+    (tmp_path / "m.csv").write_text("step,loss\n0,1\n")
+    done = run("plot", result, "-o", tmp_path / "f", "--metric", tmp_path / "m.csv", *kind)
+    assert done.exit_code == 0
+    assert done.stderr.startswith("kcomplexity: --metric is not drawn: ")
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_hostile_name_reaches_no_terminal(tmp_path):
     path = tmp_path / "r.json"
     path.write_text(json.dumps(score_result(3, [HOSTILE, "a.weight", "b.weight"])))
