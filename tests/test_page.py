@@ -206,8 +206,28 @@ def test_the_figure_of_a_sentence_is_its_first_size_or_share():
     assert [sentence.text for sentence in found] == texts
 
 
+def test_what_is_no_effect_is_not_set_large():
+    texts = [
+        "structure: no structure found above 0.1% at rd0.1 (19 shuffles)",
+        "the largest tensor, model.embed, holds 0% of the weights",
+        "left out of structure: 1 tensor (a: a copy of b, 99%)",
+    ]
+    effect = "structure: arrangement saves 17.3% of the bits at rd0.1"
+    record = score_result(3) | {"headline": [*texts, effect]}
+    assert [found.figure for found in sentences(record)] == ["", "", "", "17.3%"]
+    page = page_bytes([("scores.json", record)]).decode()
+    cards, said = (
+        re.findall(rf'<ul class="{name}">(.*?)</ul>', page, re.DOTALL) for name in ("cards", "said")
+    )
+    assert len(cards) == len(said) == 1
+    assert effect in cards[0]
+    assert cards[0].count("<li>") == 1
+    assert all(text in said[0] for text in texts)
+
+
 def test_the_figure_of_a_sentence_keeps_its_sign():
-    (found,) = sentences({"headline": ["zstd:9@q4: -46.4% (-1.867 bits/weight) in all"]})
+    text = "zstd:9@q4: -46.4% (-1.867 bits/weight) in all; no change of the histogram above 0.1%"
+    (found,) = sentences({"headline": [text]})
     assert found.figure == "-46.4%"
 
 
