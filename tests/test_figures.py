@@ -326,14 +326,30 @@ def test_a_comparison_is_no_point_among_rates():
     assert list(pictures(compare_result(), ["rates"])) == []
 
 
-def test_a_loss_by_low_rank_does_not_squeeze_the_rest():
+def test_a_code_that_is_longer_is_not_chosen_and_loses_nothing():
     record = account_result(3)
-    record["rows"][1]["bits"] = 5000.0  # of the first tensor: -400 %
+    record["rows"][1]["bits"] = 5000.0  # low rank of the first tensor, whose order-0 is 1000
     picture = next(pictures(record, ["account"]))
-    assert picture.chart["low rank"][0] == pytest.approx(-400)
+    assert picture.chart["low rank"][0] == 0
     with styled(theme("light")):
         low, high = drawn(picture, theme("light")).axes[0].get_xlim()
     assert -40 < low < 0 < high < 40
+
+
+def test_the_account_has_the_title_of_the_headline():
+    rng = np.random.default_rng(7)
+    smooth = np.cumsum(rng.normal(size=(96, 64)), axis=1).astype("f4")
+    low = (rng.normal(size=(96, 1)) @ rng.normal(size=(1, 64))).astype("f4")
+    weights = {"h.0.w": smooth, "h.1.w": low, "h.0.b": rng.normal(size=9).astype("f4")}
+    weights["h.2.copy"] = smooth
+    report = kc.score(weights, specs=["ctx@rd0.1", "lowrank@rd0.1"])
+    told = next(text for text in report.headline if text.startswith("structure: "))
+    chart = next(pictures(report.to_dict(), ["account"])).chart
+    share = re.search(r"saves ([0-9.]+%)", told)
+    assert share
+    assert chart.title.startswith(f"Structure saves {share[1]} of the bits")
+    # A header as long as that of the code is no loss by low rank.
+    assert chart["low rank"][chart["tensor"].index("h.0.b")] == 0
 
 
 def test_the_nominal_size_of_a_mosaic_adds_up():
