@@ -242,6 +242,31 @@ def test_controls_tell_what_chance_gives():
         assert 0.9 < ratio < 1.1
 
 
+@pytest.mark.parametrize("n", [6, 60, 500])
+@pytest.mark.parametrize("kind", ["streams", "bits"])
+def test_a_counter_does_not_squeeze_the_network(kind, n):
+    record = score_result(n)
+    names = {row["tensor"] for row in record["rows"]}
+    counter = sorted(names)[1]
+    for row in record["rows"]:
+        row["n_weights"] = 1000
+        if row["tensor"] == counter:
+            row |= {"n_weights": 1, "bits": 640.0, "bits_per_weight": 640.0}
+            parts = row["details"].get("bits")
+            row["details"] |= {"bits": dict.fromkeys(parts, 640 / len(parts))} if parts else {}
+        elif row["details"].get("bits"):
+            row["details"]["bits"] = {"sign": 1000, "exponent": 2500, "mantissa": 23_000}
+    picture = next(pictures(record, [kind]))
+    with styled(theme("light")):
+        ax = drawn(picture, theme("light")).axes[0]
+        along = ax.get_xlim() if n == 6 else ax.get_ylim()
+        assert along[1] < 30
+        words = [text.get_text() for text in ax.get_legend().get_texts()]
+        assert "small tensors beyond" in words
+    text = image_bytes(picture.kind, picture.chart, theme("light"), "svg").decode()
+    assert f"<title>{counter}: 640, beyond the axis</title>" in text
+
+
 def test_the_streams_of_a_tensor_add_up_to_its_bits():
     record = score_result(7)
     chart = next(pictures(record, ["streams"])).chart

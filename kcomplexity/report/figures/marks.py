@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from kcomplexity.report.figures.layers import block_of
 from kcomplexity.report.figures.selecting import number
@@ -36,6 +36,7 @@ __all__ = [
     "log_scale",
     "marker",
     "tip_links",
+    "weighty",
 ]
 
 #: More tensors than this are not named one by one.
@@ -45,6 +46,10 @@ CROWD = 200
 TIP = "tip:"
 _MOST_TICKS = 9
 _MARKERS = "osD^vPX*"
+
+
+Entry: TypeAlias = tuple[str, str, str]
+"""An entry of a legend: label, colour, and what stands for it."""
 
 
 class Along:
@@ -149,6 +154,32 @@ class Along:
         """Let the values begin at zero."""
         (self.ax.set_xlim if self.few else self.ax.set_ylim)(0, None)
 
+    def limit(self, values: Sequence[float], n_weights: Sequence[int]) -> list[Entry]:
+        """End the axis at the largest value of a tensor that weighs; mark what is beyond.
+
+        A counter of one weight takes hundreds of bits, and would leave no room for the network.
+        Returns what the legend has to say of it.
+        """
+        heavy = weighty(n_weights)
+        end = 1.05 * max((values[at] for at in heavy), default=0)
+        beyond = [at for at, value in enumerate(values) if value > end > 0]
+        if not beyond:
+            return []
+        (self.ax.set_xlim if self.few else self.ax.set_ylim)(None, end)
+        drawn = self.ax.scatter(
+            [end] * len(beyond) if self.few else beyond,
+            beyond if self.few else [end] * len(beyond),
+            s=18 if self.few else 10,
+            marker=">" if self.few else "^",
+            color=self.theme.ink,
+            linewidths=0,
+            clip_on=False,
+            zorder=4,
+        )
+        tips = [f"{self.names[at]}: {values[at]:.4g}, beyond the axis" for at in beyond]
+        drawn.set_urls(self._links(beyond, tips))
+        return [("small tensors beyond", self.theme.ink, "beyond")]
+
     def rule(self, value: float) -> None:
         """Draw a thin line at a value that needs no name."""
         draw = self.ax.axvline if self.few else self.ax.axhline
@@ -226,6 +257,18 @@ class Along:
         return kept
 
 
+def weighty(n_weights: Sequence[int]) -> list[int]:
+    """Return the places of the tensors that have a thousandth of the weights or more.
+
+    Examples
+    --------
+    >>> weighty([5000, 1, 800])
+    [0, 2]
+    """
+    total = sum(n_weights)
+    return [at for at, n in enumerate(n_weights) if 1000 * n >= total]
+
+
 def areas_of(n_weights: Sequence[int]) -> list[float]:
     """Return the area of each tensor's mark, in square points: its weights, or the least seen.
 
@@ -297,7 +340,7 @@ def legend(ax: Axes, entries: Sequence[tuple[str, str, str]], theme: Theme) -> N
     ax : Axes
     entries : sequence of (str, str, str)
         Label, colour, and what stands for it: ``"bar"`` (``"bar:0.5"`` with its opacity),
-        ``"line"``, ``"dashed"``, ``"band"``, ``"hollow"`` or the number of a mark.
+        ``"line"``, ``"dashed"``, ``"band"``, ``"hollow"``, ``"beyond"`` or the number of a mark.
     theme : Theme
     """
     from matplotlib.lines import Line2D
@@ -315,7 +358,8 @@ def legend(ax: Axes, entries: Sequence[tuple[str, str, str]], theme: Theme) -> N
                 line.set_linestyle((0, (4, 2)))
             handles.append(line)
         else:
-            mark = "o" if how == "hollow" else _MARKERS[int(how) % len(_MARKERS)]
+            named = {"hollow": "o", "beyond": ">"}
+            mark = named[how] if how in named else _MARKERS[int(how) % len(_MARKERS)]
             fill = "none" if how == "hollow" else colour
             handles.append(
                 Line2D(

@@ -78,7 +78,10 @@ def _stream_chart(record: Record, path: str, spec: str, rows: list[dict[str, Any
 
 def _draw_streams(ax: Axes, chart: Chart, theme: Theme) -> None:
     along = Along(ax, chart["tensor"], theme)
-    _stack(along, chart, chart.columns[2:], theme, "bits/weight")
+    parts = chart.columns[2:]
+    whole = [math.fsum(chart[part][at] for part in parts) for at in range(len(chart.rows))]
+    beyond = along.limit(whole, chart["n_weights"])
+    _stack(along, chart, parts, theme, "bits/weight", beyond)
     along.from_zero()
     along.label(chart.x)
 
