@@ -686,6 +686,16 @@ def test_a_field_of_another_type_is_an_error_of_the_result_or_drawn(field, value
             csv_bytes(picture.chart)
 
 
+def test_motifs_whose_values_were_cut_are_told():
+    cut = fit_result()
+    cut["motifs"]["values"][3] = cut["motifs"]["values"][3][:2]
+    short = fit_result()
+    short["motifs"]["values"] = short["motifs"]["values"][:5]
+    for record in (cut, short):
+        with pytest.raises(ResultError, match=r"motifs\.values were cut"):
+            list(pictures(record, ["motifs"]))
+
+
 def test_what_is_wrong_with_a_result_is_told():
     record = score_result(3)
     for row in record["rows"]:

@@ -134,6 +134,14 @@ def test_other_results_are_shown_as_what_they_list():
     assert len(tree.of("figure")) == 1 + 2 + 3 + 4 + 1
 
 
+def test_a_field_that_is_missing_is_told_by_its_name():
+    record = score_result(3)
+    for row in record["rows"]:
+        del row["bits_per_weight"]
+    with pytest.raises(ResultError, match=r"r\.json: the field 'bits_per_weight' is not there"):
+        page_bytes([("r.json", record)])
+
+
 def test_a_result_with_nothing_to_show_is_told():
     with pytest.raises(ResultError, match=r"empty.json: nothing to show: bits needs rows\[\]"):
         page_bytes([("empty.json", {"schema_version": 1, "rows": []})])
@@ -410,6 +418,9 @@ def test_a_printed_page_is_light_and_cuts_nothing_off(tab):
     tab.print_view(True)
     assert tab.evaluate("document.documentElement.scrollWidth <= 720")
     assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    sizes = "[...document.querySelectorAll('th, td, thead button')].map(e => getComputedStyle(e))"
+    least = f"Math.min(...{sizes}.map(style => parseFloat(style.fontSize)))"
+    assert tab.evaluate(least) >= 7 * 96 / 72 - 0.01
     assert tab.evaluate("document.querySelector('.scroll').scrollHeight") == tab.evaluate(
         "document.querySelector('.scroll').clientHeight"
     )
