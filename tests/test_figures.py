@@ -580,6 +580,24 @@ def test_a_name_is_never_markup(kind):
     image_bytes(picture.kind, picture.chart, theme("light"), "png")  # no box is a warning
 
 
+def test_what_the_typeface_lacks_is_escaped_in_pixels_and_kept_in_text():
+    import warnings
+
+    from kcomplexity.report.figures.canvas import _in_typeface
+
+    picture = first("bits", 3, ["漢字.weight", "größe.weight", "c.weight"])
+    chart = _in_typeface(picture.chart)
+    assert chart["tensor"] == [r"\u6f22\u5b57.weight", "größe.weight", "c.weight"]
+    with styled(theme("light")), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _compose(picture.kind, chart, theme("light")).draw_without_rendering()
+    assert chart["bits_per_weight"] == picture.chart["bits_per_weight"]
+    for form, escaped in (("png", True), ("svg", False)):
+        data = image_bytes(picture.kind, picture.chart, theme("light"), form)
+        assert (data == image_bytes(picture.kind, chart, theme("light"), form)) == escaped
+    assert "漢字.weight" in csv_bytes(picture.chart).decode()
+
+
 def test_other_text_from_a_file_is_no_markup_either():
     record = score_result(3)
     for row in (*record["rows"], *record["summary"]):

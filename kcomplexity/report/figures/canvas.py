@@ -14,13 +14,14 @@ import textwrap
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from html import escape
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from kcomplexity.errors import ResultError
-from kcomplexity.report.figures.base import Chart, FigureKind, Record
+from kcomplexity.report.figures.base import Cell, Chart, FigureKind, Record
 from kcomplexity.report.figures.marks import TIP
 from kcomplexity.report.figures.themes import PAGE, PAGE_COLOURS, Theme, theme
 from kcomplexity.text import printable
@@ -131,7 +132,8 @@ def csv_bytes(chart: Chart) -> bytes:
 def image_bytes(kind: FigureKind, chart: Chart, theme: Theme, form: str) -> bytes:
     """Return a picture as a file of the format `form`, one of `FORMATS`."""
     with styled(theme):
-        figure = _compose(kind, chart, theme)
+        # In an SVG text stays text, for which the reader's machine has a typeface.
+        figure = _compose(kind, chart if form == "svg" else _in_typeface(chart), theme)
         data = _saved(figure, form)
     if form != "svg":
         return data
@@ -173,6 +175,33 @@ def page_svg(kind: FigureKind, chart: Chart, key: str, names: dict[str, int]) ->
     for colour, name in PAGE_COLOURS.items():
         text = text.replace(colour, f"var({name})")
     return text
+
+
+def _in_typeface(chart: Chart) -> Chart:
+    """Return a chart whose text has no character that would be drawn as an empty box."""
+    from matplotlib.font_manager import findfont, get_font
+
+    known = get_font(findfont("DejaVu Sans")).get_charmap()
+
+    def shown(cell: Cell) -> Cell:
+        return text(cell) if isinstance(cell, str) else cell
+
+    def text(words: str) -> str:
+        return "".join(
+            c if ord(c) in known or c == "\n" else c.encode("unicode_escape").decode("ascii")
+            for c in words
+        )
+
+    return replace(
+        chart,
+        title=text(chart.title),
+        subtitle=text(chart.subtitle),
+        x=text(chart.x),
+        y=text(chart.y),
+        columns=tuple(map(text, chart.columns)),
+        rows=tuple(tuple(map(shown, row)) for row in chart.rows),
+        levels=tuple((text(name), value) for name, value in chart.levels),
+    )
 
 
 def alternative(chart: Chart) -> str:
