@@ -386,6 +386,16 @@ def test_the_nominal_size_of_a_mosaic_adds_up():
     assert sum(bits for (size, _), bits in parts.items() if size == "coded") == 81_000
 
 
+def test_tiles_that_chance_explains_are_pale():
+    record = tiles_result()
+    record["rows"][0]["details"]["tiles"]["ratios"] = [[1.02, 0.99, 0.9], [0.985, 1.0, None]]
+    picture = next(pictures(record, ["tiles"]))
+    assert picture.chart.title.endswith("0.900 in the lowest; 1 of 5 tiles beyond the scatter")
+    with styled(theme("light")):
+        _, veil = drawn(picture, theme("light")).axes[0].images
+    assert np.asarray(veil.get_array())[..., 3].round(1).tolist() == [[0.7, 0.7, 0], [0.7] * 3]
+
+
 def test_motifs_that_are_not_listed_are_counted():
     record = fit_result(40)
     shown = {"n_sets": 3, "n_motifs": 5000, "n_used": 4000, "n_blocks": 10**6}
