@@ -28,6 +28,7 @@ __all__ = [
     "atomic_file",
     "header_bytes",
     "refuse_input",
+    "refuse_paths",
     "successor",
     "write_dense",
     "write_safetensors",
@@ -184,7 +185,19 @@ def refuse_input(path: Path, checkpoint: Checkpoint) -> None:
     """
     taken = {source.path.resolve() for source in checkpoint.sources}
     taken |= {source.path.resolve().parent for source in checkpoint.sources if path.is_dir()}
-    if path.resolve() in taken:
+    refuse_paths(path, taken)
+
+
+def refuse_paths(path: Path, taken: Iterable[Path]) -> None:
+    """Refuse to write over one of the files that are read, by whatever name or link.
+
+    Raises
+    ------
+    OutputError
+        If `path` is one of `taken`.
+    """
+    same = (other for other in taken if path.exists() and other.exists() and path.samefile(other))
+    if next(same, None) is not None:
         raise OutputError(f"{printable(path)} is the input: give the output another name")
 
 

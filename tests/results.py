@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from kcomplexity.panels import Panel, panel
+
 HOSTILE = "<script>alert('x')</script>&\"$x^2_{$\x1b[31m\n漢字 ]]>"
 
 
@@ -65,6 +67,47 @@ def score_result(n: int = 5, names: list[str] | None = None, seed: int = 0) -> d
         "rows": rows,
         "summary": [summed([row for row in rows if row["spec"] == r["spec"]]) for r in rows[:3]],
     }
+
+
+def default_result(n: int) -> dict[str, Any]:
+    """A score of `n` tensors of long names by every spec of the default panel."""
+    rng = np.random.default_rng(6)
+    chosen = panel("default")
+    names = [f"base_model.model.language_model.layers.{i}.self_attn.q_proj" for i in range(n)]
+    names = [f"{name}.lora_A.adapter_{'x' * 90}"[:83] + ".weight" for name in names]
+    found = score_result(n, names)
+    plain = found["rows"][::3]
+    found["rows"] = [
+        row | {"details": {}, "controls": []} | _by_spec(spec, row["n_weights"], rng, chosen)
+        for row in plain
+        for spec in chosen.specs
+    ]
+    found["summary"] = [
+        summed([row for row in found["rows"] if row["spec"] == spec])
+        for spec in chosen.specs
+        if spec not in ("nonzero", "l2")
+    ]
+    return found
+
+
+def _by_spec(spec: str, n: int, rng: np.random.Generator, chosen: Panel) -> dict[str, Any]:
+    name, _, view = spec.partition("@")
+    if not view:
+        none = dict.fromkeys(("bits", "bits_per_weight", "decodes", "relative_mse"))
+        about = {"spec": spec, "estimator": name, "kind": "statistic", "value": rng.random()}
+        return about | none
+    bits = n * (3 + rng.random())
+    row: dict[str, Any] = {"spec": spec, "estimator": name, "value": bits, "bits": bits}
+    row |= {"bits_per_weight": bits / n, "relative_mse": 0.1 if "rd" in view else None}
+    if view.partition("/")[2] in ("planes", "fields"):
+        parts = ("sign", "exponent", "mantissa") if "fields" in view else (*"3210",)
+        row["details"] = {"bits": {part: bits * rng.random() for part in parts}}
+    if name == "ctx":
+        saved = {stage: bits * 0.1 * rng.random() for stage in ("scale", "magnitude", "sign")}
+        row["details"] = {"order0_bits": bits + sum(saved.values()), "saved_bits": saved}
+    if spec in chosen.controls:
+        row["controls"] = [control(bits, [bits * (1 + 0.01 * rng.normal()) for _ in range(19)])]
+    return row
 
 
 def code(n: int, rng: np.random.Generator) -> dict[str, Any]:
@@ -239,7 +282,7 @@ def sweep_result() -> dict[str, Any]:
         for coding, above in (("scalar", 0.25), ("ecvq", 0.1), ("prune", 0.6))
         for error in (0.3, 0.1, 0.03, 0.01)
     ]
-    return {"schema_version": 1, "points": points}
+    return {"schema_version": 1, "eval_direction": "higher", "points": points}
 
 
 def fit_result(k: int = 40) -> dict[str, Any]:

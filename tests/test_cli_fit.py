@@ -138,15 +138,18 @@ def test_a_sweep_is_what_the_schema_says(source, tmp_path):
     found = valid("sweep", path.read_text())
     assert [p["coding"] for p in found["points"]] == ["ecvq", "sample", *["scalar"] * 3]
     assert found["gaussian"] == [[0.2, pytest.approx(1.161, abs=1e-3)]]
+    assert found["eval_direction"] is None
 
 
 def test_an_evaluation_that_fails_is_told_in_its_row_and_the_exit_code(source):
     done = run(
         *("sweep", source, "--codings", "sample", "--capacities", "0.02", "--json"),
-        *("--eval", "false {checkpoint}"),
+        *("--eval", "false {checkpoint}", "--eval-direction", "lower"),
     )
     assert done.exit_code == 3
-    (point,) = valid("sweep", done.stdout)["points"]
+    document = valid("sweep", done.stdout)
+    assert document["eval_direction"] == "lower"
+    (point,) = document["points"]
     assert point["status"] == "failed"
     assert "exit code 1" in point["reason"]
     assert point["bits"] > 0

@@ -126,6 +126,21 @@ def test_every_text_is_inside_the_picture_and_no_tick_is_under_another(kind, n, 
                 assert all(a[1] <= b[0] + 1 for a, b in itertools.pairwise(spans)), spans
 
 
+@pytest.mark.parametrize("n", [60, 502])
+def test_a_long_name_of_blocks_is_inside_a_paper_column(n):
+    names = [f"model.language_model.transformer.layers.{i}.q.weight" for i in range(n)]
+    picture = first("bits", n, names)
+    with styled(theme("paper")):
+        figure = drawn(picture, theme("paper"))
+        label = figure.axes[0].xaxis.label
+        box = label.get_window_extent()
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.x1
+        assert f"{n} tensors" in label.get_text().replace("\n", " ")
+        legend = figure.axes[0].get_legend()
+        assert legend.get_window_extent().y1 <= box.y0
+
+
 def shown_ticks(axis):
     """The labels of the ticks within the axes: those beyond are not drawn."""
     low, high = sorted(axis.get_view_interval())
@@ -227,6 +242,31 @@ def test_controls_tell_what_chance_gives():
         assert 0.9 < ratio < 1.1
 
 
+@pytest.mark.parametrize("n", [6, 60, 500])
+@pytest.mark.parametrize("kind", ["streams", "bits"])
+def test_a_counter_does_not_squeeze_the_network(kind, n):
+    record = score_result(n)
+    names = {row["tensor"] for row in record["rows"]}
+    counter = sorted(names)[1]
+    for row in record["rows"]:
+        row["n_weights"] = 1000
+        if row["tensor"] == counter:
+            row |= {"n_weights": 1, "bits": 640.0, "bits_per_weight": 640.0}
+            parts = row["details"].get("bits")
+            row["details"] |= {"bits": dict.fromkeys(parts, 640 / len(parts))} if parts else {}
+        elif row["details"].get("bits"):
+            row["details"]["bits"] = {"sign": 1000, "exponent": 2500, "mantissa": 23_000}
+    picture = next(pictures(record, [kind]))
+    with styled(theme("light")):
+        ax = drawn(picture, theme("light")).axes[0]
+        along = ax.get_xlim() if n == 6 else ax.get_ylim()
+        assert along[1] < 30
+        words = [text.get_text() for text in ax.get_legend().get_texts()]
+        assert "small tensors beyond" in words
+    text = image_bytes(picture.kind, picture.chart, theme("light"), "svg").decode()
+    assert f"<title>{counter}: 640, beyond the axis</title>" in text
+
+
 def test_the_streams_of_a_tensor_add_up_to_its_bits():
     record = score_result(7)
     chart = next(pictures(record, ["streams"])).chart
@@ -274,18 +314,67 @@ def test_of_a_trajectory_only_its_own_figure_shows_more_than_the_last_step():
     )
 
 
+def test_the_best_of_a_loss_is_the_least():
+    record = sweep_result()
+    for point in record["points"]:
+        point["metric"] = 0.5 + point["relative_mse"]
+    losses = {p["relative_mse"]: p["metric"] for p in record["points"]}
+    for better, best, axis in (
+        ("lower", losses[0.01], "(lower = better)"),
+        ("higher", losses[0.3], "(higher = better)"),
+    ):
+        chart = next(pictures(record | {"eval_direction": better}, ["accuracy"])).chart
+        assert chart.title.endswith(f"within 1% of the best, {best:.3g}")
+        assert chart.y.endswith(axis)
+    for unknown in ({}, {"eval_direction": None}):
+        bare = {key: value for key, value in record.items() if key != "eval_direction"} | unknown
+        chart = next(pictures(bare, ["accuracy"])).chart
+        assert chart.title == "12 points whose evaluation gave 0.51 to 0.8"
+        assert "best" not in chart.title
+        assert "better was not told" in chart.y
+
+
+def test_rates_of_a_score_are_of_codes_whose_error_is_that_of_every_tensor():
+    record = score_result(4)
+    total = next(row for row in record["summary"] if row["kind"] == "code")
+    # Of levels a tensor a few large statistics have all the squares: the error says nothing.
+    levels = total | {"spec": "zstd:9@q4", "relative_mse": 1e-4, "bits_per_weight": 0.1}
+    beaten = total | {"spec": "lowrank@rd0.01", "relative_mse": 0.00998, "bits_per_weight": 9.0}
+    record["summary"] += [levels, beaten]
+    chart = next(pictures(record, ["rates"])).chart
+    assert [what for what in chart["what"] if what] == [total["spec"], beaten["spec"]]
+    assert chart["on_front"][:2] == [1, 0]
+    assert "nothing can be" not in chart.subtitle
+
+
 def test_a_comparison_is_no_point_among_rates():
     assert list(pictures(compare_result(), ["rates"])) == []
 
 
-def test_a_loss_by_low_rank_does_not_squeeze_the_rest():
+def test_a_code_that_is_longer_is_not_chosen_and_loses_nothing():
     record = account_result(3)
-    record["rows"][1]["bits"] = 5000.0  # of the first tensor: -400 %
+    record["rows"][1]["bits"] = 5000.0  # low rank of the first tensor, whose order-0 is 1000
     picture = next(pictures(record, ["account"]))
-    assert picture.chart["low rank"][0] == pytest.approx(-400)
+    assert picture.chart["low rank"][0] == 0
     with styled(theme("light")):
         low, high = drawn(picture, theme("light")).axes[0].get_xlim()
     assert -40 < low < 0 < high < 40
+
+
+def test_the_account_has_the_title_of_the_headline():
+    rng = np.random.default_rng(7)
+    smooth = np.cumsum(rng.normal(size=(96, 64)), axis=1).astype("f4")
+    low = (rng.normal(size=(96, 1)) @ rng.normal(size=(1, 64))).astype("f4")
+    weights = {"h.0.w": smooth, "h.1.w": low, "h.0.b": rng.normal(size=9).astype("f4")}
+    weights["h.2.copy"] = smooth
+    report = kc.score(weights, specs=["ctx@rd0.1", "lowrank@rd0.1"])
+    told = next(text for text in report.headline if text.startswith("structure: "))
+    chart = next(pictures(report.to_dict(), ["account"])).chart
+    share = re.search(r"saves ([0-9.]+%)", told)
+    assert share
+    assert chart.title.startswith(f"Structure saves {share[1]} of the bits")
+    # A header as long as that of the code is no loss by low rank.
+    assert chart["low rank"][chart["tensor"].index("h.0.b")] == 0
 
 
 def test_the_nominal_size_of_a_mosaic_adds_up():
@@ -295,6 +384,16 @@ def test_the_nominal_size_of_a_mosaic_adds_up():
     assert sum(bits for (size, _), bits in parts.items() if size == "nominal") == 106_000
     assert parts["nominal", "indices, fixed"] == record["bits"]["indices_fixed"]
     assert sum(bits for (size, _), bits in parts.items() if size == "coded") == 81_000
+
+
+def test_tiles_that_chance_explains_are_pale():
+    record = tiles_result()
+    record["rows"][0]["details"]["tiles"]["ratios"] = [[1.02, 0.99, 0.9], [0.985, 1.0, None]]
+    picture = next(pictures(record, ["tiles"]))
+    assert picture.chart.title.endswith("0.900 in the lowest; 1 of 5 tiles beyond the scatter")
+    with styled(theme("light")):
+        _, veil = drawn(picture, theme("light")).axes[0].images
+    assert np.asarray(veil.get_array())[..., 3].round(1).tolist() == [[0.7, 0.7, 0], [0.7] * 3]
 
 
 def test_motifs_that_are_not_listed_are_counted():
@@ -326,6 +425,19 @@ def test_depth_order_sorts_blocks_by_number_between_what_stands_alone():
     assert ordered[0] == "model.embed_tokens.weight"
     numbers = [int(name.split(".")[2]) for name in ordered[1:]]
     assert numbers == sorted(numbers)
+
+
+@pytest.mark.parametrize("n", [5, 60])
+def test_without_numbers_in_names_the_order_is_the_files_and_is_called_so(n):
+    letters = [chr(97 + i // 26) + chr(97 + i % 26) for i in range(n - 1)]
+    names = [*reversed(letters), "embed.weight"]
+    assert in_depth_order(names) == list(range(n))
+    for given_names, word in ((names, "file"), (None, "depth")):
+        picture = first("bits", n, given_names)
+        with styled(theme("light")):
+            ax = drawn(picture, theme("light")).axes[0]
+        words = f"{ax.get_xlabel()} {ax.get_ylabel()}".replace("\n", " ")
+        assert re.search(rf"tensor,? in {word} order", words)
 
 
 def test_resnet_stages_are_in_order():
@@ -425,15 +537,38 @@ def test_an_svg_is_well_formed_and_speaks(kind):
 @pytest.mark.parametrize("n", [5, 60])
 def test_every_tensor_can_be_pointed_at(kind, n):
     picture = first(kind, n)
-    text = page_svg(picture.kind, picture.chart, "k")
+    text = page_svg(picture.kind, picture.chart, "k", {})
     titles = re.findall(r"<title>([^<]*)</title>", text)
     for name in picture.chart["tensor"]:
         assert any(title.startswith(f"{name}: ") for title in titles)
 
 
+@pytest.mark.parametrize("kind", ["bits", "controls", "streams", "account"])
+def test_of_many_tensors_a_page_says_each_name_once(kind):
+    names = {"another": 0}
+    picture = first(kind, 300)
+    text = page_svg(picture.kind, picture.chart, "k", names)
+    area = next(e for e in ElementTree.fromstring(text).iter() if "data-at" in e.attrib)
+    listed = list(names)
+    places = [int(at) for at in area.attrib["data-at"].split()]
+    assert [listed[at] for at in places] == picture.chart["tensor"]
+    assert listed[0] == "another"
+    assert "_proj" not in text.partition("<path")[2]
+    values = {"bits": "bits_per_weight", "controls": "ratio", "streams": "mantissa"}.get(kind)
+    # An attribute's newlines are spaces to this reader of XML; a browser keeps them.
+    raw = re.search(r'data-tips="([^"]*)"', text)
+    tips = raw[1].split("\n") if raw else []
+    assert len(tips) == 300
+    for tip, value in zip(tips, picture.chart[values or "scale"], strict=True):
+        assert f"{value:.4f}" in tip or f"{value:.4g}" in tip
+    # A file of its own has no such list: there every mark has its name.
+    alone = image_bytes(picture.kind, picture.chart, theme("light"), "svg").decode()
+    assert alone.count("<title>") >= 300
+
+
 def test_a_page_figure_has_the_pages_colours_and_ids_of_its_own():
     picture = first("bits")
-    text = page_svg(picture.kind, picture.chart, "k7")
+    text = page_svg(picture.kind, picture.chart, "k7", {})
     assert not any(colour in text for colour in PAGE_COLOURS)
     assert "var(--ink)" in text
     ids = re.findall(r' id="([^"]*)"', text)
@@ -453,6 +588,24 @@ def test_a_name_is_never_markup(kind):
         root = ElementTree.fromstring(text)
         assert not [e for e in root.iter() if e.tag.endswith("script")]
     image_bytes(picture.kind, picture.chart, theme("light"), "png")  # no box is a warning
+
+
+def test_what_the_typeface_lacks_is_escaped_in_pixels_and_kept_in_text():
+    import warnings
+
+    from kcomplexity.report.figures.canvas import _in_typeface
+
+    picture = first("bits", 3, ["漢字.weight", "größe.weight", "c.weight"])
+    chart = _in_typeface(picture.chart)
+    assert chart["tensor"] == [r"\u6f22\u5b57.weight", "größe.weight", "c.weight"]
+    with styled(theme("light")), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _compose(picture.kind, chart, theme("light")).draw_without_rendering()
+    assert chart["bits_per_weight"] == picture.chart["bits_per_weight"]
+    for form, escaped in (("png", True), ("svg", False)):
+        data = image_bytes(picture.kind, picture.chart, theme("light"), form)
+        assert (data == image_bytes(picture.kind, chart, theme("light"), form)) == escaped
+    assert "漢字.weight" in csv_bytes(picture.chart).decode()
 
 
 def test_other_text_from_a_file_is_no_markup_either():
@@ -559,6 +712,16 @@ def test_a_field_of_another_type_is_an_error_of_the_result_or_drawn(field, value
     with contextlib.suppress(ResultError):
         for picture in pictures(record):
             csv_bytes(picture.chart)
+
+
+def test_motifs_whose_values_were_cut_are_told():
+    cut = fit_result()
+    cut["motifs"]["values"][3] = cut["motifs"]["values"][3][:2]
+    short = fit_result()
+    short["motifs"]["values"] = short["motifs"]["values"][:5]
+    for record in (cut, short):
+        with pytest.raises(ResultError, match=r"motifs\.values were cut"):
+            list(pictures(record, ["motifs"]))
 
 
 def test_what_is_wrong_with_a_result_is_told():

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
 from kcomplexity.errors import ResultError
+from kcomplexity.report.figures import pictures
 from kcomplexity.report.glossary import definitions
 from kcomplexity.report.html import page_bytes
 from kcomplexity.report.page import cautions, sentences, troubles
@@ -18,6 +20,7 @@ from tests.results import (
     HOSTILE,
     bound_result,
     compare_result,
+    default_result,
     fit_result,
     score_result,
     sweep_result,
@@ -91,9 +94,14 @@ def test_the_page_asks_for_nothing_from_outside(page, tree):
 
 
 def test_a_thousand_tensors_are_below_three_megabytes():
-    page = page_bytes([("scores.json", score_result(1000))])
+    record = default_result(1000)
+    assert {len(row["tensor"]) for row in record["rows"]} == {90}
+    page = page_bytes([("scores.json", record)])
     assert len(page) < 3_000_000
-    assert page.count(b'<th scope="row">') == 1000 + 3  # and one for each spec of the whole
+    assert page.count(b"<figure>") == 1 + 4 + 1 + 1 + 2  # bits, controls, account, rates, streams
+    assert page.count(b'<th scope="row">') == 1000 + 11  # and one for each spec of the whole
+    # In the tables, in the list that the figures share, and in their titles.
+    assert page.count(b"language_model.layers.7.") == 2
 
 
 def test_a_name_is_never_markup():
@@ -124,6 +132,14 @@ def test_other_results_are_shown_as_what_they_list():
     for name in results:
         assert name in headings
     assert len(tree.of("figure")) == 1 + 2 + 3 + 4 + 1
+
+
+def test_a_field_that_is_missing_is_told_by_its_name():
+    record = score_result(3)
+    for row in record["rows"]:
+        del row["bits_per_weight"]
+    with pytest.raises(ResultError, match=r"r\.json: the field 'bits_per_weight' is not there"):
+        page_bytes([("r.json", record)])
 
 
 def test_a_result_with_nothing_to_show_is_told():
@@ -198,8 +214,28 @@ def test_the_figure_of_a_sentence_is_its_first_size_or_share():
     assert [sentence.text for sentence in found] == texts
 
 
+def test_what_is_no_effect_is_not_set_large():
+    texts = [
+        "structure: no structure found above 0.1% at rd0.1 (19 shuffles)",
+        "the largest tensor, model.embed, holds 0% of the weights",
+        "left out of structure: 1 tensor (a: a copy of b, 99%)",
+    ]
+    effect = "structure: arrangement saves 17.3% of the bits at rd0.1"
+    record = score_result(3) | {"headline": [*texts, effect]}
+    assert [found.figure for found in sentences(record)] == ["", "", "", "17.3%"]
+    page = page_bytes([("scores.json", record)]).decode()
+    cards, said = (
+        re.findall(rf'<ul class="{name}">(.*?)</ul>', page, re.DOTALL) for name in ("cards", "said")
+    )
+    assert len(cards) == len(said) == 1
+    assert effect in cards[0]
+    assert cards[0].count("<li>") == 1
+    assert all(text in said[0] for text in texts)
+
+
 def test_the_figure_of_a_sentence_keeps_its_sign():
-    (found,) = sentences({"headline": ["zstd:9@q4: -46.4% (-1.867 bits/weight) in all"]})
+    text = "zstd:9@q4: -46.4% (-1.867 bits/weight) in all; no change of the histogram above 0.1%"
+    (found,) = sentences({"headline": [text]})
     assert found.figure == "-46.4%"
 
 
@@ -342,12 +378,39 @@ def test_nothing_is_wider_than_a_phone(tab):
     tab.resize(390, 844)
     # What scrolls in a frame of its own may be wider than the frame.
     wide = """JSON.stringify([...document.body.querySelectorAll('*')]
-        .filter(e => !e.closest('.scroll > *') && !e.closest('svg > *') && !e.closest('.skip'))
+        .filter(e => !e.closest('.scroll > *, .drawing > *, svg > *, .skip'))
         .filter(e => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
         .map(e => e.tagName + '.' + e.className))"""
     assert json.loads(tab.evaluate(wide)) == []
     assert tab.evaluate("document.documentElement.scrollWidth <= 390")
+    sizes = """JSON.stringify([...document.querySelectorAll('svg')].flatMap(svg =>
+        [...svg.querySelectorAll('text')].map(text =>
+            parseFloat(getComputedStyle(text).fontSize) * svg.getScreenCTM().a)))"""
+    assert min(json.loads(tab.evaluate(sizes))) >= 11
     tab.resize(1200)
+
+
+def test_pointing_at_a_tensor_of_many_tells_its_name(tab, tmp_path):
+    opened = tab.evaluate("location.pathname")
+    path = tmp_path / "many.html"
+    path.write_bytes(page_bytes([("scores.json", score_result(300))]))
+    tab.open(path)
+    told = json.loads(
+        tab.evaluate("""(() => {
+        const area = document.querySelector('[data-tips]');
+        const box = area.getBoundingClientRect();
+        return JSON.stringify([0, 7, 299].map(at => {
+            const clientX = box.left + (at + 0.5) / 300 * box.width;
+            area.dispatchEvent(new PointerEvent('pointermove', {clientX, clientY: box.top + 5}));
+            return area.closest('figure').querySelector('.told').textContent;
+        }));
+    })()""")
+    )
+    chart = next(pictures(score_result(300), ["bits"])).chart
+    for at, text in zip((0, 7, 299), told, strict=True):
+        bits = f"{chart['bits_per_weight'][at]:.4g}"
+        assert text.startswith(f"{chart['tensor'][at]}: {bits} bits/weight")
+    tab.open(Path(opened))
 
 
 def test_a_printed_page_is_light_and_cuts_nothing_off(tab):
@@ -355,6 +418,9 @@ def test_a_printed_page_is_light_and_cuts_nothing_off(tab):
     tab.print_view(True)
     assert tab.evaluate("document.documentElement.scrollWidth <= 720")
     assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    sizes = "[...document.querySelectorAll('th, td, thead button')].map(e => getComputedStyle(e))"
+    least = f"Math.min(...{sizes}.map(style => parseFloat(style.fontSize)))"
+    assert tab.evaluate(least) >= 7 * 96 / 72 - 0.01
     assert tab.evaluate("document.querySelector('.scroll').scrollHeight") == tab.evaluate(
         "document.querySelector('.scroll').clientHeight"
     )
@@ -363,6 +429,7 @@ def test_a_printed_page_is_light_and_cuts_nothing_off(tab):
 
 
 def test_what_can_be_pressed_can_be_reached_by_key(tab):
-    reach = """JSON.stringify([...document.querySelectorAll('a, button, input, .scroll, pre')]
+    reach = """JSON.stringify([...document.querySelectorAll(
+        'a, button, input, .scroll, .drawing, pre')]
         .filter(e => e.tabIndex < 0).map(e => e.outerHTML))"""
     assert json.loads(tab.evaluate(reach)) == []

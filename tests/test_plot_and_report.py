@@ -109,6 +109,24 @@ def test_a_kind_the_result_has_not_is_one_line(result, tmp_path):
     assert not (tmp_path / "f").exists()
 
 
+def test_of_several_kinds_those_that_cannot_be_drawn_are_told(result, tmp_path):
+    done = run("plot", result, "-o", tmp_path / "f", "--kind", "motifs,bits")
+    assert done.exit_code == 0
+    assert done.stdout == f"{tmp_path / 'f' / 'bits.png'}\n"
+    assert done.stderr == (
+        "kcomplexity: not drawn: motifs needs motifs.values and motifs.counts (fit)\n"
+    )
+
+
+@pytest.mark.parametrize("kind", [[], ["--kind", "bits"]])
+def test_a_metric_that_no_figure_shows_is_told(result, tmp_path, kind):
+    (tmp_path / "m.csv").write_text("step,loss\n0,1\n")
+    done = run("plot", result, "-o", tmp_path / "f", "--metric", tmp_path / "m.csv", *kind)
+    assert done.exit_code == 0
+    assert done.stderr.startswith("kcomplexity: --metric is not drawn: ")
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_hostile_name_reaches_no_terminal(tmp_path):
     path = tmp_path / "r.json"
     path.write_text(json.dumps(score_result(3, [HOSTILE, "a.weight", "b.weight"])))
@@ -147,6 +165,39 @@ def test_other_commands_plot_as_they_go(tmp_path, command, figure):
     assert str(tmp_path / "figs" / f"{figure}.png") in done.stdout.splitlines()
 
 
+def test_a_report_is_not_written_over_a_result(result, tmp_path):
+    before = result.read_bytes()
+    link = tmp_path / "link.html"
+    link.symlink_to(result)
+    for output, message in (
+        (result, "the page is HTML: end the name in .html or .htm"),
+        (tmp_path / "other.json", "the page is HTML"),
+        (tmp_path / "none", "the page is HTML"),
+        (link, "is the input: give the output another name"),
+        (tmp_path / "gone" / "r.html", "there is no folder"),
+    ):
+        done = run("report", result, "-o", output)
+        assert done.exit_code == (2 if "HTML" in message else 1)
+        assert message in done.stderr
+        assert done.stderr.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.html", "r.json"]
+    assert result.read_bytes() == before
+
+
+def test_pictures_are_not_drawn_over_what_they_are_of(tmp_path):
+    path = tmp_path / "bits.csv"
+    path.write_text(json.dumps(score_result(3)))
+    before = path.read_bytes()
+    done = run("plot", path, "-o", tmp_path)
+    assert done.exit_code == 1
+    assert "bits.csv is the input" in done.stderr
+    assert path.read_bytes() == before
+    assert [found.name for found in tmp_path.iterdir()] == ["bits.csv"]
+    done = run("plot", path, "-o", tmp_path / "gone" / "figures")
+    assert done.exit_code == 1
+    assert done.stderr.endswith(f"there is no folder {tmp_path / 'gone'}\n")
+
+
 # --- Reading ----------------------------------------------------------------------------------
 
 
@@ -179,7 +230,10 @@ def test_a_file_that_is_no_result_is_told(text, message, tmp_path):
     path.write_text(text)
     with pytest.raises(ResultError, match=re.escape(message)):
         read_result(path)
-    for command in (["plot", path, "-o", tmp_path / "f"], ["report", path, "-o", tmp_path / "x"]):
+    for command in (
+        ["plot", path, "-o", tmp_path / "f"],
+        ["report", path, "-o", tmp_path / "x.html"],
+    ):
         done = run(*command)
         assert done.exit_code == 1
         assert done.stderr.startswith(f"kcomplexity: error: {path}")

@@ -83,15 +83,41 @@ def plot(result: Path, output: Path | None, listing: bool, metric: Path | None, 
     """
     from kcomplexity.report.reading import read_metric, read_result
 
+    if output is not None:
+        _check_folder(output)
     record = read_result(result)
     if metric is not None:
         record["metric"] = read_metric(metric)
+        _tell_unused(record, how["kinds"])
     if listing:
         _tell_kinds(record)
     elif output is None:
         raise click.UsageError("name the folder of the pictures with -o DIR, or ask with --list")
     else:
-        draw_into(output, record, **how)
+        draw_into(output, record, inputs=[path for path in (result, metric) if path], **how)
+
+
+def _tell_unused(record: dict[str, Any], kinds: list[str]) -> None:
+    """Say so where a metric is given and there is no figure that shows it."""
+    from kcomplexity.report.figures import unmet
+    from kcomplexity_cli.terminal import note
+
+    if kinds and "trajectory" not in kinds:
+        note("--metric is not drawn: it stands beside a trajectory, which --kind leaves out")
+    for text in unmet(record, ["trajectory"]) if not kinds else ():
+        note(f"--metric is not drawn: {text}")
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder that would be made in one that is not there: a name is mistyped."""
+    from kcomplexity.errors import OutputError
+    from kcomplexity.text import printable
+
+    parent = folder.resolve().parent
+    if not parent.is_dir():
+        raise OutputError(
+            f"cannot make {printable(folder)}: there is no folder {printable(parent)}"
+        )
 
 
 def _tell_kinds(record: dict[str, Any]) -> None:
@@ -116,11 +142,19 @@ def draw_into(
     forms: list[str] | tuple[str, ...] = ("png",),
     theme: str = "light",
     quiet: bool = False,
+    inputs: list[Path] | tuple[Path, ...] = (),
 ) -> None:
-    """Draw a result into a folder and print the paths of the pictures, unless `quiet`."""
+    """Draw a result into a folder and print the paths of the pictures, unless `quiet`.
+
+    None of the files `inputs` is written over.
+    """
+    from kcomplexity.report.figures import unmet
     from kcomplexity.report.figures.files import save_figures
     from kcomplexity.text import printable
+    from kcomplexity_cli.terminal import note
 
-    paths = save_figures(record, folder, kinds, forms=forms, look=theme)
+    paths = save_figures(record, folder, kinds, forms=forms, look=theme, inputs=inputs)
+    for text in unmet(record, kinds) if kinds else ():
+        note(f"not drawn: {text}")
     if not quiet:
         click.echo("\n".join(printable(path) for path in paths))

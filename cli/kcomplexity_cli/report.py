@@ -38,10 +38,17 @@ def report(results: tuple[Path, ...], output: Path) -> None:
     RESULT is what a command printed with --json, or its -o file that ends in .json or .jsonl;
     '-' is the standard input.
     """
+    from kcomplexity.errors import SpecError
     from kcomplexity.report import write_atomically
     from kcomplexity.report.html import page_bytes
     from kcomplexity.report.reading import read_result
     from kcomplexity.text import printable
+    from kcomplexity.writers import refuse_paths, successor
 
+    if output.suffix.lower() not in (".html", ".htm"):
+        raise SpecError(f"{printable(output)}: the page is HTML: end the name in .html or .htm")
+    refuse_paths(output, results)
+    with successor(output):
+        pass  # a folder that is not there is told before anything is drawn
     write_atomically(output, page_bytes([(path.name, read_result(path)) for path in results]))
     click.echo(printable(output))

@@ -46,6 +46,7 @@ Examples:
   kcomplexity sweep model.safetensors
   kcomplexity sweep model.safetensors --codings ecvq,scalar --errors 0.05,0.1,0.2
   kcomplexity sweep model.safetensors --eval 'python evaluate.py {checkpoint}' -o sweep.json
+  kcomplexity sweep model.safetensors --eval 'python loss.py {checkpoint}' --eval-direction lower
 """,
 )
 @click.argument("checkpoint")
@@ -81,6 +82,13 @@ Examples:
     default=None,
     metavar="CMD",
     help="Run on each expanded checkpoint ({checkpoint}); its last printed number is kept.",
+)
+@click.option(
+    "--eval-direction",
+    type=click.Choice(["higher", "lower"]),
+    default="higher",
+    show_default=True,
+    help="Which end of that number is better: lower for a loss.",
 )
 @click.option("--timeout", default=600.0, show_default=True, help="Seconds an evaluation may take.")
 @click.option(
@@ -154,6 +162,7 @@ def sweep(checkpoint: str, **options: Any) -> None:
             options["eval_command"],
             points,
             tuple((error, gaussian_bits(error)) for error in options["errors"]),
+            eval_direction=options["eval_direction"] if options["eval_command"] else None,
         )
     text = json.dumps(report.to_dict(), indent=1, allow_nan=False)
     if options["output"]:

@@ -76,6 +76,8 @@ class SweepReport:
     ----------
     gaussian : tuple of (float, float)
         Relative error and 0.5 * log2(1 / error): what a Gaussian needs at least, for reference.
+    eval_direction : {"higher", "lower"} or None
+        Which end of the evaluation's number is better; None without an evaluation.
     """
 
     provenance: Provenance
@@ -84,6 +86,7 @@ class SweepReport:
     eval_command: str | None
     points: tuple[SweepPoint, ...]
     gaussian: tuple[tuple[float, float], ...]
+    eval_direction: str | None = field(default=None, kw_only=True)
     schema_version: int = field(default=SCHEMA_VERSION, kw_only=True)
 
     def to_dict(self) -> dict[str, Any]:

@@ -49,9 +49,10 @@ def page_bytes(results: Sequence[tuple[str, Record]]) -> bytes:
         If a result has neither a figure nor a row to show.
     """
     shown = []
+    names: dict[str, int] = {}
     for index, (name, record) in enumerate(results):
         with expecting(printable(name)):
-            shown.append(_result(index, name, record))
+            shown.append(_result(index, name, record, names))
     specs = specs_of(
         row for _, record in results for row in record.get("rows", ()) if row.get("spec")
     )
@@ -60,6 +61,7 @@ def page_bytes(results: Sequence[tuple[str, Record]]) -> bytes:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = engine.get_template("page.html").render(
         results=shown,
+        names=list(names),
         terms=TERMS,
         definitions=definitions(specs),
         n_series=len(PAGE.series),
@@ -84,7 +86,7 @@ def _engine() -> Environment:
     return engine
 
 
-def _result(index: int, name: str, record: Record) -> dict[str, Any]:
+def _result(index: int, name: str, record: Record, names: dict[str, int]) -> dict[str, Any]:
     from markupsafe import Markup
 
     figures = [
@@ -93,7 +95,9 @@ def _result(index: int, name: str, record: Record) -> dict[str, Any]:
             "subtitle": printable(picture.chart.subtitle),
             "kind": picture.kind.name,
             # What page_svg returns is markup whose text is escaped already.
-            "svg": Markup(page_svg(picture.kind, picture.chart, f"f{index}-{at}")),  # noqa: S704
+            "svg": Markup(  # noqa: S704
+                page_svg(picture.kind, picture.chart, f"f{index}-{at}", names)
+            ),
         }
         for at, picture in enumerate(pictures(record))
     ]

@@ -14,18 +14,24 @@ __all__ = ["Sentence", "cautions", "sentences", "troubles"]
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence of the headline, with the figure in it that is set large."""
+    """A sentence of the headline, with the effect in it that is set large; most have none."""
 
     figure: str
     text: str
 
 
+_FIGURE = re.compile(r"(?<![\w.])[-+]?\d[\d.,]*(?:%| ?[kMGT]?B\b)")
+#: Before a size or share that is no effect, but a threshold or a part of the weights.
+_NO_EFFECT = re.compile(r"\bno \w+|the largest tensor,|left out of")
+
+
 def sentences(record: Record) -> list[Sentence]:
-    """Return the headline, each sentence with its first size or percentage."""
+    """Return the headline, each sentence with its first size or percentage if that is an effect."""
     found = []
     for text in record.get("headline", ()):
-        match = re.search(r"(?<![\w.])[-+]?\d[\d.,]*(?:%| ?[kMGT]?B\b)", str(text))
-        found.append(Sentence(match[0] if match else "", printable(text)))
+        match = _FIGURE.search(str(text))
+        effect = match and not _NO_EFFECT.search(str(text)[: match.start()])
+        found.append(Sentence(match[0] if match and effect else "", printable(text)))
     return found
 
 

@@ -155,6 +155,10 @@ def expecting(what: str) -> Iterator[None]:
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         if isinstance(error, ResultError):
             raise
+        if isinstance(error, KeyError):
+            raise ResultError(
+                f"{what}: the field {error} is not there; make the result again"
+            ) from error
         raise ResultError(
             f"{what}: a field is not what its schema says ({type(error).__name__}: {error}); "
             "make the result again"

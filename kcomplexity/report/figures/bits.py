@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kcomplexity.report.figures.base import Chart, FigureKind, Record
 from kcomplexity.report.figures.layers import KINDS, kind_of_layer
-from kcomplexity.report.figures.marks import MANY, Along, areas_of, legend
+from kcomplexity.report.figures.marks import MANY, Along, areas_of, legend, weighty
 from kcomplexity.report.figures.selecting import (
     about,
     by_checkpoint,
@@ -42,7 +42,7 @@ def _charts(record: Record) -> list[Chart]:
             continue
         whole = total / n_weights
         # Side information makes small tensors look complex: the extremes are told of big ones.
-        big = [row for row in ordered if row["n_weights"] >= n_weights / 1000]
+        big = [ordered[at] for at in weighty([row["n_weights"] for row in ordered])]
         least = min(big, key=lambda row: row["bits_per_weight"])
         most = max(big, key=lambda row: row["bits_per_weight"])
         title = f"{number(whole)} bits/weight over {plural(len(ordered), 'tensor')}"
@@ -99,11 +99,13 @@ def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:
             areas=[areas[at] for at in chosen],
         )
         entries.append((kind, theme.series[index], str(index)))
-    positive = sorted(value for value in bits if value > 0)
+    heavy = [bits[at] for at in weighty(chart["n_weights"])]
+    positive = sorted(value for value in heavy if value > 0)
     log = bool(positive) and positive[-1] > _WIDE * positive[len(positive) // 2]
-    along.label(chart.x, log=log and len(positive) == len(bits))
+    along.label(chart.x, log=log and min(bits) > 0)
     if not log and positive and positive[0] < positive[-1] / 2:
         along.from_zero()
+    entries += along.limit(bits, chart["n_weights"])
     for name, value in chart.levels:
         along.across(value, f"{name} {number(value)}")
     legend(ax, entries, theme)

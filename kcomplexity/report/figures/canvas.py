@@ -14,13 +14,14 @@ import textwrap
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from html import escape
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from kcomplexity.errors import ResultError
-from kcomplexity.report.figures.base import Chart, FigureKind, Record
+from kcomplexity.report.figures.base import Cell, Chart, FigureKind, Record
 from kcomplexity.report.figures.marks import TIP
 from kcomplexity.report.figures.themes import PAGE, PAGE_COLOURS, Theme, theme
 from kcomplexity.text import printable
@@ -131,14 +132,15 @@ def csv_bytes(chart: Chart) -> bytes:
 def image_bytes(kind: FigureKind, chart: Chart, theme: Theme, form: str) -> bytes:
     """Return a picture as a file of the format `form`, one of `FORMATS`."""
     with styled(theme):
-        figure = _compose(kind, chart, theme)
+        # In an SVG text stays text, for which the reader's machine has a typeface.
+        figure = _compose(kind, chart if form == "svg" else _in_typeface(chart), theme)
         data = _saved(figure, form)
     if form != "svg":
         return data
     return _accessible(data.decode(), chart).encode()
 
 
-def page_svg(kind: FigureKind, chart: Chart, key: str) -> str:
+def page_svg(kind: FigureKind, chart: Chart, key: str, names: dict[str, int]) -> str:
     """Return a picture as an SVG element to stand in the page, in the page's own colours.
 
     The page says the title itself.
@@ -149,6 +151,9 @@ def page_svg(kind: FigureKind, chart: Chart, key: str) -> str:
     chart : Chart
     key : str
         Tells its ids from those of other pictures of the page.
+    names : dict of str to int
+        The names that the page says once, and their places; those of the picture are added where
+        its marks have none.
     """
     import matplotlib as mpl
 
@@ -158,15 +163,45 @@ def page_svg(kind: FigureKind, chart: Chart, key: str) -> str:
     # Tenths of a point are finer than a pixel, and a page has thousands of them.
     text = _accessible(drawn, chart, digits=1).replace("xlink:href=", "href=")
     text = text[text.index("<svg") :]
+    if " data-tips=" in text:
+        places = [names.setdefault(printable(name), len(names)) for name in chart["tensor"]]
+        text = text.replace(" data-tips=", f' data-at="{" ".join(map(str, places))}" data-tips=', 1)
     text = re.sub(r'<svg ([^>]*?)height="[^"]*"([^>]*?)width="[^"]*"', r"<svg \1\2", text, count=1)
     text = re.sub(r'font: ([\d.]+)px [^;"]*', r"font-size: \1px", text)
     # An id is one of the whole page; short ones, since every mark names one.
     used = dict.fromkeys(re.findall(r' id="([^"]*)"', text))
-    names = {old: f"{key}-{n}" for n, old in enumerate(used)}
-    text = re.sub(r'( id="|url\(#|href="#)([^")]+)', lambda found: found[1] + names[found[2]], text)
+    ids = {old: f"{key}-{n}" for n, old in enumerate(used)}
+    text = re.sub(r'( id="|url\(#|href="#)([^")]+)', lambda found: found[1] + ids[found[2]], text)
     for colour, name in PAGE_COLOURS.items():
         text = text.replace(colour, f"var({name})")
     return text
+
+
+def _in_typeface(chart: Chart) -> Chart:
+    """Return a chart whose text has no character that would be drawn as an empty box."""
+    from matplotlib.font_manager import findfont, get_font
+
+    known = get_font(findfont("DejaVu Sans")).get_charmap()
+
+    def shown(cell: Cell) -> Cell:
+        return text(cell) if isinstance(cell, str) else cell
+
+    def text(words: str) -> str:
+        return "".join(
+            c if ord(c) in known or c == "\n" else c.encode("unicode_escape").decode("ascii")
+            for c in words
+        )
+
+    return replace(
+        chart,
+        title=text(chart.title),
+        subtitle=text(chart.subtitle),
+        x=text(chart.x),
+        y=text(chart.y),
+        columns=tuple(map(text, chart.columns)),
+        rows=tuple(tuple(map(shown, row)) for row in chart.rows),
+        levels=tuple((text(name), value) for name, value in chart.levels),
+    )
 
 
 def alternative(chart: Chart) -> str:
@@ -225,8 +260,8 @@ _LINK = re.compile(r'<a xlink:href="' + TIP + r'([^"]*)"(?: target="[^"]*")?>(.*
 _LINKS = re.compile(
     r"(?:<a xlink:href=\"" + TIP + r"[^\"]*\"[^>]*>(?:(?!</a>).)*</a>\s*)+", re.DOTALL
 )
-_N = r"(-?[\d.]+)"
-_BOX = re.compile(rf"M{_N} {_N}L\1 {_N}L{_N} \3L\4 \2(?:L\1 \2)?z")
+_LINE = re.compile(r"M-?[\d.]+ -?[\d.]+(?:L-?[\d.]+ -?[\d.]+)+z?")
+_UNTITLED = re.compile(r'"></path><path d="')
 _LONG = re.compile(r"-?\d+\.\d{2,}")
 
 
@@ -244,9 +279,11 @@ def _accessible(svg: str, chart: Chart, digits: int = 2) -> str:
         lambda found: _LONG.sub(rounded, found[0]),
         svg,
     )
-    svg = re.sub(r' d="[^"]*"', lambda found: re.sub(r"\s*([MLCQz])\s*", r"\1", found[0]), svg)
-    # A bar, of which there may be thousands, in half the room.
-    svg = _BOX.sub(r"M\1 \2V\3H\4V\2z", svg)
+    svg = re.sub(
+        r' d="[^"]*"',
+        lambda found: _LINE.sub(_upright, re.sub(r"\s*([MLCQz])\s*", r"\1", found[0])),
+        svg,
+    )
     used = set(re.findall(r'(?:url\(#|href="#)([^")]+)', svg))
     svg = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", svg)
     svg = re.sub(r">\s+<", "><", svg)
@@ -259,8 +296,31 @@ def _accessible(svg: str, chart: Chart, digits: int = 2) -> str:
     )
 
 
+def _upright(line: re.Match[str]) -> str:
+    """Return a line in half the room if it goes up and across, as bars do, of which many are.
+
+    Examples
+    --------
+    >>> _LINE.sub(_upright, "M1 2L1 5L1 5L3 5L4 6L4 2L1 2z")
+    'M1 2V5H3L4 6V2z'
+    """
+    first, *others = [tuple(point.split()) for point in re.split("[ML]", line[0].rstrip("z"))[1:]]
+    closed = line[0].endswith("z")
+    text, last = f"M{first[0]} {first[1]}", first
+    for at, (x, y) in enumerate(others):
+        # What closes a line goes back to its start by itself.
+        if (x, y) == last or (closed and at == len(others) - 1 and (x, y) == first):
+            continue
+        text += f"V{y}" if x == last[0] else f"H{x}" if y == last[1] else f"L{x} {y}"
+        last = (x, y)
+    return text + "z" * closed
+
+
 def _titled(links: re.Match[str]) -> str:
-    """Return marks with their titles inside, and what all have in common said once."""
+    """Return marks with their titles inside, and what all have in common said once.
+
+    Marks that have no title are one path where they can be.
+    """
     marks = []
     for tip, drawn in _LINK.findall(links[0]):
         said = "".join(sorted(re.findall(r' (?:clip-path|style)="[^"]*"', drawn)))
@@ -270,8 +330,13 @@ def _titled(links: re.Match[str]) -> str:
         if "fill: none" in said:
             said += ' pointer-events="all"'  # else the outline alone could be pointed at
         plain = re.sub(r' (?:clip-path|style)="[^"]*"|/$', "", shape[0])
-        marks.append((said, f"{plain}><title>{tip}</title></{shape[1]}>"))
-    return "".join(
+        if "\n" in tip:
+            plain, title = f'{plain} data-tips="{tip}"', ""
+        else:
+            title = tip and f"<title>{tip}</title>"
+        marks.append((said, f"{plain}>{title}</{shape[1]}>"))
+    joined = (
         f"<g{said}>{''.join(mark for _, mark in same)}</g>"
         for said, same in groupby(marks, key=itemgetter(0))
     )
+    return "".join(_UNTITLED.sub(" ", mark) for mark in joined)

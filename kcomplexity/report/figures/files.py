@@ -10,6 +10,7 @@ from kcomplexity.report import write_atomically
 from kcomplexity.report.figures import Record, pictures, unmet
 from kcomplexity.report.figures.canvas import FORMATS, csv_bytes, image_bytes
 from kcomplexity.report.figures.themes import theme
+from kcomplexity.writers import refuse_paths
 
 __all__ = ["save_figures"]
 
@@ -21,6 +22,7 @@ def save_figures(
     *,
     forms: Sequence[str] = ("png",),
     look: str = "light",
+    inputs: Sequence[Path] = (),
 ) -> list[Path]:
     """Draw all that a result has, or the kinds asked for, into a folder.
 
@@ -34,6 +36,8 @@ def save_figures(
         Names in :data:`~kcomplexity.report.figures.FIGURES`.
     forms : sequence of {"png", "svg", "pdf"}
     look : {"light", "dark", "paper"}
+    inputs : sequence of Path
+        What was read, and is not to be written over.
 
     Returns
     -------
@@ -47,7 +51,7 @@ def save_figures(
     ResultError
         If nothing of what was asked for can be drawn; the message says what each would need.
     OutputError
-        If a file cannot be written.
+        If a file cannot be written, or is one of `inputs`.
     """
     for form in forms:
         if form not in FORMATS:
@@ -59,6 +63,9 @@ def save_figures(
     if not found:
         raise ResultError(f"nothing to draw: {'; '.join(unmet(record, kinds))}")
     folder = Path(folder)
+    for picture in found:
+        for form in (*forms, "csv"):
+            refuse_paths(folder / f"{picture.name}.{form}", inputs)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

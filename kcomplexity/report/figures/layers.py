@@ -65,7 +65,7 @@ def in_depth_order(names: Sequence[str]) -> list[int]:
     """Return the positions of names in the order in which data passes through them.
 
     What reads the input comes first, then the numbered blocks by number (files often hold 10 before
-    2), then the rest; otherwise the file's own order stands.
+    2), then the rest. Among names without numbers the file's own order stands.
 
     Examples
     --------
@@ -73,6 +73,8 @@ def in_depth_order(names: Sequence[str]) -> list[int]:
     >>> [names[i] for i in in_depth_order(names)]
     ['wte.w', 'h.0.w', 'h.2.w', 'h.10.w', 'ln_f.w']
     """
+    if not any(map(block_of, names)):
+        return list(range(len(names)))
     families: dict[str, int] = {}
     keys = []
     for at, name in enumerate(names):

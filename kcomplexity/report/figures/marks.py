@@ -6,16 +6,19 @@ tensor) and `value`.
 
 Each mark carries a line of text that an SVG shows when it is pointed at. It travels as the mark's
 link, since matplotlib has nothing else that reaches the file; the canvas turns it into a title.
+In the page, where hundreds of names in each of a dozen figures would be most of the file, the marks
+of more than `CROWD` tensors have none: one area has a line of text for each place along the axis.
 """
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from kcomplexity.report.figures.layers import block_of
 from kcomplexity.report.figures.selecting import number
-from kcomplexity.report.figures.themes import Theme
+from kcomplexity.report.figures.themes import PAGE, Theme
 from kcomplexity.text import printable, shorten
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.collections import PolyCollection
 
 __all__ = [
+    "CROWD",
     "MANY",
     "TIP",
     "Along",
@@ -32,13 +36,20 @@ __all__ = [
     "log_scale",
     "marker",
     "tip_links",
+    "weighty",
 ]
 
 #: More tensors than this are not named one by one.
 MANY = 32
+#: In the page, the names of more tensors than this are said once for all figures.
+CROWD = 200
 TIP = "tip:"
 _MOST_TICKS = 9
 _MARKERS = "osD^vPX*"
+
+
+Entry: TypeAlias = tuple[str, str, str]
+"""An entry of a legend: label, colour, and what stands for it."""
 
 
 class Along:
@@ -49,6 +60,8 @@ class Along:
         self.theme = theme
         self.names = names
         self.few = len(names) <= MANY
+        self.crowd = len(names) > CROWD and theme.name == PAGE.name
+        self.said: list[dict[str, None]] = [{} for _ in names]
         if self.few:
             self._name_each()
         else:
@@ -77,8 +90,24 @@ class Along:
 
     def hints(self, low: Sequence[float], high: Sequence[float], tips: Sequence[str]) -> None:
         """Let many bars, of which no mark is left to point at, show a line of text each."""
-        if not self.few:
+        if self.crowd:
+            self._links(range(len(tips)), tips)
+        elif not self.few:
             self._boxes(low, high, 1, tips).set(facecolor=self.theme.ink, alpha=0)
+
+    def _links(self, at: Sequence[float], tips: Sequence[str]) -> list[str]:
+        """Return the links of the marks of tensors `at`, or keep what they say for the area."""
+        if not self.crowd:
+            return tip_links(tips)
+        for place, tip in zip(at, tips, strict=True):
+            self.said[int(place)][tip.removeprefix(f"{self.names[int(place)]}: ")] = None
+        return [TIP] * len(tips)
+
+    def _area(self) -> None:
+        """Lay what was said of each tensor over the axes, a line each."""
+        lines = [printable("; ".join(said)) for said in self.said]
+        area = self.ax.axvspan(-0.5, len(lines) - 0.5, facecolor="none", linewidth=0, zorder=5)
+        area.set_url(TIP + "\n".join(lines))
 
     def _boxes(
         self, low: Sequence[float], high: Sequence[float], width: float, tips: Sequence[str]
@@ -91,7 +120,7 @@ class Along:
             box = [(start, a), (stop, a), (stop, b), (start, b)]
             corners.append(box if self.few else [(y, x) for x, y in box])
         drawn = PolyCollection(corners, linewidths=0)
-        drawn.set_urls(tip_links(tips))
+        drawn.set_urls(self._links(range(len(tips)), tips))
         self.ax.add_collection(drawn)
         self.ax.autoscale_view()
         return drawn
@@ -119,11 +148,37 @@ class Along:
             linewidths=0.9 if hollow else 0.4,
             zorder=3,
         )
-        drawn.set_urls(tip_links(tips))
+        drawn.set_urls(self._links(at, tips))
 
     def from_zero(self) -> None:
         """Let the values begin at zero."""
         (self.ax.set_xlim if self.few else self.ax.set_ylim)(0, None)
+
+    def limit(self, values: Sequence[float], n_weights: Sequence[int]) -> list[Entry]:
+        """End the axis at the largest value of a tensor that weighs; mark what is beyond.
+
+        A counter of one weight takes hundreds of bits, and would leave no room for the network.
+        Returns what the legend has to say of it.
+        """
+        heavy = weighty(n_weights)
+        end = 1.05 * max((values[at] for at in heavy), default=0)
+        beyond = [at for at, value in enumerate(values) if value > end > 0]
+        if not beyond:
+            return []
+        (self.ax.set_xlim if self.few else self.ax.set_ylim)(None, end)
+        drawn = self.ax.scatter(
+            [end] * len(beyond) if self.few else beyond,
+            beyond if self.few else [end] * len(beyond),
+            s=18 if self.few else 10,
+            marker=">" if self.few else "^",
+            color=self.theme.ink,
+            linewidths=0,
+            clip_on=False,
+            zorder=4,
+        )
+        tips = [f"{self.names[at]}: {values[at]:.4g}, beyond the axis" for at in beyond]
+        drawn.set_urls(self._links(beyond, tips))
+        return [("small tensors beyond", self.theme.ink, "beyond")]
 
     def rule(self, value: float) -> None:
         """Draw a thin line at a value that needs no name."""
@@ -143,6 +198,8 @@ class Along:
             # What is turned has the height of the axes alone: the direction goes below.
             ax.set_ylabel(of_values.replace(" (", "\n("))
         ax.grid(visible=True, axis="x" if self.few else "y")
+        if self.crowd:
+            self._area()
 
     def across(self, value: float, text: str) -> None:
         """Draw a line at a value of the whole."""
@@ -155,7 +212,8 @@ class Along:
         for text in ax.get_yticklabels():
             text.set_parse_math(False)
         ax.set_ylim(len(shown) - 0.4, -0.6)
-        ax.set_ylabel("tensor, in depth order")
+        known = any(map(block_of, self.names))
+        ax.set_ylabel(f"tensor, in {'depth' if known else 'file'} order")
         ax.tick_params(axis="y", length=0)
 
     def _name_blocks(self) -> None:
@@ -169,19 +227,22 @@ class Along:
             if key and key not in starts:
                 starts[key] = at
                 numbered[key] = block[1] if block else 0
+        order = "depth" if starts else "file"
         families = {key.rpartition(".")[0] for key in starts}
         if len(families) == 1:
             shown = {key: str(numbered[key]) for key in starts}
-            what = f"tensor in depth order, by {shorten(families.pop(), 24)}.#"
+            what = f"tensor in {order} order, by {shorten(families.pop(), 24)}.#"
         else:
             shown = {key: shorten(key, 9) for key in starts}
-            what = "tensor in depth order, by block"
+            what = f"tensor in {order} order" + (", by block" if starts else "")
         kept = self._spread(starts, shown)
         if kept:
             ax.set_xticks([starts[key] for key in kept], [shown[key] for key in kept])
             for text in ax.get_xticklabels():
                 text.set_parse_math(False)
-        ax.set_xlabel(f"{what}; {len(self.names):,} tensors")
+        label = f"{what}; {len(self.names):,} tensors"
+        # Words of the axis values and the margins take some eight characters.
+        ax.set_xlabel("\n".join(textwrap.wrap(label, int(characters(self.theme)) - 8)))
 
     def _spread(self, starts: Mapping[str, int], shown: Mapping[str, str]) -> list[str]:
         """Return the blocks whose names have room, at even distances."""
@@ -194,6 +255,18 @@ class Along:
             if not kept or starts[key] - starts[kept[-1]] >= gap:
                 kept.append(key)
         return kept
+
+
+def weighty(n_weights: Sequence[int]) -> list[int]:
+    """Return the places of the tensors that have a thousandth of the weights or more.
+
+    Examples
+    --------
+    >>> weighty([5000, 1, 800])
+    [0, 2]
+    """
+    total = sum(n_weights)
+    return [at for at, n in enumerate(n_weights) if 1000 * n >= total]
 
 
 def areas_of(n_weights: Sequence[int]) -> list[float]:
@@ -236,7 +309,7 @@ def line_across(ax: Axes, value: float, text: str, theme: Theme, *, vertical: bo
         textcoords="offset points",
         va="bottom",
         color=theme.ink,
-        fontsize="small",
+        fontsize=0.92 * theme.type_size,
         parse_math=False,
         zorder=4,
         bbox={"facecolor": theme.ground, "edgecolor": "none", "alpha": 0.8, "pad": 0.8},
@@ -267,7 +340,7 @@ def legend(ax: Axes, entries: Sequence[tuple[str, str, str]], theme: Theme) -> N
     ax : Axes
     entries : sequence of (str, str, str)
         Label, colour, and what stands for it: ``"bar"`` (``"bar:0.5"`` with its opacity),
-        ``"line"``, ``"dashed"``, ``"band"``, ``"hollow"`` or the number of a mark.
+        ``"line"``, ``"dashed"``, ``"band"``, ``"hollow"``, ``"beyond"`` or the number of a mark.
     theme : Theme
     """
     from matplotlib.lines import Line2D
@@ -285,7 +358,8 @@ def legend(ax: Axes, entries: Sequence[tuple[str, str, str]], theme: Theme) -> N
                 line.set_linestyle((0, (4, 2)))
             handles.append(line)
         else:
-            mark = "o" if how == "hollow" else _MARKERS[int(how) % len(_MARKERS)]
+            named = {"hollow": "o", "beyond": ">"}
+            mark = named[how] if how in named else _MARKERS[int(how) % len(_MARKERS)]
             fill = "none" if how == "hollow" else colour
             handles.append(
                 Line2D(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kcomplexity.errors import ResultError
 from kcomplexity.report.figures.base import Cell, Chart, FigureKind, Record
 from kcomplexity.report.figures.marks import legend, log_scale, tip_links
 from kcomplexity.report.figures.selecting import number
@@ -30,6 +31,13 @@ _DIVERGING = "RdBu_r"
 def _motif_charts(record: Record) -> list[Chart]:
     motifs = record["motifs"]
     values, counts = motifs["values"], motifs["counts"]
+    listed = min(_n_motifs(motifs), len(counts), _MOST_TILES)
+    size = record.get("block_size") or len(values[0])
+    if len(values) < listed or {*map(len, values)} != {size}:
+        raise ResultError(
+            f"figure motifs: motifs.values were cut: expected {listed} motifs or more of {size} "
+            "weights each; make the result again with fit"
+        )
     height, width = _block_shape(record, len(values[0]))
     kept = min(len(values), _MOST_TILES)
     rows: list[tuple[Cell, ...]] = [

@@ -28,8 +28,6 @@ __all__ = ["ACCOUNT", "STREAMS"]
 #: Parts up to this many differ in colour, more in shade.
 _MOST_COLOURS = 4
 _LOW_RANK = "low rank"
-#: Losses of low rank are drawn down to this, in percent.
-_FLOOR = -20.0
 
 
 # --- streams -----------------------------------------------------------------------------------
@@ -80,7 +78,10 @@ def _stream_chart(record: Record, path: str, spec: str, rows: list[dict[str, Any
 
 def _draw_streams(ax: Axes, chart: Chart, theme: Theme) -> None:
     along = Along(ax, chart["tensor"], theme)
-    _stack(along, chart, chart.columns[2:], theme, "bits/weight")
+    parts = chart.columns[2:]
+    whole = [math.fsum(chart[part][at] for part in parts) for at in range(len(chart.rows))]
+    beyond = along.limit(whole, chart["n_weights"])
+    _stack(along, chart, parts, theme, "bits/weight", beyond)
     along.from_zero()
     along.label(chart.x)
 
@@ -101,7 +102,7 @@ STREAMS = FigureKind(
 def _account_charts(record: Record) -> list[Chart]:
     rows = [
         row
-        for row in measured(record, "details")
+        for row in measured(record, "details", "bits")
         if row["details"].get("saved_bits") and row["details"].get("order0_bits")
     ]
     charts = []
@@ -122,19 +123,26 @@ def _account_chart(record: Record, path: str, spec: str, rows: list[dict[str, An
         and str(row["spec"]).startswith("lowrank")
         and str(row["spec"]).partition("@")[2] == view
     }
-    order0 = math.fsum(row["details"]["order0_bits"] for row in rows)
-    saved = {
-        stage: math.fsum(row["details"]["saved_bits"].get(stage, 0) for row in rows)
+    # Copies and what was not learned are no part of the structure, as in the headline.
+    counted = [row for row in rows if "left_out" not in row["details"]] or rows
+    order0 = math.fsum(_order0(row) for row in counted)
+    shortest = math.fsum(_shortest(row, low_rank.get(label(row))) for row in counted)
+    shares = ", ".join(
+        f"{100 * math.fsum(_saved(row, stage) for row in counted) / order0:.1f}% by {stage}"
         for stage in stages
-    }
-    shares = ", ".join(f"{100 * bits / order0:.1f}% by {stage}" for stage, bits in saved.items())
+    )
     several = len(record.get("checkpoints", ())) > 1
     return Chart(
         variant=" ".join(filter(None, (checkpoint_name(path) if several else "", spec))),
-        title=f"Structure saves {100 * math.fsum(saved.values()) / order0:.1f}% of the bits: "
-        f"{shares}",
+        title=f"Structure saves {100 * (1 - shortest / order0):.1f}% of the bits"
+        + ("; the context code alone " if low_rank else ": ")
+        + shares,
         subtitle=f"{about(spec, rows)}, against coding the same levels in any order"
-        + ("; the diamond is what a low-rank code saves instead" if low_rank else ""),
+        + (
+            "; the mark is what a low-rank code saves instead, 0 where it is the longer"
+            if low_rank
+            else ""
+        ),
         x="order-0 bits saved, % (higher = more structure)",
         y="tensor",
         columns=("tensor", "n_weights", *stages, *([_LOW_RANK] if low_rank else ())),
@@ -142,7 +150,7 @@ def _account_chart(record: Record, path: str, spec: str, rows: list[dict[str, An
             (
                 label(row),
                 row["n_weights"],
-                *(_share(row, row["details"]["saved_bits"].get(stage, 0)) for stage in stages),
+                *(100 * _saved(row, stage) / _order0(row) for stage in stages),
                 *([_rest(row, low_rank.get(label(row)))] if low_rank else ()),
             )
             for row in rows
@@ -151,12 +159,25 @@ def _account_chart(record: Record, path: str, spec: str, rows: list[dict[str, An
     )
 
 
-def _share(row: Record, bits: float) -> float:
-    return float(100 * bits / row["details"]["order0_bits"])
+def _saved(row: Record, stage: str) -> float:
+    """Return the bits that a stage saves; the account of a sample stands for all."""
+    return float(row["details"]["saved_bits"].get(stage, 0)) / (row.get("sampled_fraction") or 1)
+
+
+def _order0(row: Record) -> float:
+    """Return the bits without structure: with the same header as those of the codes."""
+    return float(row["bits"] + math.fsum(_saved(row, s) for s in row["details"]["saved_bits"]))
+
+
+def _shortest(row: Record, low_rank: float | None) -> float:
+    """Return the bits of the shortest code, and one for the choice where there is one."""
+    codes = [row["bits"]] if low_rank is None else [row["bits"] + 1, low_rank + 1]
+    return float(min(*codes, _order0(row)))
 
 
 def _rest(row: Record, bits: float | None) -> float | None:
-    return None if bits is None else _share(row, row["details"]["order0_bits"] - bits)
+    # A code that is longer is not chosen, and loses nothing.
+    return None if bits is None else max(100 * (1 - bits / _order0(row)), 0.0)
 
 
 def _draw_account(ax: Axes, chart: Chart, theme: Theme) -> None:
@@ -164,40 +185,24 @@ def _draw_account(ax: Axes, chart: Chart, theme: Theme) -> None:
     stages = [name for name in chart.columns[2:] if name != _LOW_RANK]
     other: list[tuple[str, str, str]] = []
     if _LOW_RANK in chart.columns:
-        other = _low_rank(along, chart, stages, theme)
+        other = _low_rank(along, chart, theme)
     _stack(along, chart, stages, theme, "% saved", other)
     along.rule(0)
     along.label(chart.x)
 
 
-def _low_rank(
-    along: Along, chart: Chart, stages: Sequence[str], theme: Theme
-) -> list[tuple[str, str, str]]:
-    """Mark what low rank saves; what it loses on small tensors would leave no room for the rest."""
-    losses = [
-        math.fsum(min(chart[stage][at], 0) for stage in stages) for at in range(len(chart.rows))
-    ]
-    floor = min(_FLOOR, *losses)
+def _low_rank(along: Along, chart: Chart, theme: Theme) -> list[tuple[str, str, str]]:
+    """Mark what low rank saves instead."""
     found = [(at, value) for at, value in enumerate(chart[_LOW_RANK]) if value is not None]
-    shown = [(at, value) for at, value in found if value >= floor]
-    lost = [(at, value) for at, value in found if value < floor]
-    entries = []
-    for marks, hollow, name, mark in (
-        (shown, False, "low rank, instead", "2"),
-        (lost, True, "low rank, further down", "hollow"),
-    ):
-        if marks:
-            along.points(
-                [at for at, _ in marks],
-                [max(value, floor) for _, value in marks],
-                theme.ink,
-                [f"{chart['tensor'][at]}: {value:.2f}% by low rank" for at, value in marks],
-                mark=0 if hollow else 2,
-                areas=16 if along.few else min(16, max(3, 800 / len(chart.rows))),
-                hollow=hollow,
-            )
-            entries.append((name, theme.ink, mark))
-    return entries
+    along.points(
+        [at for at, _ in found],
+        [value for _, value in found],
+        theme.ink,
+        [f"{chart['tensor'][at]}: {value:.2f}% by low rank" for at, value in found],
+        mark=2,
+        areas=16 if along.few else min(16, max(3, 800 / len(chart.rows))),
+    )
+    return [("low rank, instead", theme.ink, "2")]
 
 
 ACCOUNT = FigureKind(

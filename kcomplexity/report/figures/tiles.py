@@ -36,12 +36,14 @@ def _chart(row: dict[str, Any]) -> Chart:
     middle = f"{statistics.median(ratios):.3f}" if ratios else "none"
     name = shorten(label(row), 40)
     side = f" of {tiles['tile']} x {tiles['tile']} weights" if tiles.get("tile") else ""
+    scatter = _scatter(ratios)
+    n_clear = sum(ratio < 1 - scatter for ratio in ratios)
     return Chart(
         variant=f"{label(row)} {row['spec']}",
         title=f"{name}: bits over those of its shuffles are {middle} in the middle tile, {lowest} "
-        "in the lowest",
+        f"in the lowest; {n_clear} of {plural(len(ratios), 'tile')} beyond the scatter",
         subtitle=f"{row['spec']}, {plural(len(cells), 'tile')}{side}; below 1 = simpler than the "
-        "same weights shuffled",
+        "same weights shuffled; pale = no further from 1 than the highest tile, as by chance",
         x="tile across (columns of the matrix)",
         y="tile down (rows)",
         columns=("row", "column", "ratio"),
@@ -50,7 +52,16 @@ def _chart(row: dict[str, Any]) -> Chart:
     )
 
 
-def _draw(ax: Axes, chart: Chart, _theme: Theme) -> None:
+def _scatter(ratios: list[float]) -> float:
+    """Return how far from 1 chance takes a tile: as far as the highest is above it.
+
+    Arrangement makes tiles simpler, and hardly any is more complex than its shuffles but by chance.
+    """
+    return max(max(ratios, default=1.0) - 1, 0.0)
+
+
+def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:
+    from matplotlib import colors as mcolors
     from matplotlib.ticker import MaxNLocator
 
     picture = np.full((max(chart["row"]) + 1, max(chart["column"]) + 1), np.nan)
@@ -59,7 +70,15 @@ def _draw(ax: Axes, chart: Chart, _theme: Theme) -> None:
     found = picture[np.isfinite(picture)]
     # Around 1, so that colour means the same on both sides.
     reach = max(float(np.abs(found - 1).max()) if found.size else 0.0, 0.01)
-    drawn = ax.imshow(picture, cmap="RdBu", vmin=1 - reach, vmax=1 + reach, interpolation="nearest")
+    scatter = _scatter([float(ratio) for ratio in found])
+    pale = np.where(np.nan_to_num(np.abs(picture - 1)) > scatter, 1.0, 0.3)
+    how: dict[str, Any] = {"cmap": "RdBu", "vmin": 1 - reach, "vmax": 1 + reach}
+    drawn = ax.imshow(picture, interpolation="nearest", **how)
+    # The bar has the full colours; over the picture a veil mutes what chance explains.
+    veil = np.zeros((*picture.shape, 4))
+    veil[..., :3] = mcolors.to_rgb(theme.ground)
+    veil[..., 3] = 1 - pale
+    ax.imshow(veil, interpolation="nearest")
     ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
     ax.yaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
     ax.set_xlabel(chart.x)
