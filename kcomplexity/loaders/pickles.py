@@ -18,17 +18,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from kcomplexity.errors import CorruptCheckpointError, ForbiddenGlobalError
-from kcomplexity.loaders.streams import ByteStream
-from kcomplexity.text import printable, shorten
+from kcomplexity.loaders.pickle_reader import PickleReader
+from kcomplexity.text import shorten
 
-__all__ = ["MAX_PICKLE", "Global", "Handler", "PickleReader", "read_pickle"]
+__all__ = ["Global", "Handler", "read_pickle"]
 
-#: A tensor takes some 200 bytes of pickle: no checkpoint's is so long.
-MAX_PICKLE = 64 << 20
 #: Steps and copied items; a tensor takes some 40.
 MAX_STEPS = 4_000_000
-_BLOCK = 1 << 16
 
+#: A global's name is put together whenever it is called.
+_MOST_NAME = 1024
 #: Wider integers than any counter: their digits are slow to write, and Python refuses to.
 _MOST_BITS = 256
 
@@ -45,60 +44,6 @@ class Global:
 
     def __str__(self) -> str:
         return f"{self.module}.{self.name}"
-
-
-class PickleReader:
-    """The bytes of pickles that follow each other, read a block at a time.
-
-    Parameters
-    ----------
-    stream : ByteStream
-    start : int
-        Where the first pickle begins.
-
-    Notes
-    -----
-    Has the few methods of a file that :func:`pickletools.genops` uses. A read never asks for more
-    than there is, whatever length an opcode claims.
-    """
-
-    def __init__(self, stream: ByteStream, start: int = 0) -> None:
-        self._stream = stream
-        self._start = start
-        self._end = min(stream.size, start + MAX_PICKLE)
-        self._data = bytearray()
-        self._at = 0
-
-    def tell(self) -> int:
-        """Position in the stream."""
-        return self._start + self._at
-
-    def read(self, n: int) -> bytes:
-        """Return the next `n` bytes, or as many as there are."""
-        stop = self._at + max(n, 0)
-        self._fill(stop)
-        found = bytes(self._data[self._at : stop])
-        self._at += len(found)
-        return found
-
-    def readline(self) -> bytes:
-        """Return the bytes up to the next line feed, with it."""
-        known = self._at
-        while (newline := self._data.find(b"\n", known)) < 0:
-            known = len(self._data)
-            self._fill(known + _BLOCK)
-            if len(self._data) == known:
-                return self.read(known - self._at)
-        return self.read(newline + 1 - self._at)
-
-    def _fill(self, stop: int) -> None:
-        while len(self._data) < stop and self.tell_end() < self._end:
-            n = min(max(_BLOCK, stop - len(self._data)), self._end - self.tell_end())
-            self._data += self._stream.read(self.tell_end(), n).data
-
-    def tell_end(self) -> int:
-        """Position in the stream after the last byte read."""
-        return self._start + len(self._data)
 
 
 def read_pickle(
@@ -143,7 +88,7 @@ def read_pickle(
         raise
     # What pickletools raises on damaged bytes; the machine's own stack runs empty on foreign ones.
     except (ValueError, OverflowError, IndexError, KeyError, TypeError, AttributeError) as error:
-        what = printable(error)[:120]
+        what = shorten(error, 120)
         raise CorruptCheckpointError(f"{where}: not a whole pickle: {what}") from None
 
 
@@ -367,11 +312,16 @@ class _Machine:
 
     def _persist(self, pid: Any) -> None:
         if self._persistent is None or not isinstance(pid, tuple):
-            raise ValueError(f"the persistent id {shorten(pid)} means nothing here")
+            raise ValueError(f"a persistent id, a {type(pid).__name__}, means nothing here")
         self._stack.append(self._persistent(pid))
 
     def _admitted(self, module: Any, name: Any) -> Global:
-        found = Global(str(module), str(name))
+        # The text of a tuple whose parts are shared can be longer than any memory: none is made.
+        if not isinstance(module, str) or not isinstance(name, str):
+            raise TypeError(f"a {type(module).__name__} and a {type(name).__name__} name a global")
+        if len(module) + len(name) > _MOST_NAME:
+            raise ValueError(f"the name of a global takes {len(module) + len(name)} characters")
+        found = Global(module, name)
         if str(found) not in self._handlers and not str(found).startswith(self._wild or ("\0",)):
             raise ForbiddenGlobalError(
                 f"{self._where} asks for {shorten(found, 80)}, which is neither a tensor nor a "

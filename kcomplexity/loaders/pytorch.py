@@ -21,7 +21,8 @@ import numpy as np
 from kcomplexity.checkpoint import Checkpoint, FileSource, StoredTensor, Tensor
 from kcomplexity.errors import CorruptCheckpointError, UnknownFormatError
 from kcomplexity.loaders.base import Options, opened
-from kcomplexity.loaders.pickles import MAX_PICKLE, PickleReader, read_pickle
+from kcomplexity.loaders.pickle_reader import MAX_PICKLE, PickleReader
+from kcomplexity.loaders.pickles import read_pickle
 from kcomplexity.loaders.streamed import StreamedTensor
 from kcomplexity.loaders.streams import ByteStream, DeflatedBytes, StoredBytes
 from kcomplexity.loaders.strided import StridedWindow

@@ -15,6 +15,7 @@ import numpy as np
 
 from kcomplexity.dtypes import DTYPES, StoredDtype, opaque
 from kcomplexity.loaders.pickles import Global, Handler, Record
+from kcomplexity.text import shorten
 
 __all__ = ["HANDLERS", "Storage", "TensorRef", "storage_of"]
 
@@ -140,7 +141,8 @@ def storage_of(pid: tuple[Any, ...]) -> Storage:
     """
     kind, which, key, _location, n = pid[:5]
     if kind != "storage" or not isinstance(which, Global) or not isinstance(key, str | int):
-        raise ValueError(f"a persistent id of kind {kind!r} means nothing here")
+        told = shorten(kind) if isinstance(kind, str) else f"a {type(kind).__name__}"
+        raise ValueError(f"a persistent id of kind {told} means nothing here")
     if which.name == _UNTYPED:
         return Storage(str(key), _natural(n), None)
     dtype = TORCH_DTYPES[_STORAGES[which.name]]
@@ -149,7 +151,8 @@ def storage_of(pid: tuple[Any, ...]) -> Storage:
 
 def _natural(n: Any) -> int:
     if type(n) is not int or not 0 <= n < 1 << 62:
-        raise ValueError(f"{str(n)[:40]} is no size")
+        told = n if isinstance(n, int | float) else f"a {type(n).__name__}"
+        raise ValueError(f"{told} is no size")
     return n
 
 
@@ -189,6 +192,8 @@ def _first(args: tuple[Any, ...]) -> Any:
 def _rebuild_from_type(args: tuple[Any, ...]) -> Any:
     """Make what ``Tensor.__reduce_ex__`` of a subclass or with attributes asks for."""
     function, _type, inner = args[:3]
+    if not isinstance(function, Global):
+        raise TypeError(f"a {type(function).__name__} is called")
     return HANDLERS[str(function)](inner)
 
 

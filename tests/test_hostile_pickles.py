@@ -1,0 +1,69 @@
+"""Pickles of a few bytes that would cost gigabytes or hours if they were believed."""
+
+import tracemalloc
+
+import pytest
+
+from kcomplexity.errors import CorruptCheckpointError
+from kcomplexity.loaders import open_checkpoint
+from tests.torch_files import call, integer, named, row, save_legacy, save_zip, storage, text
+
+NOTHING = call("collections.OrderedDict")
+
+
+def doubled(times):
+    """A tuple of which 2**times copies would be written out, remembered as number `times`."""
+    levels = [
+        b"h" + bytes([i]) + b"h" + bytes([i]) + b"\x86q" + bytes([i + 1]) for i in range(times)
+    ]
+    return b")q\x00" + b"".join(levels) + b"0" * (times + 1)
+
+
+TIMES = 18
+BIG = b"h" + bytes([TIMES])
+WINDOW = (storage("0", 3), integer(0), row(integer(3)), row(integer(1)), b"\x89", NOTHING)
+NAMERS = {
+    "a global": BIG + BIG + b"\x93",
+    "the name of a global": text("torch") + BIG + b"\x93",
+    "a persistent id": b"]" + BIG + b"aQ",
+    "the kind of a storage": row(
+        BIG, named("torch.FloatStorage"), text("0"), text("cpu"), integer(3)
+    )
+    + b"Q",
+    "a size": call("torch._utils._rebuild_tensor_v2", *WINDOW[:2], row(BIG), *WINDOW[3:]),
+    "an offset": call("torch._utils._rebuild_tensor_v2", WINDOW[0], BIG, *WINDOW[2:]),
+    "a function": call("torch._tensor._rebuild_from_type_v2", BIG, b"N", row(), b"N"),
+    "a key": b"}" + BIG + b"Ns",
+}
+
+
+def peak_of_refusing(path):
+    tracemalloc.start()
+    with pytest.raises(CorruptCheckpointError) as refusal:
+        open_checkpoint(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "\n" not in str(refusal.value)
+    assert len(str(refusal.value)) < 400 + len(str(path))
+    return peak
+
+
+@pytest.mark.parametrize("saver", [save_zip, save_legacy])
+@pytest.mark.parametrize("what", NAMERS)
+def test_an_object_is_never_written_out(tmp_path, what, saver):
+    path = saver(tmp_path / "m.pt", doubled(TIMES) + NAMERS[what], {})
+    assert peak_of_refusing(path) < 1 << 20
+
+
+@pytest.mark.parametrize("where", ["the protocol", "the keys"])
+def test_the_small_pickles_of_the_old_format_are_not_written_out(tmp_path, where):
+    path = save_legacy(tmp_path / "m.pt", NOTHING, {})
+    program = b"\x80\x02" + doubled(TIMES) + b"]" + BIG + b"a."
+    data = path.read_bytes()
+    if where == "the protocol":
+        start = data.index(b"\x80\x02", 2)
+        data = data[:start] + program + data[start:]
+    else:
+        data = data[: data.rindex(b"\x80\x02")] + program
+    path.write_bytes(data)
+    assert peak_of_refusing(path) < 1 << 20
