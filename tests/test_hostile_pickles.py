@@ -38,6 +38,8 @@ NAMERS = {
 
 
 def peak_of_refusing(path):
+    with pytest.raises(CorruptCheckpointError):  # what is imported once is not the file's
+        open_checkpoint(path)
     tracemalloc.start()
     with pytest.raises(CorruptCheckpointError) as refusal:
         open_checkpoint(path)
@@ -67,3 +69,22 @@ def test_the_small_pickles_of_the_old_format_are_not_written_out(tmp_path, where
         data = data[: data.rindex(b"\x80\x02")] + program
     path.write_bytes(data)
     assert peak_of_refusing(path) < 1 << 20
+
+
+@pytest.mark.parametrize("saver", [save_zip, save_legacy])
+def test_calls_within_calls_are_refused(tmp_path, saver):
+    depth = 3000
+    calls = named("torch._tensor._rebuild_from_type_v2") + b"q\x00"
+    calls += b"(h\x00N" * depth + b")" + b"t" * depth + b"R"
+    path = saver(tmp_path / "m.pt", calls, {})
+    with pytest.raises(CorruptCheckpointError, match="_rebuild_from_type_v2 is to make a tensor"):
+        open_checkpoint(path)
+
+
+@pytest.mark.parametrize("use", [b"q\x00h\x00\x93", b"Q", b"}q\x00h\x000h\x01Ns", b""])
+def test_a_deep_tuple_overflows_no_stack(tmp_path, use):
+    deep = b")" + b"\x85" * 100_000 + b"q\x01"
+    path = save_zip(tmp_path / "m.pt", deep + use, {})
+    with pytest.raises(CorruptCheckpointError) as refusal:
+        open_checkpoint(path)
+    assert "\n" not in str(refusal.value)

@@ -87,7 +87,14 @@ def read_pickle(
     except (CorruptCheckpointError, ForbiddenGlobalError):
         raise
     # What pickletools raises on damaged bytes; the machine's own stack runs empty on foreign ones.
-    except (ValueError, OverflowError, IndexError, KeyError, TypeError, AttributeError) as error:
+    except (
+        ArithmeticError,
+        LookupError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         what = shorten(error, 120)
         raise CorruptCheckpointError(f"{where}: not a whole pickle: {what}") from None
 

@@ -192,9 +192,10 @@ def _first(args: tuple[Any, ...]) -> Any:
 def _rebuild_from_type(args: tuple[Any, ...]) -> Any:
     """Make what ``Tensor.__reduce_ex__`` of a subclass or with attributes asks for."""
     function, _type, inner = args[:3]
-    if not isinstance(function, Global):
-        raise TypeError(f"a {type(function).__name__} is called")
-    return HANDLERS[str(function)](inner)
+    if not isinstance(function, Global) or str(function) not in _REBUILDERS:
+        told = shorten(function) if isinstance(function, Global) else type(function).__name__
+        raise TypeError(f"a {told} is to make a tensor")
+    return _REBUILDERS[str(function)](inner)
 
 
 def _sparse(args: tuple[Any, ...]) -> dict[str, Any]:
@@ -234,16 +235,20 @@ def _not_called(_args: tuple[Any, ...]) -> Any:
     raise TypeError("a type is called that only names how values are stored")
 
 
+#: What makes a tensor of its parts; none of them calls another.
+_REBUILDERS: dict[str, Handler] = {
+    "torch._utils._rebuild_tensor": _rebuild,
+    "torch._utils._rebuild_tensor_v2": _rebuild,
+    "torch._utils._rebuild_tensor_v3": _rebuild_v3,
+    "torch._utils._rebuild_qtensor": _rebuild,
+    "torch._utils._rebuild_sparse_tensor": _sparse,
+    "torch._utils._rebuild_parameter": _first,
+    "torch._utils._rebuild_parameter_with_state": _first,
+}
+
+
 def _handlers() -> Mapping[str, Handler]:
-    utils = "torch._utils."
-    found: dict[str, Handler] = {
-        f"{utils}_rebuild_tensor": _rebuild,
-        f"{utils}_rebuild_tensor_v2": _rebuild,
-        f"{utils}_rebuild_tensor_v3": _rebuild_v3,
-        f"{utils}_rebuild_qtensor": _rebuild,
-        f"{utils}_rebuild_sparse_tensor": _sparse,
-        f"{utils}_rebuild_parameter": _first,
-        f"{utils}_rebuild_parameter_with_state": _first,
+    found = _REBUILDERS | {
         "torch._tensor._rebuild_from_type_v2": _rebuild_from_type,
         "torch.Tensor": _first,
         "torch.nn.parameter.Parameter": _first,
