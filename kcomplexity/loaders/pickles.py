@@ -21,7 +21,7 @@ from kcomplexity.errors import CorruptCheckpointError, ForbiddenGlobalError
 from kcomplexity.loaders.pickle_reader import PickleReader
 from kcomplexity.text import shorten
 
-__all__ = ["Global", "Handler", "read_pickle"]
+__all__ = ["Global", "Handler", "Record", "as_key", "read_pickle"]
 
 #: Steps and copied items; a tensor takes some 40.
 MAX_STEPS = 4_000_000
@@ -30,6 +30,7 @@ MAX_STEPS = 4_000_000
 _MOST_NAME = 1024
 #: Wider integers than any counter: their digits are slow to write, and Python refuses to.
 _MOST_BITS = 256
+_MOST_KEY_BITS = 60
 
 #: Makes a description of the arguments of a call. It must not keep what it does not know.
 Handler = Callable[[tuple[Any, ...]], Any]
@@ -172,7 +173,7 @@ class _Machine:
         elif name in _EMPTY:
             self._stack.append(_EMPTY[name]())
         elif name in _PUT:
-            self._memo[arg] = self._stack[-1]
+            self._memo[as_key(arg)] = self._stack[-1]
         elif name == "MEMOIZE":
             self._memo[len(self._memo)] = self._stack[-1]
         elif name in _GET:
@@ -233,7 +234,7 @@ class _Machine:
         self._stack.append(self._pop_to_mark())
 
     def _do_frozenset(self, _name: str, _arg: Any) -> None:
-        self._stack.append({self._key(item) for item in self._pop_to_mark()})
+        self._stack.append({as_key(item) for item in self._pop_to_mark()})
 
     def _do_dict(self, _name: str, _arg: Any) -> None:
         items = self._pop_to_mark()
@@ -250,7 +251,7 @@ class _Machine:
 
     def _do_additems(self, _name: str, _arg: Any) -> None:
         items = self._pop_to_mark()
-        self._top(set).update(self._key(item) for item in items)
+        self._top(set).update(as_key(item) for item in items)
 
     def _do_setitem(self, _name: str, _arg: Any) -> None:
         self._set_items(self._pop_many(2))
@@ -261,18 +262,13 @@ class _Machine:
     def _set_items(self, items: list[Any]) -> None:
         target = self._top(dict)
         for key, value in zip(items[::2], items[1::2], strict=True):
-            target[self._key(key)] = value
+            target[as_key(key)] = value
 
     def _top(self, kind: type[Any]) -> Any:
         top = self._stack[-1]
         if not isinstance(top, kind):
             raise TypeError(f"items for a {kind.__name__} go to a {type(top).__name__}")
         return top
-
-    def _key(self, key: Any) -> Any:
-        if not isinstance(key, _SCALARS):
-            raise TypeError(f"a {type(key).__name__} is used as a key")
-        return key
 
     # --- What other unpicklers would call ------------------------------------------------------
 
@@ -346,6 +342,24 @@ class _Machine:
             prefix = next(wild for wild in self._wild if str(function).startswith(wild))
             handler = self._handlers[f"{prefix}*"]
         self._stack.append(handler(args))
+
+
+def as_key(key: Any) -> Any:
+    """Return what may be a key of a dict or in a set, and is not chosen to be slow as one.
+
+    Python's hash of an integer is its rest modulo 2**61 - 1, so wide ones can be made to collide
+    by the million; those below 2**60 are their own hashes. Texts are hashed with a secret.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is a container (hashing a deep tuple can overflow the stack), or too wide.
+    """
+    if not isinstance(key, _SCALARS):
+        raise TypeError(f"a {type(key).__name__} is used as a key")
+    if isinstance(key, int) and key.bit_length() > _MOST_KEY_BITS:
+        raise ValueError(f"an integer of {key.bit_length()} bits is used as a key")
+    return key
 
 
 class Record(dict[Any, Any]):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from kcomplexity.dtypes import DTYPES, StoredDtype, opaque
-from kcomplexity.loaders.pickles import Global, Handler, Record
+from kcomplexity.loaders.pickles import Global, Handler, Record, as_key
 from kcomplexity.text import shorten
 
 __all__ = ["HANDLERS", "Storage", "TensorRef", "storage_of"]
@@ -107,6 +107,12 @@ class TensorRef:
     offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
+
+    @property
+    def identity(self) -> str:
+        """A text that tensors share if they show the same values; its hash cannot be foreseen."""
+        window = f"{self.dtype.code} {self.dtype.kind} {self.offset} {self.shape} {self.strides}"
+        return f"{window} {self.storage.n_bytes} {self.storage.key}"
 
     @property
     def n_values(self) -> int:
@@ -211,7 +217,7 @@ def _mapping(args: tuple[Any, ...]) -> dict[Any, Any]:
     if isinstance(given, dict):
         return dict(given)
     pairs = given if isinstance(given, list) else []
-    return {key: value for key, value in pairs if isinstance(key, str | int)}
+    return {as_key(key): value for key, value in pairs if isinstance(key, str | int)}
 
 
 def _record(_args: tuple[Any, ...]) -> Record:

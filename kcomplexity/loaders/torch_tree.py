@@ -245,15 +245,16 @@ def _without_prefix(
 
 
 def _keep_once(named: list[tuple[str, TensorRef]], found: Found, where: str) -> None:
-    first: dict[TensorRef, str] = {}
+    first: dict[str, str] = {}
     tied: dict[str, str] = {}
     for name, ref in named:
         if name in found.tensors or name in tied:
             raise CorruptCheckpointError(f"{where}: two tensors are called {printable(name)}")
-        if ref in first and ref.n_values:
-            tied[name] = first[ref]
+        identity = ref.identity
+        if identity in first and ref.n_values:
+            tied[name] = first[identity]
             continue
-        first[ref] = name
+        first[identity] = name
         found.tensors[name] = ref
     if tied:
         second, name = next(iter(tied.items()))
