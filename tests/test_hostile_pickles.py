@@ -140,3 +140,39 @@ def test_tensors_cannot_be_made_to_collide(tmp_path):
     with open_checkpoint(path) as checkpoint:
         assert len(checkpoint) == n
     assert time.process_time() - start < 4  # and 7 if they all collide
+
+
+def shared_nest(n, key):
+    """One tensor under n * n names that start with `key`."""
+    numbers = [text(str(i)) for i in range(n)]
+    inner = b"}(" + b"".join(number + b"h\x00" for number in numbers) + b"uq\x01"
+    outer = b"}(" + b"".join(number + b"h\x01" for number in numbers) + b"u"
+    tensor = call("torch._utils._rebuild_tensor_v2", *WINDOW) + b"q\x00"
+    return tensor + b"0" + inner + b"0}(" + text(key) + outer + b"u"
+
+
+def test_long_names_of_a_shared_nest_are_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr("kcomplexity.loaders.torch_tree._MOST_LETTERS", 1 << 22)
+    path = save_zip(tmp_path / "m.pt", shared_nest(60, "A" * 4000), {"0": bytes(12)})
+    assert peak_of_refusing(path) < 1 << 20
+
+
+def test_names_of_tied_tensors_are_not_kept(tmp_path):
+    n = 100
+    path = save_zip(tmp_path / "m.pt", shared_nest(n, "A" * 1000), {"0": bytes(12)})
+    open_checkpoint(path).close()
+    tracemalloc.start()
+    with open_checkpoint(path) as checkpoint:
+        assert (len(checkpoint), checkpoint.notes[0][:13]) == (1, f"{n * n - 1:,} tensors")
+    assert tracemalloc.get_traced_memory()[1] < 2 << 20  # and 11 MB if each were
+    tracemalloc.stop()
+
+
+def test_a_tensor_without_a_name_hides_no_other(tmp_path):
+    tensor = call("torch._utils._rebuild_tensor_v2", *WINDOW)
+    other = call("torch._utils._rebuild_tensor_v2", storage("1", 3), *WINDOW[1:])
+    value = b"}(" + text("") + tensor + text("b") + other + b"u"
+    with open_checkpoint(
+        save_zip(tmp_path / "m.pt", value, dict.fromkeys("01", bytes(12)))
+    ) as found:
+        assert [*found] == ["m", "b"]
