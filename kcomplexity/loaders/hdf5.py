@@ -141,17 +141,18 @@ class _Found:
                 )
             return found
         for key in sorted(keys & _KERAS_TRAINING):
-            n = self._count(file[key], 0)
+            n = self._count(self._target(file, key), 0, set())
             if n:
                 self.notes.append(
                     f"{plural(n, 'tensor')} of {key} {'is' if n == 1 else 'are'} left out, which "
                     f"training keeps beside the weights: --root {key} reads them"
                 )
-        if _KERAS_WEIGHTS in keys:
+        weights = self._target(file, _KERAS_WEIGHTS)
+        if isinstance(weights, self.h5py.Group):
             self.notes.append(
                 f"read are the tensors under {_KERAS_WEIGHTS!r}; --root KEY reads others"
             )
-            return file[_KERAS_WEIGHTS]
+            return weights
         return file
 
     def _target(self, group: Any, path: str) -> Any:
@@ -165,13 +166,21 @@ class _Found:
             found = found[key]
         return found
 
-    def _count(self, item: Any, depth: int) -> int:
-        if isinstance(item, self.h5py.Dataset):
-            return 1
-        if depth > _MOST_DEPTH or not isinstance(item, self.h5py.Group):
+    def _count(self, item: Any, depth: int, seen: set[int]) -> int:
+        """Count the datasets below an item, each once: groups may contain themselves."""
+        if item is None or depth > _MOST_DEPTH:
             return 0
+        address = self._address(item)
+        if address in seen:
+            return 0
+        seen.add(address)
+        if not isinstance(item, self.h5py.Group):
+            return int(isinstance(item, self.h5py.Dataset))
         children = (self._target(item, key) for key in item)
-        return sum(self._count(child, depth + 1) for child in children)
+        return sum(self._count(child, depth + 1, seen) for child in children)
+
+    def _address(self, item: Any) -> int:
+        return int(self.h5py.h5o.get_info(item.id).addr)
 
     def _walk(self, group: Any, name: str, depth: int) -> None:
         if depth > _MOST_DEPTH:
@@ -190,7 +199,7 @@ class _Found:
             if not name and key in _KERAS_TRAINING and self.options.root is None:
                 continue
             item = group[key]
-            address = self.h5py.h5o.get_info(item.id).addr
+            address = self._address(item)
             if address in self._seen:
                 self.notes.append(
                     f"{shorten(inner)} is {shorten(self._seen[address])} under a second name: "
