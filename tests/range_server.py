@@ -6,6 +6,8 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 STATUS = {"fails": 503, "forbids": 403}
+#: What comes byte by byte.
+DRIPS = {"drips": "body", "drips headers": "head"}
 REDIRECTS = {"redirects": "/moved", "redirects to a file": "file:///etc/passwd"}
 
 
@@ -51,6 +53,9 @@ class Handler(BaseHTTPRequestHandler):
             headers["ETag"] = n
         if lie == "stalls":
             time.sleep(0.6)
+        if lie in DRIPS:
+            self.drip(headers, body, DRIPS[lie])
+            return
         self.answer(206, headers, body[: len(body) // 2] if lie == "too little" else body)
 
     def answer(self, status, headers, body):
@@ -60,6 +65,17 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         with suppress(OSError):  # the other side has hung up
             self.wfile.write(body)
+
+    def drip(self, headers, body, what):
+        """Send a byte now and then, each soon enough for the time limit of a socket."""
+        head = "HTTP/1.1 206 Part\r\n" + "".join(f"{k}: {v}\r\n" for k, v in headers.items())
+        slow = body if what == "body" else (head * 9).encode()
+        with suppress(OSError):
+            if what == "body":
+                self.wfile.write(f"{head}\r\n".encode())
+            for i in range(len(slow)):
+                self.wfile.write(slow[i : i + 1])
+                time.sleep(0.05)
 
     def log_message(self, *args):
         pass

@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+import time
 import tracemalloc
 import zipfile
 
@@ -106,6 +107,16 @@ def test_a_server_that_lies_is_refused_in_one_line(lie, message):
         tracemalloc.stop()
     assert "\n" not in str(refusal.value)
     assert server.url in str(refusal.value)
+
+
+@pytest.mark.parametrize(("lie", "first"), [("drips", 2), ("drips headers", 1)])
+def test_a_server_that_drips_is_given_up(lie, first):
+    start = time.monotonic()
+    with serving({"/m.safetensors": MODEL}, lambda n: lie if n >= first else "") as server:
+        with pytest.raises(RemoteError, match="slower than 20 kB/s") as refusal:
+            open_checkpoint(f"{server.url}/m.safetensors")
+        assert time.monotonic() - start < 5
+    assert "\n" not in str(refusal.value)
 
 
 def test_what_passes_is_asked_for_again():
