@@ -22,7 +22,7 @@ __all__ = ["HttpSource"]
 #: second of the slowest line worth waiting for.
 TIMEOUT = 30.0
 _SLOWEST = 20_000.0
-_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,18})", re.ASCII)
 
 
 class HttpSource(RemoteSource):

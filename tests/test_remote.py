@@ -90,6 +90,7 @@ def test_every_format_that_is_read_by_range_is_read_from_a_server(tmp_path):
         ("another length", "has changed on the server"),
         ("too little", "did not come in 3 tries: the answer ends"),
         ("compresses", "compresses ranges"),
+        ("endless length", "the server sends bytes 0-0/9999"),
         ("changes", "has changed on the server"),
         ("fails", "the server answers 503"),
         ("forbids", "the server answers 403"),
