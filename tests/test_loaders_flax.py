@@ -164,3 +164,11 @@ def test_a_cut_or_damaged_file_is_refused_or_read(tmp_path):
         # Any other exception would fail here.
         with suppress(CheckpointError):
             open_checkpoint(path).close()
+
+
+@pytest.mark.parametrize("name", ["f4,,", "f4,f4", "{'a':1}", "M8[foo]", "finfo", ">f4"])
+def test_only_names_of_numbers_are_types(tmp_path, name):
+    path = save(tmp_path / "m.msgpack", mapping(w=array(WEIGHTS, name=name)))
+    with pytest.raises(CorruptCheckpointError, match="unknown here") as refusal:
+        open_checkpoint(path)
+    assert "\n" not in str(refusal.value)
