@@ -176,3 +176,25 @@ def test_a_tensor_without_a_name_hides_no_other(tmp_path):
         save_zip(tmp_path / "m.pt", value, dict.fromkeys("01", bytes(12)))
     ) as found:
         assert [*found] == ["m", "b"]
+
+
+SIXTY = row(*[integer(1)] * 60) + b"q\x00"
+MADE = {
+    "sets": b"(" + b"\x8f" * 10_000 + b"l",
+    "frozen sets": b"(" + b"(\x91" * 10_000 + b"l",
+    "records": named("argparse.Namespace") + b"q\x00(" + b"h\x00)R" * 10_000 + b"l",
+    "tensors": SIXTY
+    + row(storage("0", 1), integer(0), b"h\x00", b"h\x00")
+    + b"q\x01"
+    + named("torch._utils._rebuild_tensor_v2")
+    + b"q\x02("
+    + b"h\x02h\x01R" * 10_000
+    + b"l",
+}
+
+
+@pytest.mark.parametrize("what", MADE)
+def test_what_takes_more_memory_counts_for_more(tmp_path, monkeypatch, what):
+    monkeypatch.setattr("kcomplexity.loaders.pickles.MAX_STEPS", 20_000)
+    path = save_zip(tmp_path / "m.pt", MADE[what], {})
+    assert peak_of_refusing(path) < 20_000 * 75

@@ -25,6 +25,8 @@ __all__ = ["Global", "Handler", "Record", "as_key", "read_pickle"]
 
 #: Steps and copied items; a tensor takes some 40.
 MAX_STEPS = 4_000_000
+#: What a set and what a handler makes take more than a step's memory, some 70 bytes.
+_EXTRA = 4
 
 #: A global's name is put together whenever it is called.
 _MOST_NAME = 1024
@@ -171,6 +173,7 @@ class _Machine:
         elif name in _CONSTANTS:
             self._stack.append(_CONSTANTS[name])
         elif name in _EMPTY:
+            self._spend(_EXTRA if name == "EMPTY_SET" else 0)
             self._stack.append(_EMPTY[name]())
         elif name in _PUT:
             self._memo[as_key(arg)] = self._stack[-1]
@@ -234,6 +237,7 @@ class _Machine:
         self._stack.append(self._pop_to_mark())
 
     def _do_frozenset(self, _name: str, _arg: Any) -> None:
+        self._spend(_EXTRA)
         self._stack.append({as_key(item) for item in self._pop_to_mark()})
 
     def _do_dict(self, _name: str, _arg: Any) -> None:
@@ -336,7 +340,7 @@ class _Machine:
     def _call(self, function: Any, args: Any) -> None:
         if not isinstance(function, Global) or not isinstance(args, tuple):
             raise TypeError(f"a {type(function).__name__} is called")
-        self._spend(sum(len(arg) for arg in args if isinstance(arg, list | dict | set)))
+        self._spend(_EXTRA + sum(len(arg) for arg in args if isinstance(arg, list | dict | set)))
         handler = self._handlers.get(str(function))
         if handler is None:
             prefix = next(wild for wild in self._wild if str(function).startswith(wild))

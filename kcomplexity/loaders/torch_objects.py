@@ -71,7 +71,7 @@ _UNTYPED = "UntypedStorage"
 _MOST_AXES = 64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Storage:
     """A run of bytes that tensors are windows on.
 
@@ -90,7 +90,7 @@ class Storage:
     dtype: StoredDtype | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TensorRef:
     """A strided window on a storage; shape, strides and offset in values, none negative.
 
@@ -165,7 +165,9 @@ def _natural(n: Any) -> int:
 def _naturals(found: Any) -> tuple[int, ...]:
     if not isinstance(found, tuple | list) or len(found) > _MOST_AXES:
         raise ValueError(f"a {type(found).__name__} is given as a shape")
-    return tuple(_natural(n) for n in found)
+    sizes = tuple(_natural(n) for n in found)
+    # A shape that a pickle uses again and again is kept once.
+    return found if isinstance(found, tuple) else sizes
 
 
 def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, dtype: Any = None) -> TensorRef:
