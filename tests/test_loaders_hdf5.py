@@ -184,6 +184,8 @@ def test_a_training_group_that_contains_itself_is_counted_once(tmp_path):
     with open_checkpoint(path) as checkpoint:
         assert [*checkpoint] == ["w"]
         assert any("1 tensor of optimizer_weights is left out" in n for n in checkpoint.notes)
+        # What is left out is no container: 12 bytes of it, 12 of w.
+        assert checkpoint.n_container_bytes == path.stat().st_size - 24
 
 
 @pytest.mark.parametrize("link", ["outside", "soft", "nowhere"])
