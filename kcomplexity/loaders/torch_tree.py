@@ -205,7 +205,7 @@ def _unwrap(tree: Any, walk: _Walk, wrappers: Sequence[str], notes: list[str]) -
             break
         others = [key for key in nest if key != inner and counts[key]]
         if others:
-            _tell_left_out(others, counts, path, f"which are beside {inner!r}", notes)
+            _tell_left_out(others, counts, path, f"beside {inner!r}", notes)
         nest, path = nest[inner], f"{path}.{inner}" if path else inner
     if path:
         notes.append(f"read are the tensors under {path!r}; --root KEY reads others")
