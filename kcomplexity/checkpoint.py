@@ -273,8 +273,9 @@ class Checkpoint(Mapping[str, Tensor]):
     sources : tuple of FileSource
         The files, kept open until :meth:`close`.
     n_container_bytes : int
-        Bytes of the files that hold no tensor: headers, indices, padding. With `n_bytes` of all
-        tensors they add up to the size of the files, unless members are compressed.
+        Bytes of the files that hold no tensor: headers, indices, padding. With the bytes of all
+        tensors of the files, those that are left out too, they add up to the size of the files,
+        unless members are compressed.
     notes : tuple of str
         Odd things a reader of the figures should know, one line each.
     """

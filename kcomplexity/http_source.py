@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import http.client
 import re
+import socket
+import threading
 import time
 import urllib.error
 import urllib.request
-from typing import Any
+from contextlib import suppress
+from typing import Any, Self
 
 from kcomplexity.errors import CheckpointNotFoundError, RemoteError
 from kcomplexity.remote import BLOCK, PAUSE, TRIES, AgainError, RemoteSource
@@ -15,10 +18,11 @@ from kcomplexity.text import printable
 
 __all__ = ["HttpSource"]
 
-#: Seconds without a byte, and seconds for a whole answer at the slowest line worth waiting for.
+#: Seconds without a byte, half the seconds that a request may take beside its bytes, and bytes per
+#: second of the slowest line worth waiting for.
 TIMEOUT = 30.0
 _SLOWEST = 20_000.0
-_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,18})", re.ASCII)
 
 
 class HttpSource(RemoteSource):
@@ -27,36 +31,45 @@ class HttpSource(RemoteSource):
     def _ask_size(self) -> int:
         for tried in range(1, TRIES + 1):
             try:
-                with self._request(0, 1) as answer:
-                    return self._checked(answer, 0, 1, None)
+                return self._ask_total()
             except (OSError, http.client.HTTPException, AgainError) as error:
                 if isinstance(error, RemoteError | CheckpointNotFoundError) or tried == TRIES:
                     raise self._failed(error) from None
                 time.sleep(PAUSE * 2**tried)
         raise AssertionError("the last try returns or raises")
 
-    def _ask_once(self, start: int, n_bytes: int) -> bytes:
-        deadline = time.monotonic() + TIMEOUT + n_bytes / _SLOWEST
-        try:
-            with self._request(start, n_bytes) as answer:
-                self._checked(answer, start, n_bytes, self.size())
-                parts: list[bytes] = []
-                left = n_bytes
-                while left:
-                    part = answer.read(min(left, BLOCK))
-                    if not part:
-                        raise AgainError(f"the answer ends {left} bytes early")
-                    if time.monotonic() > deadline:
-                        raise AgainError(f"the server is slower than {_SLOWEST / 1000:g} kB/s")
-                    parts.append(part)
-                    left -= len(part)
-                return b"".join(parts)
-        except (RemoteError, CheckpointNotFoundError):
-            raise
-        except (OSError, http.client.HTTPException) as error:
-            raise AgainError(str(error) or type(error).__name__) from None
+    def _ask_total(self) -> int:
+        with _Deadline(1) as deadline:
+            try:
+                with self._request(0, 1, deadline) as answer:
+                    return self._checked(answer, 0, 1, None)
+            except (OSError, http.client.HTTPException, AgainError):
+                deadline.check()
+                raise
 
-    def _request(self, start: int, n_bytes: int) -> Any:
+    def _ask_once(self, start: int, n_bytes: int) -> bytes:
+        with _Deadline(n_bytes) as deadline:
+            try:
+                with self._request(start, n_bytes, deadline) as answer:
+                    self._checked(answer, start, n_bytes, self.size())
+                    parts: list[bytes] = []
+                    left = n_bytes
+                    while left:
+                        part = answer.read(min(left, BLOCK))
+                        if not part:
+                            raise AgainError(f"the answer ends {left} bytes early")
+                        parts.append(part)
+                        left -= len(part)
+                    return b"".join(parts)
+            # A closed connection looks like whatever is cut by it: a header, or the bytes.
+            except (RemoteError, CheckpointNotFoundError, AgainError):
+                deadline.check()
+                raise
+            except (OSError, http.client.HTTPException) as error:
+                deadline.check()
+                raise AgainError(str(error) or type(error).__name__) from None
+
+    def _request(self, start: int, n_bytes: int, deadline: _Deadline) -> Any:
         headers = {
             "Range": f"bytes={start}-{start + n_bytes - 1}",
             # A compressed answer would have another length.
@@ -65,7 +78,7 @@ class HttpSource(RemoteSource):
         }
         request = urllib.request.Request(self.url, headers=headers)  # noqa: S310 - http(s) alone
         try:
-            return _opener().open(request, timeout=TIMEOUT)
+            return _opener(deadline).open(request, timeout=TIMEOUT)
         except urllib.error.HTTPError as error:
             error.close()
             if error.code in (408, 425, 429) or error.code >= 500:
@@ -105,13 +118,76 @@ class HttpSource(RemoteSource):
         return RemoteError(f"{self.shown}: the server cannot be reached: {reason}")
 
 
-def _opener() -> urllib.request.OpenerDirector:
+class _Deadline:
+    """Cuts the connections of one request when its time is over.
+
+    A time limit of a socket starts anew with each byte that comes: a server that sends one now
+    and then could hold a reader for ever, among its headers too.
+    """
+
+    def __init__(self, n_bytes: int) -> None:
+        self._timer = threading.Timer(2 * TIMEOUT + n_bytes / _SLOWEST, self._cut)
+        self._timer.daemon = True
+        self._lock = threading.Lock()
+        self._connections: list[socket.socket] = []
+        self._over = False
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        with self._lock:
+            for connection in self._connections:
+                connection.close()
+            self._connections.clear()
+
+    def watch(self, connection: socket.socket) -> None:
+        """Cut a connection too, from now on until the request has ended."""
+        with self._lock:
+            # A handle of its own: urllib closes the one it has before the answer is read.
+            self._connections.append(connection.dup())
+        self.check()
+
+    def check(self) -> None:
+        """Raise AgainError if the time is over."""
+        if self._over:
+            raise AgainError(f"the server is slower than {_SLOWEST / 1000:g} kB/s")
+
+    def _cut(self) -> None:
+        self._over = True
+        with self._lock:
+            for connection in self._connections:
+                with suppress(OSError):  # the other side was quicker
+                    connection.shutdown(socket.SHUT_RDWR)
+
+
+def _opener(deadline: _Deadline) -> urllib.request.OpenerDirector:
     """Return an opener that knows http and https only: a redirect must not lead to a file."""
+
+    class Plain(http.client.HTTPConnection):
+        def connect(self) -> None:
+            super().connect()
+            deadline.watch(self.sock)
+
+    # Between the two: the connection is watched before the handshake of https.
+    class Secure(http.client.HTTPSConnection, Plain):
+        pass
+
+    class PlainHandler(urllib.request.HTTPHandler):
+        def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+            return self.do_open(Plain, req)
+
+    class SecureHandler(urllib.request.HTTPSHandler):
+        def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+            return self.do_open(Secure, req)
+
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler,
-        urllib.request.HTTPHandler,
-        urllib.request.HTTPSHandler,
+        PlainHandler,
+        SecureHandler,
         urllib.request.HTTPDefaultErrorHandler,
         urllib.request.HTTPRedirectHandler,
         urllib.request.HTTPErrorProcessor,

@@ -55,7 +55,9 @@ def shorten(name: object, width: int = 48) -> str:
     >>> shorten("model.layers.11.self_attn.q_proj.weight", 21)
     'model.laye…roj.weight'
     """
-    text = printable(name)
+    text = str(name)
+    # What is escaped only grows: nothing else of a name of many megabytes can be seen.
+    text = printable(text if len(text) <= 2 * width else text[:width] + text[-width:])
     if len(text) <= width:
         return text
     head = width // 2

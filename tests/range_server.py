@@ -6,6 +6,8 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 STATUS = {"fails": 503, "forbids": 403}
+#: What comes byte by byte.
+DRIPS = {"drips": "body", "drips headers": "head"}
 REDIRECTS = {"redirects": "/moved", "redirects to a file": "file:///etc/passwd"}
 
 
@@ -41,7 +43,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer_range(self, data, first, last, lie):
         n = len(self.server.asked)
-        body, total = data[first : last + 1], len(data) + (n if lie == "another length" else 0)
+        body = data[first : last + 1]
+        total = str(len(data) + (n if lie == "another length" else 0))
+        if lie == "endless length":
+            total = "9" * 5000
         if lie == "another range":
             first, last = first + 1, last + 1
         headers = {"Content-Length": len(body), "Content-Range": f"bytes {first}-{last}/{total}"}
@@ -51,6 +56,9 @@ class Handler(BaseHTTPRequestHandler):
             headers["ETag"] = n
         if lie == "stalls":
             time.sleep(0.6)
+        if lie in DRIPS:
+            self.drip(headers, body, DRIPS[lie])
+            return
         self.answer(206, headers, body[: len(body) // 2] if lie == "too little" else body)
 
     def answer(self, status, headers, body):
@@ -60,6 +68,17 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         with suppress(OSError):  # the other side has hung up
             self.wfile.write(body)
+
+    def drip(self, headers, body, what):
+        """Send a byte now and then, each soon enough for the time limit of a socket."""
+        head = "HTTP/1.1 206 Part\r\n" + "".join(f"{k}: {v}\r\n" for k, v in headers.items())
+        slow = body if what == "body" else (head * 9).encode()
+        with suppress(OSError):
+            if what == "body":
+                self.wfile.write(f"{head}\r\n".encode())
+            for i in range(len(slow)):
+                self.wfile.write(slow[i : i + 1])
+                time.sleep(0.05)
 
     def log_message(self, *args):
         pass

@@ -57,6 +57,24 @@ def blocks_of(kind, n, seed=0):
     return raw
 
 
+@pytest.mark.parametrize("names", [("a", "a.codes"), ("a.codes", "a")])
+def test_a_tensor_called_like_a_part_of_another_is_not_lost(tmp_path, names):
+    blocks = blocks_of(BLOCKS[2], 4).tobytes()
+    content = {"a": ((4, 32), 2, blocks), "a.codes": ((7,), 0, bytes(28))}
+    path = save(tmp_path / "m.gguf", {name: content[name] for name in names})
+    with pytest.raises(CorruptCheckpointError, match=r"a\.codes is the name of a tensor and of a"):
+        open_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("number", "told"), [(40, r"40 \(NVFP4\),"), (41, r"41 \(Q1_0\),"), (77, "77,")]
+)
+def test_a_type_that_is_not_read_is_told_by_its_number(tmp_path, number, told):
+    path = save(tmp_path / "m.gguf", {"w": ((2, 32), number, bytes(64))})
+    with pytest.raises(CorruptCheckpointError, match=f"of type {told}.*convert"):
+        open_checkpoint(path)
+
+
 def test_plain_tensors_and_facts_are_read(tmp_path):
     bf16 = WEIGHTS.astype(ml_dtypes.bfloat16)
     words = b"".join(text(word) for word in ("a", "", "word"))

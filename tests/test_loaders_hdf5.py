@@ -172,6 +172,40 @@ def test_groups_that_contain_themselves_end(tmp_path):
         assert [*checkpoint] == ["a/w"]
 
 
+def test_a_training_group_that_contains_itself_is_counted_once(tmp_path):
+    path = tmp_path / "m.h5"
+    with h5py.File(path, "w") as file:
+        group = file.create_group("optimizer_weights")
+        # Sixteen ways on from each group: the paths, 64 deep, would never be counted.
+        for i in range(16):
+            group[f"again{i}"] = group
+        group["m"] = np.zeros(3, "f4")
+        file["w"] = np.zeros(3, "f4")
+    with open_checkpoint(path) as checkpoint:
+        assert [*checkpoint] == ["w"]
+        assert any("1 tensor of optimizer_weights is left out" in n for n in checkpoint.notes)
+        # What is left out is no container: 12 bytes of it, 12 of w.
+        assert checkpoint.n_container_bytes == path.stat().st_size - 24
+
+
+@pytest.mark.parametrize("link", ["outside", "soft", "nowhere"])
+@pytest.mark.parametrize("name", ["model_weights", "optimizer_weights"])
+def test_keras_groups_that_are_links_are_not_followed(tmp_path, name, link):
+    path = tmp_path / "m.h5"
+    with h5py.File(tmp_path / "secret.h5", "w") as file:
+        file["group/secret"] = np.zeros(3, "f4")
+    with h5py.File(path, "w") as file:
+        file["w"] = np.zeros(3, "f4")
+        file["group/inner"] = np.ones(3, "f4")
+        links = {"outside": h5py.ExternalLink(str(tmp_path / "secret.h5"), "/group")}
+        links |= {"soft": h5py.SoftLink("/group"), "nowhere": h5py.SoftLink("/nowhere")}
+        file[name] = links[link]
+    with open_checkpoint(path) as checkpoint:
+        assert [*checkpoint] == ["group/inner", "w"]
+        assert len(checkpoint.notes) == 1
+        assert f"{name} is left out: it is a link" in checkpoint.notes[0]
+
+
 def test_a_cut_or_damaged_file_is_refused_or_read(tmp_path):
     path = tmp_path / "m.h5"
     with h5py.File(path, "w") as file:

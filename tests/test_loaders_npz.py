@@ -506,10 +506,16 @@ def test_damaged_bytes_are_told_when_they_are_read(tmp_path, name):
 
 
 def test_too_many_members_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(zips, "MAX_MEMBERS", 3)
-    np.savez(tmp_path / "m.npz", *[np.ones(1)] * 4)
-    with pytest.raises(CorruptCheckpointError, match="4 members; 3 are read"):
+    np.savez(tmp_path / "m.npz", *[np.ones(1)] * 4000)
+    monkeypatch.setattr(zips, "MAX_DIRECTORY", 100_000)
+    tracemalloc.start()
+    with pytest.raises(
+        CorruptCheckpointError, match=r"its directory takes \d+ bytes; at most 1000"
+    ):
         open_checkpoint(tmp_path / "m.npz")
+    # Nothing of it was parsed: 4,000 entries take two megabytes.
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
 
 
 def test_a_full_disk_is_told_and_nothing_is_left(tmp_path, monkeypatch):

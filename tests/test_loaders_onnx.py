@@ -197,6 +197,38 @@ def test_external_data_outside_the_folder_are_refused(tmp_path, location):
         open_checkpoint(path)
 
 
+def test_external_data_of_a_model_in_the_hub_cache_are_read(tmp_path):
+    cache = tmp_path / "models--org--name"
+    snapshot = cache / "snapshots" / "0123"
+    snapshot.mkdir(parents=True)
+    (cache / "blobs").mkdir()
+    (cache / "blobs" / "b").write_bytes(WEIGHTS.tobytes())
+    (cache / "secret").write_bytes(WEIGHTS.tobytes())
+    save(cache / "blobs" / "a", outside("w", WEIGHTS, location="model.onnx_data"))
+    (snapshot / "model.onnx").symlink_to("../../blobs/a")
+    (snapshot / "model.onnx_data").symlink_to("../../blobs/b")
+    with open_checkpoint(snapshot / "model.onnx") as checkpoint:
+        assert checkpoint["w"].to_numpy().tolist() == WEIGHTS.tolist()
+    (snapshot / "model.onnx_data").unlink()
+    (snapshot / "model.onnx_data").symlink_to("../../secret")
+    with pytest.raises(CorruptCheckpointError, match="not inside the model's folder"):
+        open_checkpoint(snapshot / "model.onnx")
+
+
+def test_constants_that_are_no_tensors_are_told(tmp_path):
+    numbers = node("Constant", [], ["k"], field(1, b"value_floats") + field(7, bytes(8)))
+    constant = node("Constant", [], ["k"], field(1, b"value") + field(5, raw("", WEIGHTS)))
+    path = save(tmp_path / "m.onnx", raw("w", WEIGHTS), nodes=[numbers])
+    path.write_bytes(path.read_bytes() + field(25, field(1, b"f") + field(7, constant) * 2))
+    with open_checkpoint(path) as checkpoint:
+        assert [*checkpoint] == ["w"]
+        told = [note.partition(" left out")[0] for note in checkpoint.notes]
+    assert told == [
+        "1 constant written as numbers or texts is",
+        "2 constants of local functions are",
+    ]
+
+
 @pytest.mark.parametrize(
     ("facts", "message"),
     [

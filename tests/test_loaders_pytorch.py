@@ -164,8 +164,19 @@ def test_the_weights_are_found_in_a_training_state(tmp_path):
         assert checkpoint.metadata == {"epoch": "7"}
         notes = "\n".join(checkpoint.notes)
         assert "1 tensor of optimizer is left out, which training keeps beside" in notes
-        assert "1 tensor of normalizer is left out, which are beside 'state_dict'" in notes
+        assert "1 tensor of normalizer is left out, beside 'state_dict'" in notes
         assert "starts with 'module.', which is taken off" in notes
+
+
+@pytest.mark.parametrize("saver", SAVERS)
+def test_what_is_left_out_is_no_container(tmp_path, saver):
+    value = mapping(
+        {"state_dict": mapping({"w": whole("0", WEIGHTS)}), "optimizer": whole("1", WEIGHTS)}
+    )
+    path = SAVERS[saver](tmp_path / "m.pt", value, {"0": WEIGHTS, "1": WEIGHTS})
+    with open_checkpoint(path) as checkpoint:
+        assert checkpoint.n_bytes == WEIGHTS.nbytes
+        assert checkpoint.n_container_bytes == path.stat().st_size - 2 * WEIGHTS.nbytes
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,32 @@ def test_arrays_are_read_in_any_range(tmp_path, driver):
         checkpoint["a"].read()
 
 
+@pytest.mark.parametrize("what", ["a chunk", "a folder"])
+def test_links_that_leave_the_folder_are_refused(tmp_path, what):
+    folder = save(tmp_path / "m.zarr", "zarr", w=MATRIX)
+    outside = tmp_path / "outside"
+    chunk = folder / "w" / "0.0.0"
+    if what == "a chunk":
+        chunk.rename(outside)
+        chunk.symlink_to(outside)
+    else:
+        (folder / "w").rename(outside)
+        (folder / "w").symlink_to(outside)
+        save(folder, "zarr", v=MATRIX)
+    with pytest.raises(CorruptCheckpointError, match="is a link that leaves the folder"):
+        open_checkpoint(folder)
+
+
+def test_links_into_the_blobs_of_the_hub_cache_are_followed(tmp_path):
+    folder = save(tmp_path / "snapshots" / "0123" / "m.zarr", "zarr", w=MATRIX)
+    (tmp_path / "blobs").mkdir()
+    chunk = folder / "w" / "0.0.0"
+    chunk.rename(tmp_path / "blobs" / "b")
+    chunk.symlink_to(tmp_path / "blobs" / "b")
+    with open_checkpoint(folder) as checkpoint:
+        assert checkpoint["w"].to_numpy().tolist() == MATRIX.tolist()
+
+
 @pytest.mark.parametrize("item", ["", "default"])
 def test_an_orbax_checkpoint_is_read_without_what_training_keeps(tmp_path, item):
     arrays = {"params.dense.kernel": MATRIX, "opt_state.mu": MATRIX, "step": np.array(7)}

@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+import time
 import tracemalloc
 import zipfile
 
@@ -89,6 +90,7 @@ def test_every_format_that_is_read_by_range_is_read_from_a_server(tmp_path):
         ("another length", "has changed on the server"),
         ("too little", "did not come in 3 tries: the answer ends"),
         ("compresses", "compresses ranges"),
+        ("endless length", "the server sends bytes 0-0/9999"),
         ("changes", "has changed on the server"),
         ("fails", "the server answers 503"),
         ("forbids", "the server answers 403"),
@@ -106,6 +108,16 @@ def test_a_server_that_lies_is_refused_in_one_line(lie, message):
         tracemalloc.stop()
     assert "\n" not in str(refusal.value)
     assert server.url in str(refusal.value)
+
+
+@pytest.mark.parametrize(("lie", "first"), [("drips", 2), ("drips headers", 1)])
+def test_a_server_that_drips_is_given_up(lie, first):
+    start = time.monotonic()
+    with serving({"/m.safetensors": MODEL}, lambda n: lie if n >= first else "") as server:
+        with pytest.raises(RemoteError, match="slower than 20 kB/s") as refusal:
+            open_checkpoint(f"{server.url}/m.safetensors")
+        assert time.monotonic() - start < 5
+    assert "\n" not in str(refusal.value)
 
 
 def test_what_passes_is_asked_for_again():

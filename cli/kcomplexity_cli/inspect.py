@@ -58,9 +58,10 @@ Examples:
 def inspect(checkpoints: tuple[str, ...], **options: Any) -> None:
     """Tell what checkpoints hold: dtypes, counts, sizes, metadata, layers.
 
-    CHECKPOINT is a file of any known format (safetensors, PyTorch, NumPy, HDF5/Keras, ONNX, GGUF,
-    TFLite), a sharded checkpoint's folder or index, a glob in quotes read as one, an URL, or
-    hf:ORG/NAME in the local cache. Only headers are read, unless --values asks for the weights too.
+    CHECKPOINT is of any known format (safetensors, PyTorch, NumPy, HDF5/Keras, Zarr/Orbax, ONNX,
+    Flax, GGUF, TFLite): a file, a folder or index of shards, a glob in quotes read as one, an URL,
+    or hf:ORG/NAME in the local cache. Only headers are read, unless --values asks for the weights
+    too.
     """
     from kcomplexity.inspection import document, inspect_checkpoint
     from kcomplexity.pool import Pool

@@ -62,9 +62,9 @@ Examples:
 def score(checkpoints: tuple[str, ...], **options: Any) -> None:
     """Measure the complexity of checkpoints: bits, bits per weight, structure against controls.
 
-    CHECKPOINT is a file of any known format (safetensors, PyTorch, NumPy, HDF5/Keras, ONNX, GGUF,
-    TFLite), a sharded checkpoint's folder or index, a glob in quotes read as one, an URL, or
-    hf:ORG/NAME in the local cache. The content decides the format. Nothing in a file is ever
+    CHECKPOINT is of any known format (safetensors, PyTorch, NumPy, HDF5/Keras, Zarr/Orbax, ONNX,
+    Flax, GGUF, TFLite): a file, a folder or index of shards, a glob in quotes read as one, an URL,
+    or hf:ORG/NAME in the local cache. The content decides the format. Nothing in a file is ever
     executed.
     """
     from kcomplexity.plan import make_plan

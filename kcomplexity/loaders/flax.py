@@ -7,6 +7,7 @@ tensors are found are those of :mod:`kcomplexity.loaders.torch_tree`.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,8 +19,10 @@ import numpy as np
 
 from kcomplexity.checkpoint import Checkpoint, FileSource, StoredTensor, Tensor
 from kcomplexity.errors import CorruptCheckpointError
-from kcomplexity.loaders.arrays import stored_dtype, why_left_out
+from kcomplexity.loaders.arrays import stored_dtype
 from kcomplexity.loaders.base import Options, opened
+from kcomplexity.loaders.streamed import StreamedTensor
+from kcomplexity.loaders.streams import JoinedBytes, StoredBytes
 from kcomplexity.loaders.torch_objects import Storage, TensorRef
 from kcomplexity.loaders.torch_tree import find_tensors
 from kcomplexity.text import printable, shorten
@@ -43,6 +46,13 @@ _NUMBERS = {
     0xD2: "i",
     0xD3: "q",
 }
+#: Names of dtypes; NumPy would parse others, some as programs of types.
+_TYPES = frozenset(
+    ["bool", "float16", "float32", "float64", "complex64", "complex128"]
+    + [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
+    + [name for name in ml_dtypes.__all__ if name not in ("__version__", "finfo", "iinfo")]
+)
+_TEXT_TYPE = re.compile(r"[<>|]?[USO]\d{0,9}|(?:str|bytes)\d{0,9}|object", re.ASCII)
 _CONSTANTS = {0xC0: None, 0xC2: False, 0xC3: True}
 #: The byte that starts a value -> the letter of the length that follows it.
 _TEXTS = {0xD9: "B", 0xDA: "H", 0xDB: "I"}
@@ -86,20 +96,32 @@ class FlaxLoader:
                 raise walk.damaged("no single map is in it")
             # Nothing in a Flax state wraps the rest: batch_stats stand beside params.
             found = find_tensors(tree, options.root, path.stem, shown, wrappers=())
-            tensors: dict[str, Tensor] = {
-                name: StoredTensor(
-                    name,
-                    ref.shape,
-                    ref.dtype,
-                    layout="in-out",
-                    source=source,
-                    offset=int(ref.storage.key),
-                )
+            tensors = {
+                name: _tensor(name, ref, source, walk.pieces.get(ref.storage.key))
                 for name, ref in found.tensors.items()
             }
             rest = source.size() - sum(tensor.n_bytes for tensor in tensors.values())
         notes = (*walk.notes, *found.notes)
         return Checkpoint(str(path), "flax", tensors, found.metadata, (source,), rest, notes)
+
+
+def _tensor(
+    name: str, ref: TensorRef, source: FileSource, pieces: list[TensorRef] | None
+) -> Tensor:
+    if pieces is None:
+        at = int(ref.storage.key)
+        return StoredTensor(name, ref.shape, ref.dtype, layout="in-out", source=source, offset=at)
+    runs = [StoredBytes(source, int(piece.storage.key), piece.storage.n_bytes) for piece in pieces]
+    return StreamedTensor(
+        name,
+        ref.shape,
+        ref.dtype,
+        layout="in-out",
+        stream=JoinedBytes(tuple(runs)),
+        offset=0,
+        # Written as this machine's bytes, which are little-endian: there is nothing to turn.
+        stored_as=np.dtype(f"V{ref.dtype.bits // 8}"),
+    )
 
 
 @dataclass(frozen=True)
@@ -110,6 +132,13 @@ class _Bytes:
     stop: int
 
 
+def _row(found: Any) -> list[Any]:
+    """Return what Flax writes for a tuple, a map from "0" on, as a list; empty if it is none."""
+    if isinstance(found, dict) and list(found) == [str(i) for i in range(len(found))]:
+        return list(found.values())
+    return []
+
+
 class _Walk:
     """Goes through the values of the file in order."""
 
@@ -117,6 +146,8 @@ class _Walk:
         self.size = source.size()
         self.at = 0
         self.notes: list[str] = []
+        #: The pieces of an array above 1 GiB, by the key of its storage, which is its first one's.
+        self.pieces: dict[str, list[TensorRef]] = {}
         self._source = source
         self._shown = shown
         self._block = b""
@@ -175,9 +206,25 @@ class _Walk:
                 raise self.damaged(f"the key {shorten(key)} is no text, or is there twice")
             found[str(key)] = self.value(depth + 1)
         if _CHUNKED in found:
-            self.notes.append("an array above 1 GiB, stored in pieces, is left out; save it anew")
-            return None
+            return self._joined(found)
         return found
+
+    def _joined(self, found: dict[str, Any]) -> TensorRef:
+        """Return the array whose flat pieces a map holds, numbered from 0."""
+        shape, chunks = (_row(found.get(key)) for key in ("shape", "chunks"))
+        natural = all(type(n) is int and 0 <= n < 1 << 62 for n in shape)
+        arrays = [piece for piece in chunks if isinstance(piece, TensorRef)]
+        pieces = [piece for piece in arrays if piece.storage.key not in self.pieces]
+        if not natural or len(shape) > _MOST_AXES or not pieces or len(pieces) != len(chunks):
+            raise self.damaged(f"the array before byte {self.at}, in pieces, has no shape or none")
+        first = pieces[0]
+        storage = Storage(f"{first.storage.key}+", first.storage.n_bytes, first.dtype)
+        ref = TensorRef(storage, first.dtype, 0, tuple(shape), (0,) * len(shape))
+        same = all(piece.dtype == first.dtype for piece in pieces)
+        if not same or sum(piece.n_values for piece in pieces) != ref.n_values:
+            raise self.damaged(f"the pieces before byte {self.at} do not make up {ref.shape}")
+        self.pieces[storage.key] = pieces
+        return ref
 
     def _extension(self, n: int, depth: int) -> TensorRef | None:
         kind = self._number("b")
@@ -194,14 +241,13 @@ class _Walk:
         natural = isinstance(shape, list) and all(type(n) is int and n >= 0 for n in shape)
         if not natural or len(shape) > _MOST_AXES or not isinstance(data, _Bytes):
             raise self.damaged(f"the array before byte {self.at} has no shape or no bytes")
-        try:
-            dtype = np.dtype(getattr(ml_dtypes, str(name), None) or str(name))
-        except TypeError:
-            raise self.damaged(f"an array is of type {shorten(name)}, unknown here") from None
-        reason = why_left_out(dtype)
-        if reason:
-            self.notes.append(f"an array is left out: {reason}")
+        if isinstance(name, str) and _TEXT_TYPE.fullmatch(name):
+            self.notes.append("an array is left out: it holds text or objects")
             return None
+        if not isinstance(name, str) or name not in _TYPES:
+            told = shorten(name) if isinstance(name, str) else f"a {type(name).__name__}"
+            raise self.damaged(f"an array is of type {told}, unknown here")
+        dtype = np.dtype(getattr(ml_dtypes, name, None) or name)
         stored = stored_dtype(dtype)
         storage = Storage(str(data.start), data.stop - data.start, stored)
         # Written row-major always: the strides are not asked for.

@@ -35,6 +35,8 @@ _PLAIN: dict[int, StoredDtype] = {
     28: DTYPES["F64"],
     30: DTYPES["BF16"],
 }
+#: Types of newer writers, whose blocks are not known here.
+_NEWER = {40: "NVFP4", 41: "Q1_0"}
 #: struct's letter of each number in the metadata; 8 is text and 9 an array.
 _NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q"}
 _NUMBERS[12] = "d"
@@ -82,6 +84,11 @@ class GgufLoader:
             tensors: dict[str, Tensor] = {}
             for info in infos:
                 for tensor in _tensors(info, source, start, options):
+                    if tensor.name in tensors:
+                        raise CorruptCheckpointError(
+                            f"{shown}: {shorten(tensor.name)} is the name of a tensor and of a "
+                            "part of a quantised one; --dequantize takes none apart"
+                        )
                     tensors[tensor.name] = tensor
             payload = sum(info.n_bytes for info in infos)
             rest = source.size() - payload
@@ -217,7 +224,11 @@ class _Info:
         number, offset = cursor.number("I"), cursor.number("Q")
         kind = _PLAIN.get(number) or BLOCKS.get(number)
         if kind is None:
-            raise cursor.damaged(f"tensor {shorten(name)} is of type {number}, unknown here")
+            newer = f" ({_NEWER[number]})" if number in _NEWER else ""
+            raise CorruptCheckpointError(
+                f"{cursor.shown}: tensor {shorten(name)} is of type {number}{newer}, which "
+                "is not read; convert the model to another type, such as Q8_0 or F16"
+            )
         n = math.prod(shape)
         if isinstance(kind, StoredDtype):
             return cls(name, shape, kind, offset, kind.n_bytes(n))

@@ -8,6 +8,7 @@ followed. What Keras' optimiser keeps is left out.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ class Hdf5Loader:
                 raise CorruptCheckpointError(
                     f"{printable(path)}: no whole HDF5 file: {printable(error)[:160]}"
                 ) from None
-            rest = source.size() - found.payload
+            rest = source.size() - found.stored(file)
         return Checkpoint(
             str(path),
             "hdf5",
@@ -109,8 +110,6 @@ class _Found:
     tensors: dict[str, Tensor] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    #: Stored bytes of all tensors.
-    payload: int = 0
     _layout: Layout = "out-in"
     _seen: dict[int, str] = field(default_factory=dict)
 
@@ -129,6 +128,10 @@ class _Found:
             self._layout = "in-out"
         self._walk(self._root(file, keys), "", 0)
 
+    def stored(self, file: Any) -> int:
+        """Return the bytes that all datasets take in the file, read or left out."""
+        return sum(dataset.id.get_storage_size() for dataset in self._below(file, 0, set()))
+
     def _root(self, file: Any, keys: set[str]) -> Any:
         root = self.options.root
         if root is not None:
@@ -141,17 +144,18 @@ class _Found:
                 )
             return found
         for key in sorted(keys & _KERAS_TRAINING):
-            n = self._count(file[key], 0)
+            n = sum(1 for _ in self._below(self._target(file, key), 0, set()))
             if n:
                 self.notes.append(
                     f"{plural(n, 'tensor')} of {key} {'is' if n == 1 else 'are'} left out, which "
                     f"training keeps beside the weights: --root {key} reads them"
                 )
-        if _KERAS_WEIGHTS in keys:
+        weights = self._target(file, _KERAS_WEIGHTS)
+        if isinstance(weights, self.h5py.Group):
             self.notes.append(
                 f"read are the tensors under {_KERAS_WEIGHTS!r}; --root KEY reads others"
             )
-            return file[_KERAS_WEIGHTS]
+            return weights
         return file
 
     def _target(self, group: Any, path: str) -> Any:
@@ -165,13 +169,19 @@ class _Found:
             found = found[key]
         return found
 
-    def _count(self, item: Any, depth: int) -> int:
+    def _below(self, item: Any, depth: int, seen: set[int]) -> Iterator[Any]:
+        """Yield the datasets below an item, each once: groups may contain themselves."""
+        if item is None or depth > _MOST_DEPTH or self._address(item) in seen:
+            return
+        seen.add(self._address(item))
         if isinstance(item, self.h5py.Dataset):
-            return 1
-        if depth > _MOST_DEPTH or not isinstance(item, self.h5py.Group):
-            return 0
-        children = (self._target(item, key) for key in item)
-        return sum(self._count(child, depth + 1) for child in children)
+            yield item
+        elif isinstance(item, self.h5py.Group):
+            for key in item:
+                yield from self._below(self._target(item, key), depth + 1, seen)
+
+    def _address(self, item: Any) -> int:
+        return int(self.h5py.h5o.get_info(item.id).addr)
 
     def _walk(self, group: Any, name: str, depth: int) -> None:
         if depth > _MOST_DEPTH:
@@ -190,7 +200,7 @@ class _Found:
             if not name and key in _KERAS_TRAINING and self.options.root is None:
                 continue
             item = group[key]
-            address = self.h5py.h5o.get_info(item.id).addr
+            address = self._address(item)
             if address in self._seen:
                 self.notes.append(
                     f"{shorten(inner)} is {shorten(self._seen[address])} under a second name: "
@@ -208,10 +218,7 @@ class _Found:
         if reason:
             self.notes.append(f"{shorten(name)} is left out: {reason}")
             return
-        tensor = self._tensor(name, dataset)
-        self.tensors[name] = tensor
-        chunked = isinstance(tensor, SlabTensor)
-        self.payload += dataset.id.get_storage_size() if chunked else tensor.n_bytes
+        self.tensors[name] = self._tensor(name, dataset)
 
     def _tensor(self, name: str, dataset: Any) -> Tensor:
         stored, shape = stored_dtype(dataset.dtype), tuple(dataset.shape)

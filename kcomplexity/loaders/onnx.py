@@ -18,9 +18,9 @@ from kcomplexity.dtypes import CODES, DTYPES, StoredDtype, opaque
 from kcomplexity.errors import CheckpointError, CorruptCheckpointError
 from kcomplexity.loaders.base import Options, opened
 from kcomplexity.loaders.protobuf import Message, Reader
-from kcomplexity.loaders.shard_index import leaves_folder
+from kcomplexity.loaders.shard_index import leaves_folder, lies_inside
 from kcomplexity.loaders.streams import StoredBytes, whole_file
-from kcomplexity.text import printable, shorten
+from kcomplexity.text import plural, printable, shorten
 
 __all__ = ["OnnxLoader"]
 
@@ -131,6 +131,9 @@ class _Model:
     notes: list[str] = field(default_factory=list)
     #: Files with external data, by what the model calls them.
     beside: dict[str, FileSource] = field(default_factory=dict)
+    #: Constants that are no tensors of the graph.
+    _n_numbers: int = 0
+    _n_inner: int = 0
     #: Inputs that a matrix product takes as (in, out).
     _in_out: set[str] = field(default_factory=set)
     #: Scales and zero points -> the codes they belong to.
@@ -146,10 +149,35 @@ class _Model:
             elif part.number == 14 and isinstance(part.value, Message):
                 key, value = self._entry(part.value)
                 self.metadata[key] = value
+            elif part.number == 25 and isinstance(part.value, Message):
+                self._function(part.value)
             elif part.number in facts and isinstance(part.value, Message):
                 self.metadata[facts[part.number]] = self.reader.text(part.value)
+        self._tell_constants()
         if n_graphs != 1:
             raise self.reader.damaged(f"it holds {n_graphs} graphs; expected one")
+
+    def _function(self, function: Message) -> None:
+        for part in self.reader.fields(function):
+            if part.number == 7 and isinstance(part.value, Message):
+                kinds = [
+                    self.reader.text(f.value)
+                    for f in self.reader.fields(part.value)
+                    if f.number == 4
+                ]
+                self._n_inner += kinds == ["Constant"]
+
+    def _tell_constants(self) -> None:
+        for n, what in (
+            (self._n_numbers, "written as numbers or texts"),
+            (self._n_inner, "of local functions"),
+        ):
+            if n:
+                verb = "is" if n == 1 else "are"
+                self.notes.append(
+                    f"{plural(n, 'constant')} {what} {verb} left out: only tensors of the graph "
+                    "are read"
+                )
 
     def named(self) -> dict[str, Tensor]:
         """Return the tensors with what the nodes say about them."""
@@ -199,6 +227,7 @@ class _Model:
             transposed |= name == "transB" and number == 1
             for inner in nested[6]:
                 self._graph(inner, f"{prefix}{outputs[0] if outputs else kind}/", depth + 1)
+            self._n_numbers += kind == "Constant" and name != "value"
             if kind == "Constant" and name == "value" and nested[5] and outputs:
                 proto = self._proto(nested[5][0])
                 proto.name = outputs[0]
@@ -310,10 +339,7 @@ class _Model:
                 "is on a server; download both"
             )
         folder = self.path.parent
-        inside = not leaves_folder(location) and (folder / location).resolve().is_relative_to(
-            folder.resolve()
-        )
-        if not inside:
+        if leaves_folder(location) or not lies_inside(folder / location, folder):
             raise CorruptCheckpointError(
                 f"{where}: its data are in {printable(location)!r}, which is not inside the "
                 "model's folder, and is not read"

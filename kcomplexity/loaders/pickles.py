@@ -18,19 +18,21 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from kcomplexity.errors import CorruptCheckpointError, ForbiddenGlobalError
-from kcomplexity.loaders.streams import ByteStream
-from kcomplexity.text import printable, shorten
+from kcomplexity.loaders.pickle_reader import PickleReader
+from kcomplexity.text import shorten
 
-__all__ = ["MAX_PICKLE", "Global", "Handler", "PickleReader", "read_pickle"]
+__all__ = ["Global", "Handler", "Record", "as_key", "read_pickle"]
 
-#: A tensor takes some 200 bytes of pickle: no checkpoint's is so long.
-MAX_PICKLE = 64 << 20
 #: Steps and copied items; a tensor takes some 40.
 MAX_STEPS = 4_000_000
-_BLOCK = 1 << 16
+#: What a set and what a handler makes take more than a step's memory, some 70 bytes.
+_EXTRA = 4
 
+#: A global's name is put together whenever it is called.
+_MOST_NAME = 1024
 #: Wider integers than any counter: their digits are slow to write, and Python refuses to.
 _MOST_BITS = 256
+_MOST_KEY_BITS = 60
 
 #: Makes a description of the arguments of a call. It must not keep what it does not know.
 Handler = Callable[[tuple[Any, ...]], Any]
@@ -45,60 +47,6 @@ class Global:
 
     def __str__(self) -> str:
         return f"{self.module}.{self.name}"
-
-
-class PickleReader:
-    """The bytes of pickles that follow each other, read a block at a time.
-
-    Parameters
-    ----------
-    stream : ByteStream
-    start : int
-        Where the first pickle begins.
-
-    Notes
-    -----
-    Has the few methods of a file that :func:`pickletools.genops` uses. A read never asks for more
-    than there is, whatever length an opcode claims.
-    """
-
-    def __init__(self, stream: ByteStream, start: int = 0) -> None:
-        self._stream = stream
-        self._start = start
-        self._end = min(stream.size, start + MAX_PICKLE)
-        self._data = bytearray()
-        self._at = 0
-
-    def tell(self) -> int:
-        """Position in the stream."""
-        return self._start + self._at
-
-    def read(self, n: int) -> bytes:
-        """Return the next `n` bytes, or as many as there are."""
-        stop = self._at + max(n, 0)
-        self._fill(stop)
-        found = bytes(self._data[self._at : stop])
-        self._at += len(found)
-        return found
-
-    def readline(self) -> bytes:
-        """Return the bytes up to the next line feed, with it."""
-        known = self._at
-        while (newline := self._data.find(b"\n", known)) < 0:
-            known = len(self._data)
-            self._fill(known + _BLOCK)
-            if len(self._data) == known:
-                return self.read(known - self._at)
-        return self.read(newline + 1 - self._at)
-
-    def _fill(self, stop: int) -> None:
-        while len(self._data) < stop and self.tell_end() < self._end:
-            n = min(max(_BLOCK, stop - len(self._data)), self._end - self.tell_end())
-            self._data += self._stream.read(self.tell_end(), n).data
-
-    def tell_end(self) -> int:
-        """Position in the stream after the last byte read."""
-        return self._start + len(self._data)
 
 
 def read_pickle(
@@ -142,8 +90,15 @@ def read_pickle(
     except (CorruptCheckpointError, ForbiddenGlobalError):
         raise
     # What pickletools raises on damaged bytes; the machine's own stack runs empty on foreign ones.
-    except (ValueError, OverflowError, IndexError, KeyError, TypeError, AttributeError) as error:
-        what = printable(error)[:120]
+    except (
+        ArithmeticError,
+        LookupError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
+        what = shorten(error, 120)
         raise CorruptCheckpointError(f"{where}: not a whole pickle: {what}") from None
 
 
@@ -218,9 +173,10 @@ class _Machine:
         elif name in _CONSTANTS:
             self._stack.append(_CONSTANTS[name])
         elif name in _EMPTY:
+            self._spend(_EXTRA if name == "EMPTY_SET" else 0)
             self._stack.append(_EMPTY[name]())
         elif name in _PUT:
-            self._memo[arg] = self._stack[-1]
+            self._memo[as_key(arg)] = self._stack[-1]
         elif name == "MEMOIZE":
             self._memo[len(self._memo)] = self._stack[-1]
         elif name in _GET:
@@ -281,7 +237,8 @@ class _Machine:
         self._stack.append(self._pop_to_mark())
 
     def _do_frozenset(self, _name: str, _arg: Any) -> None:
-        self._stack.append({self._key(item) for item in self._pop_to_mark()})
+        self._spend(_EXTRA)
+        self._stack.append({as_key(item) for item in self._pop_to_mark()})
 
     def _do_dict(self, _name: str, _arg: Any) -> None:
         items = self._pop_to_mark()
@@ -298,7 +255,7 @@ class _Machine:
 
     def _do_additems(self, _name: str, _arg: Any) -> None:
         items = self._pop_to_mark()
-        self._top(set).update(self._key(item) for item in items)
+        self._top(set).update(as_key(item) for item in items)
 
     def _do_setitem(self, _name: str, _arg: Any) -> None:
         self._set_items(self._pop_many(2))
@@ -309,18 +266,13 @@ class _Machine:
     def _set_items(self, items: list[Any]) -> None:
         target = self._top(dict)
         for key, value in zip(items[::2], items[1::2], strict=True):
-            target[self._key(key)] = value
+            target[as_key(key)] = value
 
     def _top(self, kind: type[Any]) -> Any:
         top = self._stack[-1]
         if not isinstance(top, kind):
             raise TypeError(f"items for a {kind.__name__} go to a {type(top).__name__}")
         return top
-
-    def _key(self, key: Any) -> Any:
-        if not isinstance(key, _SCALARS):
-            raise TypeError(f"a {type(key).__name__} is used as a key")
-        return key
 
     # --- What other unpicklers would call ------------------------------------------------------
 
@@ -367,11 +319,16 @@ class _Machine:
 
     def _persist(self, pid: Any) -> None:
         if self._persistent is None or not isinstance(pid, tuple):
-            raise ValueError(f"the persistent id {shorten(pid)} means nothing here")
+            raise ValueError(f"a persistent id, a {type(pid).__name__}, means nothing here")
         self._stack.append(self._persistent(pid))
 
     def _admitted(self, module: Any, name: Any) -> Global:
-        found = Global(str(module), str(name))
+        # The text of a tuple whose parts are shared can be longer than any memory: none is made.
+        if not isinstance(module, str) or not isinstance(name, str):
+            raise TypeError(f"a {type(module).__name__} and a {type(name).__name__} name a global")
+        if len(module) + len(name) > _MOST_NAME:
+            raise ValueError(f"the name of a global takes {len(module) + len(name)} characters")
+        found = Global(module, name)
         if str(found) not in self._handlers and not str(found).startswith(self._wild or ("\0",)):
             raise ForbiddenGlobalError(
                 f"{self._where} asks for {shorten(found, 80)}, which is neither a tensor nor a "
@@ -383,12 +340,30 @@ class _Machine:
     def _call(self, function: Any, args: Any) -> None:
         if not isinstance(function, Global) or not isinstance(args, tuple):
             raise TypeError(f"a {type(function).__name__} is called")
-        self._spend(sum(len(arg) for arg in args if isinstance(arg, list | dict | set)))
+        self._spend(_EXTRA + sum(len(arg) for arg in args if isinstance(arg, list | dict | set)))
         handler = self._handlers.get(str(function))
         if handler is None:
             prefix = next(wild for wild in self._wild if str(function).startswith(wild))
             handler = self._handlers[f"{prefix}*"]
         self._stack.append(handler(args))
+
+
+def as_key(key: Any) -> Any:
+    """Return what may be a key of a dict or in a set, and is not chosen to be slow as one.
+
+    Python's hash of an integer is its rest modulo 2**61 - 1, so wide ones can be made to collide
+    by the million; those below 2**60 are their own hashes. Texts are hashed with a secret.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is a container (hashing a deep tuple can overflow the stack), or too wide.
+    """
+    if not isinstance(key, _SCALARS):
+        raise TypeError(f"a {type(key).__name__} is used as a key")
+    if isinstance(key, int) and key.bit_length() > _MOST_KEY_BITS:
+        raise ValueError(f"an integer of {key.bit_length()} bits is used as a key")
+    return key
 
 
 class Record(dict[Any, Any]):

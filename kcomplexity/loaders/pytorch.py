@@ -21,7 +21,8 @@ import numpy as np
 from kcomplexity.checkpoint import Checkpoint, FileSource, StoredTensor, Tensor
 from kcomplexity.errors import CorruptCheckpointError, UnknownFormatError
 from kcomplexity.loaders.base import Options, opened
-from kcomplexity.loaders.pickles import MAX_PICKLE, PickleReader, read_pickle
+from kcomplexity.loaders.pickle_reader import MAX_PICKLE, PickleReader
+from kcomplexity.loaders.pickles import read_pickle
 from kcomplexity.loaders.streamed import StreamedTensor
 from kcomplexity.loaders.streams import ByteStream, DeflatedBytes, StoredBytes
 from kcomplexity.loaders.strided import StridedWindow
@@ -89,6 +90,8 @@ class PytorchLoader:
                 elif stream is not None:
                     tensors[name] = _tensor(name, ref, stream, byte_order, where)
             rest = source.size() - sum(tensor.n_bytes for tensor in tensors.values())
+            read = {found.tensors[name].storage.key for name in tensors}
+            rest -= sum(_stored(storages[key]) for key in storages.keys() - read)
         return Checkpoint(
             str(path),
             "pytorch",
@@ -173,6 +176,11 @@ def _check(ref: TensorRef, stream: ByteStream | None, where: str) -> None:
             f"{where} of shape {ref.shape}, strides {ref.strides} and offset {ref.offset} reaches "
             f"byte {end} of a storage of {ref.storage.n_bytes}; the file is damaged or malicious"
         )
+
+
+def _stored(stream: ByteStream) -> int:
+    """Return how many bytes of the file a storage takes."""
+    return stream.compressed_size if isinstance(stream, DeflatedBytes) else stream.size
 
 
 def _repeats(ref: TensorRef) -> bool:

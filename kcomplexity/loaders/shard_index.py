@@ -11,7 +11,7 @@ from kcomplexity.loaders.base import opened
 from kcomplexity.loaders.strict_json import parse_object
 from kcomplexity.text import printable
 
-__all__ = ["Index", "leaves_folder", "read_index"]
+__all__ = ["Index", "leaves_folder", "lies_inside", "read_index"]
 
 #: As many bytes as a safetensors header may have: an index says less about each tensor.
 MAX_INDEX = 100_000_000
@@ -74,6 +74,17 @@ def read_index(path: Path) -> Index:
                 "move the shards beside it and name them so"
             )
     return Index(shard_of, metadata if isinstance(metadata, dict) else {}, size)
+
+
+def lies_inside(path: Path, folder: Path) -> bool:
+    """Whether a file of a folder is in it once links are followed.
+
+    In the Hugging Face cache the files of ``NAME/snapshots/COMMIT`` are links to ``NAME/blobs``;
+    those are inside too.
+    """
+    real, own = path.resolve(), folder.resolve()
+    hub = [parent.parent for parent in own.parents if parent.name == "snapshots"]
+    return real.is_relative_to(own) or any(real.parent == home / "blobs" for home in hub)
 
 
 def leaves_folder(name: str) -> bool:

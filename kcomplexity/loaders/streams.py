@@ -18,7 +18,7 @@ from kcomplexity.checkpoint import FileSource
 from kcomplexity.errors import CorruptCheckpointError
 from kcomplexity.text import printable
 
-__all__ = ["ByteStream", "DeflatedBytes", "StoredBytes", "StreamFile", "whole_file"]
+__all__ = ["ByteStream", "DeflatedBytes", "JoinedBytes", "StoredBytes", "StreamFile", "whole_file"]
 
 Bytes = NDArray[np.uint8]
 _CHUNK = 1 << 18
@@ -58,6 +58,36 @@ class StoredBytes:
             return
         for i in range(16):
             yield self.read((self.size - run) * i // 15, run)
+
+
+@dataclass(frozen=True)
+class JoinedBytes:
+    """Runs of bytes that lie apart, read as one."""
+
+    parts: tuple[StoredBytes, ...]
+
+    @property
+    def size(self) -> int:
+        """Length of all of them."""
+        return sum(part.size for part in self.parts)
+
+    def read(self, start: int, n_bytes: int, out: Bytes | None = None) -> Bytes:
+        """Read a range that may go over several of them."""
+        buffer = np.empty(n_bytes, np.uint8) if out is None else out[:n_bytes]
+        done, at = 0, 0
+        for part in self.parts:
+            skip = start + done - at
+            n = min(part.size - skip, n_bytes - done)
+            if n > 0:
+                part.read(skip, n, buffer[done : done + n])
+                done += n
+            at += part.size
+        return buffer
+
+    def sample(self) -> Iterator[Bytes]:
+        """Yield what each of them does."""
+        for part in self.parts:
+            yield from part.sample()
 
 
 def whole_file(source: FileSource) -> StoredBytes:

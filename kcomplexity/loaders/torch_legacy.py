@@ -10,7 +10,8 @@ from typing import Any
 
 from kcomplexity.checkpoint import FileSource
 from kcomplexity.errors import CorruptCheckpointError
-from kcomplexity.loaders.pickles import PickleReader, read_pickle
+from kcomplexity.loaders.pickle_reader import PickleReader
+from kcomplexity.loaders.pickles import read_pickle
 from kcomplexity.loaders.streams import ByteStream, StoredBytes, whole_file
 from kcomplexity.loaders.torch_objects import HANDLERS, Storage, storage_of
 from kcomplexity.text import shorten
@@ -43,7 +44,8 @@ def read_legacy(source: FileSource, shown: str) -> tuple[Any, dict[str, ByteStre
     reader = PickleReader(whole_file(source), len(MAGIC))
     protocol = read_pickle(reader, f"{shown}: the protocol", {})
     if protocol != _PROTOCOL:
-        raise CorruptCheckpointError(f"{shown}: protocol {shorten(protocol)}; expected {_PROTOCOL}")
+        told = protocol if isinstance(protocol, int) else f"a {type(protocol).__name__}"
+        raise CorruptCheckpointError(f"{shown}: protocol {told}; expected {_PROTOCOL}")
     facts = read_pickle(reader, f"{shown}: the facts about the writer", {})
     if not isinstance(facts, dict) or facts.get("little_endian") is not True:
         raise CorruptCheckpointError(f"{shown}: not written as little-endian; save it anew")
@@ -55,7 +57,8 @@ def read_legacy(source: FileSource, shown: str) -> tuple[Any, dict[str, ByteStre
 def _storages(
     source: FileSource, keys: Any, stored: dict[str, Storage], at: int, shown: str
 ) -> dict[str, ByteStream]:
-    if not isinstance(keys, list) or {str(key) for key in keys} != stored.keys():
+    known = isinstance(keys, list) and all(isinstance(key, str | int) for key in keys)
+    if not known or {str(key) for key in keys} != stored.keys():
         raise CorruptCheckpointError(
             f"{shown}: the list of storages and the tensors do not agree; the file is damaged"
         )

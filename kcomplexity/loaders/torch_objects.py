@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from kcomplexity.dtypes import DTYPES, StoredDtype, opaque
-from kcomplexity.loaders.pickles import Global, Handler, Record
+from kcomplexity.loaders.pickles import Global, Handler, Record, as_key
+from kcomplexity.text import shorten
 
 __all__ = ["HANDLERS", "Storage", "TensorRef", "storage_of"]
 
@@ -70,7 +71,7 @@ _UNTYPED = "UntypedStorage"
 _MOST_AXES = 64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Storage:
     """A run of bytes that tensors are windows on.
 
@@ -89,7 +90,7 @@ class Storage:
     dtype: StoredDtype | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TensorRef:
     """A strided window on a storage; shape, strides and offset in values, none negative.
 
@@ -106,6 +107,12 @@ class TensorRef:
     offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
+
+    @property
+    def identity(self) -> str:
+        """A text that tensors share if they show the same values; its hash cannot be foreseen."""
+        window = f"{self.dtype.code} {self.dtype.kind} {self.offset} {self.shape} {self.strides}"
+        return f"{window} {self.storage.n_bytes} {self.storage.key}"
 
     @property
     def n_values(self) -> int:
@@ -140,7 +147,8 @@ def storage_of(pid: tuple[Any, ...]) -> Storage:
     """
     kind, which, key, _location, n = pid[:5]
     if kind != "storage" or not isinstance(which, Global) or not isinstance(key, str | int):
-        raise ValueError(f"a persistent id of kind {kind!r} means nothing here")
+        told = shorten(kind) if isinstance(kind, str) else f"a {type(kind).__name__}"
+        raise ValueError(f"a persistent id of kind {told} means nothing here")
     if which.name == _UNTYPED:
         return Storage(str(key), _natural(n), None)
     dtype = TORCH_DTYPES[_STORAGES[which.name]]
@@ -149,14 +157,17 @@ def storage_of(pid: tuple[Any, ...]) -> Storage:
 
 def _natural(n: Any) -> int:
     if type(n) is not int or not 0 <= n < 1 << 62:
-        raise ValueError(f"{str(n)[:40]} is no size")
+        told = n if isinstance(n, int | float) else f"a {type(n).__name__}"
+        raise ValueError(f"{told} is no size")
     return n
 
 
 def _naturals(found: Any) -> tuple[int, ...]:
     if not isinstance(found, tuple | list) or len(found) > _MOST_AXES:
         raise ValueError(f"a {type(found).__name__} is given as a shape")
-    return tuple(_natural(n) for n in found)
+    sizes = tuple(_natural(n) for n in found)
+    # A shape that a pickle uses again and again is kept once.
+    return found if isinstance(found, tuple) else sizes
 
 
 def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, dtype: Any = None) -> TensorRef:
@@ -189,7 +200,10 @@ def _first(args: tuple[Any, ...]) -> Any:
 def _rebuild_from_type(args: tuple[Any, ...]) -> Any:
     """Make what ``Tensor.__reduce_ex__`` of a subclass or with attributes asks for."""
     function, _type, inner = args[:3]
-    return HANDLERS[str(function)](inner)
+    if not isinstance(function, Global) or str(function) not in _REBUILDERS:
+        told = shorten(function) if isinstance(function, Global) else type(function).__name__
+        raise TypeError(f"a {told} is to make a tensor")
+    return _REBUILDERS[str(function)](inner)
 
 
 def _sparse(args: tuple[Any, ...]) -> dict[str, Any]:
@@ -205,7 +219,7 @@ def _mapping(args: tuple[Any, ...]) -> dict[Any, Any]:
     if isinstance(given, dict):
         return dict(given)
     pairs = given if isinstance(given, list) else []
-    return {key: value for key, value in pairs if isinstance(key, str | int)}
+    return {as_key(key): value for key, value in pairs if isinstance(key, str | int)}
 
 
 def _record(_args: tuple[Any, ...]) -> Record:
@@ -229,16 +243,20 @@ def _not_called(_args: tuple[Any, ...]) -> Any:
     raise TypeError("a type is called that only names how values are stored")
 
 
+#: What makes a tensor of its parts; none of them calls another.
+_REBUILDERS: dict[str, Handler] = {
+    "torch._utils._rebuild_tensor": _rebuild,
+    "torch._utils._rebuild_tensor_v2": _rebuild,
+    "torch._utils._rebuild_tensor_v3": _rebuild_v3,
+    "torch._utils._rebuild_qtensor": _rebuild,
+    "torch._utils._rebuild_sparse_tensor": _sparse,
+    "torch._utils._rebuild_parameter": _first,
+    "torch._utils._rebuild_parameter_with_state": _first,
+}
+
+
 def _handlers() -> Mapping[str, Handler]:
-    utils = "torch._utils."
-    found: dict[str, Handler] = {
-        f"{utils}_rebuild_tensor": _rebuild,
-        f"{utils}_rebuild_tensor_v2": _rebuild,
-        f"{utils}_rebuild_tensor_v3": _rebuild_v3,
-        f"{utils}_rebuild_qtensor": _rebuild,
-        f"{utils}_rebuild_sparse_tensor": _sparse,
-        f"{utils}_rebuild_parameter": _first,
-        f"{utils}_rebuild_parameter_with_state": _first,
+    found = _REBUILDERS | {
         "torch._tensor._rebuild_from_type_v2": _rebuild_from_type,
         "torch.Tensor": _first,
         "torch.nn.parameter.Parameter": _first,

@@ -14,7 +14,7 @@ The rules, in their order; each one that applies is told in a note:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,6 +62,8 @@ _OPTIMIZER = re.compile(r"(?:^|_)(?:optims?|optimi[sz]ers?)(?=_|\d|$)")
 _MOST_DEPTH = 64
 _MOST_VISITS = 4_000_000
 _MOST_NAME = 4096
+#: Of all names, as often as they are gone through; a hundred thousand tensors take a third.
+_MOST_LETTERS = 1 << 27
 #: Of what stands beside the tensors, as much as a reader would want as metadata.
 _MOST_FACT = 200
 
@@ -123,26 +125,27 @@ def find_tensors(
         nest, taken = _descend(tree, root, walk), root
     else:
         nest, taken = _unwrap(tree, walk, wrappers, found.notes)
-    named = list(walk.tensors(nest))
-    if named and named[0][0] == "":
-        named = [(taken.rpartition(".")[2].strip(".") or alone, named[0][1])]
-    if root is None:
-        named = _without_prefix(named, found.notes)
+    prefix = _prefix(walk.tensors(nest), found.notes) if root is None else ""
+    unnamed = taken.rpartition(".")[2].strip(".") or alone
+    named = ((name.removeprefix(prefix) or unnamed, ref) for name, ref in walk.tensors(nest))
     _keep_once(named, found, where)
     return found
 
 
 class _Walk:
-    """Walks over nests that may share parts: the visits are counted, the depth is bounded."""
+    """Walks over nests that may share parts: visits and letters are counted, depth is bounded."""
 
     def __init__(self, where: str) -> None:
         self.where = where
         self._visits = 0
+        self._letters = 0
 
     def tensors(self, nest: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, TensorRef]]:
         """Yield the tensors below `nest` with their keys joined by dots."""
         self._visits += 1
-        if self._visits > _MOST_VISITS or depth > _MOST_DEPTH or len(name) > _MOST_NAME:
+        self._letters += len(name)
+        many = self._visits > _MOST_VISITS or self._letters > _MOST_LETTERS
+        if many or depth > _MOST_DEPTH or len(name) > _MOST_NAME:
             raise CorruptCheckpointError(
                 f"{self.where}: the nest at {shorten(name)!r} is deeper or larger than any "
                 "checkpoint's; it may contain itself"
@@ -202,7 +205,7 @@ def _unwrap(tree: Any, walk: _Walk, wrappers: Sequence[str], notes: list[str]) -
             break
         others = [key for key in nest if key != inner and counts[key]]
         if others:
-            _tell_left_out(others, counts, path, f"which are beside {inner!r}", notes)
+            _tell_left_out(others, counts, path, f"beside {inner!r}", notes)
         nest, path = nest[inner], f"{path}.{inner}" if path else inner
     if path:
         notes.append(f"read are the tensors under {path!r}; --root KEY reads others")
@@ -234,30 +237,41 @@ def _tell_left_out(
     )
 
 
-def _without_prefix(
-    named: list[tuple[str, TensorRef]], notes: list[str]
-) -> list[tuple[str, TensorRef]]:
-    for prefix in PREFIXES:
-        if named and all(name.startswith(prefix) and name != prefix for name, _ in named):
-            named = [(name.removeprefix(prefix), ref) for name, ref in named]
-            notes.append(f"every name starts with {prefix!r}, which is taken off")
-    return named
+def _prefix(named: Iterable[tuple[str, TensorRef]], notes: list[str]) -> str:
+    """Return what every name starts with and goes on from, of what only tells how it was run."""
+    first, second = PREFIXES
+    fitting: set[str] | None = None
+    for name, _ in named:
+        known = {first + second, first, second} if fitting is None else fitting
+        fitting = {prefix for prefix in known if name.startswith(prefix) and name != prefix}
+        if not fitting:
+            break
+    taken = max(fitting or {""}, key=len)
+    notes.extend(
+        f"every name starts with {prefix!r}, which is taken off"
+        for prefix in PREFIXES
+        if prefix in taken
+    )
+    return taken
 
 
-def _keep_once(named: list[tuple[str, TensorRef]], found: Found, where: str) -> None:
-    first: dict[TensorRef, str] = {}
-    tied: dict[str, str] = {}
+def _keep_once(named: Iterable[tuple[str, TensorRef]], found: Found, where: str) -> None:
+    first: dict[str, str] = {}
+    # Nests that share their parts have more names than memory holds: one is told, all are counted.
+    n_tied, example = 0, ("", "")
     for name, ref in named:
-        if name in found.tensors or name in tied:
+        identity = ref.identity
+        if name in found.tensors:
             raise CorruptCheckpointError(f"{where}: two tensors are called {printable(name)}")
-        if ref in first and ref.n_values:
-            tied[name] = first[ref]
+        if identity in first and ref.n_values:
+            n_tied += 1
+            example = example if n_tied > 1 else (name, first[identity])
             continue
-        first[ref] = name
+        first[identity] = name
         found.tensors[name] = ref
-    if tied:
-        second, name = next(iter(tied.items()))
+    if n_tied:
+        second, name = example
         found.notes.append(
-            f"{plural(len(tied), 'tensor')} {'is' if len(tied) == 1 else 'are'} another one under "
+            f"{plural(n_tied, 'tensor')} {'is' if n_tied == 1 else 'are'} another one under "
             f"a second name, such as {shorten(second)} = {shorten(name)}: counted once"
         )

@@ -16,6 +16,7 @@ from kcomplexity.checkpoint import Checkpoint, FileSource, Layout, Tensor
 from kcomplexity.errors import CorruptCheckpointError, SpecError
 from kcomplexity.loaders.arrays import stored_dtype, why_left_out
 from kcomplexity.loaders.base import Options, needed
+from kcomplexity.loaders.shard_index import lies_inside
 from kcomplexity.loaders.slabs import DAMAGE, MOST_CHUNK, Slab, SlabTensor
 from kcomplexity.loaders.torch_tree import is_training
 from kcomplexity.loaders.zips import MAX_DEFLATE_RATIO
@@ -59,6 +60,7 @@ class ZarrLoader:
         if folder is None:
             raise CorruptCheckpointError(f"{shown}: no Zarr array is in it; expected its folder")
         ts = needed("tensorstore", "orbax", f"{shown}: reading Zarr")
+        _refuse_links(folder, shown)
         gate = FileSource(_described(folder))
         stored = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         tensors: dict[str, Tensor] = {}
@@ -140,6 +142,16 @@ def _files(folder: Path, *, deep: bool = True) -> Iterator[Path]:
         else:  # to look at any folder must be quick
             yield from folder.glob(described)
             yield from folder.glob(f"*/{described}")
+
+
+def _refuse_links(folder: Path, shown: str) -> None:
+    """Refuse a folder whose chunks would be read from outside it."""
+    for entry in folder.rglob("*"):
+        if entry.is_symlink() and not lies_inside(entry, folder):
+            raise CorruptCheckpointError(
+                f"{shown}: {shorten(entry.relative_to(folder))} is a link that leaves the folder, "
+                "and is not followed; copy what it links to in its place"
+            )
 
 
 def _under(name: str, root: str | None) -> str | None:

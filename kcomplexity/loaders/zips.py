@@ -23,8 +23,9 @@ __all__ = ["Member", "member_names", "read_directory"]
 #: Deflate cannot shrink more than this (258 bytes cost two bits at least), so a member that
 #: claims more is lying about its size.
 MAX_DEFLATE_RATIO = 1032
-#: A directory entry costs about a kilobyte of memory; no checkpoint has so many tensors.
-MAX_MEMBERS = 1_000_000
+#: Bytes of a directory. An entry of 47 bytes costs ten times as much memory; a hundred thousand
+#: members with names of a hundred letters take this much.
+MAX_DIRECTORY = 16 << 20
 
 _LOCAL_HEADER = 30
 _ENCRYPTED = 0x1
@@ -62,12 +63,22 @@ class Member:
         )
 
 
+class _Ends(StreamFile):
+    """The file as zipfile reads it: the end of the archive, then all of its directory at once."""
+
+    def read(self, n: int | None = -1) -> bytes:
+        """Return the next bytes, if they are not more than a directory takes."""
+        if n is not None and n > MAX_DIRECTORY:
+            raise ValueError(f"its directory takes {n} bytes; at most {MAX_DIRECTORY} are read")
+        return super().read(n)
+
+
 def member_names(path: Path, head: bytes) -> list[str]:
     """Return the names in a zip archive; none if it is no archive, or a damaged one."""
     if not head.startswith(b"PK\x03\x04"):
         return []
     try:
-        with opened(path) as source, zipfile.ZipFile(StreamFile(whole_file(source))) as archive:
+        with opened(path) as source, zipfile.ZipFile(_Ends(whole_file(source))) as archive:
             names = archive.namelist()
             source.close()
             return names
@@ -86,15 +97,13 @@ def read_directory(source: FileSource) -> list[Member]:
     """
     shown = printable(source.path)
     try:
-        with zipfile.ZipFile(StreamFile(whole_file(source))) as archive:
+        with zipfile.ZipFile(_Ends(whole_file(source))) as archive:
             infos = [info for info in archive.infolist() if not info.filename.endswith("/")]
     # zipfile lets what a damaged directory does to struct and codecs through.
     except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, OverflowError) as error:
         raise CorruptCheckpointError(
             f"{shown}: not a whole zip archive: {printable(error)}; copy it again"
         ) from None
-    if len(infos) > MAX_MEMBERS:
-        raise CorruptCheckpointError(f"{shown}: {len(infos)} members; {MAX_MEMBERS} are read")
     members = [_member(source, info, shown) for info in infos]
     members.sort(key=lambda member: member.offset)
     _check_apart(members, shown)
