@@ -109,6 +109,14 @@ def test_both_engines_have_their_place():
     assert engine(16, 256) == "matrix"
 
 
+@pytest.mark.parametrize("s", [1510, 2048])
+def test_blocks_may_have_thousands_of_weights(s):
+    blocks, motifs = data("normal", 20, s, 0), data("normal", 3, s, 1)
+    expected = plain(blocks, motifs).argmin(axis=1)
+    assert np.array_equal(assign_blocks(blocks, motifs)[0], expected)
+    assert np.array_equal(nearest_roughly(blocks, motifs), expected)
+
+
 @pytest.mark.parametrize(
     ("blocks", "motifs", "message"),
     [
