@@ -87,6 +87,17 @@ def test_shards_and_index_are_written_again(sharded, tmp_path):
     assert "is there already" in again.stderr
 
 
+@pytest.mark.parametrize("by_index", [False, True])
+def test_the_index_of_a_sharded_source_is_never_written_over(sharded, by_index):
+    index = sharded / "model.safetensors.index.json"
+    before = index.read_bytes()
+    source = index if by_index else sharded
+    for command in (("fit", source, "-m", "sample"), ("sweep", source, "--codings", "prune")):
+        done = run(*command, "-o", index)
+        assert (done.exit_code, "is the input" in done.stderr) == (1, True), done.stderr
+    assert index.read_bytes() == before
+
+
 def test_the_document_is_what_the_schema_says(source, tmp_path):
     mosaic = tmp_path / "m.mosaic.safetensors"
     done = run(
