@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -107,6 +110,20 @@ def test_the_rough_search_is_nearly_as_good(kind, seed, s):
 def test_both_engines_have_their_place():
     assert engine(4, 20_000) == "tree"
     assert engine(16, 256) == "matrix"
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signals to threads")
+def test_an_interrupted_lookup_leaves_no_thread_at_work():
+    blocks, motifs = data("normal", 1 << 16, 12, 0), data("normal", 20_000, 12, 1)
+    _by_tree(blocks[:100], motifs, 2)  # what is imported is there
+    before = set(threading.enumerate())
+    main = threading.main_thread().ident
+    assert main is not None
+    threading.Timer(0.2, signal.pthread_kill, (main, signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        _by_tree(blocks, motifs, 2)
+    left = set(threading.enumerate()) - before
+    assert not {thread for thread in left if not isinstance(thread, threading.Timer)}
 
 
 @pytest.mark.parametrize("s", [1510, 2048])

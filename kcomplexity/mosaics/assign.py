@@ -20,7 +20,7 @@ still but cannot tell when it was wrong; the fitters use it between their rounds
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
@@ -38,6 +38,8 @@ Engine = Literal["tree", "matrix"]
 
 #: Blocks that are looked up together.
 _PIECE = 1 << 16
+#: Blocks that one thread looks up in the tree before it can be stopped.
+_QUERY = 1 << 13
 #: Entries of a distance matrix held at once: 1 MiB of float32 a thread stays in the cache.
 _ENTRIES = 1 << 18
 #: Nanoseconds a block and motif that the matrix and faiss cost, a block and visited leaf of the
@@ -202,10 +204,12 @@ def _by_tree(blocks: Floats, motifs: Floats, threads: int | None) -> Ints:
 
     tree = cKDTree(motifs)
     found = np.empty(len(blocks), np.int64)
-    for at in range(0, len(blocks), _PIECE):
-        piece = _padded(blocks[at : at + _PIECE], motifs.shape[1])
-        workers = threads or available_processors()
-        found[at : at + _PIECE] = tree.query(piece, workers=workers)[1]
+
+    def fill(at: int) -> None:
+        piece = _padded(blocks[at : at + _QUERY], motifs.shape[1])
+        found[at : at + _QUERY] = tree.query(piece)[1]
+
+    _in_pieces(fill, len(blocks), _QUERY, threads)
     return found
 
 
@@ -226,10 +230,20 @@ def _by_matrix(blocks: Floats, motifs: Floats, threads: int | None) -> Ints:
         piece = _padded(blocks[at : at + rows], motifs.shape[1]) - centre
         found[at : at + rows] = _nearest_of_piece(piece, centred, table, reach)
 
-    with threadpool_limits(1), ThreadPoolExecutor(threads or available_processors()) as pool:
-        for _ in pool.map(fill, range(0, len(blocks), rows)):
-            pass
+    with threadpool_limits(1):
+        _in_pieces(fill, len(blocks), rows, threads)
     return found
+
+
+def _in_pieces(fill: Callable[[int], None], n: int, rows: int, threads: int | None) -> None:
+    """Call `fill` for the start of every `rows` rows of `n`.
+
+    Threads of our own, which are waited for: those that scipy's query starts are not when it is
+    interrupted, and work on in memory that is freed.
+    """
+    with ThreadPoolExecutor(threads or available_processors()) as pool:
+        for _ in pool.map(fill, range(0, n, rows)):
+            pass
 
 
 def _nearest_of_piece(
