@@ -120,8 +120,9 @@ def test_a_dry_run_prints_the_budget_and_fits_nothing(source):
     found = json.loads(done.stdout)
     assert (found["n_blocks"], found["n_motifs"]) == (500, 50)
     assert found["bits"]["total_nominal"] == 50 * 4 * 32 + 500 * 6 + 40 * 32
-    text = run("fit", source, "--relative-mse", "0.1", "--dry-run").stdout
-    assert "follows from the target" in text
+    for limit in ((), ("-k", "100")):
+        text = run("fit", source, "--relative-mse", "0.1", *limit, "--dry-run").stdout
+        assert "follows from the target" in text
 
 
 def test_a_mosaic_is_inspected_and_scored_as_weights_or_as_stored(source, tmp_path):

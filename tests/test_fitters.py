@@ -163,6 +163,16 @@ def test_ecvq_is_below_the_scalar_quantiser_at_low_rates(error):
     assert mosaic.bits.fitted < scalar.bits
 
 
+@pytest.mark.parametrize("name", list(FITTERS))
+def test_with_an_error_to_aim_at_the_number_of_motifs_is_a_limit_and_costs_nothing(name):
+    source = {"w": heavy(64, 64)}
+    limited = fit_mosaic(source, method=name, motifs=900, relative_mse=0.3)
+    free = fit_mosaic(source, method=name, relative_mse=0.3)
+    assert limited.n_motifs < 300
+    assert limited.bits.total_nominal == pytest.approx(free.bits.total_nominal, rel=0.2)
+    assert 0 <= limited.n_motifs - len(limited.motifs[0]) <= 0.1 * limited.n_motifs
+
+
 def test_targets_in_bits_are_met_from_below(tmp_path):
     source = {"w": heavy(100, 150)}
     mosaic = fit_mosaic(source, bits_per_weight=1.2)

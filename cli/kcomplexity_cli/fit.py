@@ -199,7 +199,9 @@ def _tell_plan(plan: Any, *, as_json: bool) -> None:
     stored = sum(8 * tensor.n_bytes for tensor in plan.selection.fitted.values())
     width = max(tensor.dtype.bits for tensor in plan.selection.fitted.values())
     options, motif_bits, index_bits, k_all = plan.options, 0, 0, 0
-    decided = options.motifs is not None or options.capacity is not None or not options.has_target
+    decided = options.relative_mse is None and (
+        options.motifs is not None or options.capacity is not None or not options.has_target
+    )
     for found in plan.sets:
         k = options.k_of(found.m) or max(1, found.m // 100)
         k_all += k

@@ -48,7 +48,8 @@ def _fit(plan: FitPlan, prepared: list[tuple[MotifSet, Prepared]], error: float 
             k = max(1, int(_CAPACITY * found.m))
         fit = solve(ready.problem, options, Goal(k, error))
         fits.append((found, ready, fit))
-        asked.append(k or len(fit.motifs))
+        # Where an error is aimed at, k is no more than a limit.
+        asked.append(k if k is not None and error is None else len(fit.motifs))
     return assemble(plan, fits, asked)
 
 
