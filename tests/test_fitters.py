@@ -153,6 +153,17 @@ def test_ecvq_needs_some_sixty_per_cent_of_the_bits_of_the_paper_even_on_noise()
     assert ours.bits.fitted <= 0.62 * fixed
 
 
+@pytest.mark.parametrize("dtype", ["f32", "f16", "bf16", "grid"])
+@pytest.mark.parametrize("zero", [False, True])
+def test_ecvq_with_motifs_alone_as_a_target_always_has_an_answer(dtype, zero):
+    blocks = heavy(300, 1)
+    for k in (290, 299, 300):
+        given_problem = problem(blocks, motif_dtype=dtype, zero_motif=zero)
+        fit = FITTERS["ecvq"]().fit(given_problem, Goal(k))
+        assert len(fit.motifs) <= k
+        assert fit.relative_mse < 1e-3
+
+
 @pytest.mark.parametrize("error", [0.15, 0.3])
 def test_ecvq_is_below_the_scalar_quantiser_at_low_rates(error):
     from kcomplexity.rate.scalar import Scalar, step_for

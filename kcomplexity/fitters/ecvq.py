@@ -57,7 +57,8 @@ class Ecvq(Fitter):
     """Entropy-constrained motifs.
 
     Without an error to aim at, it aims at that of ``sample`` with as many motifs: what the paper's
-    construction reaches, in fewer bits.
+    construction reaches, in fewer bits. Where that is out of reach (nearly as many motifs as
+    blocks, rounded), the motifs are means.
 
     Attributes
     ----------
@@ -83,6 +84,16 @@ class Ecvq(Fitter):
         if not problem.squares or limit == 1 or error == 0:
             # One motif, or none of the error that could be traded for bits.
             return KMeans().fit(_exact(problem), Goal(limit if error == 0 else 1))
+        try:
+            return self._within(problem, error, limit)
+        except SpecError:
+            if goal.relative_mse is not None:
+                raise
+        # Nobody asked for that error, and rounded motifs may not reach it: come close.
+        return KMeans().fit(_exact(problem), Goal(limit))
+
+    def _within(self, problem: Problem, error: float, limit: int) -> Fit:
+        """Start with few motifs, and with more where those cannot meet the error."""
         most = min(limit, _MOST)
         while True:
             found = _best(self, problem, error, most, limit)
