@@ -153,6 +153,16 @@ def test_ecvq_needs_some_sixty_per_cent_of_the_bits_of_the_paper_even_on_noise()
     assert ours.bits.fitted <= 0.62 * fixed
 
 
+def test_ecvq_takes_coarse_motifs_at_low_rates():
+    # Few motifs, each of which is a share of the bits: .445 with steps of at most .35.
+    rng = np.random.default_rng(0)
+    columns = np.exp(rng.normal(size=64))
+    source = {"w": (columns * rng.standard_t(4, (64, 64))).astype(np.float32)}
+    mosaic = fit_mosaic(source, relative_mse=0.4)
+    assert mosaic.distortion.relative_mse <= 0.4
+    assert mosaic.bits_per_weight < 0.43
+
+
 @pytest.mark.parametrize("dtype", ["f32", "f16", "bf16", "grid"])
 @pytest.mark.parametrize("zero", [False, True])
 def test_ecvq_with_motifs_alone_as_a_target_always_has_an_answer(dtype, zero):
