@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given
@@ -182,6 +183,23 @@ def test_ecvq_is_below_the_scalar_quantiser_at_low_rates(error):
     mosaic = fit_mosaic(source, relative_mse=error)
     scalar = Scalar(step_for(source, mosaic.distortion.relative_mse)).code(source)
     assert mosaic.bits.fitted < scalar.bits
+
+
+@pytest.mark.parametrize(
+    ("dtype", "error", "name"),
+    [
+        (ml_dtypes.float8_e4m3fn, 0.02, "ecvq"),
+        (ml_dtypes.float8_e5m2, 0.1, "ecvq"),
+        (ml_dtypes.float8_e5m2, 0.1, "kmeans"),
+        (ml_dtypes.bfloat16, 0.3, "ecvq"),
+    ],
+)
+def test_an_error_is_met_by_weights_rounded_to_their_dtype(dtype, error, name):
+    source = {"w": np.random.default_rng(9).normal(size=(96, 96)).astype(dtype)}
+    mosaic = fit_mosaic(source, relative_mse=error, method=name)
+    made = mosaic.reconstruct()["w"].astype(np.float64) - source["w"].astype(np.float64)
+    found = np.square(made).sum() / np.square(source["w"].astype(np.float64)).sum()
+    assert 0.94 * error <= found <= error
 
 
 @pytest.mark.parametrize("name", list(FITTERS))
