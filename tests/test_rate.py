@@ -199,6 +199,21 @@ def test_the_last_number_printed_counts(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("said", "metric"),
+    [
+        ("accuracy=0.93 /tmp/kcomplexity-5x1/model2.safetensors", 0.93),
+        ("0.5, 12%", 12.0),
+        ("loss:3 top5", 3.0),
+        ("hi /tmp/kcomplexity-0_17/model.safetensors", None),
+        ("hi /tmp/17", None),
+        ("step2 v1.2.3 2024-01-02 3x", None),
+    ],
+)
+def test_a_number_inside_a_word_or_a_path_is_no_metric(tmp_path, said, metric):
+    assert evaluate(python(f"print({said!r})"), tmp_path, 60).metric == metric
+
+
+@pytest.mark.parametrize(
     ("words", "timeout", "reason"),
     [
         (python("import sys; sys.exit('no such\\nmodel')"), 60, "exit code 1: model"),
