@@ -170,6 +170,7 @@ def test_an_evaluation_that_fails_is_told_in_its_row_and_the_exit_code(source):
         (["fit", "{source}", "-o", "{source}"], 1, "is the input"),
         (["fit", "{source}", "-k", "100000"], 2, "at most as many as there are blocks"),
         (["fit", "{source}", "--capacity", "2"], 2, "in (0, 1]"),
+        (["fit", "{source}", "-m", "sample", "--control", "shuffle:1"], 2, "take ecvq or kmeans"),
         (["fit", "{source}", "-s", "x"], 2, "expected a number of weights such as 4"),
         (["fit", "{source}", "--size", "200"], 2, "cannot be reached"),
         (["fit", "{source}", "-s", "3000"], 2, "the largest tensor has 2000"),

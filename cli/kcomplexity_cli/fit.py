@@ -126,7 +126,7 @@ def fit(checkpoint: str, **options: Any) -> None:
     from kcomplexity.loaders import open_checkpoint
     from kcomplexity.mosaics.fit_report import fit_report, headline
     from kcomplexity.mosaics.fitting import FitOptions, plan_fit, run_fit
-    from kcomplexity.mosaics.gain import motif_gain
+    from kcomplexity.mosaics.gain import expect_no_chance, motif_gain
     from kcomplexity.mosaics.selection import select_fitted
     from kcomplexity.pool import available_processors
     from kcomplexity.provenance import describe, provenance
@@ -139,6 +139,8 @@ def fit(checkpoint: str, **options: Any) -> None:
     names = FitOptions.__dataclass_fields__
     chosen = FitOptions(**{key: value for key, value in options.items() if key in names})
     controls = [parse_control(text) for text in options["controls"]]
+    if controls:
+        expect_no_chance(chosen.method)
     with open_checkpoint(
         checkpoint,
         dtypes=dict(options["dtypes"]),
