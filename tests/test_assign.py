@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from kcomplexity import assign_blocks
 from kcomplexity.errors import SpecError
+from kcomplexity.mosaics import assign
 from kcomplexity.mosaics.assign import (
     _by_matrix,
     _by_tree,
@@ -79,6 +80,27 @@ def test_many_blocks_in_several_pieces_are_exact_for_any_number_of_threads(kind,
     exact = plain(blocks[some], motifs)
     assert (exact[np.arange(some.size), indices[some]] <= exact.min(axis=1) * (1 + 1e-6)).all()
     assert np.allclose(squared[some], exact.min(axis=1), rtol=1e-6, atol=1e-40)
+
+
+@pytest.mark.parametrize("size", [1e-16, 1e-19, 1e-22])
+def test_tiny_motifs_beside_a_large_block_are_told_apart(size):
+    rng = np.random.default_rng(0)
+    blocks = (size * rng.normal(size=(300, 16))).astype(np.float32)
+    blocks[0] = 1
+    motifs = (size * rng.normal(size=(200, 16))).astype(np.float32)
+    exact = plain(blocks, motifs)
+    found = assign_blocks(blocks, motifs)[0]
+    assert (exact[np.arange(300), found] <= exact.min(axis=1) * (1 + 1e-6)).all()
+
+
+def test_the_callers_number_of_threads_stays(monkeypatch):
+    faiss = pytest.importorskip("faiss")
+    monkeypatch.setattr(assign, "_FAISS_CALL_NS", 0.0)
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(5)
+    nearest_roughly(data("normal", 4000, 8, 0), data("normal", 1500, 8, 1), threads=2)
+    assert faiss.omp_get_max_threads() == 5
+    faiss.omp_set_num_threads(before)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5))

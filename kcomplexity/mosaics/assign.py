@@ -14,7 +14,9 @@ Two engines, chosen by :func:`engine`:
 Neither takes identical motifs twice: they are one motif, that of the lowest index. Distances are
 recomputed directly in float64. A flat search that returns one neighbour a block (faiss) is faster
 still but cannot tell when it was wrong; the fitters use it between their rounds
-(:func:`nearest_roughly`), never for what is written down.
+(:func:`nearest_roughly`). ``ecvq`` writes its answers down too: there a motif a rounding error
+further off is as good a choice, its error is measured directly, and decoding is exact all the same.
+``sample`` and ``kmeans`` promise the nearest motif and finish with :func:`nearest`.
 """
 
 from __future__ import annotations
@@ -132,7 +134,7 @@ def nearest(
 def nearest_roughly(
     blocks: Floats, motifs: Floats, heights: Floats | None = None, *, threads: int | None = None
 ) -> Ints:
-    """Return the index of a motif about as near as the nearest, for the rounds of a fit.
+    """Return the index of a motif about as near as the nearest, for ``ecvq`` and rounds of others.
 
     Off only where rounding of float32 decides. Assumes validated input.
     """
@@ -143,17 +145,21 @@ def nearest_roughly(
         return _exactly(blocks, motifs, threads)
     import faiss
 
-    faiss.omp_set_num_threads(threads or available_processors())
+    before = faiss.omp_get_max_threads()
     centre = motifs.mean(axis=0, dtype=np.float64)
     centred = np.ascontiguousarray(motifs - centre, np.float32)
     found = np.empty(len(blocks), np.int64)
-    for at in range(0, len(blocks), _PIECE):
-        piece = blocks[at : at + _PIECE]
-        padded = np.zeros((min(_PIECE, len(blocks)), motifs.shape[1]), np.float32)
-        padded[: len(piece), : piece.shape[1]] = piece
-        padded[: len(piece)] -= centre
-        # Padded, so that how a product is blocked depends on no piece's length.
-        found[at : at + _PIECE] = faiss.knn(padded, centred, 1)[1][: len(piece), 0]
+    faiss.omp_set_num_threads(threads or available_processors())
+    try:
+        for at in range(0, len(blocks), _PIECE):
+            piece = blocks[at : at + _PIECE]
+            padded = np.zeros((min(_PIECE, len(blocks)), motifs.shape[1]), np.float32)
+            padded[: len(piece), : piece.shape[1]] = piece
+            padded[: len(piece)] -= centre
+            # Padded, so that how a product is blocked depends on no piece's length.
+            found[at : at + _PIECE] = faiss.knn(padded, centred, 1)[1][: len(piece), 0]
+    finally:
+        faiss.omp_set_num_threads(before)
     return found
 
 
@@ -175,9 +181,13 @@ def _floats(values: NDArray[Any], what: str) -> Floats:
 
 
 def _is_extreme(blocks: Floats, motifs: Floats) -> bool:
-    """Whether squares come near the ends of float32, where only the tree is exact."""
+    """Whether squares come near the ends of float32, where only the tree is exact.
+
+    Those of the motifs count by themselves: a large block beside them does not make them larger.
+    """
+    spread = float(np.abs(motifs - motifs.mean(axis=0, dtype=np.float64)).max(initial=0))
     top = max(float(np.abs(blocks).max(initial=0)), float(np.abs(motifs).max(initial=0)))
-    return not 1e-15 < top < 1e15
+    return not (spread > 1e-15 and top < 1e15)
 
 
 def _lifted(motifs: Floats, heights: Floats | None) -> Floats:
