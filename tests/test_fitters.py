@@ -17,7 +17,9 @@ from kcomplexity.fitters import FITTERS, Goal, Problem
 from kcomplexity.fitters.base import centroids
 from kcomplexity.fitters.kmeans import KMeans, spread_start
 from kcomplexity.fitters.sample import Sample, draw
-from kcomplexity.mosaics.fitting import FitOptions, fit_mosaic, plan_fit, run_fit
+from kcomplexity.mosaics.fit_options import FitOptions
+from kcomplexity.mosaics.fit_plan import plan_fit
+from kcomplexity.mosaics.fitting import fit_mosaic, run_fit
 from kcomplexity.mosaics.gain import motif_gain
 from kcomplexity.mosaics.selection import select_fitted
 

@@ -124,8 +124,10 @@ def fit(checkpoint: str, **options: Any) -> None:
     """
     from kcomplexity.controls import parse_control
     from kcomplexity.loaders import open_checkpoint
+    from kcomplexity.mosaics.fit_options import FitOptions
+    from kcomplexity.mosaics.fit_plan import plan_fit
     from kcomplexity.mosaics.fit_report import fit_report, headline
-    from kcomplexity.mosaics.fitting import FitOptions, plan_fit, run_fit
+    from kcomplexity.mosaics.fitting import run_fit
     from kcomplexity.mosaics.gain import expect_no_chance, motif_gain
     from kcomplexity.mosaics.selection import select_fitted
     from kcomplexity.pool import available_processors

@@ -27,7 +27,8 @@ from kcomplexity.mosaics.source_layout import source_layout
 from kcomplexity.parallel import LEAF, leaf_sums
 
 if TYPE_CHECKING:
-    from kcomplexity.mosaics.fitting import FitPlan, MotifSet, Prepared
+    from kcomplexity.mosaics.fit_plan import FitPlan, MotifSet
+    from kcomplexity.mosaics.preparing import Prepared
 
 __all__ = ["assemble", "distortion_of"]
 

@@ -15,8 +15,9 @@ import numpy as np
 
 from kcomplexity.controls import Control
 from kcomplexity.errors import SpecError
+from kcomplexity.mosaics.fit_plan import FitPlan, plan_fit
 from kcomplexity.mosaics.fit_report import Gain
-from kcomplexity.mosaics.fitting import FitPlan, plan_fit, run_fit
+from kcomplexity.mosaics.fitting import run_fit
 from kcomplexity.mosaics.mosaic import Mosaic
 from kcomplexity.mosaics.selection import Selection
 from kcomplexity.parallel import spool

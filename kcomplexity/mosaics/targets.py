@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from kcomplexity.errors import SpecError
 from kcomplexity.fitters import Fit, Goal
 from kcomplexity.mosaics.assembly import assemble
-from kcomplexity.mosaics.fitting import FitPlan, MotifSet, Prepared, Run, prepare, solve
+from kcomplexity.mosaics.fit_plan import FitPlan, MotifSet
+from kcomplexity.mosaics.preparing import Prepared, Run, prepare
 
 if TYPE_CHECKING:
     from kcomplexity.mosaics.mosaic import Mosaic
@@ -74,7 +75,7 @@ def _fit(plan: FitPlan, prepared: list[tuple[MotifSet, Prepared]], error: float 
         k = options.k_of(found.m)
         if k is None and error is None:
             k = max(1, int(_CAPACITY * found.m))
-        fit = solve(ready.problem, options, Goal(k, error))
+        fit = options.fitter().fit(ready.problem, Goal(k, error))
         fits.append((found, ready, fit))
         # Where an error is aimed at, k is no more than a limit.
         asked.append(k if k is not None and error is None else len(fit.motifs))

@@ -19,7 +19,9 @@ from kcomplexity.checkpoint import Checkpoint, Tensor
 from kcomplexity.errors import KComplexityError, SpecError
 from kcomplexity.mosaics.assembly import distortion_of, total_distortion
 from kcomplexity.mosaics.blocks import BlockShape
-from kcomplexity.mosaics.fitting import FitOptions, plan_fit, run_fit
+from kcomplexity.mosaics.fit_options import FitOptions
+from kcomplexity.mosaics.fit_plan import plan_fit
+from kcomplexity.mosaics.fitting import run_fit
 from kcomplexity.mosaics.selection import Selection
 from kcomplexity.mosaics.source_layout import source_layout
 from kcomplexity.rate.base import Coded, Coding
