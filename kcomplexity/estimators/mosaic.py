@@ -29,7 +29,9 @@ class MosaicBits(Estimator):
     """Coded bits of a mosaic with entropy-constrained motifs: motifs, indices, their tables.
 
     Decodes to the weights at a relative squared error of at most `mse`. Fitted to each tensor by
-    itself, so small tensors pay for motifs that they could have shared.
+    itself, so small tensors pay for motifs that they could have shared. Specs leave defaults out
+    and the name of the first parameter: ``mosaic:s=8:mse=0.3`` is ``mosaic``, and
+    ``mosaic:s=4:mse=0.1`` is ``mosaic:4:mse=0.1``.
 
     Attributes
     ----------
