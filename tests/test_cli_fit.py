@@ -92,9 +92,9 @@ def test_the_index_of_a_sharded_source_is_never_written_over(sharded, by_index):
     index = sharded / "model.safetensors.index.json"
     before = index.read_bytes()
     source = index if by_index else sharded
-    for command in (("fit", source, "-m", "sample"), ("sweep", source, "--codings", "prune")):
-        done = run(*command, "-o", index)
-        assert (done.exit_code, "is the input" in done.stderr) == (1, True), done.stderr
+    done = run("sweep", source, "--codings", "prune", "-o", index)
+    assert (done.exit_code, "is the input" in done.stderr) == (1, True), done.stderr
+    assert run("fit", source, "-m", "sample", "-o", index).exit_code == 2
     assert index.read_bytes() == before
 
 
@@ -113,6 +113,11 @@ def test_the_document_is_what_the_schema_says(source, tmp_path):
     assert found["usage"]["n_used"] + found["usage"]["n_dead"] == found["n_motifs"]
     assert [gain["kind"] for gain in found["controls"]] == ["shuffle", "signs"]
     assert found["output"] == str(mosaic)
+
+
+def test_a_file_that_grew_is_called_larger(source):
+    assert "x larger)" in run("fit", source, "-m", "sample", "-c", "1").stdout
+    assert "x smaller)" in run("fit", source, "-m", "sample", "-c", "0.01").stdout
 
 
 def test_a_dry_run_prints_the_budget_and_fits_nothing(source):
@@ -180,7 +185,9 @@ def test_an_evaluation_that_fails_is_told_in_its_row_and_the_exit_code(source):
         (["fit", "{source}", "-m", "sample", "-k", "2", "--relative-mse", "0.1"], 2, "2 motifs"),
         (["fit", "{source}", "-o", "/no/such/m.safetensors"], 1, "there is no folder"),
         (["sweep", "{source}", "-o", "/no/such/s.json"], 1, "there is no folder"),
-        (["sweep", "{source}", "-o", "{source}"], 1, "is the input"),
+        (["sweep", "{source}", "-o", "{source}"], 2, "ends in .json"),
+        (["sweep", "{source}", "-o", "/tmp/a.xyz"], 2, "ends in .json"),
+        (["fit", "{source}", "-o", "/tmp/foo.txt"], 2, "ends in .safetensors"),
         (["fit", "/no/such/file"], 1, "no such file"),
         (["expand", "{source}", "-o", "/tmp/never"], 1, "no mosaic"),
         (["sweep", "{source}", "--errors", "a"], 2, "expected numbers with commas"),

@@ -6,12 +6,12 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
 
 from kcomplexity_cli.options import (
+    OutputFile,
     Repeatable,
     Size,
     coding_options,
@@ -107,7 +107,7 @@ Examples:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutputFile(".safetensors"),
     default=None,
     metavar="FILE",
     help="Write the mosaic, e.g. to model.mosaic.safetensors.",
