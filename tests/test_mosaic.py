@@ -502,6 +502,12 @@ def test_only_floats_of_two_dimensions_are_fitted_unless_the_user_says_more():
         fit_mosaic({"steps": np.arange(5)})
 
 
+def test_a_mosaic_shows_itself_in_a_line():
+    shown = repr(fit_mosaic(model(), method="sample", motifs=3))
+    assert "3 motifs of 4" in shown
+    assert len(shown) < 150
+
+
 def test_the_options_of_a_fit_say_which_target_they_have():
     assert not FitOptions().has_target
     assert replace(FitOptions(), size=5).has_target
