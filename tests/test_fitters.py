@@ -260,7 +260,8 @@ def test_the_estimator_counts_what_a_fit_counts():
     (row,) = report.rows
     assert row.bits == mosaic.bits.fitted
     assert (row.kind, row.decodes) == ("code", "view")
-    assert row.details["relative_mse"] == pytest.approx(0.2, rel=1e-3)
+    assert row.relative_mse == pytest.approx(mosaic.distortion.relative_mse)
+    assert row.details["squared_error"] == mosaic.distortion.sse
     assert row.controls[0]["n"] == 2
 
 

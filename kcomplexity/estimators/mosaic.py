@@ -138,7 +138,8 @@ class _Kept(State):
             return
         self.bits = float(mosaic.bits.fitted)
         self.n_blocks, self.n_motifs = mosaic.n_blocks, len(mosaic.motifs[0])
-        self.details = {"relative_mse": mosaic.distortion.relative_mse}
+        lost = mosaic.distortion
+        self.details = {"squared_error": lost.sse, "sum_of_squares": lost.squares}
 
     def __add__(self, other: _Kept) -> _Kept:
         raise TypeError("a fit sees the whole tensor: its states are never added")
