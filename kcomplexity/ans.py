@@ -7,6 +7,7 @@ that follow from coded integers by integer arithmetic alone, so a stream decodes
 
 from __future__ import annotations
 
+from array import array
 from typing import Any
 
 import numpy as np
@@ -79,11 +80,21 @@ def _uniform(size: int) -> Any:
     return constriction.stream.model.Uniform(size)
 
 
+class _Run:
+    """Symbols that each have a model: 12 bytes a symbol, where tuples would take a hundred."""
+
+    __slots__ = ("models", "symbols")
+
+    def __init__(self) -> None:
+        self.symbols = array("i")
+        self.models: list[Any] = []
+
+
 class Encoder:
     """Gathers symbols in the order a decoder takes them; the stream is made at the end."""
 
     def __init__(self) -> None:
-        self._jobs: list[tuple[NDArray[np.int32] | int, Any]] = []
+        self._jobs: list[tuple[NDArray[np.int32], Any] | _Run] = []
 
     def symbols(self, symbols: NDArray[Any], weights: Ints) -> None:
         """Add symbols 0 to n - 1 under positive weights that the decoder knows.
@@ -95,7 +106,12 @@ class Encoder:
 
     def modelled(self, symbol: int, model: Any) -> None:
         """Add one symbol under a model made by :func:`model_of`."""
-        self._jobs.append((symbol, model))
+        if not self._jobs or not isinstance(self._jobs[-1], _Run):
+            self._jobs.append(_Run())
+        run = self._jobs[-1]
+        assert isinstance(run, _Run)  # noqa: S101 - just made sure of
+        run.symbols.append(symbol)
+        run.models.append(model)
 
     def uniform(self, symbols: NDArray[Any], size: int) -> None:
         """Add symbols 0 to `size` - 1, all as likely: log2(size) bits each."""
@@ -132,8 +148,12 @@ class Encoder:
         import constriction
 
         coder = constriction.stream.stack.AnsCoder()
-        for symbols, model in reversed(self._jobs):
-            coder.encode_reverse(symbols, model)
+        for job in reversed(self._jobs):
+            if isinstance(job, _Run):
+                for symbol, model in zip(reversed(job.symbols), reversed(job.models), strict=True):
+                    coder.encode_reverse(symbol, model)
+            else:
+                coder.encode_reverse(*job)
         found: Words = coder.get_compressed()
         return found
 

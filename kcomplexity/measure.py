@@ -190,7 +190,8 @@ def outcome(spec: Spec, encoder: Encoder | Outcome | None, found: Gathered | Out
     if not math.isfinite(measure.value):
         return Outcome("failed", f"the value is {measure.value}: expected a finite number")
     if encoder is None:
-        return Outcome("ok", None, measure, details=measure.details)
+        told = _told_error(measure.details)
+        return Outcome("ok", None, measure, relative_mse=told, details=measure.details)
     details = {**encoder.details, **measure.details}
     relative_mse = None
     if found.squares:
@@ -198,12 +199,19 @@ def outcome(spec: Spec, encoder: Encoder | Outcome | None, found: Gathered | Out
         relative_mse = lost / squares if squares else 0.0
         details["squared_error"] = lost * encoder.error_unit
         details["sum_of_squares"] = squares * encoder.error_unit
-    elif spec.estimator.sees_weights and details.get("sum_of_squares"):
-        relative_mse = details["squared_error"] / details["sum_of_squares"]
+    elif spec.estimator.sees_weights:
+        relative_mse = _told_error(details)
     # A decoder is told the scale. What nothing decodes is a figure by its definition alone; what
     # codes weights rather than the view's symbols tells its decoder everything itself.
     told = spec.estimator.kind == "code" and not spec.estimator.sees_weights
     return Outcome("ok", None, measure, encoder.side_bits if told else 0.0, relative_mse, details)
+
+
+def _told_error(details: Mapping[str, Any]) -> float | None:
+    """Return the relative error of a code of weights that tells what it lost."""
+    if not details.get("sum_of_squares"):
+        return None
+    return float(details["squared_error"] / details["sum_of_squares"])
 
 
 @dataclass(frozen=True)

@@ -181,10 +181,15 @@ def refuse_input(path: Path, checkpoint: Checkpoint) -> None:
     Raises
     ------
     OutputError
-        If `path` is one of the checkpoint's files or its folder.
+        If `path` is one of the checkpoint's files, its index or its folder.
     """
-    taken = {source.path.resolve() for source in checkpoint.sources}
+    from kcomplexity.loaders.sharded import SUFFIX
+
+    given = Path(checkpoint.path)
+    taken = {source.path.resolve() for source in checkpoint.sources} | {given.resolve()}
     taken |= {source.path.resolve().parent for source in checkpoint.sources if path.is_dir()}
+    if checkpoint.format == "sharded" and given.is_dir():
+        taken |= {index.resolve() for index in given.glob(f"*{SUFFIX}")}
     refuse_paths(path, taken)
 
 

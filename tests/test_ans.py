@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kcomplexity.ans import Decoder, Encoder, frequencies_of, quantised, weights_of
+from kcomplexity.ans import Decoder, Encoder, frequencies_of, model_of, quantised, weights_of
 from kcomplexity.mosaics.blocks import BlockShape, Tiling
 from kcomplexity.mosaics.index_coding import (
     MODES,
@@ -136,3 +138,22 @@ def test_a_stream_written_long_ago_decodes_for_ever():
     assert decoder.integers(5).tolist() == [0, 1, 2, 3, 1000]
     assert decoder.symbols(5, np.array([7, 2, 1])).tolist() == [0, 0, 1, 2, 0]
     assert decoder.uniform(2, 2**31).tolist() == [5, 2**30]
+
+
+def test_symbols_that_each_have_a_model_take_few_bytes_and_come_back_in_order():
+    models = [model_of(np.array(weights)) for weights in ([1, 2, 3], [5, 1])]
+    symbols = np.random.default_rng(0).integers(0, 2, 100_000)
+    tracemalloc.start()
+    encoder = Encoder()
+    for part in np.split(symbols, 2):
+        for number, symbol in enumerate(part.tolist()):
+            encoder.modelled(symbol, models[number % 2])
+        encoder.uniform(np.array([3]), 8)
+    assert tracemalloc.get_traced_memory()[0] < 16 * symbols.size
+    tracemalloc.stop()
+    decoder = Decoder(encoder.words())
+    for part in np.split(symbols, 2):
+        found = [int(decoder.coder.decode(models[i % 2])) for i in range(part.size)]
+        assert found == part.tolist()
+        assert decoder.uniform(1, 8).tolist() == [3]
+    assert decoder.finished()

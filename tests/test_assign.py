@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +12,7 @@ from hypothesis import strategies as st
 
 from kcomplexity import assign_blocks
 from kcomplexity.errors import SpecError
+from kcomplexity.mosaics import assign
 from kcomplexity.mosaics.assign import (
     _by_matrix,
     _by_tree,
@@ -78,6 +82,27 @@ def test_many_blocks_in_several_pieces_are_exact_for_any_number_of_threads(kind,
     assert np.allclose(squared[some], exact.min(axis=1), rtol=1e-6, atol=1e-40)
 
 
+@pytest.mark.parametrize("size", [1e-16, 1e-19, 1e-22])
+def test_tiny_motifs_beside_a_large_block_are_told_apart(size):
+    rng = np.random.default_rng(0)
+    blocks = (size * rng.normal(size=(300, 16))).astype(np.float32)
+    blocks[0] = 1
+    motifs = (size * rng.normal(size=(200, 16))).astype(np.float32)
+    exact = plain(blocks, motifs)
+    found = assign_blocks(blocks, motifs)[0]
+    assert (exact[np.arange(300), found] <= exact.min(axis=1) * (1 + 1e-6)).all()
+
+
+def test_the_callers_number_of_threads_stays(monkeypatch):
+    faiss = pytest.importorskip("faiss")
+    monkeypatch.setattr(assign, "_FAISS_CALL_NS", 0.0)
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(5)
+    nearest_roughly(data("normal", 4000, 8, 0), data("normal", 1500, 8, 1), threads=2)
+    assert faiss.omp_get_max_threads() == 5
+    faiss.omp_set_num_threads(before)
+
+
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5))
 def test_identical_motifs_go_to_the_lowest_index(seed, s):
     rng = np.random.default_rng(seed)
@@ -107,6 +132,28 @@ def test_the_rough_search_is_nearly_as_good(kind, seed, s):
 def test_both_engines_have_their_place():
     assert engine(4, 20_000) == "tree"
     assert engine(16, 256) == "matrix"
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signals to threads")
+def test_an_interrupted_lookup_leaves_no_thread_at_work():
+    blocks, motifs = data("normal", 1 << 16, 12, 0), data("normal", 20_000, 12, 1)
+    _by_tree(blocks[:100], motifs, 2)  # what is imported is there
+    before = set(threading.enumerate())
+    main = threading.main_thread().ident
+    assert main is not None
+    threading.Timer(0.2, signal.pthread_kill, (main, signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        _by_tree(blocks, motifs, 2)
+    left = set(threading.enumerate()) - before
+    assert not {thread for thread in left if not isinstance(thread, threading.Timer)}
+
+
+@pytest.mark.parametrize("s", [1510, 2048])
+def test_blocks_may_have_thousands_of_weights(s):
+    blocks, motifs = data("normal", 20, s, 0), data("normal", 3, s, 1)
+    expected = plain(blocks, motifs).argmin(axis=1)
+    assert np.array_equal(assign_blocks(blocks, motifs)[0], expected)
+    assert np.array_equal(nearest_roughly(blocks, motifs), expected)
 
 
 @pytest.mark.parametrize(

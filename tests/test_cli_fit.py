@@ -87,6 +87,17 @@ def test_shards_and_index_are_written_again(sharded, tmp_path):
     assert "is there already" in again.stderr
 
 
+@pytest.mark.parametrize("by_index", [False, True])
+def test_the_index_of_a_sharded_source_is_never_written_over(sharded, by_index):
+    index = sharded / "model.safetensors.index.json"
+    before = index.read_bytes()
+    source = index if by_index else sharded
+    done = run("sweep", source, "--codings", "prune", "-o", index)
+    assert (done.exit_code, "is the input" in done.stderr) == (1, True), done.stderr
+    assert run("fit", source, "-m", "sample", "-o", index).exit_code == 2
+    assert index.read_bytes() == before
+
+
 def test_the_document_is_what_the_schema_says(source, tmp_path):
     mosaic = tmp_path / "m.mosaic.safetensors"
     done = run(
@@ -104,13 +115,19 @@ def test_the_document_is_what_the_schema_says(source, tmp_path):
     assert found["output"] == str(mosaic)
 
 
+def test_a_file_that_grew_is_called_larger(source):
+    assert "x larger)" in run("fit", source, "-m", "sample", "-c", "1").stdout
+    assert "x smaller)" in run("fit", source, "-m", "sample", "-c", "0.01").stdout
+
+
 def test_a_dry_run_prints_the_budget_and_fits_nothing(source):
     done = run("fit", source, "-c", "0.1", "--dry-run", "--method", "sample", "--json")
     found = json.loads(done.stdout)
     assert (found["n_blocks"], found["n_motifs"]) == (500, 50)
     assert found["bits"]["total_nominal"] == 50 * 4 * 32 + 500 * 6 + 40 * 32
-    text = run("fit", source, "--relative-mse", "0.1", "--dry-run").stdout
-    assert "follows from the target" in text
+    for limit in ((), ("-k", "100")):
+        text = run("fit", source, "--relative-mse", "0.1", *limit, "--dry-run").stdout
+        assert "follows from the target" in text
 
 
 def test_a_mosaic_is_inspected_and_scored_as_weights_or_as_stored(source, tmp_path):
@@ -161,6 +178,7 @@ def test_an_evaluation_that_fails_is_told_in_its_row_and_the_exit_code(source):
         (["fit", "{source}", "-o", "{source}"], 1, "is the input"),
         (["fit", "{source}", "-k", "100000"], 2, "at most as many as there are blocks"),
         (["fit", "{source}", "--capacity", "2"], 2, "in (0, 1]"),
+        (["fit", "{source}", "-m", "sample", "--control", "shuffle:1"], 2, "take ecvq or kmeans"),
         (["fit", "{source}", "-s", "x"], 2, "expected a number of weights such as 4"),
         (["fit", "{source}", "--size", "200"], 2, "cannot be reached"),
         (["fit", "{source}", "-s", "3000"], 2, "the largest tensor has 2000"),
@@ -170,7 +188,9 @@ def test_an_evaluation_that_fails_is_told_in_its_row_and_the_exit_code(source):
         (["fit", "{source}", "-m", "sample", "-k", "2", "--relative-mse", "0.1"], 2, "2 motifs"),
         (["fit", "{source}", "-o", "/no/such/m.safetensors"], 1, "there is no folder"),
         (["sweep", "{source}", "-o", "/no/such/s.json"], 1, "there is no folder"),
-        (["sweep", "{source}", "-o", "{source}"], 1, "is the input"),
+        (["sweep", "{source}", "-o", "{source}"], 2, "ends in .json"),
+        (["sweep", "{source}", "-o", "/tmp/a.xyz"], 2, "ends in .json"),
+        (["fit", "{source}", "-o", "/tmp/foo.txt"], 2, "ends in .safetensors"),
         (["fit", "/no/such/file"], 1, "no such file"),
         (["expand", "{source}", "-o", "/tmp/never"], 1, "no mosaic"),
         (["sweep", "{source}", "--errors", "a"], 2, "expected numbers with commas"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import time
+import tracemalloc
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -16,12 +18,15 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 import kcomplexity as kc
+from kcomplexity.ans import quantised
 from kcomplexity.errors import CheckpointError, CorruptCheckpointError, OutputError, SpecError
 from kcomplexity.fitters import FITTERS
-from kcomplexity.mosaics.fitting import FitOptions, capacity_motifs, fit_mosaic
+from kcomplexity.mosaics.fit_options import FitOptions, capacity_motifs
+from kcomplexity.mosaics.fitting import fit_mosaic
 from kcomplexity.mosaics.index_coding import MODES
 from kcomplexity.mosaics.mosaic import Mosaic
 from kcomplexity.mosaics.mosaic_file import header_checksum
+from kcomplexity.mosaics.mosaic_reading import _expect_blocks
 
 
 def weights(*shape, seed=0, dtype=np.float32):
@@ -155,6 +160,7 @@ def test_a_single_motif_stands_for_any_number_of_weights_in_no_memory(tmp_path):
 
     def enlarge(table):
         table["tensors"][0][3] = [1 << 14, 1 << 14]
+        table["distortion"]["n_weights"] = 1 << 28
 
     with Mosaic.load(rewritten(path, enlarge, tmp_path / "n")) as mosaic:
         (tensor,) = mosaic.fitted.values()
@@ -309,6 +315,100 @@ def _no_block(table):
     table["block"] = "0"
 
 
+def _at(*path):
+    """Return a change of one entry of the table to what is given last."""
+    *keys, last, value = path
+
+    def change(table):
+        for key in keys:
+            table = table[key]
+        table[last] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        (("metadata",), ([], None, "x", {"a": 1})),
+        (("files",), ([], None, {})),
+        (("files", 0, 0), (None, -1, "", "..", "a/b")),
+        (("files", 0, 1), (-1, 0, 1, 3, 1.5, None, True)),
+        (("files", 0, 2), ([], None, "x", {"a": None})),
+        (("index",), ([], "x", {}, {"name": "i", "metadata": []}, {"name": "../i"})),
+        (("distortion",), ([], {}, None)),
+        (("distortion", "sse"), ("x", None, -1.0, 1e400, True, [])),
+        (("distortion", "n_weights"), (47, "x")),
+        (("method",), (None, 1, [])),
+        (("scope",), (None, 1, [])),
+        (("zero_motif",), (None, 1, "x")),
+        (("sets", 0, 1), (None, 0, "x", 1.5)),
+        (("sets", 0, 3), (None, -1.0, 0.0, "x", 1e400)),
+        (("order",), ([], ["w"], ["w", "w"], ["w", "x"], None)),
+        (("tensors", 0, 0), (None, 1)),
+    ],
+)
+def test_a_table_with_an_entry_of_the_wrong_kind_is_refused(small, tmp_path, key, values):
+    for value in values:
+        with pytest.raises(CorruptCheckpointError):
+            Mosaic.load(rewritten(small, _at(*key, value), tmp_path / "m"))
+
+
+def test_no_file_makes_the_reader_allocate_what_it_does_not_hold(tmp_path):
+    path, lie = tmp_path / "m", tmp_path / "lie"
+    fit_mosaic(
+        {"w": weights(6, 8)}, method="kmeans", motif_dtype="grid", motifs=1, block_size=4
+    ).save(path)
+    fit_mosaic({"w": weights(100, 80)}, relative_mse=0.3).save(tmp_path / "large")
+    tracemalloc.start()
+    started = time.process_time()
+    for block in ("99999x99999", "9999x9999", "999x999", "9999"):
+        with pytest.raises(CorruptCheckpointError, match="weights in"):
+            Mosaic.load(rewritten(path, _at("block", block), lie))
+    for mode in MODES:
+
+        def claim(table, mode=mode):
+            table["sets"][0][4] = mode
+            table["tensors"][0][3] = [1 << 11, 1 << 11]
+
+        with pytest.raises(CorruptCheckpointError, match="blocks in"):
+            Mosaic.load(rewritten(tmp_path / "large", claim, lie))
+    assert tracemalloc.get_traced_memory()[1] < 20e6
+    tracemalloc.stop()
+    assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("counts", "mode", "n_bits", "fits"),
+    [
+        ([100, 50, 1], "counts", 160, True),
+        ([100, 50, 1], "counts", 96, False),
+        ([100, 50, 1], "uniform", 256, True),
+        ([100, 50, 1], "uniform", 192, False),
+        ([1 << 19, 1 << 19], "context", 0, True),
+        ([1 << 20, 1 << 19], "context", 1 << 30, False),
+    ],
+)
+def test_blocks_are_held_against_usage_and_stream(counts, mode, n_bits, fits):
+    usage = quantised(np.array(counts))
+    m = sum(counts)
+    for n_blocks in (m, int(0.94 * m), int(1.06 * m) + 1):
+        if fits and n_blocks == m:
+            _expect_blocks(n_blocks, usage, mode, n_bits)
+        else:
+            with pytest.raises(ValueError, match="blocks in"):
+                _expect_blocks(n_blocks, usage, mode, n_bits)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.integers(1, 10**6), min_size=2, max_size=50))
+def test_every_usage_that_is_written_is_believed(counts):
+    usage = quantised(np.array(counts))
+    total = sum(counts)
+    bits = sum(n * math.log2(total / n) for n in counts)
+    _expect_blocks(total, usage, "counts", math.ceil(bits))
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -400,6 +500,12 @@ def test_only_floats_of_two_dimensions_are_fitted_unless_the_user_says_more():
     assert list(fit_mosaic(model(), motifs=2, exclude=["*.1.*"]).fitted) == ["layers.0.weight"]
     with pytest.raises(SpecError, match="nothing to fit among 1 tensor"):
         fit_mosaic({"steps": np.arange(5)})
+
+
+def test_a_mosaic_shows_itself_in_a_line():
+    shown = repr(fit_mosaic(model(), method="sample", motifs=3))
+    assert "3 motifs of 4" in shown
+    assert len(shown) < 150
 
 
 def test_the_options_of_a_fit_say_which_target_they_have():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import importlib
 import sys
 import time
 from typing import Any
@@ -19,7 +21,7 @@ from kcomplexity.rate import LowRank, Pruned, Scalar, sweep
 from kcomplexity.rate.base import Levels, add_levels
 from kcomplexity.rate.evaluate import evaluate, parse_command
 from kcomplexity.rate.scalar import step_for
-from kcomplexity.rate.sweep import gaussian_bits
+from kcomplexity.rate.sweep import SweepPoint, _front, gaussian_bits
 
 
 @pytest.fixture(scope="module")
@@ -117,9 +119,61 @@ def test_a_sweep_measures_what_the_tensors_say_and_marks_the_front(checkpoint, t
         beaten = any(
             q.bits <= point.bits and q.relative_mse < point.relative_mse for q in points
         ) or any(q.bits < point.bits and q.relative_mse <= point.relative_mse for q in points)
-        assert point.on_front == (not beaten)
+        assert point.on_front == (not beaten and point.relative_mse <= 1)
     aimed = [p for p in points if "relative_mse" in p.setting]
     assert all(p.relative_mse <= p.setting["relative_mse"] for p in aimed)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"errors": (0.3, 0)},
+        {"errors": (0.3, 1.0), "codings": ["scalar"]},
+        {"capacities": (0.001, 7)},
+        {"block_sizes": ("4", "x")},
+    ],
+)
+def test_a_setting_that_means_nothing_is_refused_before_any_work(checkpoint, settings):
+    done: list[str] = []
+    with pytest.raises(SpecError, match="expected"):
+        sweep(checkpoint, select_fitted(checkpoint), **settings, progress=done.append)
+    assert not done
+
+
+def test_what_fails_on_these_weights_is_a_row():
+    zeros = kc.open_checkpoint({"w": np.zeros((8, 8), np.float32)})
+    points = sweep(zeros, select_fitted(zeros), errors=(0.3,), capacities=(0.1,))
+    failed = [point for point in points if point.status == "failed"]
+    assert [point.coding for point in failed] == ["scalar"] * 3
+    assert all("all weights are zero" in str(point.reason) for point in failed)
+    assert failed[0].setting == {"relative_mse": 0.3, "tables": "order-0"}
+
+
+def test_a_full_disk_fails_its_points_and_no_more(checkpoint, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(importlib.import_module("kcomplexity.rate.sweep"), "write_dense", full)
+    points = sweep(
+        checkpoint,
+        select_fitted(checkpoint),
+        codings=["prune"],
+        eval_command="echo {checkpoint}",
+    )
+    assert len(points) == 10
+    for point in points:
+        assert point.status == "failed"
+        assert "No space left" in str(point.reason)
+        assert point.bits is not None
+
+
+def test_worse_than_zeroing_is_never_on_the_front():
+    points = [
+        SweepPoint("a", {}, "ok", bits=1.0, relative_mse=1.5),
+        SweepPoint("b", {}, "ok", bits=2.0, relative_mse=1.0),
+        SweepPoint("c", {}, "ok", bits=3.0, relative_mse=0.5),
+    ]
+    assert [point.on_front for point in _front(points)] == [False, True, True]
 
 
 def test_an_unknown_coding_is_refused(checkpoint):
@@ -142,6 +196,21 @@ def python(code):
 def test_the_last_number_printed_counts(tmp_path):
     found = evaluate(python("print('step 1 of 3'); print('loss: -1.5e-2')"), tmp_path, 60)
     assert (found.metric, found.reason) == (-0.015, None)
+
+
+@pytest.mark.parametrize(
+    ("said", "metric"),
+    [
+        ("accuracy=0.93 /tmp/kcomplexity-5x1/model2.safetensors", 0.93),
+        ("0.5, 12%", 12.0),
+        ("loss:3 top5", 3.0),
+        ("hi /tmp/kcomplexity-0_17/model.safetensors", None),
+        ("hi /tmp/17", None),
+        ("step2 v1.2.3 2024-01-02 3x", None),
+    ],
+)
+def test_a_number_inside_a_word_or_a_path_is_no_metric(tmp_path, said, metric):
+    assert evaluate(python(f"print({said!r})"), tmp_path, 60).metric == metric
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
 
 from kcomplexity_cli.options import (
+    OutputFile,
     Repeatable,
     Size,
     coding_options,
@@ -107,7 +107,7 @@ Examples:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutputFile(".safetensors"),
     default=None,
     metavar="FILE",
     help="Write the mosaic, e.g. to model.mosaic.safetensors.",
@@ -124,9 +124,11 @@ def fit(checkpoint: str, **options: Any) -> None:
     """
     from kcomplexity.controls import parse_control
     from kcomplexity.loaders import open_checkpoint
+    from kcomplexity.mosaics.fit_options import FitOptions
+    from kcomplexity.mosaics.fit_plan import plan_fit
     from kcomplexity.mosaics.fit_report import fit_report, headline
-    from kcomplexity.mosaics.fitting import FitOptions, plan_fit, run_fit
-    from kcomplexity.mosaics.gain import motif_gain
+    from kcomplexity.mosaics.fitting import run_fit
+    from kcomplexity.mosaics.gain import expect_no_chance, motif_gain
     from kcomplexity.mosaics.selection import select_fitted
     from kcomplexity.pool import available_processors
     from kcomplexity.provenance import describe, provenance
@@ -139,6 +141,8 @@ def fit(checkpoint: str, **options: Any) -> None:
     names = FitOptions.__dataclass_fields__
     chosen = FitOptions(**{key: value for key, value in options.items() if key in names})
     controls = [parse_control(text) for text in options["controls"]]
+    if controls:
+        expect_no_chance(chosen.method)
     with open_checkpoint(
         checkpoint,
         dtypes=dict(options["dtypes"]),
@@ -199,7 +203,9 @@ def _tell_plan(plan: Any, *, as_json: bool) -> None:
     stored = sum(8 * tensor.n_bytes for tensor in plan.selection.fitted.values())
     width = max(tensor.dtype.bits for tensor in plan.selection.fitted.values())
     options, motif_bits, index_bits, k_all = plan.options, 0, 0, 0
-    decided = options.motifs is not None or options.capacity is not None or not options.has_target
+    decided = options.relative_mse is None and (
+        options.motifs is not None or options.capacity is not None or not options.has_target
+    )
     for found in plan.sets:
         k = options.k_of(found.m) or max(1, found.m // 100)
         k_all += k

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 __all__ = [
+    "OutputFile",
     "Repeatable",
     "Size",
     "as_one_option",
@@ -198,6 +200,21 @@ def as_one_option(command: F) -> F:
         is_flag=True,
         help="The files given are parts of one checkpoint, as those of a quoted glob are.",
     )(command)
+
+
+class OutputFile(click.Path):
+    """A file to write, whose name says what it is."""
+
+    def __init__(self, suffix: str) -> None:
+        super().__init__(path_type=Path, dir_okay=False)
+        self._suffix = suffix
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Path:
+        """Refuse a name of another kind."""
+        found = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if found.suffix.lower() != self._suffix:
+            self.fail(f"{found}: expected a name that ends in {self._suffix}", param, ctx)
+        return found
 
 
 def coding_options(command: F) -> F:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import click
 
 from kcomplexity_cli.options import (
+    OutputFile,
     Repeatable,
     coding_options,
     command_text,
@@ -94,7 +94,7 @@ Examples:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutputFile(".json"),
     default=None,
     metavar="FILE",
     help="Write the JSON document.",

@@ -29,7 +29,9 @@ class MosaicBits(Estimator):
     """Coded bits of a mosaic with entropy-constrained motifs: motifs, indices, their tables.
 
     Decodes to the weights at a relative squared error of at most `mse`. Fitted to each tensor by
-    itself, so small tensors pay for motifs that they could have shared.
+    itself, so small tensors pay for motifs that they could have shared. Specs leave defaults out
+    and the name of the first parameter: ``mosaic:s=8:mse=0.3`` is ``mosaic``, and
+    ``mosaic:s=4:mse=0.1`` is ``mosaic:4:mse=0.1``.
 
     Attributes
     ----------
@@ -136,7 +138,8 @@ class _Kept(State):
             return
         self.bits = float(mosaic.bits.fitted)
         self.n_blocks, self.n_motifs = mosaic.n_blocks, len(mosaic.motifs[0])
-        self.details = {"relative_mse": mosaic.distortion.relative_mse}
+        lost = mosaic.distortion
+        self.details = {"squared_error": lost.sse, "sum_of_squares": lost.squares}
 
     def __add__(self, other: _Kept) -> _Kept:
         raise TypeError("a fit sees the whole tensor: its states are never added")

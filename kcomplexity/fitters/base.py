@@ -182,7 +182,7 @@ def centroids(blocks: Floats, indices: Ints, k: int) -> tuple[NDArray[np.float64
     return sums / np.maximum(counts, 1)[:, None], counts
 
 
-def within(fit: Callable[[int], Fit], m: int, target: float, *, least: int = 1) -> Fit:
+def within(fit: Callable[[int], Fit], m: int, target: float) -> Fit:
     """Return the fit of fewest motifs, to about 2 %, whose error is at most `target`.
 
     The error falls with the number of motifs but for chance; the search bisects its logarithm.
@@ -199,7 +199,7 @@ def within(fit: Callable[[int], Fit], m: int, target: float, *, least: int = 1) 
             f"most there may be, give {found.relative_mse:.3g}; allow more motifs, a wider motif "
             "dtype or a larger error"
         )
-    low, high = least - 1, m
+    low, high = 0, m
     while high > low + 1 and high > 1.02 * low:
         middle = max(low + 1, min(high - 1, round(math.sqrt(max(low, 1) * high))))
         tried = fit(middle)

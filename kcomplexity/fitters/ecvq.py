@@ -44,7 +44,9 @@ _ROUNDS, _GRID_ROUNDS, _TRIES = 20, 7, 9
 #: round costs seconds and entropy coding gains little on the lattice that the rounds begin with.
 _WORK = _TRAIN * _MOST
 #: Grid steps tried, as shares of the step of the scalar quantiser of the same error.
-_STEPS = (0.1, 0.2, 0.35)
+_STEPS = (0.1, 0.2, 0.35, 0.6, 1.0)
+#: Coarser steps than this pay at errors of `_COARSE_FROM` and more, below about a bit a weight.
+_SAFE, _COARSE_FROM = 0.35, 0.15
 #: How far below its aim the error may stay.
 _SLACK = 3e-4
 #: How far log lambda may move past what was tried.
@@ -57,7 +59,8 @@ class Ecvq(Fitter):
     """Entropy-constrained motifs.
 
     Without an error to aim at, it aims at that of ``sample`` with as many motifs: what the paper's
-    construction reaches, in fewer bits.
+    construction reaches, in fewer bits. Where that is out of reach (nearly as many motifs as
+    blocks, rounded), the motifs are means.
 
     Attributes
     ----------
@@ -83,6 +86,16 @@ class Ecvq(Fitter):
         if not problem.squares or limit == 1 or error == 0:
             # One motif, or none of the error that could be traded for bits.
             return KMeans().fit(_exact(problem), Goal(limit if error == 0 else 1))
+        try:
+            return self._within(problem, error, limit)
+        except SpecError:
+            if goal.relative_mse is not None:
+                raise
+        # Nobody asked for that error, and rounded motifs may not reach it: come close.
+        return KMeans().fit(_exact(problem), Goal(limit))
+
+    def _within(self, problem: Problem, error: float, limit: int) -> Fit:
+        """Start with few motifs, and with more where those cannot meet the error."""
         most = min(limit, _MOST)
         while True:
             found = _best(self, problem, error, most, limit)
@@ -124,6 +137,7 @@ def _best(options: Ecvq, problem: Problem, error: float, most: int, limit: int) 
     blocks = _training_blocks(options, problem)
     scalar = math.sqrt(12 * error) * problem.rms
     steps = _steps(problem, scalar, error) if problem.motif_dtype == "grid" else (0.0,)
+    safe = _SAFE * scalar
     start = _start(blocks, scalar, most, problem)
     if most == limit < problem.m:
         # Too few for a lattice: start from the means that Lloyd's rounds find.
@@ -141,10 +155,11 @@ def _best(options: Ecvq, problem: Problem, error: float, most: int, limit: int) 
         state = replace(start, overhead=overhead)
         _anneal(state, blocks, aim, rounds, problem, lambda values: values)
         found: list[tuple[float, Fit]] = []
-        for step in steps if effort == 1 else steps[-1:]:
+        for step in steps if effort == 1 else [step for step in steps if step <= safe][-1:]:
             fit = _on_grid(state, blocks, aim, step, error, effort, problem)
             if fit is not None:
-                found.append((fit.index_bits + _motif_bits(fit), fit))
+                counts = np.bincount(fit.indices, minlength=len(fit.motifs))
+                found.append((fit.index_bits + _motif_bits(fit.motifs, counts), fit))
                 problem.progress(f"grid {step:.3g}: {found[-1][0]:.0f} bits")
         if found:
             return min(found, key=lambda one: one[0])[1]
@@ -154,14 +169,16 @@ def _best(options: Ecvq, problem: Problem, error: float, most: int, limit: int) 
 def _steps(problem: Problem, scalar: float, error: float) -> tuple[float, ...]:
     """Return the grid steps to try: those whose levels a file can hold."""
     finest = 1.01 * float(np.abs(problem.blocks).max()) / FINEST
-    steps = tuple(share * scalar for share in _STEPS if share * scalar > finest)
-    if not steps:
-        least = error * (finest / (_STEPS[-1] * scalar)) ** 2
+    if _SAFE * scalar <= finest:
+        least = error * (finest / (_SAFE * scalar)) ** 2
         raise SpecError(
             f"a relative error of {error:g} cannot be reached with motifs on a grid, whose levels "
             f"are at most 2**19: about {1.1 * least:.1g} can; motifs in f32 reach further"
         )
-    return steps
+    coarsest = _STEPS[-1] if error >= _COARSE_FROM else _SAFE
+    return tuple(
+        share * scalar for share in _STEPS if share <= coarsest and share * scalar > finest
+    )
 
 
 def _training_blocks(options: Ecvq, problem: Problem) -> Floats:
@@ -228,7 +245,12 @@ def _on_grid(
 
     values, counts = _merged(rounding(state.values), state.counts)
     here = _State(values, counts, state.price, state.overhead)
-    _anneal(here, blocks, aim, math.ceil(_GRID_ROUNDS * effort), problem, rounding)
+    for _ in range(2):
+        # On a coarse grid a motif costs less. None is charged where none is to be pruned.
+        if state.overhead:
+            motifs = Motifs(here.values, problem.motif_dtype, step)
+            here.overhead = _motif_bits(motifs, here.counts) / len(motifs)
+        _anneal(here, blocks, aim, math.ceil(_GRID_ROUNDS * effort / 2), problem, rounding)
     return _finish(here, step, error, problem)
 
 
@@ -272,14 +294,13 @@ def _crossing(seen: list[tuple[float, float]], aim: float) -> float:
     return y + min(max(further, -_FURTHEST), _FURTHEST)
 
 
-def _motif_bits(fit: Fit) -> float:
-    """Return what the used motifs take in a file."""
-    counts = np.bincount(fit.indices, minlength=len(fit.motifs))
-    order, usage = canonical_order(counts, fit.motifs.values)
-    if fit.motifs.dtype != "grid":
-        return float(order.size * fit.motifs.values.shape[1] * _BITS[fit.motifs.dtype])
+def _motif_bits(motifs: Motifs, counts: Ints) -> float:
+    """Return what the motifs that `counts` says are used take in a file."""
+    order, usage = canonical_order(counts, motifs.values)
+    if motifs.dtype != "grid":
+        return float(order.size * motifs.values.shape[1] * _BITS[motifs.dtype])
     encoder = Encoder()
-    encode_levels(fit.motifs.levels[order], usage, encoder)
+    encode_levels(motifs.levels[order], usage, encoder)
     return 32.0 * encoder.words().size
 
 

@@ -15,6 +15,7 @@ from kcomplexity.checkpoint import Tensor
 from kcomplexity.fitters import Fit
 from kcomplexity.mosaics.index_coding import (
     MODES,
+    MOST_IN_CONTEXT,
     Mode,
     canonical_order,
     encode_indices,
@@ -26,12 +27,10 @@ from kcomplexity.mosaics.source_layout import source_layout
 from kcomplexity.parallel import LEAF, leaf_sums
 
 if TYPE_CHECKING:
-    from kcomplexity.mosaics.fitting import FitPlan, MotifSet, Prepared
+    from kcomplexity.mosaics.fit_plan import FitPlan, MotifSet
+    from kcomplexity.mosaics.preparing import Prepared
 
 __all__ = ["assemble", "distortion_of"]
-
-#: Blocks in one set beyond which coding in context, which goes block by block, is not tried.
-_MOST_IN_CONTEXT = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ def _store(found: MotifSet, fit: Fit) -> _SetOfMotifs:
     motifs = Motifs(fit.motifs.values[order], fit.motifs.dtype, fit.motifs.step)
     ends = np.cumsum([tiling.n_blocks for tiling in found.tilings])
     indices = np.split(new[fit.indices], ends[:-1])
-    modes = MODES if fit.indices.size <= _MOST_IN_CONTEXT else MODES[:2]
+    modes = MODES if fit.indices.size <= MOST_IN_CONTEXT else MODES[:2]
     streams = {}
     for mode in modes:
         encoder = Encoder()

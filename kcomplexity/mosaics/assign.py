@@ -14,13 +14,15 @@ Two engines, chosen by :func:`engine`:
 Neither takes identical motifs twice: they are one motif, that of the lowest index. Distances are
 recomputed directly in float64. A flat search that returns one neighbour a block (faiss) is faster
 still but cannot tell when it was wrong; the fitters use it between their rounds
-(:func:`nearest_roughly`), never for what is written down.
+(:func:`nearest_roughly`). ``ecvq`` writes its answers down too: there a motif a rounding error
+further off is as good a choice, its error is measured directly, and decoding is exact all the same.
+``sample`` and ``kmeans`` promise the nearest motif and finish with :func:`nearest`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
@@ -38,6 +40,8 @@ Engine = Literal["tree", "matrix"]
 
 #: Blocks that are looked up together.
 _PIECE = 1 << 16
+#: Blocks that one thread looks up in the tree before it can be stopped.
+_QUERY = 1 << 13
 #: Entries of a distance matrix held at once: 1 MiB of float32 a thread stays in the cache.
 _ENTRIES = 1 << 18
 #: Nanoseconds a block and motif that the matrix and faiss cost, a block and visited leaf of the
@@ -98,7 +102,8 @@ def engine(s: int, k: int) -> Engine:
 
 
 def _tree_ns(s: int, k: int) -> float:
-    return _TREE_NS * (min(1.6**s, k / 4) + math.log2(k + 1) / 4)
+    # Beyond 64 weights k / 4 is less by far, and from 1,511 on a float holds no such power.
+    return _TREE_NS * (min(1.6 ** min(s, 64), k / 4) + math.log2(k + 1) / 4)
 
 
 def nearest(
@@ -129,7 +134,7 @@ def nearest(
 def nearest_roughly(
     blocks: Floats, motifs: Floats, heights: Floats | None = None, *, threads: int | None = None
 ) -> Ints:
-    """Return the index of a motif about as near as the nearest, for the rounds of a fit.
+    """Return the index of a motif about as near as the nearest, for ``ecvq`` and rounds of others.
 
     Off only where rounding of float32 decides. Assumes validated input.
     """
@@ -140,17 +145,21 @@ def nearest_roughly(
         return _exactly(blocks, motifs, threads)
     import faiss
 
-    faiss.omp_set_num_threads(threads or available_processors())
+    before = faiss.omp_get_max_threads()
     centre = motifs.mean(axis=0, dtype=np.float64)
     centred = np.ascontiguousarray(motifs - centre, np.float32)
     found = np.empty(len(blocks), np.int64)
-    for at in range(0, len(blocks), _PIECE):
-        piece = blocks[at : at + _PIECE]
-        padded = np.zeros((min(_PIECE, len(blocks)), motifs.shape[1]), np.float32)
-        padded[: len(piece), : piece.shape[1]] = piece
-        padded[: len(piece)] -= centre
-        # Padded, so that how a product is blocked depends on no piece's length.
-        found[at : at + _PIECE] = faiss.knn(padded, centred, 1)[1][: len(piece), 0]
+    faiss.omp_set_num_threads(threads or available_processors())
+    try:
+        for at in range(0, len(blocks), _PIECE):
+            piece = blocks[at : at + _PIECE]
+            padded = np.zeros((min(_PIECE, len(blocks)), motifs.shape[1]), np.float32)
+            padded[: len(piece), : piece.shape[1]] = piece
+            padded[: len(piece)] -= centre
+            # Padded, so that how a product is blocked depends on no piece's length.
+            found[at : at + _PIECE] = faiss.knn(padded, centred, 1)[1][: len(piece), 0]
+    finally:
+        faiss.omp_set_num_threads(before)
     return found
 
 
@@ -172,9 +181,13 @@ def _floats(values: NDArray[Any], what: str) -> Floats:
 
 
 def _is_extreme(blocks: Floats, motifs: Floats) -> bool:
-    """Whether squares come near the ends of float32, where only the tree is exact."""
+    """Whether squares come near the ends of float32, where only the tree is exact.
+
+    Those of the motifs count by themselves: a large block beside them does not make them larger.
+    """
+    spread = float(np.abs(motifs - motifs.mean(axis=0, dtype=np.float64)).max(initial=0))
     top = max(float(np.abs(blocks).max(initial=0)), float(np.abs(motifs).max(initial=0)))
-    return not 1e-15 < top < 1e15
+    return not (spread > 1e-15 and top < 1e15)
 
 
 def _lifted(motifs: Floats, heights: Floats | None) -> Floats:
@@ -201,10 +214,12 @@ def _by_tree(blocks: Floats, motifs: Floats, threads: int | None) -> Ints:
 
     tree = cKDTree(motifs)
     found = np.empty(len(blocks), np.int64)
-    for at in range(0, len(blocks), _PIECE):
-        piece = _padded(blocks[at : at + _PIECE], motifs.shape[1])
-        workers = threads or available_processors()
-        found[at : at + _PIECE] = tree.query(piece, workers=workers)[1]
+
+    def fill(at: int) -> None:
+        piece = _padded(blocks[at : at + _QUERY], motifs.shape[1])
+        found[at : at + _QUERY] = tree.query(piece)[1]
+
+    _in_pieces(fill, len(blocks), _QUERY, threads)
     return found
 
 
@@ -225,10 +240,20 @@ def _by_matrix(blocks: Floats, motifs: Floats, threads: int | None) -> Ints:
         piece = _padded(blocks[at : at + rows], motifs.shape[1]) - centre
         found[at : at + rows] = _nearest_of_piece(piece, centred, table, reach)
 
-    with threadpool_limits(1), ThreadPoolExecutor(threads or available_processors()) as pool:
-        for _ in pool.map(fill, range(0, len(blocks), rows)):
-            pass
+    with threadpool_limits(1):
+        _in_pieces(fill, len(blocks), rows, threads)
     return found
+
+
+def _in_pieces(fill: Callable[[int], None], n: int, rows: int, threads: int | None) -> None:
+    """Call `fill` for the start of every `rows` rows of `n`.
+
+    Threads of our own, which are waited for: those that scipy's query starts are not when it is
+    interrupted, and work on in memory that is freed.
+    """
+    with ThreadPoolExecutor(threads or available_processors()) as pool:
+        for _ in pool.map(fill, range(0, n, rows)):
+            pass
 
 
 def _nearest_of_piece(

@@ -241,8 +241,9 @@ def headline(report: FitReport) -> list[str]:
     bits, lost = report.bits, report.distortion
     size, raw = bits["file"] / 8, report.source.n_bytes + report.source.n_container_bytes
     coded = "/".join(sorted(set(report.index_coding)))
+    change = f"{raw / size:.2f}x smaller" if size <= raw else f"{size / raw:.2f}x larger"
     size_line = (
-        f"{human_bytes(size)} of {human_bytes(raw)} ({raw / size:.2f}x smaller): "
+        f"{human_bytes(size)} of {human_bytes(raw)} ({change}): "
         f"{report.bits_per_weight:.3f} bits/weight at a relative squared error of "
         f"{lost['relative_mse']:.4g} on {report.n_fitted:,} fitted weights"
     )

@@ -14,14 +14,31 @@ from dataclasses import replace
 import numpy as np
 
 from kcomplexity.controls import Control
+from kcomplexity.errors import SpecError
+from kcomplexity.mosaics.fit_plan import FitPlan, plan_fit
 from kcomplexity.mosaics.fit_report import Gain
-from kcomplexity.mosaics.fitting import FitPlan, plan_fit, run_fit
+from kcomplexity.mosaics.fitting import run_fit
 from kcomplexity.mosaics.mosaic import Mosaic
 from kcomplexity.mosaics.selection import Selection
 from kcomplexity.parallel import spool
 from kcomplexity.pool import Pool
 
-__all__ = ["motif_gain"]
+__all__ = ["expect_no_chance", "motif_gain"]
+
+
+def expect_no_chance(method: str) -> None:
+    """Refuse a method whose bits at an error are a matter of which blocks were drawn.
+
+    Raises
+    ------
+    SpecError
+        For ``sample``: its gain on noise lies anywhere from .95 to 1.05.
+    """
+    if method == "sample":
+        raise SpecError(
+            "a control says nothing about method sample: its bits follow from which blocks were "
+            "drawn, by some five per cent; take ecvq or kmeans"
+        )
 
 
 def motif_gain(
@@ -48,7 +65,13 @@ def motif_gain(
     -------
     Gain
         `ratio` is below 1 where the weights are easier to tell than the control's.
+
+    Raises
+    ------
+    SpecError
+        If the method is ``sample``.
     """
+    expect_no_chance(plan.options.method)
     error = mosaic.distortion.relative_mse
     options = replace(
         plan.options,

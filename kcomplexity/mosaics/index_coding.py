@@ -29,6 +29,7 @@ from kcomplexity.mosaics.blocks import Tiling
 
 __all__ = [
     "MODES",
+    "MOST_IN_CONTEXT",
     "Mode",
     "canonical_order",
     "decode_indices",
@@ -41,6 +42,8 @@ Ints = NDArray[np.int64]
 Indices = NDArray[np.uint32]
 Mode = Literal["uniform", "counts", "context"]
 MODES: tuple[Mode, ...] = ("uniform", "counts", "context")
+#: Blocks in one set beyond which coding in context, which goes block by block, is not used.
+MOST_IN_CONTEXT = 1 << 20
 #: log2 of a count is below 48.
 _MOST_LEVELS = 8 * 48
 

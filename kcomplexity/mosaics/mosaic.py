@@ -164,7 +164,7 @@ class Distortion:
         return 10 * math.log10(self.squares / self.sse) if self.sse and self.squares else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Mosaic:
     """A checkpoint as motifs, indices and what was kept.
 
@@ -215,6 +215,13 @@ class Mosaic:
     distortion: Distortion
     metadata: dict[str, str] = field(default_factory=dict)
     sources: tuple[FileSource, ...] = ()
+
+    def __repr__(self) -> str:
+        return (
+            f"<Mosaic of {self.path!r}: {self.n_motifs} motifs of {self.block}, "
+            f"{self.n_blocks} blocks, {len(self.fitted)} of {len(self.tensors)} tensors fitted "
+            f"({self.method})>"
+        )
 
     @property
     def fitted(self) -> dict[str, MosaicTensor]:

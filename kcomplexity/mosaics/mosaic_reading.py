@@ -6,6 +6,7 @@ in :mod:`kcomplexity.mosaics.mosaic_file`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from kcomplexity.ans import Decoder
+from kcomplexity.ans import Decoder, weights_of
 from kcomplexity.checkpoint import ArrayTensor, Checkpoint, Tensor
 from kcomplexity.dtypes import DTYPES, StoredDtype
 from kcomplexity.errors import CheckpointError, CorruptCheckpointError
@@ -22,7 +23,13 @@ from kcomplexity.loaders.base import Options, layout_of
 from kcomplexity.loaders.safetensors import SafetensorsLoader
 from kcomplexity.loaders.strict_json import parse_object
 from kcomplexity.mosaics.blocks import BlockShape, Tiling
-from kcomplexity.mosaics.index_coding import MODES, decode_indices, decode_usage
+from kcomplexity.mosaics.index_coding import (
+    MODES,
+    MOST_IN_CONTEXT,
+    Mode,
+    decode_indices,
+    decode_usage,
+)
 from kcomplexity.mosaics.mosaic import (
     SCALE_MODES,
     Distortion,
@@ -46,6 +53,11 @@ _MOST_WEIGHTS_A_BYTE = 1 << 20
 #: Blocks of several motifs that one byte may stand for, since their indices take memory: .0005
 #: bits a block, a twentieth of what the emptiest networks need.
 _MOST_BLOCKS_A_BYTE = 1 << 14
+#: Weights of grid motifs that one byte may stand for: k motifs that are zero but for one weight
+#: take some 40 bits each.
+_MOST_LEVELS_A_BYTE = 1 << 10
+#: Usage is rounded to eighths of an octave: sums are off by at most a sixteenth, which is 4.7 %.
+_ROUNDING = 0.05
 
 
 def read_mosaic(path: Path) -> Mosaic:
@@ -64,11 +76,17 @@ def read_mosaic(path: Path) -> Mosaic:
     except CheckpointError:
         checkpoint.close()
         raise
-    except (ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
         # The bytes are what was written, but what was written makes no sense.
         checkpoint.close()
         raise CorruptCheckpointError(
             f"{shown}: the mosaic does not fit together ({printable(error)}); write it anew"
+        ) from None
+    except MemoryError:
+        checkpoint.close()
+        raise CorruptCheckpointError(
+            f"{shown}: what the mosaic claims to hold does not fit into memory; if you trust it, "
+            "read it on a larger machine"
         ) from None
     except BaseException:
         checkpoint.close()
@@ -112,8 +130,7 @@ def _decode(checkpoint: Checkpoint, shown: str) -> Mosaic:
     table = _read_table(checkpoint, shown)
     block = BlockShape.parse(table["block"])
     scale: ScaleMode = table["scale"]
-    if scale not in SCALE_MODES:
-        raise ValueError(f"the scale {scale!r}")
+    _expect_types(table)
     fitted = {e[0]: _Entry(e[0], e[1], e[2], tuple(e[3]), block) for e in table["tensors"] if e[1:]}
     budget = _MOST_WEIGHTS_A_BYTE * source.size()
     if sum(entry.tiling.n_weights for entry in fitted.values()) > budget:
@@ -144,6 +161,9 @@ def _decode(checkpoint: Checkpoint, shown: str) -> Mosaic:
         )
     if len(tensors) != len(table["tensors"]):
         raise ValueError("a tensor is there twice")
+    distortion = Distortion(**table["distortion"])
+    if distortion.n_weights != sum(entry.tiling.n_weights for entry in fitted.values()):
+        raise ValueError("the distortion of other weights")
     return Mosaic(
         str(checkpoint.path),
         tensors,
@@ -155,14 +175,33 @@ def _decode(checkpoint: Checkpoint, shown: str) -> Mosaic:
         block,
         scale,
         tuple(int(entry[1]) for entry in table["sets"]),
-        str(table["method"]),
-        bool(table["zero_motif"]),
-        str(table["scope"]),
+        table["method"],
+        table["zero_motif"],
+        table["scope"],
         _layout(table),
-        Distortion(**table["distortion"]),
-        dict(table["metadata"]),
+        distortion,
+        table["metadata"],
         (source,),
     )
+
+
+def _expect_types(table: dict[str, Any]) -> None:
+    """Check what is handed on as it is."""
+    words = (table["method"], table["scope"], table["block"])
+    lost = list(table["distortion"].values())
+    for what, holds in (
+        ("scale", table["scale"] in SCALE_MODES),
+        ("options", all(type(word) is str for word in words)),
+        ("zero motif", type(table["zero_motif"]) is bool),
+        ("metadata", _are_strings(table["metadata"])),
+        ("distortion", all(type(x) in (int, float) and 0 <= x < math.inf for x in lost)),
+    ):
+        if not holds:
+            raise ValueError(f"the {what} of the table")
+
+
+def _are_strings(metadata: Any) -> bool:
+    return type(metadata) is dict and all(type(text) is str for text in metadata.values())
 
 
 @dataclass(frozen=True)
@@ -204,9 +243,13 @@ def _decode_sets(
 ) -> dict[str, NDArray[np.uint32]]:
     made: dict[str, NDArray[np.uint32]] = {}
     n_bytes = checkpoint.n_bytes + checkpoint.n_container_bytes
-    for number, (k, _, dtype, step, mode, _) in enumerate(sets):
+    for number, (k, asked, dtype, step, mode, _) in enumerate(sets):
         # A sorted motif takes less than a bit, but never next to nothing.
-        if dtype not in MOTIF_DTYPES or mode not in MODES or not 0 < k <= 64 * n_bytes:
+        if (
+            (dtype not in MOTIF_DTYPES or mode not in MODES)
+            or not (type(k) is type(asked) is int and 0 < k <= 64 * n_bytes and asked > 0)
+            or not (type(step) is float and (0 < step < math.inf) == (dtype == "grid"))
+        ):
             raise ValueError(f"motif set {number}")
         names = [name for name, entry in fitted.items() if entry.number == number]
         tilings = [fitted[name].tiling for name in names]
@@ -215,9 +258,13 @@ def _decode_sets(
             raise ValueError(f"{n_blocks} blocks in {n_bytes} bytes")
         decoder = Decoder(words[number])
         usage.append(decode_usage(k, decoder))
+        _expect_blocks(n_blocks, usage[-1], mode, 32 * words[number].size)
         array = checkpoint[f"{PREFIX}motifs.{number}"]
         size = tilings[0].block.size
         if dtype == "grid":
+            # Each column has a histogram of its own, of a byte at least.
+            if size > max(array.n_bytes, 2) or k * size > _MOST_LEVELS_A_BYTE * array.n_bytes:
+                raise ValueError(f"{k} motifs of {size} weights in {array.n_bytes} bytes")
             stream = Decoder(array.read().astype(np.uint32))
             levels = decode_levels((k, size), usage[-1], stream)
             motifs.append(Motifs(on_grid(levels, float(step)), "grid", float(step)))
@@ -230,6 +277,22 @@ def _decode_sets(
         if not decoder.finished():
             raise ValueError("indices are left over")
     return made
+
+
+def _expect_blocks(n_blocks: int, usage: NDArray[np.int64], mode: Mode, n_bits: int) -> None:
+    """Check that so many blocks are what the usage says and the stream can hold."""
+    if usage.size == 1:
+        return  # whose indices take no memory
+    counts = weights_of(usage) / weights_of(np.zeros(1, np.int64))
+    total = float(counts.sum())
+    told = n_blocks * math.log2(usage.size)
+    if mode == "counts":
+        told = float((counts * np.log2(total / counts)).sum())
+    elif mode == "context":
+        # Told apart by company as well: only their number can be checked.
+        told = 0.0 if n_blocks <= MOST_IN_CONTEXT else math.inf
+    if abs(total - n_blocks) > _ROUNDING * n_blocks or (1 - 2 * _ROUNDING) * told > n_bits:
+        raise ValueError(f"{n_blocks} blocks in {n_bits} bits")
 
 
 def _words_of_sets(checkpoint: Checkpoint, sets: list[Any]) -> list[NDArray[np.uint32]]:
@@ -262,17 +325,29 @@ class _Scales:
 
 
 def _layout(table: dict[str, Any]) -> SourceLayout:
-    order = table.get("order") or [entry[0] for entry in table["tensors"]]
+    names = [entry[0] for entry in table["tensors"]]
+    order = table.get("order", names)
     files, at = [], 0
     for name, n, metadata in table["files"]:
-        if Path(name).name != name:
-            raise ValueError(f"the file name {name!r}")
-        files.append(FileLayout(name, tuple(order[at : at + n]), metadata))
+        if type(n) is not int or n < 0 or not _are_strings(metadata):
+            raise ValueError(f"the file {name!r}")
+        files.append(FileLayout(_file_name(name), tuple(order[at : at + n]), metadata))
         at += n
+    if at != len(order) or sorted(order) != sorted(names):
+        raise ValueError("the files do not list every tensor once")
     index = table["index"]
-    if index is not None and Path(index["name"]).name != index["name"]:
-        raise ValueError(f"the file name {index['name']!r}")
+    if index is not None and type(index["metadata"]) is not dict:
+        raise ValueError("the index")
+    taken = [file.name for file in files] + ([] if index is None else [_file_name(index["name"])])
+    if len(set(taken)) != len(taken):
+        raise ValueError("two files of one name")
     return SourceLayout(tuple(files), index)
+
+
+def _file_name(name: str) -> str:
+    if Path(name).name != name or name in ("", ".."):
+        raise ValueError(f"the file name {name!r}")
+    return name
 
 
 def _read_table(checkpoint: Checkpoint, shown: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -101,11 +101,6 @@ def select_fitted(
                 "blocks as weights (--dequantize)"
             )
     return Selection(fitted, tuple(notes))
-
-
-def restrict(checkpoint: Checkpoint, selection: Selection) -> Checkpoint:
-    """Return the checkpoint with the fitted tensors alone."""
-    return replace(checkpoint, tensors=dict(selection.fitted))
 
 
 def _not_finite(tensor: Tensor) -> str:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from kcomplexity.errors import SpecError
 from kcomplexity.fitters import Fit, Goal
 from kcomplexity.mosaics.assembly import assemble
-from kcomplexity.mosaics.fitting import FitPlan, MotifSet, Prepared, Run, prepare, solve
+from kcomplexity.mosaics.fit_plan import FitPlan, MotifSet
+from kcomplexity.mosaics.preparing import Prepared, Run, prepare
 
 if TYPE_CHECKING:
     from kcomplexity.mosaics.mosaic import Mosaic
@@ -18,6 +19,8 @@ __all__ = ["fit_to_size"]
 #: Motifs asked for when nothing says how far to go: the paper's capacity.
 _CAPACITY = 0.01
 _TRIES = 10
+#: Fits until an error is met as stored.
+_ROUNDED_TRIES, _A_LITTLE_LESS = 6, 1 - 1e-4
 
 
 def fit_to_size(plan: FitPlan, run: Run) -> Mosaic:
@@ -33,9 +36,35 @@ def fit_to_size(plan: FitPlan, run: Run) -> Mosaic:
     """
     prepared = [(found, prepare(plan, found, run)) for found in plan.sets]
     options = plan.options
-    if options.bits_per_weight is None and options.size is None:
-        return _fit(plan, prepared, options.relative_mse)
-    return _search(plan, prepared)
+    if options.bits_per_weight is not None or options.size is not None:
+        return _search(plan, prepared)
+    if options.relative_mse is None:
+        return _fit(plan, prepared, None)
+    return _as_stored(plan, prepared, options.relative_mse)
+
+
+def _as_stored(plan: FitPlan, prepared: list[tuple[MotifSet, Prepared]], error: float) -> Mosaic:
+    """Fit so that the error is met by weights rounded to the stored dtype.
+
+    Fitters do not see that rounding, which adds up to some per cent in types of eight bits. The
+    next try aims as much lower, then more: errors of few motifs come in steps.
+
+    Raises
+    ------
+    SpecError
+        If no try meets it.
+    """
+    aim = error
+    for number in range(_ROUNDED_TRIES):
+        mosaic = _fit(plan, prepared, aim)
+        found = mosaic.distortion.relative_mse
+        if found <= error:
+            return mosaic
+        aim *= (error / found) ** (1 + number) * _A_LITTLE_LESS
+    raise SpecError(
+        f"a relative error of {error:g} cannot be reached: rounded to the stored dtypes it is "
+        f"{found:.4g}; take a larger one"
+    )
 
 
 def _fit(plan: FitPlan, prepared: list[tuple[MotifSet, Prepared]], error: float | None) -> Mosaic:
@@ -46,9 +75,10 @@ def _fit(plan: FitPlan, prepared: list[tuple[MotifSet, Prepared]], error: float 
         k = options.k_of(found.m)
         if k is None and error is None:
             k = max(1, int(_CAPACITY * found.m))
-        fit = solve(ready.problem, options, Goal(k, error))
+        fit = options.fitter().fit(ready.problem, Goal(k, error))
         fits.append((found, ready, fit))
-        asked.append(k or len(fit.motifs))
+        # Where an error is aimed at, k is no more than a limit.
+        asked.append(k if k is not None and error is None else len(fit.motifs))
     return assemble(plan, fits, asked)
 
 

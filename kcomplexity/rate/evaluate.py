@@ -16,7 +16,10 @@ from kcomplexity.errors import SpecError
 __all__ = ["Evaluation", "evaluate", "parse_command"]
 
 _PLACE = "{checkpoint}"
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?![\w.])")
+#: A number by itself, or after the = or : of a name; none inside a word or a path.
+_NUMBER = re.compile(
+    r"(?:(?<!\S)|(?<=\w[=:]))[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?=[,;%]?(?:\s|$))"
+)
 
 
 @dataclass(frozen=True)

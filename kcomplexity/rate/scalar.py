@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -23,11 +23,12 @@ from kcomplexity.mosaics.index_coding import canonical_order, encode_indices, en
 from kcomplexity.mosaics.motifs import encode_levels
 from kcomplexity.rate.base import Coded, Coding, Ints, Levels, Quantised, add_levels, levels_of
 
-__all__ = ["STEP_BITS", "Scalar", "step_for"]
+__all__ = ["STEP_BITS", "Scalar", "Tables", "step_for"]
 
 #: A step is told as a float64.
 STEP_BITS = 64
 _BISECTIONS = 40
+Tables = Literal["order-0", "tensor", "context"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Scalar(Coding):
     """
 
     step: float
-    tables: Literal["order-0", "tensor", "context"] = field(default="order-0")
+    tables: Tables = "order-0"
 
     name: ClassVar[str] = "scalar"
 

@@ -11,20 +11,24 @@ import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from kcomplexity.checkpoint import Checkpoint, Tensor
 from kcomplexity.errors import KComplexityError, SpecError
 from kcomplexity.mosaics.assembly import distortion_of, total_distortion
-from kcomplexity.mosaics.fitting import FitOptions, plan_fit, run_fit
+from kcomplexity.mosaics.blocks import BlockShape
+from kcomplexity.mosaics.fit_options import FitOptions
+from kcomplexity.mosaics.fit_plan import plan_fit
+from kcomplexity.mosaics.fitting import run_fit
 from kcomplexity.mosaics.selection import Selection
 from kcomplexity.mosaics.source_layout import source_layout
 from kcomplexity.rate.base import Coded, Coding
-from kcomplexity.rate.evaluate import evaluate, parse_command
+from kcomplexity.rate.evaluate import Evaluation, evaluate, parse_command
 from kcomplexity.rate.low_rank import LowRank
 from kcomplexity.rate.prune import Pruned
-from kcomplexity.rate.scalar import Scalar, step_for
+from kcomplexity.rate.scalar import Scalar, Tables, step_for
 from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Provenance, plain
 from kcomplexity.writers import write_dense
 
@@ -47,12 +51,13 @@ class SweepPoint:
     setting : dict
     status : {"ok", "failed"}
     reason : str or None
-        Why there is no point, or no metric.
+        Why there is no point, or no metric; one that failed does not end the sweep.
     bits : float or None
         Of the fitted tensors, side information included.
     bits_per_weight, relative_mse : float or None
     on_front : bool
-        No other point has both fewer bits and a smaller error.
+        No other point has both fewer bits and a smaller error, and the error is at most 1, which
+        a zero in place of every weight has.
     metric : float or None
         The last number that the user's evaluation printed.
     """
@@ -138,19 +143,26 @@ def sweep(
     Raises
     ------
     SpecError
-        If a coding is unknown or the command has no place for the checkpoint.
+        If a coding is unknown, a setting means nothing or the command has no place for the
+        checkpoint.
     """
     unknown = sorted(set(codings) - set(CODINGS))
     if unknown:
         raise SpecError(f"unknown coding {unknown[0]!r}: expected some of {', '.join(CODINGS)}")
+    # What means nothing is refused here; what only fails on these weights is a row.
+    for error in errors:
+        FitOptions(relative_mse=error)
+    for capacity in capacities:
+        FitOptions(capacity=capacity)
+    for block in block_sizes:
+        BlockShape.parse(block)
     words = parse_command(eval_command) if eval_command else None
     jobs = _jobs(selection.fitted, codings, errors, capacities, block_sizes, seed)
     points = []
     for number, job in enumerate(jobs):
-        name = job.coding if isinstance(job, _Mosaic) else job.name
         if progress:
-            progress(f"{number + 1}: {name} {job.setting}")
-        points.append(_point(name, job, checkpoint, selection, words, timeout, threads))
+            progress(f"{number + 1}: {job.name} {job.setting}")
+        points.append(_point(job, checkpoint, selection, words, timeout, threads))
     return _front(points)
 
 
@@ -158,7 +170,7 @@ def sweep(
 class _Mosaic:
     """A mosaic as one of the codings."""
 
-    coding: str
+    name: str
     options: FitOptions
 
     @property
@@ -175,6 +187,20 @@ class _Mosaic:
         return Coded(mosaic.bits.fitted, mosaic.fitted)
 
 
+@dataclass(frozen=True)
+class _Aimed:
+    """A scalar quantiser at an error, whose step is found when it is its turn."""
+
+    error: float
+    tables: Tables
+    step: Callable[[], float]
+    name: str = "scalar"
+
+    @property
+    def setting(self) -> dict[str, Any]:
+        return {"relative_mse": self.error, "tables": self.tables}
+
+
 def _jobs(
     tensors: Mapping[str, Tensor],
     codings: Sequence[str],
@@ -182,7 +208,7 @@ def _jobs(
     capacities: Sequence[float],
     block_sizes: Sequence[str],
     seed: int,
-) -> Iterator[_Mosaic | Coding]:
+) -> Iterator[_Mosaic | _Aimed | Coding]:
     for block in block_sizes:
         if "ecvq" in codings:
             for error in errors:
@@ -198,8 +224,8 @@ def _jobs(
                 )
     if "scalar" in codings:
         for error in errors:
-            step = step_for(tensors, error)
-            yield from (Scalar(step), Scalar(step, "tensor"), Scalar(step, "context"))
+            step = cache(partial(step_for, tensors, error))
+            yield from (_Aimed(error, tables, step) for tables in get_args(Tables))
     if "prune" in codings:
         for sparsity in (0.5, 0.7, 0.8, 0.9, 0.95):
             yield from (Pruned(sparsity, step) for step in (0.5, 1.0))
@@ -209,50 +235,57 @@ def _jobs(
 
 
 def _point(
-    name: str,
-    job: _Mosaic | Coding,
+    job: _Mosaic | _Aimed | Coding,
     checkpoint: Checkpoint,
     selection: Selection,
     words: list[str] | None,
     timeout: float,
     threads: int | None,
 ) -> SweepPoint:
+    found = SweepPoint(job.name, job.setting, "failed")
     try:
+        if isinstance(job, _Aimed):
+            job = Scalar(job.step(), job.tables)
         if isinstance(job, _Mosaic):
             coded = job.code(checkpoint, selection, threads)
         else:
             coded = job.code(selection.fitted)
-    except KComplexityError as error:
-        return SweepPoint(name, job.setting, "failed", str(error))
-    lost = total_distortion(
-        [distortion_of(tensor, coded.tensors[n]) for n, tensor in selection.fitted.items()]
-    )
-    found = SweepPoint(
-        name,
-        job.setting,
-        "ok",
-        None,
-        coded.bits,
-        coded.bits / lost.n_weights,
-        lost.relative_mse,
-    )
-    if words is None:
-        return found
+        lost = total_distortion(
+            [distortion_of(tensor, coded.tensors[n]) for n, tensor in selection.fitted.items()]
+        )
+        found = replace(
+            found,
+            setting=job.setting,
+            bits=coded.bits,
+            bits_per_weight=coded.bits / lost.n_weights,
+            relative_mse=lost.relative_mse,
+        )
+        if words is None:
+            return replace(found, status="ok")
+        answer = _evaluated(coded, checkpoint, words, timeout)
+    except (KComplexityError, OSError) as error:
+        return replace(found, reason=str(error))
+    status = "ok" if answer.reason is None else "failed"
+    return replace(found, status=status, reason=answer.reason, metric=answer.metric)
+
+
+def _evaluated(
+    coded: Coded, checkpoint: Checkpoint, words: list[str], timeout: float
+) -> Evaluation:
+    """Write the checkpoint that a decoder would make, and run the user's command on it."""
     with tempfile.TemporaryDirectory(prefix="kcomplexity-") as folder:
         layout = source_layout(checkpoint)
         single = layout.index is None and len(layout.files) == 1
         path = Path(folder) / ("model.safetensors" if single else "model")
         dense = replace(checkpoint, tensors={**checkpoint.tensors, **coded.tensors})
         write_dense(path, dense, layout.files, layout.index)
-        answer = evaluate(words, path, timeout)
-    status = "ok" if answer.reason is None else "failed"
-    return replace(found, status=status, reason=answer.reason, metric=answer.metric)
+        return evaluate(words, path, timeout)
 
 
 def _front(points: Sequence[SweepPoint]) -> tuple[SweepPoint, ...]:
     """Mark the points that no other beats in both bits and error."""
     measured = [p for p in points if p.bits is not None and p.relative_mse is not None]
-    best = math.inf
+    best = math.nextafter(1, 2)
     front = set()
     for point in sorted(measured, key=lambda p: (p.bits or 0.0, p.relative_mse or 0.0)):
         if point.relative_mse is not None and point.relative_mse < best:
