@@ -10,6 +10,7 @@ import click
 from kcomplexity_cli.options import (
     Repeatable,
     command_text,
+    measure_arguments,
     measure_options,
     output_options,
     plot_option,
@@ -121,7 +122,6 @@ def compare(checkpoints: tuple[str, ...], **options: Any) -> None:
     if output:
         check_target(output)
     reference, other, over_runs = _sides(checkpoints, options)
-    controls = options["controls"] or None
     with progress_bar(0, quiet=options["quiet"]) as progress:
         found = compare_checkpoints(
             reference,
@@ -130,23 +130,9 @@ def compare(checkpoints: tuple[str, ...], **options: Any) -> None:
             paired=options["paired"] if over_runs else None,
             conditional=options["conditional"],
             rerun=options["rerun"],
-            panel=options["panel"],
-            specs=options["estimators"],
-            controls=() if controls == ("none",) else controls,
-            scope=options["scope"],
-            include=options["include"],
-            exclude=options["exclude"],
             strip_prefix=options["strip_prefix"],
             rename=dict(options["rename"]),
-            dtypes=dict(options["dtypes"]),
-            root=options["root"],
-            dequantize=options["dequantize"],
-            seed=options["seed"],
-            sample=options["sample"],
-            exact=options["exact"],
-            threads=options["threads"],
-            workers=options["workers"],
-            max_memory=options["max_memory"],
+            **measure_arguments(options),
             progress=progress,
             command=command_text(),
         )

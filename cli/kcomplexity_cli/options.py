@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ __all__ = [
     "as_one_option",
     "coding_options",
     "command_text",
+    "measure_arguments",
     "measure_options",
     "output_options",
     "plot_option",
@@ -110,6 +111,18 @@ def _panels(_context: click.Context, _param: click.Parameter, start: str) -> lis
     from kcomplexity.panels import PANELS
 
     return [name for name in PANELS if name.startswith(start)]
+
+
+def measure_arguments(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the library's functions take of the options of measure, selection and run."""
+    same = ("panel", "scope", "include", "exclude", "root", "dequantize", "seed", "sample", "exact")
+    controls = options["controls"] or None
+    return {
+        **{name: options[name] for name in (*same, "threads", "workers", "max_memory")},
+        "specs": options["estimators"],
+        "controls": () if controls == ("none",) else controls,
+        "dtypes": dict(options["dtypes"]),
+    }
 
 
 def measure_options(command: F) -> F:

@@ -14,6 +14,7 @@ import click
 from kcomplexity_cli.options import (
     Repeatable,
     command_text,
+    measure_arguments,
     measure_options,
     output_options,
     plot_option,
@@ -100,27 +101,12 @@ def _measured(paths: list[str], cache: Any, options: dict[str, Any]) -> Any:
     from kcomplexity.training.trajectory import trajectory as follow
     from kcomplexity_cli.terminal import progress_bar
 
-    controls = options["controls"] or None
     with progress_bar(0, quiet=options["quiet"]) as progress:
         return follow(
             paths,
             steps=options["steps"],
-            panel=options["panel"],
-            specs=options["estimators"],
-            controls=() if controls == ("none",) else controls,
-            scope=options["scope"],
-            include=options["include"],
-            exclude=options["exclude"],
-            dtypes=dict(options["dtypes"]),
-            root=options["root"],
-            dequantize=options["dequantize"],
-            seed=options["seed"],
-            sample=options["sample"],
-            exact=options["exact"],
             cache=cache,
-            threads=options["threads"],
-            workers=options["workers"],
-            max_memory=options["max_memory"],
+            **measure_arguments(options),
             progress=progress,
             command=command_text(),
         )
