@@ -76,6 +76,7 @@ def fit_mosaic(
 
     Examples
     --------
+    >>> import numpy as np
     >>> blocks = np.array([[10, 10, 11, 9], [20, 20, 19, 22]], np.float32)
     >>> mosaic = fit_mosaic({"w": blocks}, block_size=2, motifs=4, method="sample")
     >>> mosaic.distortion.sse, mosaic.n_blocks
