@@ -52,6 +52,8 @@ class Needed:
         The codes used, the most used first.
     sampled : bool
         Whether some of it was scaled up from a sample.
+    error : float
+        The largest relative squared error of a tensor; 0 without loss.
     """
 
     bits: float
@@ -64,6 +66,13 @@ class Needed:
     n_kept: int
     specs: tuple[str, ...]
     sampled: bool
+    error: float
+
+    def at(self, target: float) -> str:
+        """Say at which weight error this is: the target's, or what it is if far below."""
+        if self.error > target / 2:
+            return f"at {target:.0%} weight error"
+        return f"at {100 * self.error:.2g}% weight error"
 
 
 def needed(info: CheckpointInfo, rows: Sequence[Score], target: float | None) -> Needed | None:
@@ -112,6 +121,7 @@ def needed(info: CheckpointInfo, rows: Sequence[Score], target: float | None) ->
         n_kept=len(by_unit) - len(used),
         specs=tuple(specs),
         sampled=any(row.sampled_fraction < 1 for row in used),
+        error=max((row.relative_mse or 0.0 for row in used), default=0.0),
     )
 
 
@@ -160,7 +170,7 @@ def _bytes_needed(info: CheckpointInfo, rows: Sequence[Score]) -> list[str]:
     found = []
     if lossy and (lossless is None or lossy.bits < lossless.bits):
         found.append(
-            f"{_amount(lossy)} needed at {_TARGET:.0%} weight error "
+            f"{_amount(lossy)} needed {lossy.at(_TARGET)} "
             f"({_weights(lossy)}, decodable, all side information{_exact(lossy)}{_rest(lossy)}); "
             "accuracy not checked"
         )

@@ -456,3 +456,16 @@ def test_nothing_measured_is_exit_code_4(tmp_path):
     files = [str(tmp_path / f"{name}.safetensors") for name in ("a", "b")]
     result = CliRunner().invoke(cli, ["compare", *files, "-e", "entropy@q8"])
     assert result.exit_code == 4
+
+
+def test_sizes_of_codes_at_other_errors_say_at_which() -> None:
+    rng = np.random.default_rng(0)
+    flat = rng.uniform(-1, 1, (64, 64)).astype(np.float32)
+    peaked = flat.copy()
+    peaked[0, 0] = 20  # the same weights on a coarser grid
+    found = kc.compare({"w": flat}, {"w": peaked}, specs=["entropy:two-part@q8"])
+    (size,) = (text for text in found.headline if " needed " in text)
+    errors = [row.relative_mse or 0.0 for row in found.rows]
+    before = kc.score({"w": flat}, specs=["entropy:two-part@q8"]).rows[0].relative_mse or 0.0
+    assert f"at weight errors of {100 * errors[0]:.2g}% against {100 * before:.2g}%" in size
+    assert "1% weight error" not in size

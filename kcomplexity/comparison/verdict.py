@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from kcomplexity.comparison.changes import FEWEST_RUNS, Change, Effect
-from kcomplexity.headline import needed
+from kcomplexity.headline import Needed, needed
 from kcomplexity.records import CheckpointInfo, Score
 from kcomplexity.text import human_bytes, of_weights, plural, short_names, shorten
 
@@ -79,7 +79,7 @@ def _size(
     # Of the tensors that are compared: a container is of a whole file, and an initialisation that
     # is drawn has none.
     by_path = {info.path: replace(info, n_container_bytes=0) for info in infos}
-    for target, what in ((None, "without loss"), (_TARGET, f"at {_TARGET:.0%} weight error")):
+    for target in (None, _TARGET):
         alike = _coded_alike(scores, reference, other, lossless=target is None)
         before, after = (
             needed(by_path[path], [row for row in alike if row.checkpoint == path], target)
@@ -88,6 +88,7 @@ def _size(
         if before and after and before.bits and (before.bits, after.bits) != told:
             told = before.bits, after.bits
             change = after.bits / before.bits - 1
+            what = "without loss" if target is None else _at(before, after, target)
             part = of_weights(after.n_weights, by_path[other].n_weights)
             found.insert(
                 0,
@@ -95,6 +96,13 @@ def _size(
                 f"{what} ({_percent(change)}; decodable, all side information){part}",
             )
     return found
+
+
+def _at(before: Needed, after: Needed, target: float) -> str:
+    """Say at which weight error both sizes are; at which each, where the codes' errors differ."""
+    if bool(before.error) == bool(after.error) and not _times(before.error, after.error):
+        return after.at(target)
+    return f"at weight errors of {100 * after.error:.2g}% against {100 * before.error:.2g}%"
 
 
 def _coded_alike(
@@ -152,7 +160,10 @@ def _part(name: str, change: float | None, effect: Effect) -> str:
 
 def _unequal(row: Change) -> str:
     """Say that the error is not the same on both sides, where it is not."""
-    before, after = row.reference_relative_mse, row.relative_mse
+    return _times(row.reference_relative_mse, row.relative_mse)
+
+
+def _times(before: float | None, after: float | None) -> str:
     if not before or not after or 2 / 3 < after / before < 3 / 2:
         return ""
     return f", at {after / before:.2g} times the weight error"
