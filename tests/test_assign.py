@@ -14,6 +14,7 @@ from kcomplexity import assign_blocks
 from kcomplexity.errors import SpecError
 from kcomplexity.mosaics import assign
 from kcomplexity.mosaics.assign import (
+    _by_faiss,
     _by_matrix,
     _by_tree,
     distances,
@@ -93,12 +94,11 @@ def test_tiny_motifs_beside_a_large_block_are_told_apart(size):
     assert (exact[np.arange(300), found] <= exact.min(axis=1) * (1 + 1e-6)).all()
 
 
-def test_the_callers_number_of_threads_stays(monkeypatch):
+def test_the_callers_number_of_threads_stays():
     faiss = pytest.importorskip("faiss")
-    monkeypatch.setattr(assign, "_FAISS_CALL_NS", 0.0)
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(5)
-    nearest_roughly(data("normal", 4000, 8, 0), data("normal", 1500, 8, 1), threads=2)
+    _by_faiss(data("normal", 400, 8, 0), data("normal", 150, 8, 1), 2)
     assert faiss.omp_get_max_threads() == 5
     faiss.omp_set_num_threads(before)
 
@@ -125,8 +125,19 @@ def test_a_height_is_a_price():
 @settings(max_examples=20, deadline=None)
 def test_the_rough_search_is_nearly_as_good(kind, seed, s):
     blocks, motifs = data(kind, 400, s, seed), data(kind, 40, s, seed + 1)
-    rough = distances(blocks, motifs, nearest_roughly(blocks, motifs)).sum()
+    rough = distances(blocks, motifs, _by_faiss(blocks, motifs, 2)).sum()
     assert rough <= plain(blocks, motifs).min(axis=1).sum() * (1 + 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("m", "k", "engine"),
+    [(1000, 900, "_exactly"), (50_000, 900, "_by_faiss"), (50_000, 3, "_exactly")],
+)
+def test_the_rough_search_is_left_to_faiss_where_that_pays(monkeypatch, m, k, engine):
+    asked = []
+    monkeypatch.setattr(assign, engine, lambda *_: asked.append(engine))
+    nearest_roughly(data("normal", m, 8, 0), data("normal", k, 8, 1))
+    assert asked == [engine]
 
 
 def test_both_engines_have_their_place():

@@ -172,13 +172,22 @@ class Fitter(ABC):
         """
 
 
+#: Blocks that are summed together.
+_PIECE = 1 << 18
+
+
 def centroids(blocks: Floats, indices: Ints, k: int) -> tuple[NDArray[np.float64], Ints]:
     """Return the mean block of each motif, zero where there is none, and how many it has."""
+    from scipy.sparse import csc_array
+
+    sums = np.zeros((k, blocks.shape[1]))
+    for at in range(0, len(blocks), _PIECE):
+        piece = blocks[at : at + _PIECE].astype(np.float64)
+        n = len(piece)
+        # A column for each block, with a one in the row of its motif.
+        chosen = csc_array((np.ones(n), indices[at : at + n], np.arange(n + 1)), shape=(k, n))
+        sums += chosen @ piece
     counts = np.bincount(indices, minlength=k)
-    sums = np.stack(
-        [np.bincount(indices, blocks[:, column], minlength=k) for column in range(blocks.shape[1])],
-        axis=1,
-    )
     return sums / np.maximum(counts, 1)[:, None], counts
 
 

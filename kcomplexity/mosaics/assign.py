@@ -44,9 +44,11 @@ _PIECE = 1 << 16
 _QUERY = 1 << 13
 #: Entries of a distance matrix held at once: 1 MiB of float32 a thread stays in the cache.
 _ENTRIES = 1 << 18
-#: Nanoseconds a block and motif that the matrix and faiss cost, a block and visited leaf of the
-#: tree, and a call of faiss, whose threads wait for each other on a busy machine.
-_MATRIX_NS, _FAISS_NS, _TREE_NS, _FAISS_CALL_NS = 1.3, 0.25, 120.0, 2e7
+#: Nanoseconds that a call of faiss costs beside its work: its threads wait for each other, which is
+#: long on a busy machine.
+_FAISS_CALL_NS = 1e6
+#: Numbers in a call below which faiss takes a loop that is 30 times slower.
+_FAISS_LEAST = 1 << 17
 _UNIT = 2.0**-24
 
 
@@ -95,15 +97,26 @@ def assign_blocks(
 def engine(s: int, k: int) -> Engine:
     """Return the cheaper engine for motifs of `s` weights, `k` of them.
 
-    A k-d tree visits some 2**s cells whatever k, and never more than all motifs; the constants
-    were measured on two cores.
+    A k-d tree visits some 1.8**s cells whatever k, and never more than the motifs fill; a matrix
+    looks at every motif. The constants were measured on two hardware threads of one core.
     """
-    return "tree" if _tree_ns(s, k) < _MATRIX_NS * k else "matrix"
+    return "tree" if _tree_ns(s, k) < _matrix_ns(s, k) else "matrix"
+
+
+# Nanoseconds a block, for motifs of `s` weights, `k` of them.
 
 
 def _tree_ns(s: int, k: int) -> float:
-    # Beyond 64 weights k / 4 is less by far, and from 1,511 on a float holds no such power.
-    return _TREE_NS * (min(1.6 ** min(s, 64), k / 4) + math.log2(k + 1) / 4)
+    # Beyond 64 weights k / 15 is less by far, and from 1,207 on a float holds no such power.
+    return 40 * (min(1.8 ** min(s, 64), k / 15) + math.log2(k + 1) / 4)
+
+
+def _matrix_ns(s: int, k: int) -> float:
+    return 60 + (0.13 + 0.008 * s) * k
+
+
+def _faiss_ns(s: int, k: int) -> float:
+    return 35 + 0.008 * s * k
 
 
 def nearest(
@@ -140,27 +153,12 @@ def nearest_roughly(
     """
     motifs = _lifted(motifs, heights)
     s, k = motifs.T.shape
-    exact = min(_tree_ns(s, k), _MATRIX_NS * k)
-    if exact < _FAISS_NS * k + _FAISS_CALL_NS / len(blocks) or _is_extreme(blocks, motifs):
+    rows = min(len(blocks), _PIECE)
+    exactly = min(_tree_ns(s, k), _matrix_ns(s, k))
+    roughly = _faiss_ns(s, k) + _FAISS_CALL_NS / rows
+    if rows * s < _FAISS_LEAST or exactly < roughly or _is_extreme(blocks, motifs):
         return _exactly(blocks, motifs, threads)
-    import faiss
-
-    before = faiss.omp_get_max_threads()
-    centre = motifs.mean(axis=0, dtype=np.float64)
-    centred = np.ascontiguousarray(motifs - centre, np.float32)
-    found = np.empty(len(blocks), np.int64)
-    faiss.omp_set_num_threads(threads or available_processors())
-    try:
-        for at in range(0, len(blocks), _PIECE):
-            piece = blocks[at : at + _PIECE]
-            padded = np.zeros((min(_PIECE, len(blocks)), motifs.shape[1]), np.float32)
-            padded[: len(piece), : piece.shape[1]] = piece
-            padded[: len(piece)] -= centre
-            # Padded, so that how a product is blocked depends on no piece's length.
-            found[at : at + _PIECE] = faiss.knn(padded, centred, 1)[1][: len(piece), 0]
-    finally:
-        faiss.omp_set_num_threads(before)
-    return found
+    return _by_faiss(blocks, motifs, threads)
 
 
 def distances(blocks: Floats, motifs: Floats, indices: Ints) -> NDArray[np.float64]:
@@ -186,7 +184,7 @@ def _is_extreme(blocks: Floats, motifs: Floats) -> bool:
     Those of the motifs count by themselves: a large block beside them does not make them larger.
     """
     spread = float(np.abs(motifs - motifs.mean(axis=0, dtype=np.float64)).max(initial=0))
-    top = max(float(np.abs(blocks).max(initial=0)), float(np.abs(motifs).max(initial=0)))
+    top = max(float(max(x.max(initial=0), -x.min(initial=0))) for x in (blocks, motifs))
     return not (spread > 1e-15 and top < 1e15)
 
 
@@ -219,7 +217,7 @@ def _by_tree(blocks: Floats, motifs: Floats, threads: int | None) -> Ints:
         piece = _padded(blocks[at : at + _QUERY], motifs.shape[1])
         found[at : at + _QUERY] = tree.query(piece)[1]
 
-    _in_pieces(fill, len(blocks), _QUERY, threads)
+    _in_pieces(fill, len(blocks), threads)
     return found
 
 
@@ -233,26 +231,48 @@ def _by_matrix(blocks: Floats, motifs: Floats, threads: int | None) -> Ints:
     table = np.concatenate([-2 * centred, squares[:, None]], axis=1).astype(np.float32).T
     table = np.ascontiguousarray(table)
     reach = float(np.sqrt(squares.max()))
-    rows = max(_ENTRIES // len(motifs), 1)
     found = np.empty(len(blocks), np.int64)
 
     def fill(at: int) -> None:
-        piece = _padded(blocks[at : at + rows], motifs.shape[1]) - centre
-        found[at : at + rows] = _nearest_of_piece(piece, centred, table, reach)
+        piece = _padded(blocks[at : at + _QUERY], motifs.shape[1]) - centre
+        found[at : at + _QUERY] = _nearest_of_piece(piece, centred, table, reach)
 
     with threadpool_limits(1):
-        _in_pieces(fill, len(blocks), rows, threads)
+        _in_pieces(fill, len(blocks), threads)
     return found
 
 
-def _in_pieces(fill: Callable[[int], None], n: int, rows: int, threads: int | None) -> None:
-    """Call `fill` for the start of every `rows` rows of `n`.
+def _by_faiss(blocks: Floats, motifs: Floats, threads: int | None) -> Ints:
+    """Return a motif about as near as the nearest: off where rounding of float32 decides."""
+    import faiss
+
+    # Of float32, so that what float32 rounds is one difference, whichever way it is taken.
+    centre = motifs.mean(axis=0, dtype=np.float64).astype(np.float32)
+    centred = motifs - centre
+    # Pieces of one length, so that how a product is blocked depends on no piece.
+    piece = np.zeros((min(len(blocks), _PIECE), motifs.shape[1]), np.float32)
+    piece -= centre
+    found = np.empty(len(blocks), np.int64)
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(threads or available_processors())
+    try:
+        for at in range(0, len(blocks), _PIECE):
+            some = blocks[at : at + _PIECE]
+            np.subtract(some, centre[: some.shape[1]], out=piece[: len(some), : some.shape[1]])
+            found[at : at + _PIECE] = faiss.knn(piece, centred, 1)[1][: len(some), 0]
+    finally:
+        faiss.omp_set_num_threads(before)
+    return found
+
+
+def _in_pieces(fill: Callable[[int], None], n: int, threads: int | None) -> None:
+    """Call `fill` for the start of every piece of `n` blocks.
 
     Threads of our own, which are waited for: those that scipy's query starts are not when it is
     interrupted, and work on in memory that is freed.
     """
     with ThreadPoolExecutor(threads or available_processors()) as pool:
-        for _ in pool.map(fill, range(0, n, rows)):
+        for _ in pool.map(fill, range(0, n, _QUERY)):
             pass
 
 
@@ -262,30 +282,41 @@ def _nearest_of_piece(
     s = blocks.shape[1]
     ones = np.ones((len(blocks), s + 1), np.float32)
     ones[:, :s] = blocks
-    scores = ones @ table
-    best = scores.argmin(axis=1)
-    lowest = scores[np.arange(len(best)), best]
+    best = np.empty(len(blocks), np.int64)
+    lowest, second = np.empty((2, len(blocks)), np.float32)
+    for some in _slices(np.arange(len(blocks)), len(motifs)):
+        best[some], lowest[some], second[some] = _two_lowest(ones[some] @ table)
     # A sum of s + 1 products whose factors were rounded once: |error| <= (s + 4) u sum |factors|.
     length = np.sqrt(np.einsum("ij,ij->i", blocks, blocks))
     bound = 2 * (s + 4) * _UNIT * (reach * reach + 2 * length * reach)
     limit = (lowest + bound).astype(np.float32)
     limit = np.nextafter(limit, np.float32(np.inf))
-    within = scores <= limit[:, None]
-    unclear = np.flatnonzero(np.count_nonzero(within, axis=1) > 1)
-    for some in _slices(unclear, within):
-        row, motif = np.nonzero(within[some])
+    for some in _slices(np.flatnonzero(second <= limit), len(motifs)):
+        row, motif = np.nonzero(ones[some] @ table <= limit[some, None])
         gap = blocks[some[row]] - motifs[motif]
         squared = np.einsum("ij,ij->i", gap, gap)
         # By row, then distance, then index: the first of each row is the nearest.
         order = np.lexsort((motif, squared, row))
         first = order[np.flatnonzero(np.diff(row[order], prepend=-1))]
         best[some] = motif[first]
-    indices: Ints = best
-    return indices
+    return best
 
 
-def _slices(rows: Ints, within: NDArray[np.bool_]) -> Iterator[Ints]:
-    """Yield rows in groups whose candidates fit in memory."""
-    step = max(_ENTRIES // within.shape[1], 1)
+def _two_lowest(scores: Floats) -> tuple[Ints, Floats, Floats]:
+    """Return the column of each row's lowest score, that score, and the one after it.
+
+    The lowest scores are overwritten. A second search costs a quarter of comparing all scores with
+    a limit.
+    """
+    rows = np.arange(len(scores))
+    best: Ints = scores.argmin(axis=1)
+    lowest = scores[rows, best]
+    scores[rows, best] = np.inf
+    return best, lowest, scores[rows, scores.argmin(axis=1)]
+
+
+def _slices(rows: Ints, k: int) -> Iterator[Ints]:
+    """Yield rows in groups whose scores for `k` motifs are few enough to hold at once."""
+    step = max(_ENTRIES // k, 1)
     for at in range(0, rows.size, step):
         yield rows[at : at + step]
