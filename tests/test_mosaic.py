@@ -482,6 +482,20 @@ def test_what_means_nothing_or_cannot_be_reached_is_refused(options, message):
         fit_mosaic(model(), **options)
 
 
+def test_more_motifs_than_the_coder_tells_apart_are_refused():
+    assert FitOptions(capacity=0.25).k_of(1 << 26) == 1 << 24
+    with pytest.raises(SpecError, match=r"expected at most 2\*\*24"):
+        FitOptions(capacity=0.26).k_of(1 << 26)
+
+
+@pytest.mark.parametrize("method", ["sample", "kmeans", "ecvq"])
+def test_a_large_block_of_zeros_is_read_back(tmp_path, method):
+    path = tmp_path / "m.safetensors"
+    zeros = {"w": np.zeros((128, 128), np.float32)}
+    kc.fit_mosaic(zeros, method=method, block_size=4096, motifs=1, motif_dtype="grid").save(path)
+    assert not kc.Mosaic.load(path).reconstruct()["w"].any()
+
+
 def test_weights_that_are_not_finite_are_named_or_kept():
     source = model()
     source["layers.0.weight"][3, 4] = np.nan

@@ -59,8 +59,9 @@ class Journal:
             )
         self._rows = {self._key(row): row for row in kept}
         # Whole or not at all: a full disk must not cost what an earlier run has measured.
-        write_atomically(self.path, json_line("plan", self._plan) + _lines(kept))
-        self._size, self._n_rows = self.path.stat().st_size, len(kept)
+        head, rows = json_line("plan", self._plan), _lines(kept)
+        write_atomically(self.path, head + rows)
+        self._empty, self._size = len(head), len(head) + len(rows)
         self._file = self.path.open("ab", buffering=0)
         _claim(self._file, self.path)
         return self
@@ -73,10 +74,13 @@ class Journal:
     ) -> None:
         if self.path is None:
             return
-        # A line that was cut while it was written would be no JSON.
+        # What was written when an interruption came stays, but for a line that was cut: no JSON.
+        with self.path.open("rb") as file:
+            file.seek(self._size)
+            self._size += file.read().rfind(b"\n") + 1
         self._file.truncate(self._size)
         self._file.close()
-        if not self._n_rows:
+        if self._size == self._empty:
             self.path.unlink(missing_ok=True)
         elif kind is KeyboardInterrupt:
             note(f"{self.path} keeps what was measured: add --resume to go on with it")
@@ -92,8 +96,8 @@ class Journal:
         """Append rows; they are in the file when this returns."""
         if self.path is None:
             return
-        left = memoryview(_lines(rows))
-        size = self._size + len(left)
+        lines = _lines(rows)
+        left = memoryview(lines)
         try:
             while left:
                 left = left[self._file.write(left) :]
@@ -102,8 +106,7 @@ class Journal:
                 f"cannot write {self.path}: {error.strerror}; it keeps what was measured: "
                 "make room and add --resume"
             ) from error
-        self._size = size
-        self._n_rows += len(rows)
+        self._size += len(lines)
 
     def discard(self) -> None:
         """Remove the journal: the result is complete."""

@@ -14,7 +14,7 @@ from kcomplexity.errors import SpecError
 from kcomplexity.fitters.base import Fit, Fitter, Goal, Ints, Problem, centroids, within
 from kcomplexity.fitters.sample import draw, grid_step
 from kcomplexity.mosaics.assign import distances, nearest, nearest_roughly
-from kcomplexity.mosaics.motifs import MotifDtype
+from kcomplexity.mosaics.motifs import MOST_MOTIFS, MotifDtype
 
 __all__ = ["KMeans", "lloyd", "spread_start"]
 
@@ -62,7 +62,7 @@ class KMeans(Fitter):
     def fit(self, problem: Problem, goal: Goal) -> Fit:
         """Start, take rounds, round, assign."""
         if goal.relative_mse is not None:
-            most = min(goal.k or problem.m, problem.m)
+            most = min(goal.k or problem.m, problem.m, MOST_MOTIFS)
             return within(partial(self._fit, problem), most, goal.relative_mse)
         return self._fit(problem, goal.k or 1)
 

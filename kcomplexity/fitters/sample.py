@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kcomplexity.fitters.base import Fit, Fitter, Goal, Problem, within
 from kcomplexity.mosaics.assign import nearest
-from kcomplexity.mosaics.motifs import MotifDtype
+from kcomplexity.mosaics.motifs import MOST_MOTIFS, MotifDtype
 
 __all__ = ["Sample", "draw", "grid_step"]
 
@@ -31,7 +31,7 @@ class Sample(Fitter):
     def fit(self, problem: Problem, goal: Goal) -> Fit:
         """Draw, round, assign."""
         if goal.relative_mse is not None:
-            most = min(goal.k or problem.m, problem.m)
+            most = min(goal.k or problem.m, problem.m, MOST_MOTIFS)
             return within(partial(self._fit, problem), most, goal.relative_mse)
         return self._fit(problem, goal.k or 1)
 

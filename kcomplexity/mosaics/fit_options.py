@@ -9,7 +9,7 @@ from kcomplexity.errors import SpecError
 from kcomplexity.fitters import FITTERS, Fitter
 from kcomplexity.mosaics.blocks import BlockShape
 from kcomplexity.mosaics.mosaic import SCALE_MODES, ScaleMode
-from kcomplexity.mosaics.motifs import MOTIF_DTYPES, MotifDtype
+from kcomplexity.mosaics.motifs import MOST_MOTIFS, MOTIF_DTYPES, MotifDtype
 from kcomplexity.text import plural
 from kcomplexity.units import SCOPES, Scope
 
@@ -88,16 +88,20 @@ class FitOptions:
 
     def k_of(self, m: int) -> int | None:
         """Return how many motifs a set of `m` blocks gets; None where a target decides."""
-        if self.motifs is not None:
-            if self.motifs > m:
-                raise SpecError(
-                    f"{self.motifs} motifs for {plural(m, 'block')}: expected at most as many as "
-                    "there are blocks; --capacity takes a share of them"
-                )
-            return self.motifs
+        k = self.motifs
+        if k is not None and k > m:
+            raise SpecError(
+                f"{k} motifs for {plural(m, 'block')}: expected at most as many as there are "
+                "blocks; --capacity takes a share of them"
+            )
         if self.capacity is not None:
-            return capacity_motifs(self.capacity, m)
-        return None
+            k = capacity_motifs(self.capacity, m)
+        if k is not None and k > MOST_MOTIFS:
+            raise SpecError(
+                f"{k} motifs for {plural(m, 'block')}: expected at most 2**24; take fewer, larger "
+                "blocks or --scope tensor"
+            )
+        return k
 
     @property
     def has_target(self) -> bool:

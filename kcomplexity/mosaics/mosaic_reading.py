@@ -53,9 +53,9 @@ _MOST_WEIGHTS_A_BYTE = 1 << 20
 #: Blocks of several motifs that one byte may stand for, since their indices take memory: .0005
 #: bits a block, a twentieth of what the emptiest networks need.
 _MOST_BLOCKS_A_BYTE = 1 << 14
-#: Weights of grid motifs that one byte may stand for: k motifs that are zero but for one weight
-#: take some 40 bits each.
-_MOST_LEVELS_A_BYTE = 1 << 10
+#: Weights of grid motifs that one byte may stand for, beyond some that any file may have: k motifs
+#: that are zero but for one weight take some 40 bits each.
+_MOST_LEVELS_A_BYTE, _FREE_LEVELS = 1 << 10, 1 << 20
 #: Usage is rounded to eighths of an octave: sums are off by at most a sixteenth, which is 4.7 %.
 _ROUNDING = 0.05
 
@@ -263,7 +263,8 @@ def _decode_sets(
         size = tilings[0].block.size
         if dtype == "grid":
             # Each column has a histogram of its own, of a byte at least.
-            if size > max(array.n_bytes, 2) or k * size > _MOST_LEVELS_A_BYTE * array.n_bytes:
+            most = _FREE_LEVELS + _MOST_LEVELS_A_BYTE * array.n_bytes
+            if size > max(array.n_bytes, 2) or k * size > most:
                 raise ValueError(f"{k} motifs of {size} weights in {array.n_bytes} bytes")
             stream = Decoder(array.read().astype(np.uint32))
             levels = decode_levels((k, size), usage[-1], stream)

@@ -20,7 +20,15 @@ from numpy.typing import NDArray
 from kcomplexity.ans import Decoder, Encoder
 from kcomplexity.errors import CorruptCheckpointError, SpecError
 
-__all__ = ["FINEST", "MOTIF_DTYPES", "MotifDtype", "Motifs", "decode_levels", "encode_levels"]
+__all__ = [
+    "FINEST",
+    "MOST_MOTIFS",
+    "MOTIF_DTYPES",
+    "MotifDtype",
+    "Motifs",
+    "decode_levels",
+    "encode_levels",
+]
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -35,6 +43,8 @@ _NUMPY: dict[str, np.dtype[Any]] = {
 CODES = {"f32": "F32", "f16": "F16", "bf16": "BF16"}
 #: Levels either side of zero; a finer grid is f32 by another name.
 FINEST = 1 << 19
+#: Motifs of one set: the coder's probabilities are multiples of 2**-24.
+MOST_MOTIFS = 1 << 24
 
 
 @dataclass(frozen=True)
