@@ -230,6 +230,23 @@ class OutputFile(click.Path):
         return found
 
 
+class OutputFolder(click.Path):
+    """A folder of pictures, which may be there already."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path, file_okay=False)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Path:
+        """Refuse what is meant for a picture, and a folder in one that is not there."""
+        found = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if found.suffix.lower() in (".png", ".svg", ".pdf", ".html") and not found.is_dir():
+            self.fail(f"{found}: expected a folder; each picture gets its own name in it", param, ctx)
+        parent = found.resolve().parent
+        if not parent.is_dir():
+            self.fail(f"cannot make {found}: there is no folder {parent}", param, ctx)
+        return found
+
+
 def coding_options(command: F) -> F:
     """What lossy codings share: the tensors that they take, and how they run."""
     for option in (
@@ -253,7 +270,7 @@ def plot_option(command: F) -> F:
     return click.option(
         "--plot",
         "plots",
-        type=click.Path(path_type=Path, file_okay=False),
+        type=OutputFolder(),
         default=None,
         metavar="DIR",
         help="Draw the result into this folder, as 'kcomplexity plot' does.",

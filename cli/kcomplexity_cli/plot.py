@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from kcomplexity_cli.options import OutputFolder
+
 __all__ = ["draw_into", "plot"]
 
 
@@ -37,7 +39,7 @@ Examples:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=OutputFolder(),
     default=None,
     metavar="DIR",
     help="The folder of the pictures; each has its numbers beside it as CSV.",
@@ -83,8 +85,6 @@ def plot(result: Path, output: Path | None, listing: bool, metric: Path | None, 
     """
     from kcomplexity.report.reading import read_metric, read_result
 
-    if output is not None:
-        _check_folder(output)
     record = read_result(result)
     if metric is not None:
         record["metric"] = read_metric(metric)
@@ -106,18 +106,6 @@ def _tell_unused(record: dict[str, Any], kinds: list[str]) -> None:
         note("--metric is not drawn: it stands beside a trajectory, which --kind leaves out")
     for text in unmet(record, ["trajectory"]) if not kinds else ():
         note(f"--metric is not drawn: {text}")
-
-
-def _check_folder(folder: Path) -> None:
-    """Refuse a folder that would be made in one that is not there: a name is mistyped."""
-    from kcomplexity.errors import OutputError
-    from kcomplexity.text import printable
-
-    parent = folder.resolve().parent
-    if not parent.is_dir():
-        raise OutputError(
-            f"cannot make {printable(folder)}: there is no folder {printable(parent)}"
-        )
 
 
 def _tell_kinds(record: dict[str, Any]) -> None:
