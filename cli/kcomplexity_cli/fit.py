@@ -122,13 +122,12 @@ def fit(checkpoint: str, **options: Any) -> None:
     weights move. The file written is what was counted; 'kcomplexity expand' makes it a dense
     checkpoint again. Tensors that --include and --exclude leave out are kept as they are.
     """
-    from kcomplexity.controls import parse_control
     from kcomplexity.loaders import open_checkpoint
     from kcomplexity.mosaics.fit_options import FitOptions
     from kcomplexity.mosaics.fit_plan import plan_fit
     from kcomplexity.mosaics.fit_report import fit_report, headline
     from kcomplexity.mosaics.fitting import run_fit
-    from kcomplexity.mosaics.gain import expect_no_chance, motif_gain
+    from kcomplexity.mosaics.gain import gain_controls, motif_gain
     from kcomplexity.mosaics.selection import select_fitted
     from kcomplexity.pool import available_processors
     from kcomplexity.provenance import describe, provenance
@@ -140,9 +139,6 @@ def fit(checkpoint: str, **options: Any) -> None:
     quiet, output = options["quiet"], options["output"]
     names = FitOptions.__dataclass_fields__
     chosen = FitOptions(**{key: value for key, value in options.items() if key in names})
-    controls = [parse_control(text) for text in options["controls"]]
-    if controls:
-        expect_no_chance(chosen.method)
     with open_checkpoint(
         checkpoint,
         dtypes=dict(options["dtypes"]),
@@ -164,6 +160,7 @@ def fit(checkpoint: str, **options: Any) -> None:
             for text in (*source.notes, *selection.notes):
                 note(text)
         plan = plan_fit(source, selection, chosen)
+        controls = gain_controls(plan, options["controls"])
         if options["dry_run"]:
             _tell_plan(plan, as_json=options["as_json"])
             return

@@ -240,7 +240,8 @@ class OutputFolder(click.Path):
         """Refuse what is meant for a picture, and a folder in one that is not there."""
         found = Path(os.fsdecode(super().convert(value, param, ctx)))
         if found.suffix.lower() in (".png", ".svg", ".pdf", ".html") and not found.is_dir():
-            self.fail(f"{found}: expected a folder; each picture gets its own name in it", param, ctx)
+            told = f"{found}: expected a folder; each picture gets its own name in it"
+            self.fail(told, param, ctx)
         parent = found.resolve().parent
         if not parent.is_dir():
             self.fail(f"cannot make {found}: there is no folder {parent}", param, ctx)
