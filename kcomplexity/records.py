@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from kcomplexity.errors import SpecError
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
@@ -247,9 +249,19 @@ class Document:
         return {"schema_version": self.schema_version} | parts
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return the rows as a long-form data frame, one measure a row (needs pandas)."""
-        import pandas as pd
+        """Return the rows as a long-form data frame, one measure a row.
 
+        Raises
+        ------
+        SpecError
+            Without pandas, which is the extra ``kcomplexity[pandas]``.
+        """
+        try:
+            import pandas as pd
+        except ImportError:
+            raise SpecError(
+                "a data frame needs pandas: pip install 'kcomplexity[pandas]', or use to_dict()"
+            ) from None
         return pd.DataFrame([plain(row) for row in self.rows])
 
     def save(self, path: str | Path, *, kind: str | None = None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import kcomplexity as kc
+from kcomplexity.errors import SpecError
 from kcomplexity.parallel import LEAF
 from kcomplexity.plan import make_plan
 from kcomplexity.sampling import covariance, sample_parts
@@ -443,3 +445,10 @@ def test_progress_adds_up_to_the_plans_work(network: dict[str, Any]) -> None:
     # Two of the three specs see positions.
     assert plan.work == 300 * 250 * 4 * (3 + 2 * 3)
     assert sum(done) == pytest.approx(plan.work, rel=0.01)
+
+
+def test_a_data_frame_without_pandas_names_what_to_install(monkeypatch):
+    report = kc.score({"w": np.ones((2, 2), np.float32)}, specs=["l2"])
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(SpecError, match=r"pip install 'kcomplexity\[pandas\]'"):
+        report.to_pandas()
