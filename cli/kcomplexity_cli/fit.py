@@ -195,6 +195,7 @@ def show_progress(*, quiet: bool) -> Callable[[str], None] | None:
 def _tell_plan(plan: Any, *, as_json: bool) -> None:
     import math
 
+    from kcomplexity.records import SCHEMA_VERSION
     from kcomplexity.text import human_bytes, plural
 
     stored = sum(8 * tensor.n_bytes for tensor in plan.selection.fitted.values())
@@ -209,6 +210,7 @@ def _tell_plan(plan: Any, *, as_json: bool) -> None:
         motif_bits += k * options.block.size * width
         index_bits += found.m * math.ceil(math.log2(k))
     document = {
+        "schema_version": SCHEMA_VERSION,
         "n_fitted": plan.n_fitted,
         "n_blocks": sum(found.m for found in plan.sets),
         "n_motifs": k_all if decided else None,
