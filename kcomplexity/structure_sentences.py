@@ -34,6 +34,12 @@ def structure_sentences(found: Structure, symmetry: float | None = None) -> list
         held = f" ({plural(len(shuffled), 'shuffle')})" if shuffled else ""
         said = f"structure: no structure found above {threshold:.1%} at {found.view}{held}{part}"
         return [said, *_left_out(found)]
+    if shuffled and found.saving <= max(shuffled):
+        said = (
+            f"structure: no structure found: arrangement saves {found.saving:.1%} of the bits at "
+            f"{found.view}, and as much in its shuffles (up to {max(shuffled):.1%}){part}"
+        )
+        return [said, *_left_out(found)]
     per_weight = (found.order0_bits - found.bits) / n_weights
     parts = f"context {found.context_saving:.1%}"
     if found.low_rank_saving is not None:
