@@ -53,14 +53,15 @@ def valid(name, text):
     return document
 
 
-
 def test_tensors_that_are_all_but_lost_are_told(tmp_path):
     rng = np.random.default_rng(0)
     path = tmp_path / "uneven.safetensors"
     loud, quiet = rng.normal(size=(2, 64, 64)).astype("f4")
     save_file({"loud": loud, "quiet": 0.01 * quiet}, path)
     told = run("fit", str(path), "--relative-mse", "0.1").stdout
-    assert "1 tensor of 2, 50% of the weights, lose more than half of their squares (quiet: " in told
+    assert (
+        "1 tensor of 2, 50% of the weights, lose more than half of their squares (quiet: " in told
+    )
     even = run("fit", str(path), "--relative-mse", "0.1", "--scale", "tensor").stdout
     assert even
     assert "lose more" not in even

@@ -136,6 +136,11 @@ def test_a_spread_start_never_repeats_a_block():
     assert len(np.unique(start, axis=0)) == 25
 
 
+def test_few_train_points_do_not_keep_ecvq_from_an_error():
+    found = fit_mosaic({"w": heavy(200, 160)}, relative_mse=0.2, train_points=50)
+    assert 0.19 < found.distortion.relative_mse <= 0.2
+
+
 def test_train_points_still_assign_every_block():
     mosaic = fit_mosaic({"w": heavy(100, 100)}, method="kmeans", motifs=8, train_points=100)
     assert mosaic.n_blocks == 2500

@@ -42,7 +42,8 @@ Examples:
     "--method",
     default="ecvq",
     show_default=True,
-    help="How motifs are found: sample (the paper's), kmeans, ecvq (fewest bits).",
+    help="How motifs are found: sample (the paper's: blocks at random), kmeans (least error), ecvq "
+    "(fewest bits at an error; with -k or -c at that of as many sampled motifs).",
 )
 @click.option(
     "-s",
@@ -95,7 +96,12 @@ Examples:
     help="How motifs are stored.  [default: sample f32, kmeans f16, ecvq grid]",
 )
 @click.option("--zero-motif", is_flag=True, help="One of the motifs is the zero block.")
-@click.option("--train-points", type=int, default=None, help="Blocks that the rounds see.")
+@click.option(
+    "--train-points",
+    type=int,
+    default=None,
+    help="Blocks that the rounds see, drawn at random.  [default: kmeans all, ecvq 262144]",
+)
 @click.option(
     "--control",
     "controls",

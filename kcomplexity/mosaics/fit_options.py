@@ -47,6 +47,8 @@ class FitOptions:
             raise SpecError(f"{' and '.join(given)} are given: a fit has one target")
         if self.capacity is not None and not 0 < self.capacity <= 1:
             raise SpecError(f"capacity {self.capacity:g}: expected a share of the blocks in (0, 1]")
+        if self.train_points is not None and self.train_points < 1:
+            raise SpecError(f"{self.train_points} train points: expected at least one")
         if self.motifs is not None and self.motifs < 1:
             raise SpecError(f"{self.motifs} motifs: expected at least one")
         if self.relative_mse is not None and not 0 < self.relative_mse < 1:

@@ -261,7 +261,13 @@ def headline(report: FitReport) -> list[str]:
     )
     if 4 * used > report.n_blocks > 4 and report.method == "ecvq":
         motif_line += "; smaller blocks (--block-size) take fewer bits at so small an error"
-    lines = [size_line, *_uneven(report), motif_line, rac_line, "accuracy not checked: kcomplexity sweep --eval"]
+    lines = [
+        size_line,
+        *_uneven(report),
+        motif_line,
+        rac_line,
+        "accuracy not checked: kcomplexity sweep --eval",
+    ]
     for gain in report.controls:
         spread = f" ({min(gain.bits):,.0f} to {max(gain.bits):,.0f} bits)" if gain.n > 1 else ""
         lines.append(
