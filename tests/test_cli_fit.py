@@ -53,6 +53,19 @@ def valid(name, text):
     return document
 
 
+def test_a_name_that_is_not_of_what_expand_writes_is_refused(source, sharded, tmp_path):
+    whole, shards = tmp_path / "whole.safetensors", tmp_path / "shards.safetensors"
+    assert run("fit", source, "-k", 3, "-o", whole).exit_code == 0
+    assert run("fit", sharded, "-k", 3, "-o", shards).exit_code == 0
+    for mosaic, name, message in (
+        (whole, "dense.pt", "dense.pt: expected a name that ends in .safetensors"),
+        (whole, "folder", "folder: expected a name that ends in .safetensors"),
+        (shards, "dense.safetensors", "2 shards and their index are to be written: expected"),
+    ):
+        found = run("expand", mosaic, "-o", tmp_path / "out" / name)
+        assert (found.exit_code, message in found.stderr) == (2, True)
+
+
 def test_tensors_that_are_all_but_lost_are_told(tmp_path):
     rng = np.random.default_rng(0)
     path = tmp_path / "uneven.safetensors"

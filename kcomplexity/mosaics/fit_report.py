@@ -284,9 +284,10 @@ def _uneven(report: FitReport) -> list[str]:
         return []
     worst = max(lost, key=lambda tensor: tensor.relative_mse)
     share = sum(math.prod(tensor.shape) for tensor in lost) / report.n_fitted
-    return [
+    told = (
         f"that error is of all fitted weights together: {plural(len(lost), 'tensor')} of "
         f"{len(report.tensors)}, {share:.0%} of the weights, lose more than half of their squares "
         f"({shorten(worst.tensor)}: {worst.relative_mse:.2f}); --scale tensor or --scope tensor "
         "treats tensors alike"
-    ]
+    )
+    return [told]
