@@ -78,6 +78,7 @@ class Ecvq(Fitter):
     )
     reference: ClassVar[str] = "Chou, Lookabaugh and Gray, IEEE TASSP 37:31 (1989)"
     default_dtype: ClassVar[MotifDtype] = "grid"
+    aims_at_errors: ClassVar[bool] = True
 
     def fit(self, problem: Problem, goal: Goal) -> Fit:
         """Start, anneal, round, finish; see the module."""
