@@ -17,6 +17,7 @@ from safetensors.numpy import save_file
 
 import kcomplexity
 from kcomplexity.schemas import schema_names
+from kcomplexity_cli.ending import end_by_rows
 from kcomplexity_cli.main import cli
 
 ROOT = Path(kcomplexity.__file__).parents[1]  # the checkout: tests run from there
@@ -148,6 +149,25 @@ def test_a_bug_is_one_line_unless_debug_asks_for_more(folder, monkeypatch):
     shown = CliRunner().invoke(cli, ["--debug", "score", path])
     assert shown.stderr.startswith("Traceback (most recent call last):\n")
     assert shown.stderr.endswith(found.stderr)
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "n_measured", "n_failed", "code", "told"),
+    [
+        (3, 3, 0, 0, ""),
+        (3, 1, 0, 0, ""),
+        (3, 1, 2, 3, ""),
+        (3, 0, 3, 4, "kcomplexity: nothing was measured: each row tells why\n"),
+        (0, 0, 0, 4, "kcomplexity: nothing was measured: there is no tensor\n"),
+    ],
+)
+def test_rows_decide_how_a_command_ends(n_rows, n_measured, n_failed, code, told):
+    @click.command()
+    def ends() -> None:
+        end_by_rows(n_rows, n_measured=n_measured, n_failed=n_failed)
+
+    found = CliRunner().invoke(ends, [])
+    assert (found.exit_code, found.stderr) == (code, told)
 
 
 # --- Help --------------------------------------------------------------------------------------

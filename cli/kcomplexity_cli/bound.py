@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -194,6 +193,7 @@ def _show(
 
 def _print_json(what: str, bounds: list[Any], assumptions: tuple[str, ...], made: Any) -> None:
     from kcomplexity.records import SCHEMA_VERSION, plain
+    from kcomplexity_cli.terminal import print_json
 
     document = {
         "schema_version": SCHEMA_VERSION,
@@ -202,4 +202,4 @@ def _print_json(what: str, bounds: list[Any], assumptions: tuple[str, ...], made
         "assumptions": list(assumptions),
         "bounds": [one.to_dict() for one in bounds],
     }
-    click.echo(json.dumps(document, indent=1, allow_nan=False))
+    print_json(document)

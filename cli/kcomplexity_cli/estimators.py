@@ -6,7 +6,6 @@ tables are made from it.
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -60,7 +59,7 @@ def estimators(name: str | None, as_json: bool) -> None:
     """
     from kcomplexity.records import SCHEMA_VERSION
     from kcomplexity_cli.catalogue import catalogue, only
-    from kcomplexity_cli.terminal import note
+    from kcomplexity_cli.terminal import note, print_json
 
     found, missing = catalogue()
     for line in missing:
@@ -68,8 +67,7 @@ def estimators(name: str | None, as_json: bool) -> None:
     if name is not None:
         found = only(found, name.strip().lower())
     if as_json:
-        document = {"schema_version": SCHEMA_VERSION} | found
-        click.echo(json.dumps(document, indent=1, allow_nan=False))
+        print_json({"schema_version": SCHEMA_VERSION} | found)
     elif name is not None:
         for kind, entries in found.items():
             for entry in entries:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 __all__ = ["schema"]
@@ -26,9 +24,10 @@ Examples:
 def schema(name: str | None) -> None:
     """Print the JSON Schema of a document that a command prints; without NAME, list them."""
     from kcomplexity.schemas import load_schema, schema_names
+    from kcomplexity_cli.terminal import print_json
 
     if name is not None:
-        click.echo(json.dumps(load_schema(name), indent=1, ensure_ascii=False))
+        print_json(load_schema(name))
         return
     width = max(map(len, schema_names()))
     for known in schema_names():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -13,7 +12,14 @@ import click
 if TYPE_CHECKING:
     from kcomplexity.report.tables import Table
 
-__all__ = ["note", "plain_text", "print_table", "progress_bar", "show_result"]
+__all__ = [
+    "note",
+    "plain_text",
+    "print_json",
+    "print_table",
+    "progress_bar",
+    "show_result",
+]
 
 #: rich takes 0.7 s for 2,000 rows; a person reads forty.
 _MOST_ROWS = 40
@@ -25,6 +31,13 @@ def note(text: str) -> None:
 
     with suppress(OSError):
         click.echo(f"kcomplexity: {printable(text)}", err=True)
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """Print one JSON document."""
+    from kcomplexity.text import json_text
+
+    click.echo(json_text(document))
 
 
 def print_table(table: Table, *, everything: bool = False) -> None:
@@ -96,7 +109,7 @@ def show_result(found: Any, options: Mapping[str, Any]) -> None:
     from kcomplexity.text import printable
 
     if options["as_json"]:
-        click.echo(json.dumps(found.to_dict(), indent=1, allow_nan=False))
+        print_json(found.to_dict())
         return
     for sentence in found.headline:
         click.echo(printable(sentence))
