@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,6 +19,7 @@ __all__ = [
     "print_json",
     "print_table",
     "progress_bar",
+    "progress_line",
     "show_result",
 ]
 
@@ -143,3 +145,25 @@ def progress_bar(total: int, *, quiet: bool) -> Iterator[Callable[..., None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("measuring", total=total)
         yield lambda n_bytes, of=total: bar.update(task, advance=n_bytes, total=of)
+
+
+@contextmanager
+def progress_line(verb: str, *, quiet: bool) -> Iterator[Callable[[str], None] | None]:
+    """Keep one line on stderr of how far the work is, and take it away when that ends.
+
+    Yields what takes the text of the line; None where stderr is no terminal.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    anew = "\r\x1b[K"
+
+    def show(text: str) -> None:
+        # A line that wraps could not be taken away.
+        line = f"{verb}: {text}"[: shutil.get_terminal_size().columns - 1]
+        click.echo(anew + line, nl=False, err=True)
+
+    try:
+        yield show
+    finally:
+        click.echo(anew, nl=False, err=True)

@@ -13,7 +13,10 @@ from kcomplexity.mosaics.motifs import MOST_MOTIFS, MOTIF_DTYPES, MotifDtype
 from kcomplexity.text import plural
 from kcomplexity.units import SCOPES, Scope
 
-__all__ = ["FitOptions", "capacity_motifs"]
+__all__ = ["DEFAULT_CAPACITY", "FitOptions", "capacity_motifs"]
+
+#: Motifs asked for when nothing says how far to go: the paper's capacity.
+DEFAULT_CAPACITY = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
