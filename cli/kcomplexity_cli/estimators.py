@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kcomplexity_cli.options import completed_from, json_option
+
 if TYPE_CHECKING:
     from kcomplexity.report.tables import Table
     from kcomplexity_cli.catalogue import Catalogue, Entry
@@ -30,14 +32,13 @@ entropy:two-part@rd0.01. Without @view the estimator takes the view listed with 
 kcomplexity estimators zstd"""
 
 
-def _complete(_context: click.Context, _param: click.Parameter, start: str) -> list[str]:
+def _names() -> Iterable[str]:
     from kcomplexity.controls import CONTROLS
     from kcomplexity.estimators import ESTIMATORS
     from kcomplexity.panels import PANELS
     from kcomplexity.views import VIEWS
 
-    names = [*ESTIMATORS, *VIEWS, *CONTROLS, *PANELS]
-    return [name for name in names if name.startswith(start)]
+    return (*ESTIMATORS, *VIEWS, *CONTROLS, *PANELS)
 
 
 @click.command(
@@ -50,8 +51,8 @@ Examples:
   kcomplexity estimators --json
 """,
 )
-@click.argument("name", required=False, shell_complete=_complete)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")
+@click.argument("name", required=False, shell_complete=completed_from(_names))
+@json_option
 def estimators(name: str | None, as_json: bool) -> None:
     """List what can be measured: estimators, views, controls and panels; or tell all about NAME.
 

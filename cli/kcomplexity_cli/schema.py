@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import click
+
+from kcomplexity_cli.options import completed_from
 
 __all__ = ["schema"]
 
 
-def _complete(_context: click.Context, _param: click.Parameter, start: str) -> list[str]:
+def _names() -> Iterable[str]:
     from kcomplexity.schemas import schema_names
 
-    return [name for name in schema_names() if name.startswith(start)]
+    return schema_names()
 
 
 @click.command(
@@ -20,7 +24,7 @@ Examples:
   kcomplexity schema score > score.schema.json
 """,
 )
-@click.argument("name", required=False, shell_complete=_complete)
+@click.argument("name", required=False, shell_complete=completed_from(_names))
 def schema(name: str | None) -> None:
     """Print the JSON Schema of a document that a command prints; without NAME, list them."""
     from kcomplexity.schemas import load_schema, schema_names
