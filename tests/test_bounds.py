@@ -287,6 +287,8 @@ def test_a_language_models_loss_is_bounded_in_bits_a_token():
     [
         ((), "either a file or --bits"),
         (("x", "--bits", "1"), "either a file or --bits"),
+        (("--bits", "1", "--spec", "nonsense"), "give that file instead of --bits"),
+        (("--bits", "1", "--checkpoint", "m"), "--spec and --checkpoint choose a code of SCORE"),
         (("--bits", "1", "--vocabulary", "9"), "go together"),
         (("--bits", "1", "--samples", "1.5"), "expected a whole number"),
         (("--bits", "1", "--samples", "nan"), "expected a whole number"),

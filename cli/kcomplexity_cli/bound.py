@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from kcomplexity_cli.options import Repeatable, command_text
+from kcomplexity_cli.options import Repeatable, command_text, json_option
 
 __all__ = ["bound"]
 
@@ -64,6 +64,7 @@ Examples:
     type=click.Choice(["chernoff", "hoeffding", "maurer", "catoni", "all"]),
     default="chernoff",
     show_default=True,
+    help="Which inequality turns bits into risk; 'all' prints each.",
 )
 @click.option("--range", "loss_high", type=float, default=None, help="Losses are 0 to this.")
 @click.option("--vocabulary", type=int, default=None, help="Tokens of a language model.")
@@ -73,7 +74,7 @@ Examples:
     default=None,
     help="Share of uniform predictions that was mixed in to bound its loss.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option
 def bound(source: Path | None, **options: Any) -> None:
     """Bound the true risk of a model from the bits that describe it.
 
@@ -88,6 +89,10 @@ def bound(source: Path | None, **options: Any) -> None:
     started = time.time()
     if (source is None) == (options["bits"] is None):
         raise click.UsageError("expected either a file or --bits, the length of the description")
+    if source is None and (options["spec"], options["checkpoint"]) != (None, None):
+        raise click.UsageError(
+            "--spec and --checkpoint choose a code of SCORE.json: give that file instead of --bits"
+        )
     if source is not None:
         told = describe_length(source, options["spec"], options["checkpoint"])
     else:
