@@ -222,6 +222,16 @@ def test_a_fit_gives_its_size_on_disk(tmp_path):
         describe_length(tmp_path / "missing")
 
 
+@pytest.mark.parametrize("choice", [{"spec": "entropy@q8"}, {"checkpoint": "m"}])
+def test_a_choice_of_codes_is_refused_where_there_is_none(tmp_path, choice):
+    for name, content in (("m.bin", b"1" * 9), ("fit.json", b'{"bits": {"file": 80}}')):
+        path = tmp_path / name
+        path.write_bytes(content)
+        assert describe_length(path).bits in (72, 80)
+        with pytest.raises(SpecError, match=f"{name} is no score: --spec and --checkpoint"):
+            describe_length(path, **choice)
+
+
 # --- The command -------------------------------------------------------------------------------
 
 

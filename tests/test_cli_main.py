@@ -19,6 +19,7 @@ from safetensors.numpy import save_file
 
 import kcomplexity
 from kcomplexity.controls import CONTROLS
+from kcomplexity.fitters import FITTERS
 from kcomplexity.panels import PANELS
 from kcomplexity.pool import DEFAULT_MAX_MEMORY
 from kcomplexity.schemas import schema_names
@@ -277,6 +278,14 @@ def test_panels_and_controls_are_completed_from_what_is_registered(command, monk
         *("shuffle", "shuffle-rows", "shuffle-cols", "signs", "signs-of-another-package")
     ]
     assert completed("controls", "no") == ["none"]
+
+
+def test_methods_are_completed_from_what_is_registered(monkeypatch):
+    monkeypatch.setitem(FITTERS._entries, "kmedians", FITTERS["kmeans"])
+    fit = cli.commands["fit"]
+    (method,) = [param for param in fit.params if param.name == "method"]
+    found = method.shell_complete(click.Context(fit), "km")
+    assert [item.value for item in found] == ["kmeans", "kmedians"]
 
 
 @pytest.mark.parametrize(
