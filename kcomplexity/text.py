@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import PurePath
+from typing import Any
 
-__all__ = ["human_bytes", "of_weights", "plural", "printable", "short_names", "shorten"]
+__all__ = [
+    "human_bytes",
+    "json_text",
+    "of_weights",
+    "plural",
+    "printable",
+    "short_names",
+    "shorten",
+]
 
 
 def printable(name: object) -> str:
@@ -95,6 +105,19 @@ def human_bytes(n_bytes: float) -> str:
         if n_bytes < 999.5 or unit == "TB":
             break
     return f"{n_bytes:.{max(0, 2 - len(str(int(n_bytes))) + 1)}f} {unit}"
+
+
+def json_text(document: dict[str, Any]) -> str:
+    """Return a document as it is printed and written: one field a line, no NaN, no last newline.
+
+    Examples
+    --------
+    >>> print(json_text({"schema_version": 1}))
+    {
+     "schema_version": 1
+    }
+    """
+    return json.dumps(document, indent=1, allow_nan=False)
 
 
 def plural(count: int, noun: str) -> str:

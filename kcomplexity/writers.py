@@ -26,6 +26,7 @@ from kcomplexity.text import plural, printable
 __all__ = [
     "FileLayout",
     "atomic_file",
+    "check_writable",
     "header_bytes",
     "refuse_input",
     "refuse_paths",
@@ -101,6 +102,18 @@ def successor(path: Path) -> Iterator[tuple[Path, Path]]:
         raise OutputError(
             f"cannot write {printable(path)}: {error.strerror or error}{printable(absent)}"
         ) from error
+
+
+def check_writable(path: Path) -> None:
+    """Say at once if a file could not be written: hours of work should not end in that.
+
+    Raises
+    ------
+    OutputError
+        If no file can be made beside `path`, or `path` is something else than a file.
+    """
+    with successor(path):
+        pass
 
 
 def write_safetensors(

@@ -243,6 +243,14 @@ def test_a_step_that_failed_is_exit_code_3(tmp_path):
     assert "failed" in result.stdout
 
 
+def test_a_training_without_a_figure_is_exit_code_4_and_says_so(tmp_path):
+    for step in range(2):
+        save_file({"mask": np.ones(4, bool)}, tmp_path / f"step-{step}.safetensors")
+    result = CliRunner().invoke(cli, ["trajectory", str(tmp_path), "-e", "entropy@q8", "-q"])
+    assert result.exit_code == 4
+    assert result.stderr == "kcomplexity: nothing was measured: each row tells why\n"
+
+
 def watching(run: Path, *options: str) -> Any:
     root = Path(__file__).resolve().parents[1]
     paths = os.pathsep.join([str(root), str(root / "cli")])

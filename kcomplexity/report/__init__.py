@@ -16,7 +16,7 @@ from kcomplexity.registry import Registry
 from kcomplexity.report.columns import csv_bytes, parquet_bytes, require_pyarrow
 from kcomplexity.report.documents import json_bytes, jsonl_bytes
 from kcomplexity.report.markdown import markdown_bytes
-from kcomplexity.writers import atomic_file, successor
+from kcomplexity.writers import atomic_file, check_writable
 
 __all__ = ["FORMATS", "check_target", "format_of", "save", "write_atomically"]
 
@@ -44,8 +44,6 @@ def format_of(path: Path, kind: str | None = None) -> str:
 def check_target(path: Path, kind: str | None = None) -> str:
     """Return the format of a result to come, or say at once why it could not be written.
 
-    Hours of measuring should not end in a folder that is not there.
-
     Raises
     ------
     SpecError
@@ -56,8 +54,8 @@ def check_target(path: Path, kind: str | None = None) -> str:
     name = format_of(path, kind)
     if name == "parquet":
         require_pyarrow()
-    with successor(path):
-        return name
+    check_writable(path)
+    return name
 
 
 def save(report: Document, path: Path, kind: str | None = None) -> None:
