@@ -330,3 +330,17 @@ def test_a_file_that_is_still_being_written_waits(tmp_path):
     assert time.monotonic() - started > 0.04  # two looks at least
     stopped.append(True)
     assert next(looks, None) is None
+
+
+def test_a_step_without_figures_is_not_told_as_the_end_of_the_way():
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=(32, 32)).astype("f4")
+    states = [{"w": start}, {"w": np.round(start)}, {"w": np.full_like(start, np.nan)}]
+    options: dict[str, Any] = {"specs": ["entropy:two-part@rd0.01"], "cache": False}
+    found = kc.trajectory(states, **options)
+    (told,) = (text for text in found.headline if text.startswith("entropy"))
+    assert "steps 0 to 1 alone" in told
+    assert found.series[0].values[2] is None
+    diverged = kc.trajectory(states[1:], **options)
+    assert diverged.series[0].change is None
+    assert "one step alone has a figure of entropy:two-part@rd0.01" in diverged.headline
