@@ -36,7 +36,7 @@ from kcomplexity.errors import (
 )
 from kcomplexity.text import printable
 
-__all__ = ["ArrayTensor", "Checkpoint", "FileSource", "Layout", "StoredTensor", "Tensor"]
+__all__ = ["ArrayTensor", "Bytes", "Checkpoint", "FileSource", "Layout", "StoredTensor", "Tensor"]
 
 Bytes = NDArray[np.uint8]
 #: Where a matrix keeps its outputs: ``"out-in"`` is PyTorch's (out, in, *kernel), ``"in-out"``
@@ -369,8 +369,9 @@ class Checkpoint(Mapping[str, Tensor]):
         return digest.hexdigest()
 
 
-def _sample_ranges(n: int, n_runs: int = 16, run: int = 1024) -> list[tuple[int, int]]:
-    """Spread `n_runs` runs of `run` weights evenly; all `n` weights if they are no more."""
+def _sample_ranges(n: int) -> list[tuple[int, int]]:
+    """Spread 16 runs of 1024 weights evenly; all `n` weights if they are no more."""
+    n_runs, run = 16, 1024
     if n <= n_runs * run:
         return [(0, n)] if n else []
     starts = [(n - run) * i // (n_runs - 1) // 8 * 8 for i in range(n_runs)]

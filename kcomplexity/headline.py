@@ -46,8 +46,8 @@ class Needed:
         `weights_bits` a weight.
     stored_bits : int
         What it takes now.
-    n_coded, n_exact, n_kept : int
-        Tensors that some code took, those of them without loss, and those kept as they are stored.
+    n_exact, n_kept : int
+        Tensors that a code without loss took, and those kept as they are stored.
     specs : tuple of str
         The codes used, the most used first.
     sampled : bool
@@ -61,7 +61,6 @@ class Needed:
     n_weights: int
     bits_per_weight: float
     stored_bits: int
-    n_coded: int
     n_exact: int
     n_kept: int
     specs: tuple[str, ...]
@@ -116,7 +115,6 @@ def needed(info: CheckpointInfo, rows: Sequence[Score], target: float | None) ->
         n_weights=n_weights,
         bits_per_weight=bits / max(n_weights, 1),
         stored_bits=sum(unit[0].raw_bits for unit in by_unit.values()) + container,
-        n_coded=len(used),
         n_exact=sum(row.decodes == "weights" for row in used),
         n_kept=len(by_unit) - len(used),
         specs=tuple(specs),

@@ -17,7 +17,7 @@ from kcomplexity.sampling import sampled_share
 from kcomplexity.specs import Spec, listed, parse_spec, parse_specs
 from kcomplexity.units import SCOPES, Scope, Unit, units
 
-__all__ = ["Plan", "Task", "make_plan"]
+__all__ = ["Plan", "Task", "make_plan", "unit_work"]
 
 #: Seconds to shuffle one weight: the memory access that misses every cache.
 _SHUFFLE = 1.5e-8

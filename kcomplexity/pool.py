@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, TypeVar
 
-__all__ = ["Job", "Pool"]
+__all__ = ["DEFAULT_MAX_MEMORY", "Job", "Pool", "available_processors"]
 
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")

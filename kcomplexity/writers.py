@@ -27,6 +27,7 @@ __all__ = [
     "FileLayout",
     "atomic_file",
     "header_bytes",
+    "pieces",
     "refuse_input",
     "refuse_paths",
     "successor",

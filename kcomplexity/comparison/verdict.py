@@ -16,7 +16,7 @@ from kcomplexity.headline import Needed, needed
 from kcomplexity.records import CheckpointInfo, Score
 from kcomplexity.text import human_bytes, of_weights, plural, short_names, shorten
 
-__all__ = ["LEAST_CHANGE", "threshold", "verdict"]
+__all__ = ["LEAST_CHANGE", "verdict"]
 
 #: Changes below this share are not told as such.
 LEAST_CHANGE = 0.001

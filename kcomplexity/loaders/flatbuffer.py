@@ -76,10 +76,10 @@ class Table:
         if n_bytes < 4 or self._n_fields > _MOST_FIELDS:
             raise flat.damaged(f"no table is at byte {at}")
 
-    def number(self, field: int, letter: str, default: Any = 0) -> Any:
-        """Return a number, or its default if the field is not there."""
+    def number(self, field: int, letter: str) -> Any:
+        """Return a number; 0 if the field is not there."""
         at = self._field(field)
-        return default if at is None else self._flat.number(letter, at)
+        return 0 if at is None else self._flat.number(letter, at)
 
     def table(self, field: int) -> Table | None:
         """Return a nested table."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from kcomplexity.mosaics.fit_plan import FitPlan, MotifSet
     from kcomplexity.mosaics.preparing import Prepared
 
-__all__ = ["assemble", "distortion_of"]
+__all__ = ["assemble", "distortion_of", "total_distortion"]
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,17 @@ from kcomplexity.mosaics.index_coding import Mode
 from kcomplexity.mosaics.motifs import Motifs
 from kcomplexity.writers import FileLayout, refuse_input, write_dense
 
-__all__ = ["BitBudget", "Distortion", "Mosaic", "MosaicTensor", "ScaleMode", "SourceLayout"]
+__all__ = [
+    "SCALE_MODES",
+    "BitBudget",
+    "Distortion",
+    "Mosaic",
+    "MosaicTensor",
+    "ScaleMode",
+    "SourceLayout",
+    "by_set",
+    "spread",
+]
 
 ScaleMode = Literal["none", "tensor", "row"]
 SCALE_MODES: tuple[ScaleMode, ...] = ("none", "tensor", "row")

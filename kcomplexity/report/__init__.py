@@ -41,7 +41,7 @@ def format_of(path: Path, kind: str | None = None) -> str:
     return name
 
 
-def check_target(path: Path, kind: str | None = None) -> str:
+def check_target(path: Path) -> str:
     """Return the format of a result to come, or say at once why it could not be written.
 
     Hours of measuring should not end in a folder that is not there.
@@ -53,7 +53,7 @@ def check_target(path: Path, kind: str | None = None) -> str:
     OutputError
         If no file can be made at `path`.
     """
-    name = format_of(path, kind)
+    name = format_of(path)
     if name == "parquet":
         require_pyarrow()
     with successor(path):

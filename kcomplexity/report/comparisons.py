@@ -83,8 +83,8 @@ def changes_table(comparison: Comparison) -> Table:
     return Table("every row", columns, rows, frozenset(range(5, 11)))
 
 
-def most_changed(comparison: Comparison, n: int = 5) -> list[Table]:
-    """Return the tensors that took part most in the change, by the first spec with shuffles."""
+def most_changed(comparison: Comparison) -> list[Table]:
+    """Return the five tensors that changed most, by the first spec with shuffles."""
     rows, names = comparison.rows, _names_of(comparison)
     spec = next((row.spec for row in rows if row.structure), None) or next(
         (row.spec for row in rows if row.total and row.bits is not None), None
@@ -109,7 +109,7 @@ def most_changed(comparison: Comparison, n: int = 5) -> list[Table]:
                 *_percents(row),
                 "" if row.unchanged_share is None else f"{row.unchanged_share:.1%}",
             )
-            for row in chosen[:n]
+            for row in chosen[:5]
         )
         columns = ("tensor", "shape", "share", "reference", "other", *_LABELS, "unchanged")
         tables.append(Table(f"changed most ({spec}{of})", columns, cells, frozenset(range(2, 9))))

@@ -210,7 +210,7 @@ def full_table(report: Report) -> Table:
     return Table("every row", columns, rows, frozenset({4, 5, 7}))
 
 
-def extremes(rows: Sequence[Score], n: int = 5) -> list[Table]:
+def extremes(rows: Sequence[Score]) -> list[Table]:
     """Return the tensors that are simplest and most complex for their size, by the main code.
 
     The main code is the first at a fixed error, else the first lossy one, else the first, that
@@ -224,7 +224,7 @@ def extremes(rows: Sequence[Score], n: int = 5) -> list[Table]:
     if len(chosen) < 2:
         return []
     chosen.sort(key=lambda row: (row.bits_per_weight or 0.0, row.label))
-    n = min(n, len(chosen) // 2)
+    n = min(5, len(chosen) // 2)
     return [
         _extreme(f"simplest for their size ({spec})", chosen[:n], total),
         _extreme(f"most complex for their size ({spec})", chosen[: -n - 1 : -1], total),

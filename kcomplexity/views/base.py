@@ -24,7 +24,18 @@ from kcomplexity.checkpoint import Tensor
 from kcomplexity.errors import UnmeasurableError
 from kcomplexity.parallel import LEAF, Piece, Reducer
 
-__all__ = ["Alphabet", "Encoded", "Encoder", "Reduce", "View", "bit_planes", "leaves", "smallest"]
+__all__ = [
+    "Alphabet",
+    "Encoded",
+    "Encoder",
+    "Reduce",
+    "View",
+    "bit_planes",
+    "leaves",
+    "plane_alphabets",
+    "smallest",
+    "weights_only",
+]
 
 Symbols = NDArray[Any]
 #: Runs one reducer over the tensor at hand; the same reducer is never run twice.
