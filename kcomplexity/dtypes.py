@@ -59,6 +59,11 @@ class StoredDtype:
         return self.kind == "float"
 
     @property
+    def largest(self) -> float:
+        """The largest number of a floating type. Past it some types of eight bits have only NaN."""
+        return float(ml_dtypes.finfo(self.numpy).max)  # type: ignore[no-untyped-call]
+
+    @property
     def word(self) -> np.dtype[Any]:
         """The unsigned little-endian integer that holds one stored value (one byte if packed).
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from kcomplexity.text import about_row
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
@@ -28,6 +30,7 @@ __all__ = [
     "Score",
     "Status",
     "plain",
+    "versioned",
 ]
 
 #: Rises only on a breaking change; readers accept older ones.
@@ -135,7 +138,7 @@ class Score:
     @property
     def label(self) -> str:
         """What the row is about, for a reader: the tensor, the group, or all of them."""
-        return self.tensor or self.group or (f"all {self.dtype}" if self.dtype else "all tensors")
+        return about_row(self.tensor, self.group, self.dtype)
 
     @property
     def largest(self) -> tuple[str, int]:
@@ -359,3 +362,9 @@ def plain(value: Any) -> Any:
         return None
     item: Callable[[], Any] | None = getattr(value, "item", None)
     return plain(item()) if item is not None else value  # a NumPy scalar
+
+
+def versioned(record: Any) -> dict[str, Any]:
+    """Return a whole result as its JSON document, which opens with the version of its schema."""
+    found: dict[str, Any] = plain(record)
+    return {"schema_version": found.pop("schema_version")} | found

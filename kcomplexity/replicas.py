@@ -12,7 +12,6 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
-import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
@@ -129,9 +128,7 @@ class Reinit(Tensor):
         with np.errstate(over="ignore"):
             for i, unit in enumerate(values):
                 unit[:] = self.law.draw(generator(self.key, first + i), _UNIT)
-        # Some types of eight bits have no infinity: past the largest number comes NaN.
-        info = ml_dtypes.finfo(self.dtype.numpy)  # type: ignore[no-untyped-call]
-        np.clip(values, float(info.min), float(info.max), out=values)
+        np.clip(values, -self.dtype.largest, self.dtype.largest, out=values)
         return self.dtype.encode(values.reshape(-1)[start - first * _UNIT :][: stop - start])
 
 

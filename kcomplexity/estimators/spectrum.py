@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from kcomplexity.checkpoint import Tensor
 from kcomplexity.errors import UnmeasurableError
-from kcomplexity.estimators.base import Estimator, Kind, Measure
+from kcomplexity.estimators.base import Estimator, Kind, Measure, weighted_mean
 from kcomplexity.parallel import Cut, Piece, Reducer, State, Whole
 from kcomplexity.views.base import Alphabet, Encoder, weights_only
 
@@ -77,7 +77,7 @@ class _Spectrum(Estimator):
 
     def whole(self, values: Sequence[float], n_weights: Sequence[int]) -> float | None:
         """Return the mean, weighted by the number of weights."""
-        return math.fsum(v * n for v, n in zip(values, n_weights, strict=True)) / sum(n_weights)
+        return weighted_mean(values, n_weights)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
@@ -69,10 +68,8 @@ class MosaicTensor(Tensor):
         values = joined[start - at : stop - at]
         if self.scales is not None:
             values = values * spread(self.scales, self.tiling, start, stop)
-        # Some types of eight bits have no infinity: past the largest number comes NaN.
-        info = ml_dtypes.finfo(self.dtype.numpy)  # type: ignore[no-untyped-call]
         values = values.astype(np.float64) if self.dtype.bits == 64 else values
-        limit = np.float64(info.max) if self.dtype.bits == 64 else np.float32(info.max)
+        limit = values.dtype.type(self.dtype.largest)
         return self.dtype.encode(np.clip(values, -limit, limit))
 
 

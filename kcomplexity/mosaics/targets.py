@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from kcomplexity.errors import SpecError
 from kcomplexity.fitters import Fit, Goal
 from kcomplexity.mosaics.assembly import assemble
+from kcomplexity.mosaics.fit_options import capacity_motifs
 from kcomplexity.mosaics.fit_plan import FitPlan, MotifSet
 from kcomplexity.mosaics.preparing import Prepared, Run, prepare
 
@@ -74,7 +75,7 @@ def _fit(plan: FitPlan, prepared: list[tuple[MotifSet, Prepared]], error: float 
     for found, ready in prepared:
         k = options.k_of(found.m)
         if k is None and error is None:
-            k = max(1, int(_CAPACITY * found.m))
+            k = capacity_motifs(_CAPACITY, found.m)
         fit = options.fitter().fit(ready.problem, Goal(k, error))
         fits.append((found, ready, fit))
         # Where an error is aimed at, k is no more than a limit.

@@ -6,14 +6,13 @@ The terminal, Markdown and notebooks draw the same :class:`Table`.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from kcomplexity.records import Report, Score
 from kcomplexity.report.main_code import main_spec
-from kcomplexity.text import human_bytes, plural, printable, shorten
+from kcomplexity.text import human_bytes, plural, printable, shape_text, shorten, without_numbers
 
 __all__ = ["Table", "extremes", "full_table", "problems", "summary_tables"]
 
@@ -195,7 +194,7 @@ def full_table(report: Report) -> Table:
     rows = tuple(
         (
             printable(row.label),
-            "x".join(map(str, row.shape or ())) or "scalar",
+            shape_text(row.shape or ()),
             row.dtype or "mixed",
             row.spec,
             _bits(row),
@@ -235,7 +234,7 @@ def _extreme(title: str, rows: Sequence[Score], total: int) -> Table:
     cells = tuple(
         (
             shorten(row.label),
-            "x".join(map(str, row.shape or ())) or "scalar",
+            shape_text(row.shape or ()),
             row.dtype or "mixed",
             f"{row.n_weights / total:.1%}",
             _number(row.bits_per_weight),
@@ -254,7 +253,7 @@ def problems(rows: Sequence[Score]) -> list[str]:
     kinds: dict[tuple[str, str], list[Score]] = {}
     for row in sorted(rows, key=lambda row: row.status):
         if row.reason:
-            kinds.setdefault((row.status, re.sub(r"\d+", "#", row.reason)), []).append(row)
+            kinds.setdefault((row.status, without_numbers(row.reason)), []).append(row)
     return [_problem(status, rows) for (status, _), rows in kinds.items()]
 
 
