@@ -34,9 +34,18 @@ from kcomplexity.errors import (
     CorruptCheckpointError,
     SpecError,
 )
-from kcomplexity.text import printable
+from kcomplexity.text import printable, told_apart
 
-__all__ = ["ArrayTensor", "Bytes", "Checkpoint", "FileSource", "Layout", "StoredTensor", "Tensor"]
+__all__ = [
+    "ArrayTensor",
+    "Bytes",
+    "Checkpoint",
+    "FileSource",
+    "Layout",
+    "StoredTensor",
+    "Tensor",
+    "labelled",
+]
 
 Bytes = NDArray[np.uint8]
 #: Where a matrix keeps its outputs: ``"out-in"`` is PyTorch's (out, in, *kernel), ``"in-out"``
@@ -367,6 +376,12 @@ class Checkpoint(Mapping[str, Tensor]):
             for piece in tensor.sample():
                 digest.update(piece.data)
         return digest.hexdigest()
+
+
+def labelled(checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
+    """Return the checkpoints under paths that tell them apart."""
+    paths = told_apart(checkpoint.path for checkpoint in checkpoints)
+    return [replace(one, path=path) for one, path in zip(checkpoints, paths, strict=True)]
 
 
 def _sample_ranges(n: int) -> list[tuple[int, int]]:

@@ -18,6 +18,7 @@ __all__ = [
     "shape_text",
     "short_names",
     "shorten",
+    "told_apart",
     "without_numbers",
 ]
 
@@ -137,6 +138,23 @@ def without_numbers(reason: str) -> str:
     '# of # weights are NaN'
     """
     return re.sub(r"\d+", "#", reason)
+
+
+def told_apart(names: Iterable[str]) -> list[str]:
+    """Number those names that occur several times, as mappings of arrays do, which have none.
+
+    Examples
+    --------
+    >>> told_apart(["<mapping>", "a.npz", "<mapping>"])
+    ['<mapping> (1)', 'a.npz', '<mapping> (2)']
+    """
+    given = list(names)
+    times, seen = Counter(given), Counter[str]()
+    found = []
+    for name in given:
+        seen[name] += 1
+        found.append(f"{name} ({seen[name]})" if times[name] > 1 else name)
+    return found
 
 
 def human_bytes(n_bytes: float) -> str:
