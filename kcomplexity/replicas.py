@@ -48,7 +48,7 @@ class SignFlipped(Tensor):
         UnmeasurableError
             If the stored dtype has no sign bit (E8M0, integers) or cannot be decoded.
         """
-        if not tensor.dtype.sign_bits or tensor.dtype.numpy is None:
+        if not tensor.dtype.is_signed:
             why = tensor.dtype.refusal or "there is no sign bit"
             raise UnmeasurableError(f"{tensor.name}: {tensor.dtype.code} signs: {why}")
         return cls(
@@ -116,7 +116,7 @@ class Reinit(Tensor):
         UnmeasurableError
             If the dtype is no signed floating-point type that can be encoded.
         """
-        if not tensor.dtype.sign_bits or tensor.dtype.numpy is None:
+        if not tensor.dtype.is_signed:
             why = tensor.dtype.refusal or "it holds no signed floating-point numbers"
             raise UnmeasurableError(f"{tensor.name}: {tensor.dtype.code} cannot be drawn: {why}")
         return cls(tensor.name, tensor.shape, tensor.dtype, layout=tensor.layout, law=law, key=key)

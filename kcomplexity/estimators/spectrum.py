@@ -45,7 +45,7 @@ class _Spectrum(Estimator):
 
     def reducers(self, encoder: Encoder | None, tensor: Tensor) -> tuple[Reducer, ...]:
         """Refuse what is not real floating-point, and gather the rest."""
-        weights_only(tensor)
+        weights_only(tensor.dtype)
         return super().reducers(encoder, tensor)
 
     def reducer(self, alphabet: Alphabet | None, shape: tuple[int, int]) -> Reducer:

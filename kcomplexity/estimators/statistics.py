@@ -33,7 +33,7 @@ class _OfWeights(Estimator):
     def reducers(self, encoder: Encoder | None, tensor: Tensor) -> tuple[Reducer, ...]:
         """Refuse what is no floating-point, and gather the rest."""
         if tensor.dtype.kind != "complex":
-            weights_only(tensor)
+            weights_only(tensor.dtype)
         return super().reducers(encoder, tensor)
 
 

@@ -217,7 +217,7 @@ class _Entry:
     def __post_init__(self) -> None:
         if not all(type(n) is int and n >= 0 for n in (self.number, *self.shape)):
             raise ValueError(f"the shape of {self.name!r}")
-        if not self.dtype.is_float or self.dtype.numpy is None:
+        if not self.dtype.holds_weights:
             raise ValueError(f"the dtype of {self.name!r}")
 
     @property
