@@ -23,7 +23,7 @@ __all__ = ["DEFAULT_MAX_MEMORY", "Job", "Pool", "available_processors"]
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 
-#: What a task may hold at most when nobody says otherwise: the promise of the README.
+#: Bytes that the jobs in flight may declare together when nobody says otherwise.
 DEFAULT_MAX_MEMORY = 768 << 20
 
 

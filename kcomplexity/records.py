@@ -1,7 +1,9 @@
-"""What comes out: scores, reports and where they came from. Frozen data, no behaviour of its own.
+"""The records of a result: one measure, a report of many, and where the figures came from.
 
-Every output of the tool is one of these records, and every record has a JSON form that a JSON
-Schema in the package describes (``kcomplexity schema score``). JSON has no NaN: null instead.
+All are frozen dataclasses. :class:`Document` is the base of every result that has rows - a report
+of scores here, a comparison and a series in their own packages - and knows how one is saved, shown
+and drawn. Each has a JSON form that a JSON Schema in the package describes (``kcomplexity schema
+score``). JSON has no NaN: null instead.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Writing results: one small module per format, chosen by the ending of the file.
+"""Writing results to files, in the format that the ending of the name asks for.
 
-A writer is a function from a :class:`~kcomplexity.records.Document` to bytes. :func:`save` writes
-them to a temporary file beside the target and renames it, so that a result is there whole or not
-at all.
+JSON and JSON lines are in :mod:`~kcomplexity.report.documents`, CSV and Parquet in
+:mod:`~kcomplexity.report.columns`, Markdown in :mod:`~kcomplexity.report.markdown`. A writer is a
+function from a :class:`~kcomplexity.records.Document` to bytes. :func:`save` writes them to a
+temporary file beside the target and renames it, so that a result is there whole or not at all.
 """
 
 from __future__ import annotations

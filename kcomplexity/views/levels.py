@@ -11,7 +11,7 @@
 ``lN``
     N uniform levels from the smallest to the largest weight, both included: the alphabets of BDM.
 
-All three compute in float32 (float64 for F64), as the quantisers of the field do.
+All of them compute in float32 (float64 for F64), as the quantisers of the field do.
 """
 
 from __future__ import annotations
