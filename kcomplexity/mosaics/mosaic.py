@@ -171,7 +171,7 @@ class Distortion:
         return 10 * math.log10(self.squares / self.sse) if self.sse and self.squares else None
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class Mosaic:
     """A checkpoint as motifs, indices and what was kept.
 
