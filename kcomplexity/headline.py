@@ -20,14 +20,12 @@ from kcomplexity.records import CheckpointInfo, Score
 from kcomplexity.structure import Structure, structure
 from kcomplexity.structure_sentences import structure_sentences
 from kcomplexity.summary import counted, leave_one_out
-from kcomplexity.text import human_bytes, of_weights, plural, shorten
+from kcomplexity.text import LEAST_SHARE, human_bytes, of_weights, plural, shorten
 
 __all__ = ["Needed", "headline", "needed"]
 
 #: The error at which the engineer's sentence asks for bytes.
 _TARGET = 0.01
-#: Effects of order below this share of the bits are not told as such.
-_LEAST_EFFECT = 0.001
 
 
 @dataclass(frozen=True)
@@ -230,7 +228,7 @@ def _factors(kind: str, rows: Sequence[Score]) -> str:
 def _effect(control: dict[str, float], rows: Sequence[Score]) -> str:
     ratio, n = control["ratio"], int(control["n"])
     spread = (control["sd_bits"] or 0.0) / control["mean_bits"]
-    threshold = max(2 * spread, _LEAST_EFFECT)
+    threshold = max(2 * spread, LEAST_SHARE)
     if abs(1 - ratio) <= threshold:
         return f"no structure found above {threshold:.1%} ({plural(n, 'shuffle')})"
     side = "below" if ratio < 1 else "above"

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import PurePath
 from typing import Any
 
 __all__ = [
+    "LEAST_SHARE",
+    "about_row",
     "human_bytes",
     "json_text",
     "of_weights",
+    "percent_change",
     "plural",
     "printable",
+    "shape_text",
     "short_names",
     "shorten",
+    "told_apart",
+    "without_numbers",
 ]
+
+#: An effect or a change below this share of the bits is not told as one.
+LEAST_SHARE = 0.001
 
 
 def printable(name: object) -> str:
@@ -87,6 +97,67 @@ def short_names(paths: Iterable[str], width: int = 60) -> dict[str, str]:
     return {
         path: shorten(name if alike[name] == 1 else path, width) for path, name in names.items()
     }
+
+
+def about_row(tensor: str | None, group: str | None, dtype: str | None) -> str:
+    """Say what a row of a result is about: the tensor, the group, or all of them.
+
+    Examples
+    --------
+    >>> about_row("embed", None, "F32"), about_row(None, None, "F32")
+    ('embed', 'all F32')
+    """
+    return tensor or group or (f"all {dtype}" if dtype else "all tensors")
+
+
+def shape_text(shape: Iterable[int]) -> str:
+    """Write a shape.
+
+    Examples
+    --------
+    >>> shape_text((768, 3)), shape_text(())
+    ('768x3', 'scalar')
+    """
+    return "x".join(map(str, shape)) or "scalar"
+
+
+def percent_change(change: float) -> str:
+    """Write a relative change with its sign; what would round to zero has none.
+
+    Examples
+    --------
+    >>> percent_change(-0.043), percent_change(-1e-5)
+    ('-4.3%', '0.0%')
+    """
+    return f"{change:+.1%}" if abs(change) >= 5e-4 else "0.0%"
+
+
+def without_numbers(reason: str) -> str:
+    """Return a reason with its numbers masked: those that differ in nothing else are told once.
+
+    Examples
+    --------
+    >>> without_numbers("3 of 40 weights are NaN")
+    '# of # weights are NaN'
+    """
+    return re.sub(r"\d+", "#", reason)
+
+
+def told_apart(names: Iterable[str]) -> list[str]:
+    """Number those names that occur several times, as mappings of arrays do, which have none.
+
+    Examples
+    --------
+    >>> told_apart(["<mapping>", "a.npz", "<mapping>"])
+    ['<mapping> (1)', 'a.npz', '<mapping> (2)']
+    """
+    given = list(names)
+    times, seen = Counter(given), Counter[str]()
+    found = []
+    for name in given:
+        seen[name] += 1
+        found.append(f"{name} ({seen[name]})" if times[name] > 1 else name)
+    return found
 
 
 def human_bytes(n_bytes: float) -> str:

@@ -28,6 +28,7 @@ __all__ = [
     "atomic_file",
     "check_writable",
     "header_bytes",
+    "pieces",
     "refuse_input",
     "refuse_paths",
     "successor",

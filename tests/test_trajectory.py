@@ -194,12 +194,14 @@ def test_steps_by_a_regular_expression():
 def test_steps_as_given_and_names_without_numbers():
     moments, _ = in_order([state(0), state(1)], [5, 2.5])
     assert [(moment.name, moment.step) for moment in moments] == [
-        ("<mapping 1>", 2.5),
-        ("<mapping 0>", 5),
+        ("<mapping> (2)", 2.5),
+        ("<mapping> (1)", 5),
     ]
     with pytest.raises(SpecError, match="1 steps were given for 2"):
         in_order([state(0), state(1)], [1])
     assert [moment.step for moment in in_order(["b.npz", "a.npz"], None)[0]] == [0, 1]
+    # The numbers that tell mappings apart are no steps.
+    assert [moment.step for moment in in_order([state(0), state(1)], None)[0]] == [0, 1]
 
 
 def test_steps_that_tie_are_told_and_stand_in_natural_order():

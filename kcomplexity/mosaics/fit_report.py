@@ -11,7 +11,7 @@ import numpy as np
 from kcomplexity.checkpoint import Checkpoint
 from kcomplexity.mosaics.assembly import distortion_of
 from kcomplexity.mosaics.mosaic import Mosaic
-from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Provenance, plain
+from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Provenance, versioned
 from kcomplexity.text import human_bytes, plural, shorten
 
 __all__ = ["Dictionary", "FitReport", "Gain", "TensorFit", "Usage", "fit_report", "headline"]
@@ -130,8 +130,7 @@ class FitReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON document that the schema ``fit`` describes."""
-        found: dict[str, Any] = plain(self)
-        return {"schema_version": found.pop("schema_version")} | found
+        return versioned(self)
 
 
 def fit_report(

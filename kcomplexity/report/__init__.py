@@ -1,8 +1,9 @@
-"""Writing results: one small module per format, chosen by the ending of the file.
+"""Writing results to files, in the format that the ending of the name asks for.
 
-A writer is a function from a :class:`~kcomplexity.records.Document` to bytes. :func:`save` writes
-them to a temporary file beside the target and renames it, so that a result is there whole or not
-at all.
+JSON and JSON lines are in :mod:`~kcomplexity.report.documents`, CSV and Parquet in
+:mod:`~kcomplexity.report.columns`, Markdown in :mod:`~kcomplexity.report.markdown`. A writer is a
+function from a :class:`~kcomplexity.records.Document` to bytes. :func:`save` writes them to a
+temporary file beside the target and renames it, so that a result is there whole or not at all.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def format_of(path: Path, kind: str | None = None) -> str:
     return name
 
 
-def check_target(path: Path, kind: str | None = None) -> str:
+def check_target(path: Path) -> str:
     """Return the format of a result to come, or say at once why it could not be written.
 
     Raises
@@ -51,7 +52,7 @@ def check_target(path: Path, kind: str | None = None) -> str:
     OutputError
         If no file can be made at `path`.
     """
-    name = format_of(path, kind)
+    name = format_of(path)
     if name == "parquet":
         require_pyarrow()
     check_writable(path)
