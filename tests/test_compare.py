@@ -470,3 +470,21 @@ def test_sizes_of_codes_at_other_errors_say_at_which() -> None:
     before = kc.score({"w": flat}, specs=["entropy:two-part@q8"]).rows[0].relative_mse or 0.0
     assert f"at weight errors of {100 * errors[0]:.2g}% against {100 * before:.2g}%" in size
     assert "1% weight error" not in size
+
+
+def test_a_larger_error_is_told_with_what_it_is_worth():
+    """A few outliers widen the step of q4."""
+    rng = np.random.default_rng(0)
+    before = rng.uniform(-1, 1, (64, 64)).astype("f4")
+    after = before.copy()
+    after.flat[:4] = 3
+    told = kc.compare({"w": before}, {"w": after}, specs=["zstd:9@q4"]).headline
+    (said,) = (text for text in told if text.startswith("zstd"))
+    errors = [
+        row["relative_mse"]
+        for row in kc.score([{"w": before}, {"w": after}], specs=["zstd:9@q4"]).to_dict()["rows"]
+    ]
+    shift = np.log2(errors[1] / errors[0]) / 2
+    assert f"which is worth {shift:.2f} bits/weight" in said
+    same = kc.compare({"w": before}, {"w": before[::-1].copy()}, specs=["zstd:9@q4"]).headline
+    assert not any("which is worth" in text for text in same)

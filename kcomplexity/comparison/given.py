@@ -149,8 +149,8 @@ def told(whole: Given) -> list[str]:
     if whole.error_bits is not None and whole.alone_error_bits:
         found.append(
             f"given the reference it needs {cost(whole.error_bits, whole.alone_error_bits)}, at "
-            f"{ERROR:.0%} weight error: an upper bound on what the weights took from the data, the "
-            "noise of the optimiser included"
+            f"{ERROR:.0%} weight error: an upper bound on what a copy at that error took from the "
+            "data, the noise of the optimiser included; finer changes count without loss alone"
         )
     if whole.floor_error_bits is not None and whole.error_bits is not None:
         above = max(whole.error_bits - whole.floor_error_bits, 0.0)

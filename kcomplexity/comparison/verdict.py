@@ -7,6 +7,7 @@ have intervals. Never "significant".
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,6 +28,8 @@ from kcomplexity.text import (
 __all__ = ["verdict"]
 
 _TARGET = 0.01
+#: Bits a weight below which a change of the error is not told: 3 % of the error.
+_LEAST_SHIFT = 0.02
 #: Names listed for one reason.
 _LISTED = 5
 
@@ -55,10 +58,10 @@ def verdict(
         if own[0].paired is None:
             found = _size(infos, scores, reference, other)
             n_weights = next(info.n_weights for info in infos if info.path == other)
-            found += [_sentence(row, n_weights) for row in told]
+            found += [_sentence(row, n_weights, _error_shift(row, rows)) for row in told]
             end = "describes these two files; training runs vary"
         else:
-            found = [_over_runs(row) for row in told]
+            found = [_over_runs(row, _error_shift(row, rows)) for row in told]
             end = "the unit is the run"
         found += _left_out(rows, reference, other)
         found.append(f"{_largest(rows, reference, other)}{end}")
@@ -106,7 +109,7 @@ def _size(
 
 def _at(before: Needed, after: Needed, target: float) -> str:
     """Say at which weight error both sizes are; at which each, where the codes' errors differ."""
-    if bool(before.error) == bool(after.error) and not _times(before.error, after.error):
+    if bool(before.error) == bool(after.error) and not _far_apart(before.error, after.error):
         return after.at(target)
     return f"at weight errors of {100 * after.error:.2g}% against {100 * before.error:.2g}%"
 
@@ -140,10 +143,11 @@ def _coded_alike(
     return kept
 
 
-def _sentence(row: Change, n_weights: int) -> str:
+def _sentence(row: Change, n_weights: int, error_shift: float) -> str:
     """Say what one spec finds in one pair: in total, of the histogram, of the arrangement."""
     where = "in all" if row.n_weights == n_weights else f"on {_share(row.n_weights / n_weights)}"
-    text = f"{row.spec}: {_both(row.total_change, row.total)} {where}{_sampled(row)}{_unequal(row)}"
+    unequal = _sampled(row) + _unequal(error_shift)
+    text = f"{row.spec}: {_both(row.total_change, row.total)} {where}{unequal}"
     if row.structure is None or row.values is None:
         alone = row.bits is not None and not row.positional
         return (
@@ -164,15 +168,36 @@ def _part(name: str, change: float | None, effect: Effect) -> str:
     return f"{name} {verb} {abs(change):.1%} ({_bits(effect)}; {agree}{_range(effect)})"
 
 
-def _unequal(row: Change) -> str:
-    """Say that the error is not the same on both sides, where it is not."""
-    return _times(row.reference_relative_mse, row.relative_mse)
+def _error_shift(row: Change, rows: Sequence[Change]) -> float:
+    """Return what the change of the error is worth in bits a weight; above 0 = a larger error.
+
+    Half the log of the ratio of each tensor's errors, weighted by its weights: in the error of the
+    whole a few tensors of large weights hide all others.
+    """
+    pair = (row.spec, row.reference, row.other, row.paired)
+    tensors = [one for one in rows if (one.spec, one.reference, one.other, one.paired) == pair]
+    shifts = [
+        (math.log2(one.relative_mse / one.reference_relative_mse) / 2, one.n_weights)
+        for one in tensors or [row]
+        if one.relative_mse and one.reference_relative_mse
+    ]
+    n_weights = sum(n for _, n in shifts)
+    return math.fsum(shift * n for shift, n in shifts) / n_weights if n_weights else 0.0
 
 
-def _times(before: float | None, after: float | None) -> str:
-    if not before or not after or 2 / 3 < after / before < 3 / 2:
+def _unequal(error_shift: float) -> str:
+    """Say that the error is not the same on both sides, where that is worth something."""
+    if abs(error_shift) < _LEAST_SHIFT:
         return ""
-    return f", at {after / before:.2g} times the weight error"
+    return (
+        f", at {4**error_shift:.2g} times the squared weight error, which is worth "
+        f"{abs(error_shift):.2f} bits/weight"
+    )
+
+
+def _far_apart(before: float, after: float) -> bool:
+    """Whether two errors are too far apart to be told as one."""
+    return bool(before and after) and not 2 / 3 < after / before < 3 / 2
 
 
 def _range(effect: Effect | None) -> str:
@@ -182,13 +207,13 @@ def _range(effect: Effect | None) -> str:
     return f"; {low} to {high} when any one tensor is left out"
 
 
-def _over_runs(row: Change) -> str:
+def _over_runs(row: Change, error_shift: float) -> str:
     n = (
         f"n = {plural(row.n_others, 'pair')}"
         if row.paired
         else f"n = {row.n_others} against {row.n_references}"
     )
-    text = f"{row.spec}: {_interval(row.total_change, row.total)}{_unequal(row)}"
+    text = f"{row.spec}: {_interval(row.total_change, row.total)}{_unequal(error_shift)}"
     if row.structure is not None and row.values is not None:
         text += (
             f"; histogram {_interval(row.values_change, row.values)}; arrangement "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kcomplexity.report.tables import Table, problems
-from kcomplexity.text import printable, short_names, shorten
+from kcomplexity.text import percent_change, printable, short_names, shorten
 
 if TYPE_CHECKING:
     from kcomplexity.training.series import Series, Step
@@ -51,7 +51,7 @@ def trends_table(found: Trajectory) -> Table:
             _named(one),
             _number(one.first),
             _number(one.last),
-            "" if one.change is None else f"{one.change:+.1%}",
+            "" if one.change is None else percent_change(one.change),
             "" if one.tau is None else f"{one.tau:+.2f}",
             "" if one.p is None else f"{one.p:.2g}",
             one.direction,
@@ -77,7 +77,7 @@ def tensors_table(found: Trajectory) -> Table:
             _named(one),
             _number(one.first),
             _number(one.last),
-            "" if one.change is None else f"{one.change:+.1%}",
+            "" if one.change is None else percent_change(one.change),
             "" if one.tau is None else f"{one.tau:+.2f}",
         )
         for one in found.series

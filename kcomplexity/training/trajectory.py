@@ -21,7 +21,7 @@ from kcomplexity.pool import DEFAULT_MAX_MEMORY, Pool
 from kcomplexity.provenance import describe, provenance
 from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance, Score
 from kcomplexity.specs import listed
-from kcomplexity.text import plural, shorten
+from kcomplexity.text import percent_change, plural, shorten
 from kcomplexity.training.cache import Cache, cache_path, run_cached
 from kcomplexity.training.series import Series, Step, StepScore, over_common, series_of
 from kcomplexity.training.steps import Moment, in_order
@@ -255,7 +255,7 @@ def _headline(steps: Sequence[Step], series: Sequence[Series]) -> tuple[str, ...
             trend = "" if one.tau is None else f"; Kendall's tau {one.tau:+.2f}"
             sentences.append(
                 f"{one.spec}: from {one.first:.3f} to {one.last:.3f}{what} "
-                f"({one.change:+.1%}{trend}{gap}), lower = simpler"
+                f"({percent_change(one.change)}{trend}{gap}), lower = simpler"
             )
     if single:
         sentences.append(f"one step alone has a figure of {', '.join(dict.fromkeys(single))}")
