@@ -507,6 +507,19 @@ def test_weights_that_are_not_finite_are_named_or_kept():
     assert list(mosaic.fitted) == ["layers.1.weight"]
 
 
+@pytest.mark.parametrize(
+    ("weight", "reason"),
+    [
+        (1e-200, "no weight above 1.0e-200, too small for float32"),
+        (1e200, "16 beyond float32 weights"),
+        (3.4e38, "16 beyond float32 weights"),
+    ],
+)
+def test_weights_that_float32_does_not_hold_are_refused(weight, reason):
+    with pytest.raises(kc.UnmeasurableError, match=f"w holds {reason}"):
+        fit_mosaic({"w": np.full((4, 4), weight)}, relative_mse=0.1)
+
+
 def test_only_floats_of_two_dimensions_are_fitted_unless_the_user_says_more():
     assert list(fit_mosaic(model(), motifs=2).fitted) == ["layers.0.weight", "layers.1.weight"]
     everything = fit_mosaic(model(), motifs=2, all_tensors=True)

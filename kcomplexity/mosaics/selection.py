@@ -101,19 +101,30 @@ def select_fitted(
     return Selection(fitted, tuple(notes))
 
 
+#: Magnitudes from one to the other are float32 with all its digits, and so are those of a grid.
+_SMALLEST, _LARGEST = 2.0**-126, 2.0**126
+
+
 def _not_finite(tensor: Tensor) -> str:
+    """Say which weights float32, in which motifs are found, does not hold; nothing if it does.
+
+    Some that are too small become zeros, which is an error like any other; all are not.
+    """
     n_nan = n_inf = n_beyond = 0
+    largest = 0.0
     for start in range(0, tensor.n_weights, FRAME):
         values = tensor.read(start, min(start + FRAME, tensor.n_weights))
-        with np.errstate(over="ignore", invalid="ignore"):
-            narrow = values.astype(np.float32)
-        if np.isfinite(narrow).all():
+        sizes = np.abs(values.astype(np.float64))
+        top = float(sizes.max())  # NaN where there is one
+        largest = max(largest, top)
+        if top <= _LARGEST:
             continue
-        wide = values.astype(np.float64)
-        n_nan += int(np.isnan(wide).sum())
-        n_inf += int(np.isinf(wide).sum())
-        n_beyond += int(np.count_nonzero(np.isfinite(wide) & ~np.isfinite(narrow)))
+        n_nan += int(np.isnan(sizes).sum())
+        n_inf += int(np.isinf(sizes).sum())
+        n_beyond += int(np.count_nonzero(np.isfinite(sizes) & (sizes > _LARGEST)))
     found = [f"{n} {what}" for n, what in ((n_nan, "NaN"), (n_inf, "infinite")) if n]
     if n_beyond:
         found.append(f"{n_beyond} beyond float32")
+    if not found and 0 < largest < _SMALLEST:
+        return f"no weight above {largest:.1e}, too small for float32"
     return f"{' and '.join(found)} weights" if found else ""
