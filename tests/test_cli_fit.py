@@ -7,16 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 from safetensors.numpy import load_file, save_file
 
 from kcomplexity.schemas import load_schema
-from kcomplexity_cli.main import cli
-
-
-def run(*arguments):
-    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
+from tests import run
 
 
 @pytest.fixture

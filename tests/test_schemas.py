@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from jsonschema import Draft202012Validator, ValidationError
 
 import kcomplexity as kc
@@ -39,7 +38,7 @@ from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Provenance, Repo
 from kcomplexity.schemas import load_schema, schema_names
 from kcomplexity.training.series import Series, Step, StepScore
 from kcomplexity.training.trajectory import Trajectory
-from kcomplexity_cli.main import cli
+from tests import run
 
 
 def validate(name: str, found: Any) -> None:
@@ -204,7 +203,7 @@ def test_the_command_writes_what_the_schema_says(arrays, tmp_path: Path):
     path = tmp_path / "few.npz"
     np.savez(path, w=arrays["layers.0.w"], v=arrays["broken"])
     arguments = ["score", str(path), "--json", "-q", "-e", "zstd@bytes,entropy@q8"]
-    result = CliRunner().invoke(cli, [*arguments, "--control", "shuffle:2"])
+    result = run(*arguments, "--control", "shuffle:2")
     assert result.exit_code == 0, result.stderr
     validate("score", json.loads(result.stdout))
 
@@ -242,13 +241,13 @@ def test_a_row_that_is_not_one_is_refused(arrays, change):
 
 @pytest.mark.parametrize("name", schema_names())
 def test_the_command_prints_a_schema(name):
-    result = CliRunner().invoke(cli, ["schema", name])
+    result = run("schema", name)
     assert result.exit_code == 0
     assert json.loads(result.stdout) == load_schema(name)
 
 
 def test_without_a_name_the_command_lists_them():
-    result = CliRunner().invoke(cli, ["schema"])
+    result = run("schema")
     assert result.exit_code == 0
     lines = dict(line.split(maxsplit=1) for line in result.stdout.splitlines())
     assert tuple(lines) == schema_names()
@@ -258,7 +257,7 @@ def test_without_a_name_the_command_lists_them():
 
 
 def test_an_unknown_name_is_an_error_of_usage():
-    result = CliRunner().invoke(cli, ["schema", "nothing"])
+    result = run("schema", "nothing")
     assert result.exit_code == 2
     assert result.stdout == ""
     assert result.stderr == (
