@@ -189,8 +189,8 @@ def test_pictures_are_not_drawn_over_what_they_are_of(tmp_path):
     assert path.read_bytes() == before
     assert [found.name for found in tmp_path.iterdir()] == ["bits.csv"]
     done = run("plot", path, "-o", tmp_path / "gone" / "figures")
-    assert done.exit_code == 1
-    assert done.stderr.endswith(f"there is no folder {tmp_path / 'gone'}\n")
+    assert done.exit_code == 2
+    assert f": there is no folder {tmp_path / 'gone'} (try" in done.stderr
 
 
 # --- Reading ----------------------------------------------------------------------------------
