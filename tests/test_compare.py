@@ -310,9 +310,15 @@ def test_an_initialisation_is_drawn_where_there_is_none():
     assert found.rows[0].reference_bits_per_weight < found.rows[0].bits_per_weight
 
 
-@pytest.mark.parametrize("text", ["init:torch:5", "init:nonsense"])
-def test_a_reference_that_is_no_single_draw_is_refused(text):
-    with pytest.raises(SpecError):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("init:torch:5", "expected one draw of an initialisation: init:torch"),
+        ("init:nonsense", "unknown scheme 'nonsense'"),
+    ],
+)
+def test_a_reference_that_is_no_single_draw_is_refused(text, message):
+    with pytest.raises(SpecError, match=message):
         compared(text, arrays(1), specs=["l2"])
 
 
