@@ -38,7 +38,6 @@ __all__ = [
     "smoothed_range",
 ]
 
-METHODS = ("chernoff", "hoeffding", "maurer", "catoni")
 #: What must hold for the bound to hold; nothing here can check it.
 ASSUMPTIONS = (
     "the training error is that of the model as decoded from these bits",
@@ -294,6 +293,7 @@ _METHODS: dict[str, Callable[[float, float, int, float], float]] = {
     "maurer": _maurer,
     "catoni": _catoni,
 }
+METHODS = tuple(_METHODS)
 
 
 def _budget(risk: Callable[[float], float], limit: float, n: int) -> float:

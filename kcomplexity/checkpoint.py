@@ -34,9 +34,18 @@ from kcomplexity.errors import (
     CorruptCheckpointError,
     SpecError,
 )
-from kcomplexity.text import printable
+from kcomplexity.text import printable, told_apart
 
-__all__ = ["ArrayTensor", "Checkpoint", "FileSource", "Layout", "StoredTensor", "Tensor"]
+__all__ = [
+    "ArrayTensor",
+    "Bytes",
+    "Checkpoint",
+    "FileSource",
+    "Layout",
+    "StoredTensor",
+    "Tensor",
+    "labelled",
+]
 
 Bytes = NDArray[np.uint8]
 #: Where a matrix keeps its outputs: ``"out-in"`` is PyTorch's (out, in, *kernel), ``"in-out"``
@@ -369,8 +378,15 @@ class Checkpoint(Mapping[str, Tensor]):
         return digest.hexdigest()
 
 
-def _sample_ranges(n: int, n_runs: int = 16, run: int = 1024) -> list[tuple[int, int]]:
-    """Spread `n_runs` runs of `run` weights evenly; all `n` weights if they are no more."""
+def labelled(checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
+    """Return the checkpoints under paths that tell them apart."""
+    paths = told_apart(checkpoint.path for checkpoint in checkpoints)
+    return [replace(one, path=path) for one, path in zip(checkpoints, paths, strict=True)]
+
+
+def _sample_ranges(n: int) -> list[tuple[int, int]]:
+    """Spread 16 runs of 1024 weights evenly; all `n` weights if they are no more."""
+    n_runs, run = 16, 1024
     if n <= n_runs * run:
         return [(0, n)] if n else []
     starts = [(n - run) * i // (n_runs - 1) // 8 * 8 for i in range(n_runs)]

@@ -246,7 +246,9 @@ def origins(tensor: Tensor) -> Iterator[Tensor]:
 
 
 def rebuilt(tensor: Tensor, change: Callable[[Tensor], Tensor], *, whole: bool = True) -> Tensor:
-    """Return `tensor` made again from changed origins, so that each is changed on its own.
+    """Return `tensor` built again, with each tensor that it is made of changed on its own.
+
+    A shuffle, say, of two tensors laid end to end moves no weight from one to the other.
 
     Parameters
     ----------
@@ -254,8 +256,13 @@ def rebuilt(tensor: Tensor, change: Callable[[Tensor], Tensor], *, whole: bool =
     change : callable
         Gets a tensor and returns one of the same name, shape and dtype.
     whole : bool
-        Whether a part is cut out of its changed tensor. Otherwise `change` gets the part itself,
-        or, if it spans several origins, the part of each. It always gets a sample itself.
+        What becomes of a :class:`Part`, which is a range of another tensor. True: that tensor is
+        changed as a whole, and the range is cut out of the result. False: only the range is
+        changed, and where it spans several tensors laid end to end, what it takes of each.
+
+    Notes
+    -----
+    A :class:`Sample` goes to `change` as it is, whatever `whole` says: its parts are one tensor's.
     """
     match tensor:
         case Sample():

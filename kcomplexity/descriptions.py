@@ -52,11 +52,17 @@ def describe_length(
     CheckpointNotFoundError
         If there is no such file.
     SpecError
-        If nothing can decode what the report tells of, or it does not say how long it is.
+        If nothing can decode what the report tells of, it does not say how long it is, or a code
+        is named where there is no choice.
     """
     if not path.is_file():
         raise CheckpointNotFoundError(f"{printable(path)}: no such file; check the path")
     document = _json(path)
+    if (spec, checkpoint) != (None, None) and "rows" not in (document or {}):
+        raise SpecError(
+            f"{printable(path)} is no score: --spec and --checkpoint choose one of its codes; "
+            "leave them out"
+        )
     if document is None:
         return Description(f"the file {path.name}, as it is stored", 8.0 * path.stat().st_size)
     if "rows" in document:

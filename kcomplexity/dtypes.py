@@ -55,8 +55,23 @@ class StoredDtype:
 
     @property
     def is_float(self) -> bool:
-        """Whether the values are real floating-point numbers, that is: weights."""
+        """Whether the values are real floating-point numbers, even if they cannot be decoded."""
         return self.kind == "float"
+
+    @property
+    def holds_weights(self) -> bool:
+        """Whether the values can be decoded to real floating-point numbers, as weights are."""
+        return self.is_float and self.numpy is not None
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether weights of this type have a sign: F8_E8M0 holds scales, which have none."""
+        return self.holds_weights and self.sign_bits > 0
+
+    @property
+    def largest(self) -> float:
+        """The largest number of a floating type. Past it some types of eight bits have only NaN."""
+        return float(ml_dtypes.finfo(self.numpy).max)  # type: ignore[no-untyped-call]
 
     @property
     def word(self) -> np.dtype[Any]:

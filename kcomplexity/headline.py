@@ -20,14 +20,12 @@ from kcomplexity.records import CheckpointInfo, Score
 from kcomplexity.structure import Structure, structure
 from kcomplexity.structure_sentences import structure_sentences
 from kcomplexity.summary import counted, leave_one_out
-from kcomplexity.text import human_bytes, of_weights, plural, shorten
+from kcomplexity.text import LEAST_SHARE, human_bytes, of_weights, plural, shorten
 
 __all__ = ["Needed", "headline", "needed"]
 
 #: The error at which the engineer's sentence asks for bytes.
 _TARGET = 0.01
-#: Effects of order below this share of the bits are not told as such.
-_LEAST_EFFECT = 0.001
 
 
 @dataclass(frozen=True)
@@ -46,14 +44,18 @@ class Needed:
         `weights_bits` a weight.
     stored_bits : int
         What it takes now.
-    n_coded, n_exact, n_kept : int
-        Tensors that some code took, those of them without loss, and those kept as they are stored.
+    coded_share : float
+        Of the weights, those in tensors that some code took.
+    n_exact, n_kept : int
+        Tensors coded without loss, and those kept as they are stored.
     specs : tuple of str
         The codes used, the most used first.
     sampled : bool
         Whether some of it was scaled up from a sample.
     error : float
-        The largest relative squared error of a tensor; 0 without loss.
+        The largest relative squared error of what was measured as one; 0 without loss.
+    by_tensor : bool
+        Whether each tensor was measured by itself.
     """
 
     bits: float
@@ -61,18 +63,22 @@ class Needed:
     n_weights: int
     bits_per_weight: float
     stored_bits: int
-    n_coded: int
+    coded_share: float
     n_exact: int
     n_kept: int
     specs: tuple[str, ...]
     sampled: bool
     error: float
+    by_tensor: bool
 
     def at(self, target: float) -> str:
         """Say at which weight error this is: the target's, or what it is if far below."""
-        if self.error > target / 2:
+        if self.error <= target / 2:
+            which = "in the worst tensor" if self.by_tensor else "of the whole"
+            return f"at {100 * self.error:.2g}% weight error {which}"
+        if self.by_tensor:
             return f"at {target:.0%} weight error"
-        return f"at {100 * self.error:.2g}% weight error"
+        return f"at {target:.0%} error of the whole"
 
 
 def needed(info: CheckpointInfo, rows: Sequence[Score], target: float | None) -> Needed | None:
@@ -116,12 +122,13 @@ def needed(info: CheckpointInfo, rows: Sequence[Score], target: float | None) ->
         n_weights=n_weights,
         bits_per_weight=bits / max(n_weights, 1),
         stored_bits=sum(unit[0].raw_bits for unit in by_unit.values()) + container,
-        n_coded=len(used),
+        coded_share=sum(weights.values()) / max(n_weights, 1),
         n_exact=sum(row.decodes == "weights" for row in used),
         n_kept=len(by_unit) - len(used),
         specs=tuple(specs),
         sampled=any(row.sampled_fraction < 1 for row in used),
         error=max((row.relative_mse or 0.0 for row in used), default=0.0),
+        by_tensor=all(row.scope == "tensor" for row in rows),
     )
 
 
@@ -168,11 +175,13 @@ def _structure(arranged: Structure | None, totals: Sequence[Score]) -> list[str]
 def _bytes_needed(info: CheckpointInfo, rows: Sequence[Score]) -> list[str]:
     lossy, lossless = needed(info, rows, _TARGET), needed(info, rows, None)
     found = []
-    if lossy and (lossless is None or lossy.bits < lossless.bits):
+    # A size that is mostly of tensors as stored tells nothing of the codes that were asked for.
+    if lossy and lossy.coded_share > 0.5 and (lossless is None or lossy.bits < lossless.bits):
         found.append(
             f"{_amount(lossy)} needed {lossy.at(_TARGET)} "
             f"({_weights(lossy)}, decodable, all side information{_exact(lossy)}{_rest(lossy)}); "
             "accuracy not checked"
+            + ("" if lossy.by_tensor else "; an error of the whole is that of its largest weights")
         )
     if lossless:
         found.append(
@@ -219,7 +228,7 @@ def _factors(kind: str, rows: Sequence[Score]) -> str:
 def _effect(control: dict[str, float], rows: Sequence[Score]) -> str:
     ratio, n = control["ratio"], int(control["n"])
     spread = (control["sd_bits"] or 0.0) / control["mean_bits"]
-    threshold = max(2 * spread, _LEAST_EFFECT)
+    threshold = max(2 * spread, LEAST_SHARE)
     if abs(1 - ratio) <= threshold:
         return f"no structure found above {threshold:.1%} ({plural(n, 'shuffle')})"
     side = "below" if ratio < 1 else "above"

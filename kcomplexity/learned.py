@@ -61,7 +61,7 @@ def not_learned(tensor: Tensor) -> str | None:
     for glob, held in NAMES.items():
         if fnmatch.fnmatchcase(tensor.name, glob):
             return f"looks not learned: its name says {held}"
-    if not tensor.dtype.is_float or tensor.dtype.numpy is None:
+    if not tensor.dtype.holds_weights:
         return None
     rows, columns = tensor.matrix_shape
     if rows * columns < _FEWEST:

@@ -39,7 +39,7 @@ from kcomplexity.records import Status
 from kcomplexity.specs import Spec
 from kcomplexity.views import Encoder, View
 
-__all__ = ["Gathered", "Outcome", "gather", "outcome", "prepare"]
+__all__ = ["Encoders", "Gathered", "Outcome", "gather", "outcome", "prepare"]
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,10 @@ A :class:`Plan` is what ``kcomplexity score --dry-run`` prints, and what a score
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from kcomplexity.checkpoint import Checkpoint
+from kcomplexity.checkpoint import Checkpoint, labelled
 from kcomplexity.controls import Control, parse_control
 from kcomplexity.errors import SpecError
 from kcomplexity.panels import Panel, affordable, panel
@@ -17,7 +16,7 @@ from kcomplexity.sampling import sampled_share
 from kcomplexity.specs import Spec, listed, parse_spec, parse_specs
 from kcomplexity.units import SCOPES, Scope, Unit, units
 
-__all__ = ["Plan", "Task", "make_plan"]
+__all__ = ["Plan", "Task", "make_plan", "unit_work"]
 
 #: Seconds to shuffle one weight: the memory access that misses every cache.
 _SHUFFLE = 1.5e-8
@@ -129,9 +128,7 @@ def make_plan(
     parsed = parse_specs(chosen.specs)
     if not parsed:
         raise SpecError("no spec was given: expected at least one, e.g. entropy@q8")
-    selected = [
-        checkpoint.select(exclude=chosen.exclude) for checkpoint in _told_apart(checkpoints)
-    ]
+    selected = [checkpoint.select(exclude=chosen.exclude) for checkpoint in labelled(checkpoints)]
     # By the largest alone, so that a figure hardly depends on what else is scored beside it.
     n_weights = max((checkpoint.n_weights for checkpoint in selected), default=0)
     given = None if controls is None else _each_once(parse_control(text) for text in controls)
@@ -152,15 +149,6 @@ def make_plan(
     wide = scope or chosen.scope
     found = tuple(tuple(units(checkpoint, parsed, wide)) for checkpoint in selected)
     return Plan(tuple(selected), found, tuple(tasks), seed, chosen.warning)
-
-
-def _told_apart(checkpoints: Sequence[Checkpoint]) -> Iterator[Checkpoint]:
-    """Yield the checkpoints, a later one of the same path (a mapping has none) with its number."""
-    seen: Counter[str] = Counter()
-    for checkpoint in checkpoints:
-        seen[checkpoint.path] += 1
-        n = seen[checkpoint.path]
-        yield checkpoint if n == 1 else replace(checkpoint, path=f"{checkpoint.path} #{n}")
 
 
 def _each_once(controls: Iterable[Control]) -> list[Control]:

@@ -18,12 +18,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, TypeVar
 
-__all__ = ["Job", "Pool"]
+__all__ = ["DEFAULT_MAX_MEMORY", "Job", "Pool", "available_processors"]
 
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 
-#: What a task may hold at most when nobody says otherwise: the promise of the README.
+#: Bytes that the jobs in flight may declare together when nobody says otherwise.
 DEFAULT_MAX_MEMORY = 768 << 20
 
 

@@ -1,7 +1,9 @@
-"""What comes out: scores, reports and where they came from. Frozen data, no behaviour of its own.
+"""The records of a result: one measure, a report of many, and where the figures came from.
 
-Every output of the tool is one of these records, and every record has a JSON form that a JSON
-Schema in the package describes (``kcomplexity schema score``). JSON has no NaN: null instead.
+All are frozen dataclasses. :class:`Document` is the base of every result that has rows - a report
+of scores here, a comparison and a series in their own packages - and knows how one is saved, shown
+and drawn. Each has a JSON form that a JSON Schema in the package describes (``kcomplexity schema
+score``). JSON has no NaN: null instead.
 """
 
 from __future__ import annotations
@@ -12,6 +14,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from kcomplexity.errors import SpecError
+from kcomplexity.text import about_row
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +33,7 @@ __all__ = [
     "Score",
     "Status",
     "plain",
+    "versioned",
 ]
 
 #: Rises only on a breaking change; readers accept older ones.
@@ -135,7 +141,7 @@ class Score:
     @property
     def label(self) -> str:
         """What the row is about, for a reader: the tensor, the group, or all of them."""
-        return self.tensor or self.group or (f"all {self.dtype}" if self.dtype else "all tensors")
+        return about_row(self.tensor, self.group, self.dtype)
 
     @property
     def largest(self) -> tuple[str, int]:
@@ -247,9 +253,19 @@ class Document:
         return {"schema_version": self.schema_version} | parts
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return the rows as a long-form data frame, one measure a row (needs pandas)."""
-        import pandas as pd
+        """Return the rows as a long-form data frame, one measure a row.
 
+        Raises
+        ------
+        SpecError
+            Without pandas, which is the extra ``kcomplexity[pandas]``.
+        """
+        try:
+            import pandas as pd
+        except ImportError:
+            raise SpecError(
+                "a data frame needs pandas: pip install 'kcomplexity[pandas]', or use to_dict()"
+            ) from None
         return pd.DataFrame([plain(row) for row in self.rows])
 
     def save(self, path: str | Path, *, kind: str | None = None) -> None:
@@ -359,3 +375,9 @@ def plain(value: Any) -> Any:
         return None
     item: Callable[[], Any] | None = getattr(value, "item", None)
     return plain(item()) if item is not None else value  # a NumPy scalar
+
+
+def versioned(record: Any) -> dict[str, Any]:
+    """Return a whole result as its JSON document, which opens with the version of its schema."""
+    found: dict[str, Any] = plain(record)
+    return {"schema_version": found.pop("schema_version")} | found

@@ -25,7 +25,7 @@ from kcomplexity.checkpoint import Bytes, FileSource
 from kcomplexity.errors import CheckpointNotFoundError, MissingExtraError, RemoteError
 from kcomplexity.text import printable
 
-__all__ = ["AgainError", "RemoteSource", "UrlPath", "is_url"]
+__all__ = ["PAUSE", "TRIES", "AgainError", "RemoteSource", "UrlPath", "is_url"]
 
 #: The most that one request asks for.
 PIECE = 16 << 20

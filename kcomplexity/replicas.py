@@ -12,7 +12,6 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
-import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,7 +48,7 @@ class SignFlipped(Tensor):
         UnmeasurableError
             If the stored dtype has no sign bit (E8M0, integers) or cannot be decoded.
         """
-        if not tensor.dtype.sign_bits or tensor.dtype.numpy is None:
+        if not tensor.dtype.is_signed:
             why = tensor.dtype.refusal or "there is no sign bit"
             raise UnmeasurableError(f"{tensor.name}: {tensor.dtype.code} signs: {why}")
         return cls(
@@ -117,7 +116,7 @@ class Reinit(Tensor):
         UnmeasurableError
             If the dtype is no signed floating-point type that can be encoded.
         """
-        if not tensor.dtype.sign_bits or tensor.dtype.numpy is None:
+        if not tensor.dtype.is_signed:
             why = tensor.dtype.refusal or "it holds no signed floating-point numbers"
             raise UnmeasurableError(f"{tensor.name}: {tensor.dtype.code} cannot be drawn: {why}")
         return cls(tensor.name, tensor.shape, tensor.dtype, layout=tensor.layout, law=law, key=key)
@@ -129,9 +128,7 @@ class Reinit(Tensor):
         with np.errstate(over="ignore"):
             for i, unit in enumerate(values):
                 unit[:] = self.law.draw(generator(self.key, first + i), _UNIT)
-        # Some types of eight bits have no infinity: past the largest number comes NaN.
-        info = ml_dtypes.finfo(self.dtype.numpy)  # type: ignore[no-untyped-call]
-        np.clip(values, float(info.min), float(info.max), out=values)
+        np.clip(values, -self.dtype.largest, self.dtype.largest, out=values)
         return self.dtype.encode(values.reshape(-1)[start - first * _UNIT :][: stop - start])
 
 

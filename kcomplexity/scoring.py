@@ -91,7 +91,8 @@ def score(
     piece : int
         Cuts handled at once; no figure depends on it.
     progress : callable, optional
-        Called with a number of bytes as work is done; they add up to ``Plan.work``.
+        Called with the number of bytes done since the last call. A tensor counts once for every
+        spec, and once more for every replicate of its controls.
     command : str
         What the user typed, for the provenance.
 

@@ -25,7 +25,7 @@ from kcomplexity.estimators import ESTIMATORS, Estimator
 from kcomplexity.registry import Registry
 from kcomplexity.views import VIEWS, View
 
-__all__ = ["Spec", "listed", "parameters", "parse_spec", "parse_specs"]
+__all__ = ["Spec", "is_glued", "listed", "parameters", "parse_spec", "parse_specs"]
 
 T = TypeVar("T", Estimator, View)
 
@@ -145,10 +145,10 @@ def _unglue(registry: Registry[type[T]], head: str) -> tuple[str, list[str]]:
     if not registry.known(match[1]) and head in registry:  # the other packages' names
         return head, []
     cls = registry.get(match[1])
-    return (match[1], [match[2]]) if cls and _is_glued(cls) else (head, [])
+    return (match[1], [match[2]]) if cls and is_glued(cls) else (head, [])
 
 
-def _is_glued(cls: type[Any]) -> bool:
+def is_glued(cls: type[Any]) -> bool:
     """Whether the first parameter is part of the name: it is when it has no default."""
     known = parameters(cls)
     return bool(known) and known[0].default is MISSING

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from kcomplexity.structure import Structure
-from kcomplexity.text import of_weights, plural, shorten
+from kcomplexity.text import LEAST_SHARE, of_weights, plural, shorten
 
 __all__ = ["structure_sentences"]
-
-#: Savings below this share of the bits are not told as structure.
-LEAST = 0.001
 
 
 def structure_sentences(found: Structure, symmetry: float | None = None) -> list[str]:
@@ -23,16 +19,24 @@ def structure_sentences(found: Structure, symmetry: float | None = None) -> list
     symmetry : float, optional
         Bits that the orders of hidden units are worth.
     """
+    from statistics import stdev  # exact, and slow to import
+
     if not found.tensors:
         return [f"structure: every tensor measured at {found.view} is left out", *_left_out(found)]
     shuffled = found.shuffled_savings
-    spread = 2 * _sd(shuffled)
-    threshold = max(spread, 2 * found.standard_error, LEAST)
+    spread = 2 * stdev(shuffled) if len(shuffled) > 1 else 0.0
+    threshold = max(spread, 2 * found.standard_error, LEAST_SHARE)
     n_weights = sum(one.n_weights for one in found.tensors)
     part = of_weights(n_weights, found.n_weights)
     if found.saving <= threshold:
         held = f" ({plural(len(shuffled), 'shuffle')})" if shuffled else ""
         said = f"structure: no structure found above {threshold:.1%} at {found.view}{held}{part}"
+        return [said, *_left_out(found)]
+    if shuffled and found.saving <= max(shuffled):
+        said = (
+            f"structure: no structure found: arrangement saves {found.saving:.1%} of the bits at "
+            f"{found.view}, and as much in its shuffles (up to {max(shuffled):.1%}){part}"
+        )
         return [said, *_left_out(found)]
     per_weight = (found.order0_bits - found.bits) / n_weights
     parts = f"context {found.context_saving:.1%}"
@@ -86,10 +90,3 @@ def _left_out(found: Structure) -> list[str]:
         return []
     listed = "; ".join(f"{shorten(name)}: {why}" for name, why in found.left_out.items())
     return [f"left out of structure: {plural(len(found.left_out), 'tensor')} ({listed})"]
-
-
-def _sd(values: Sequence[float]) -> float:
-    if len(values) < 2:
-        return 0.0
-    mean = math.fsum(values) / len(values)
-    return math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1))

@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import PurePath
+from typing import Any
 
-__all__ = ["human_bytes", "of_weights", "plural", "printable", "short_names", "shorten"]
+__all__ = [
+    "LEAST_SHARE",
+    "about_row",
+    "human_bytes",
+    "json_text",
+    "of_weights",
+    "percent_change",
+    "plural",
+    "printable",
+    "shape_text",
+    "short_names",
+    "shorten",
+    "told_apart",
+    "without_numbers",
+]
+
+#: An effect or a change below this share of the bits is not told as one.
+LEAST_SHARE = 0.001
 
 
 def printable(name: object) -> str:
@@ -79,6 +99,67 @@ def short_names(paths: Iterable[str], width: int = 60) -> dict[str, str]:
     }
 
 
+def about_row(tensor: str | None, group: str | None, dtype: str | None) -> str:
+    """Say what a row of a result is about: the tensor, the group, or all of them.
+
+    Examples
+    --------
+    >>> about_row("embed", None, "F32"), about_row(None, None, "F32")
+    ('embed', 'all F32')
+    """
+    return tensor or group or (f"all {dtype}" if dtype else "all tensors")
+
+
+def shape_text(shape: Iterable[int]) -> str:
+    """Write a shape.
+
+    Examples
+    --------
+    >>> shape_text((768, 3)), shape_text(())
+    ('768x3', 'scalar')
+    """
+    return "x".join(map(str, shape)) or "scalar"
+
+
+def percent_change(change: float) -> str:
+    """Write a relative change with its sign; what would round to zero has none.
+
+    Examples
+    --------
+    >>> percent_change(-0.043), percent_change(-1e-5)
+    ('-4.3%', '0.0%')
+    """
+    return f"{change:+.1%}" if abs(change) >= 5e-4 else "0.0%"
+
+
+def without_numbers(reason: str) -> str:
+    """Return a reason with its numbers masked: those that differ in nothing else are told once.
+
+    Examples
+    --------
+    >>> without_numbers("3 of 40 weights are NaN")
+    '# of # weights are NaN'
+    """
+    return re.sub(r"\d+", "#", reason)
+
+
+def told_apart(names: Iterable[str]) -> list[str]:
+    """Number those names that occur several times, as mappings of arrays do, which have none.
+
+    Examples
+    --------
+    >>> told_apart(["<mapping>", "a.npz", "<mapping>"])
+    ['<mapping> (1)', 'a.npz', '<mapping> (2)']
+    """
+    given = list(names)
+    times, seen = Counter(given), Counter[str]()
+    found = []
+    for name in given:
+        seen[name] += 1
+        found.append(f"{name} ({seen[name]})" if times[name] > 1 else name)
+    return found
+
+
 def human_bytes(n_bytes: float) -> str:
     """Return a size in decimal units with three significant digits.
 
@@ -95,6 +176,19 @@ def human_bytes(n_bytes: float) -> str:
         if n_bytes < 999.5 or unit == "TB":
             break
     return f"{n_bytes:.{max(0, 2 - len(str(int(n_bytes))) + 1)}f} {unit}"
+
+
+def json_text(document: dict[str, Any]) -> str:
+    """Return a document as it is printed and written: one field a line, no NaN, no last newline.
+
+    Examples
+    --------
+    >>> print(json_text({"schema_version": 1}))
+    {
+     "schema_version": 1
+    }
+    """
+    return json.dumps(document, indent=1, allow_nan=False)
 
 
 def plural(count: int, noun: str) -> str:

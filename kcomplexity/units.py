@@ -98,10 +98,10 @@ def _joined(
         together = tuple(spec for spec in specs if _common(spec) == code)
         # What is no number keeps its dtype, and gets its row with the reason.
         for other, alike in by_dtype.items():
-            if not _is_number(alike[0]):
+            if not alike[0].dtype.holds_weights:
                 whole = concat(f"{name}:{other}", alike)
                 found.append(Unit(whole, together, scope, group, whole.n_bytes, other))
-        numbers = [tensor for tensor in members if _is_number(tensor)]
+        numbers = [tensor for tensor in members if tensor.dtype.holds_weights]
         if not numbers:
             continue
         whole = concat(f"{name}:{code}", [_as(tensor, code) for tensor in numbers])
@@ -110,10 +110,6 @@ def _joined(
         dtype = codes.pop() if len(codes) == 1 else None
         found.append(Unit(whole, together, scope, group, stored, dtype))
     return found
-
-
-def _is_number(tensor: Tensor) -> bool:
-    return tensor.dtype.is_float and tensor.dtype.numpy is not None
 
 
 def _common(spec: Spec) -> str | None:

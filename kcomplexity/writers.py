@@ -19,14 +19,16 @@ from typing import Any, BinaryIO
 
 from kcomplexity.checkpoint import Checkpoint, Tensor
 from kcomplexity.dtypes import DTYPES
-from kcomplexity.errors import KComplexityError, OutputError
+from kcomplexity.errors import KComplexityError, OutputError, SpecError
 from kcomplexity.parallel import FRAME
-from kcomplexity.text import printable
+from kcomplexity.text import plural, printable
 
 __all__ = [
     "FileLayout",
     "atomic_file",
+    "check_writable",
     "header_bytes",
+    "pieces",
     "refuse_input",
     "refuse_paths",
     "successor",
@@ -103,6 +105,18 @@ def successor(path: Path) -> Iterator[tuple[Path, Path]]:
         ) from error
 
 
+def check_writable(path: Path) -> None:
+    """Say at once if a file could not be written: hours of work should not end in that.
+
+    Raises
+    ------
+    OutputError
+        If no file can be made beside `path`, or `path` is something else than a file.
+    """
+    with successor(path):
+        pass
+
+
 def write_safetensors(
     path: Path, tensors: Sequence[Tensor], metadata: Mapping[str, str] | None = None
 ) -> None:
@@ -139,11 +153,21 @@ def write_dense(
     ------
     OutputError
         If it cannot be written; nothing half-written is left.
+    SpecError
+        If the name is of a file and there are shards, or the other way round.
     """
+    is_file = path.suffix.lower() == ".safetensors"
     if index is None and len(files) == 1:
+        if not is_file:
+            raise SpecError(f"{printable(path)}: expected a name that ends in .safetensors")
         (only,) = files
         write_safetensors(path, [checkpoint[name] for name in only.tensors], only.metadata)
         return
+    if is_file:
+        raise SpecError(
+            f"{printable(path)}: {plural(len(files), 'shard')} and their index are to be written: "
+            "expected the name of a folder"
+        )
     if path.exists():
         raise OutputError(
             f"{printable(path)} is there already, and a folder of shards is written anew: "

@@ -24,8 +24,6 @@ from kcomplexity.bdm import (
     binary_counts_1d,
     binary_counts_2d,
     block_entropy,
-    count_blocks_1d,
-    count_blocks_2d,
     measure_bdm,
     normalized_bdm,
     normalized_block_entropy,
@@ -277,7 +275,7 @@ def test_missing_blocks_are_imputed_as_in_pybdm_and_counted():
 
 
 def _codes(symbols, n_symbols):
-    (codes, _) = count_blocks_1d(symbols, n_symbols=n_symbols).by_size[12]
+    (codes, _) = Decomposition(1, n_symbols).count(symbols).by_size[12]
     return codes, 12
 
 
@@ -360,12 +358,12 @@ def same(left, right):
 )
 def test_pieces_cut_at_block_boundaries_add_up(n, cuts, partition, alphabet, seed):
     symbols = make_array("biased", (n,), alphabet, seed)
-    how: dict[str, Any] = {"n_symbols": alphabet, "partition": partition}
+    how = Decomposition(1, alphabet, partition=partition)
     pieces = np.split(symbols, sorted(min(12 * cut, n) for cut in cuts))
-    total = count_blocks_1d(pieces[0], **how)
+    total = how.count(pieces[0])
     for piece in pieces[1:]:
-        total = total + count_blocks_1d(piece, **how)
-    same(total, count_blocks_1d(symbols, **how))
+        total = total + how.count(piece)
+    same(total, how.count(symbols))
 
 
 @property_test
@@ -380,8 +378,9 @@ def test_pieces_cut_at_block_boundaries_add_up(n, cuts, partition, alphabet, see
 def test_rectangles_cut_at_block_boundaries_add_up(n_rows, n_columns, row, column, partition, seed):
     matrix = make_array("random", (n_rows, n_columns), 2, seed)
     row, column = min(4 * row, n_rows), min(4 * column, n_columns)
+    how = Decomposition(2, partition=partition)
     quarters = [
-        count_blocks_2d(piece, partition=partition)
+        how.count(piece)
         for piece in (
             matrix[:row, :column],
             matrix[:row, column:],
@@ -390,7 +389,7 @@ def test_rectangles_cut_at_block_boundaries_add_up(n_rows, n_columns, row, colum
         )
     ]
     total = quarters[0] + quarters[1] + quarters[2] + quarters[3]
-    whole = count_blocks_2d(matrix, partition=partition)
+    whole = how.count(matrix)
     same(total, whole)
     assert bdm_value(total) == bdm_value(whole)
 
@@ -420,13 +419,14 @@ def test_dense_counts_of_another_length_are_refused():
 
 def test_counts_of_different_blocks_do_not_add_up():
     with pytest.raises(SpecError, match="do not add up"):
-        count_blocks_1d([0] * 12) + count_blocks_1d([0] * 12, block=6)
+        Decomposition(1).count([0] * 12) + Decomposition(1, block=6).count([0] * 12)
     with pytest.raises(TypeError):
-        count_blocks_1d([0] * 12) + 1  # type: ignore[operator]
+        Decomposition(1).count([0] * 12) + 1  # type: ignore[operator]
 
 
 def test_counts_can_be_sent_to_another_process():
-    counts = count_blocks_2d(rng(10).integers(0, 2, (30, 30)), partition="recursive")
+    how = Decomposition(2, partition="recursive")
+    counts = how.count(rng(10).integers(0, 2, (30, 30)))
     same(pickle.loads(pickle.dumps(counts)), counts)
 
 
@@ -636,7 +636,7 @@ def test_options_without_meaning_are_refused(call, message):
 
 
 def test_counts_without_a_block_have_no_value():
-    nothing = count_blocks_1d([0] * 5)
+    nothing = Decomposition(1).count([0] * 5)
     for value_of in (bdm_value, bdm_result, normalized_bdm, normalized_block_entropy):
         with pytest.raises(KComplexityError, match=r"not one block .* the 5 given"):
             value_of(nothing)

@@ -222,6 +222,16 @@ def test_a_fit_gives_its_size_on_disk(tmp_path):
         describe_length(tmp_path / "missing")
 
 
+@pytest.mark.parametrize("choice", [{"spec": "entropy@q8"}, {"checkpoint": "m"}])
+def test_a_choice_of_codes_is_refused_where_there_is_none(tmp_path, choice):
+    for name, content in (("m.bin", b"1" * 9), ("fit.json", b'{"bits": {"file": 80}}')):
+        path = tmp_path / name
+        path.write_bytes(content)
+        assert describe_length(path).bits in (72, 80)
+        with pytest.raises(SpecError, match=f"{name} is no score: --spec and --checkpoint"):
+            describe_length(path, **choice)
+
+
 # --- The command -------------------------------------------------------------------------------
 
 
@@ -286,6 +296,8 @@ def test_a_language_models_loss_is_bounded_in_bits_a_token():
     [
         ((), "either a file or --bits"),
         (("x", "--bits", "1"), "either a file or --bits"),
+        (("--bits", "1", "--spec", "nonsense"), "give that file instead of --bits"),
+        (("--bits", "1", "--checkpoint", "m"), "--spec and --checkpoint choose a code of SCORE"),
         (("--bits", "1", "--vocabulary", "9"), "go together"),
         (("--bits", "1", "--samples", "1.5"), "expected a whole number"),
         (("--bits", "1", "--samples", "nan"), "expected a whole number"),

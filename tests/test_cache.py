@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from safetensors.numpy import save_file
 
 import kcomplexity as kc
 from kcomplexity.checkpoint import FileSource, StoredTensor
+from kcomplexity.controls import CONTROLS
 from kcomplexity.errors import CacheWarning
 from kcomplexity.plan import make_plan
 from kcomplexity.training import cache as cache_module
@@ -109,6 +111,47 @@ def test_code_of_its_own_has_keys_of_its_own(file, monkeypatch, name, value):
         after = row_keys(plan.units[0][0], plan, cache)
     cache_module._versions.cache_clear()
     assert not set(before.values()) & set(after.values())
+
+
+def test_the_control_of_another_package_has_a_new_key_when_its_code_changes(
+    file, tmp_path, monkeypatch
+):
+    code = tmp_path / "theirs.py"
+    code.write_text(
+        "from kcomplexity.controls import Shuffle\n"
+        "class Theirs(Shuffle):\n"
+        "    summary = 'the same'\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(CONTROLS, "_entries", dict(CONTROLS._entries))
+    CONTROLS.register("theirs", import_module("theirs").Theirs)
+
+    def keys(control: str) -> set[str]:
+        cache_module._file_code.cache_clear()
+        with kc.open_checkpoint(file) as checkpoint, Cache() as cache:
+            plan = make_plan([checkpoint], specs=["zstd@sign"], controls=[control])
+            return set(row_keys(plan.units[0][0], plan, cache).values())
+
+    before, ours = keys("theirs:2"), keys("shuffle:2")
+    assert keys("theirs:2") == before
+    code.write_text(code.read_text() + "# edited\n")
+    assert not keys("theirs:2") & before
+    assert keys("shuffle:2") == ours
+
+
+def test_links_between_tensors_are_part_of_a_key(tmp_path):
+    """The same tensor beside others has other hidden units, and so other replicates."""
+    found = []
+    for name, beside in (("a", (8, 20)), ("b", (20, 8))):
+        path = tmp_path / f"{name}.safetensors"
+        rng = np.random.default_rng(0)
+        tensors = {"0.w": rng.normal(size=(20, 30)).astype("f4")}
+        save_file(tensors | {"1.w": rng.normal(size=beside).astype("f4")}, path)
+        with kc.open_checkpoint(path) as checkpoint, Cache() as cache:
+            plan = make_plan([checkpoint], specs=["zstd@sign"], controls=["unit-permutation:1"])
+            (unit,) = (unit for unit in plan.units[0] if unit.name == "0.w")
+            found.append(set(row_keys(unit, plan, cache).values()))
+    assert not found[0] & found[1]
 
 
 def test_a_file_that_changed_is_read_again(file):

@@ -70,6 +70,16 @@ def test_an_estimator_says_what_its_class_says(catalogue):
     ]
 
 
+def test_a_control_is_written_as_it_is_parsed(catalogue):
+    usage = {entry["name"]: entry["usage"] for entry in catalogue["controls"]}
+    assert usage["init"] == "init:SCHEME[:N]"
+    assert usage["unit-permutation"] == "unit-permutation[:N]"
+    for entry in catalogue["controls"]:
+        required = [param["name"] for param in entry["parameters"] if param["required"]]
+        text = ":".join([entry["name"], *("torch" for _ in required)])
+        assert parse_control(text).n == 5
+
+
 def test_every_example_is_canonical_and_of_the_kind_it_says(catalogue):
     for estimator in catalogue["estimators"]:
         assert estimator["examples"]

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +15,11 @@ import pytest
 from jsonschema import Draft202012Validator
 from safetensors.numpy import load_file, save_file
 
+from kcomplexity.loaders import open_checkpoint
+from kcomplexity.mosaics.fit_budget import MotifBudget, fit_budget
+from kcomplexity.mosaics.fit_options import FitOptions
+from kcomplexity.mosaics.fit_plan import plan_fit
+from kcomplexity.mosaics.selection import select_fitted
 from kcomplexity.schemas import load_schema
 from tests import run
 
@@ -46,6 +56,33 @@ def valid(name, text):
     document = json.loads(text)
     Draft202012Validator(load_schema(name)).validate(document)
     return document
+
+
+def test_a_name_that_is_not_of_what_expand_writes_is_refused(source, sharded, tmp_path):
+    whole, shards = tmp_path / "whole.safetensors", tmp_path / "shards.safetensors"
+    assert run("fit", source, "-k", 3, "-o", whole).exit_code == 0
+    assert run("fit", sharded, "-k", 3, "-o", shards).exit_code == 0
+    for mosaic, name, message in (
+        (whole, "dense.pt", "dense.pt: expected a name that ends in .safetensors"),
+        (whole, "folder", "folder: expected a name that ends in .safetensors"),
+        (shards, "dense.safetensors", "2 shards and their index are to be written: expected"),
+    ):
+        found = run("expand", mosaic, "-o", tmp_path / "out" / name)
+        assert (found.exit_code, message in found.stderr) == (2, True)
+
+
+def test_tensors_that_are_all_but_lost_are_told(tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "uneven.safetensors"
+    loud, quiet = rng.normal(size=(2, 64, 64)).astype("f4")
+    save_file({"loud": loud, "quiet": 0.01 * quiet}, path)
+    told = run("fit", str(path), "--relative-mse", "0.1").stdout
+    assert (
+        "1 tensor of 2, 50% of the weights, lose more than half of their squares (quiet: " in told
+    )
+    even = run("fit", str(path), "--relative-mse", "0.1", "--scale", "tensor").stdout
+    assert even
+    assert "lose more" not in even
 
 
 def test_a_fit_is_written_and_expanded_to_the_layout_of_its_source(source, tmp_path):
@@ -125,6 +162,97 @@ def test_a_dry_run_prints_the_budget_and_fits_nothing(source):
         assert "follows from the target" in text
 
 
+def test_the_budget_counts_the_motifs_of_each_set(source):
+    options = FitOptions(block_size=5, capacity=0.5, scope="tensor")
+    with open_checkpoint(str(source)) as checkpoint:
+        budget = fit_budget(
+            plan_fit(checkpoint, select_fitted(checkpoint, all_tensors=True), options)
+        )
+    # 400 blocks in the matrix and 8 in the vector, half of them motifs of five floats.
+    assert budget.motifs == MotifBudget(204, 204 * 5 * 32, 400 * 8 + 8 * 2)
+    assert budget.to_dict() == {
+        "schema_version": 1,
+        "n_fitted": 2040,
+        "n_blocks": 408,
+        "n_motifs": 204,
+        "bits": {
+            "source": 2040 * 32,
+            "motifs": 204 * 160,
+            "indices_fixed": 3216,
+            "kept": 0,
+            "total_nominal": 204 * 160 + 3216,
+        },
+    }
+
+
+#: Every option that says how to fit, with another value than its default.
+FIT_OPTIONS = {
+    "block_size": "2x2",
+    "method": "sample",
+    "motifs": 7,
+    "capacity": 0.02,
+    "bits_per_weight": 1.5,
+    "relative_mse": 0.2,
+    "size": 3000,
+    "scope": "group",
+    "scale": "row",
+    "motif_dtype": "f16",
+    "zero_motif": True,
+    "train_points": 100,
+    "seed": 3,
+}
+
+
+def test_no_option_of_a_fit_is_left_out():
+    assert FIT_OPTIONS.keys() == {field.name for field in fields(FitOptions)}
+
+
+@pytest.mark.parametrize(("option", "value"), FIT_OPTIONS.items())
+def test_every_option_of_a_fit_reaches_it(source, monkeypatch, option, value):
+    given: list[FitOptions] = []
+
+    def planned(checkpoint, selection, options):
+        given.append(options)
+        return plan_fit(checkpoint, selection, options)
+
+    monkeypatch.setattr("kcomplexity.mosaics.fit_plan.plan_fit", planned)
+    word = f"--{option.replace('_', '-')}"
+    assert (
+        run("fit", source, "--dry-run", word, *(() if value is True else (value,))).exit_code == 0
+    )
+    assert given == [FitOptions(**{"block_size": "4", option: value})]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize(
+    ("arguments", "verb"),
+    [
+        (("fit", "-k", "64"), "fitting"),
+        (("sweep", "--codings", "sample", "--capacities", "0.02"), "sweeping"),
+        (("fit", "--bits-per-weight", "0.001"), "fitting"),
+    ],
+    ids=["fit", "sweep", "a fit that fails"],
+)
+def test_no_progress_is_left_on_a_terminal(source, arguments, verb):
+    import pty
+
+    command, *rest = arguments
+    ours, theirs = pty.openpty()
+    words = [sys.executable, "-m", "kcomplexity_cli", command, str(source), *rest]
+    with subprocess.Popen(words, stdout=theirs, stderr=theirs):
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # what Linux says when the other end is closed
+            while piece := os.read(ours, 1 << 16):
+                shown += piece
+    os.close(ours)
+    assert f"\r\x1b[K{verb}: ".encode() in shown
+    # What is written over, and what is erased, is seen no more.
+    seen = [line.rpartition("\r\x1b[K")[2] for line in shown.decode().split("\n")]
+    assert not any(verb in line for line in seen)
+    assert seen[0].strip()
+
+
 def test_a_mosaic_is_inspected_and_scored_as_weights_or_as_stored(source, tmp_path):
     mosaic = tmp_path / "m.mosaic.safetensors"
     run("fit", source, "-c", "0.01", "-o", mosaic)
@@ -151,6 +279,39 @@ def test_a_sweep_is_what_the_schema_says(source, tmp_path):
     assert [p["coding"] for p in found["points"]] == ["ecvq", "sample", *["scalar"] * 3]
     assert found["gaussian"] == [[0.2, pytest.approx(1.161, abs=1e-3)]]
     assert found["eval_direction"] is None
+
+
+def test_spaces_after_the_commas_of_a_list_mean_nothing(source):
+    done = run(
+        *("sweep", source, "--codings", "sample, kmeans", "--capacities", "0.02, 0.04"),
+        *("-s", "4, 2x2", "--json"),
+    )
+    assert done.exit_code == 0, done.stderr
+    points = json.loads(done.stdout)["points"]
+    assert {
+        (p["coding"], p["setting"]["capacity"], p["setting"]["block_size"]) for p in points
+    } == {
+        (coding, capacity, block)
+        for coding in ("sample", "kmeans")
+        for capacity in (0.02, 0.04)
+        for block in ("4", "2x2")
+    }
+
+
+def test_a_sweep_without_a_point_is_exit_code_4_and_says_so(source):
+    done = run("sweep", source, "--codings", "sample", "-s", "3000", "-q")
+    assert done.exit_code == 4
+    assert done.stderr == "kcomplexity: nothing was measured: each row tells why\n"
+
+
+def test_an_evaluation_has_its_own_time_limit(source):
+    done = run(
+        *("sweep", source, "--codings", "sample", "--capacities", "0.02", "--json"),
+        *("--eval", f"{sys.executable} -c 'import time; time.sleep(60)' {{checkpoint}}"),
+        *("--eval-timeout", "0.2"),
+    )
+    assert done.exit_code == 3
+    assert json.loads(done.stdout)["points"][0]["reason"].endswith("no answer within 0.2 s")
 
 
 def test_an_evaluation_that_fails_is_told_in_its_row_and_the_exit_code(source):
@@ -189,6 +350,8 @@ def test_an_evaluation_that_fails_is_told_in_its_row_and_the_exit_code(source):
         (["fit", "/no/such/file"], 1, "no such file"),
         (["expand", "{source}", "-o", "/tmp/never"], 1, "no mosaic"),
         (["sweep", "{source}", "--errors", "a"], 2, "expected numbers with commas"),
+        (["sweep", "{source}", "--errors", ","], 2, "expected numbers with commas"),
+        (["sweep", "{source}", "--codings", ""], 2, "expected names with commas"),
         (["sweep", "{source}", "--eval", "true"], 2, "{checkpoint}"),
     ],
 )

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import click
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from safetensors.numpy import save_file
 
+from kcomplexity.controls import CONTROLS
+from kcomplexity.fitters import FITTERS
+from kcomplexity.panels import PANELS
+from kcomplexity.pool import DEFAULT_MAX_MEMORY
 from kcomplexity.schemas import schema_names
+from kcomplexity_cli.ending import end_by_rows
 from kcomplexity_cli.main import cli
+from kcomplexity_cli.options import Size
+from kcomplexity_cli.terminal import progress_line
 from tests import KCOMPLEXITY, environment, run
 
 
@@ -98,7 +108,9 @@ def test_notes_that_cannot_be_told_change_nothing(folder):
         ("score x --max-memory lots", "'lots': expected a size such as 512MiB or 2GB"),
         ("inspect x --dtype F8", "'F8': expected GLOB=CODE, e.g. '*.weight=F8_E4M3'"),
         ("score x --resume", "--resume goes on with a .jsonl file: name it with -o FILE.jsonl"),
-        ("inspect x -o found.csv", "inspect writes JSON: end found.csv in .json"),
+        ("inspect x -o found.csv", "found.csv: expected a name that ends in .json"),
+        ("report x -o found.json", "found.json: expected a name that ends in .html or .htm"),
+        ("plot x -o figures --kind ,", "',': expected names with commas between them"),
     ],
 )
 def test_a_usage_error_is_one_line_that_says_where_to_read_on(line, message):
@@ -148,6 +160,56 @@ def test_a_bug_is_one_line_unless_debug_asks_for_more(folder, monkeypatch):
     assert shown.stderr.endswith(found.stderr)
 
 
+@pytest.mark.parametrize(
+    ("n_rows", "n_measured", "n_failed", "code", "told"),
+    [
+        (3, 3, 0, 0, ""),
+        (3, 1, 0, 0, ""),
+        (3, 1, 2, 3, ""),
+        (3, 0, 3, 4, "kcomplexity: nothing was measured: each row tells why\n"),
+        (0, 0, 0, 4, "kcomplexity: nothing was measured: there is no tensor\n"),
+    ],
+)
+def test_rows_decide_how_a_command_ends(n_rows, n_measured, n_failed, code, told):
+    @click.command()
+    def ends() -> None:
+        end_by_rows(n_rows, n_measured=n_measured, n_failed=n_failed)
+
+    found = CliRunner().invoke(ends, [])
+    assert (found.exit_code, found.stderr) == (code, told)
+
+
+# --- Progress ----------------------------------------------------------------------------------
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("end", [None, KeyboardInterrupt, OSError])
+def test_the_line_of_progress_is_gone_however_the_work_ends(monkeypatch, end):
+    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setattr("sys.stderr", shown := Terminal())
+    with suppress(KeyboardInterrupt, OSError), progress_line("fitting", quiet=False) as show:
+        assert show is not None
+        show("2 motifs")
+        show("3 motifs and what a line has no room for")
+        if end is not None:
+            raise end
+    anew = "\r\x1b[K"
+    assert shown.getvalue() == f"{anew}fitting: 2 motifs{anew}fitting: 3 motifs a{anew}"
+
+
+def test_there_is_no_line_of_progress_without_a_terminal_or_with_quiet(monkeypatch, capsys):
+    with progress_line("fitting", quiet=False) as show:
+        assert show is None
+    monkeypatch.setattr("sys.stderr", shown := Terminal())
+    with progress_line("fitting", quiet=True) as show:
+        assert show is None
+    assert shown.getvalue() == capsys.readouterr().err == ""
+
+
 # --- Help --------------------------------------------------------------------------------------
 
 
@@ -171,6 +233,58 @@ def test_every_command_has_help_that_ends_with_examples(name, option):
     last = found.stdout.partition("Examples:\n")[2]
     assert last
     assert all(line.startswith("    kcomplexity ") for line in last.rstrip().splitlines())
+
+
+def texts(name: str) -> dict[str, set[str]]:
+    """The help of an option and the commands that show it."""
+    found: dict[str, set[str]] = {}
+    for command, one in cli.commands.items():
+        for param in one.params:
+            if param.name == name and isinstance(param, click.Option):
+                found.setdefault(param.help or "", set()).add(command)
+    return found
+
+
+def test_an_option_that_means_the_same_has_one_text():
+    assert len(texts("as_json")) == len(texts("threads")) == 1
+    by_meaning = {frozenset(commands) for commands in texts("quiet").values()}
+    assert by_meaning == {
+        frozenset({"inspect", "score", "compare", "trajectory", "fit", "sweep"}),
+        frozenset({"convert", "expand"}),
+        frozenset({"demo"}),
+    }
+
+
+def test_the_memory_that_help_names_is_that_of_the_library():
+    (text,) = texts("max_memory")
+    named = text.partition("[default: ")[2].rstrip("]")
+    assert Size().convert(named, None, None) == DEFAULT_MAX_MEMORY
+    context = cli.commands["score"].make_context("score", ["x"])
+    assert context.params["max_memory"] == DEFAULT_MAX_MEMORY
+
+
+@pytest.mark.parametrize("command", ["score", "compare", "trajectory"])
+def test_panels_and_controls_are_completed_from_what_is_registered(command, monkeypatch):
+    monkeypatch.setitem(CONTROLS._entries, "signs-of-another-package", CONTROLS["signs"])
+    params = {param.name: param for param in cli.commands[command].params}
+    context = click.Context(cli.commands[command])
+
+    def completed(name: str, start: str) -> list[str]:
+        return [item.value for item in params[name].shell_complete(context, start)]
+
+    assert completed("panel", "") == list(PANELS)
+    assert completed("controls", "s") == [
+        *("shuffle", "shuffle-rows", "shuffle-cols", "signs", "signs-of-another-package")
+    ]
+    assert completed("controls", "no") == ["none"]
+
+
+def test_methods_are_completed_from_what_is_registered(monkeypatch):
+    monkeypatch.setitem(FITTERS._entries, "kmedians", FITTERS["kmeans"])
+    fit = cli.commands["fit"]
+    (method,) = [param for param in fit.params if param.name == "method"]
+    found = method.shell_complete(click.Context(fit), "km")
+    assert [item.value for item in found] == ["kmeans", "kmedians"]
 
 
 @pytest.mark.parametrize(

@@ -468,8 +468,9 @@ def test_nothing_measured_is_exit_code_4(tmp_path):
     for name in ("a", "b"):
         save_file({"mask": np.ones(4, bool)}, tmp_path / f"{name}.safetensors")
     files = [str(tmp_path / f"{name}.safetensors") for name in ("a", "b")]
-    result = run("compare", *files, "-e", "entropy@q8")
+    result = run("compare", *files, "-e", "entropy@q8", "-q")
     assert result.exit_code == 4
+    assert result.stderr == "kcomplexity: nothing was measured: each row tells why\n"
 
 
 def test_sizes_of_codes_at_other_errors_say_at_which() -> None:

@@ -17,6 +17,7 @@ from kcomplexity.samples import sample_paths
 from kcomplexity.schemas import load_schema
 from kcomplexity.scoring import score
 from kcomplexity_cli import demo as module
+from kcomplexity_cli import known_answers
 from tests import run as invoke
 
 WIDTH = 100
@@ -184,8 +185,8 @@ def test_tables_fit_a_terminal_as_rich_draws_them() -> None:
         )
         for case in CASES
     ]
-    tables = [module._answers_table(result) for result in results]
-    for table in [*tables, module._sight_table(results)]:
+    tables = [known_answers._answers_table(result) for result in results]
+    for table in [*tables, known_answers._sight_table(results)]:
         widths = [max(map(len, column)) for column in zip(table.columns, *table.rows, strict=True)]
         # Three blanks between columns, one at each end.
         assert sum(widths) + 3 * (len(widths) - 1) + 2 <= WIDTH, table.title

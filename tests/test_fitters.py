@@ -20,7 +20,7 @@ from kcomplexity.fitters.sample import Sample, draw
 from kcomplexity.mosaics.fit_options import FitOptions
 from kcomplexity.mosaics.fit_plan import plan_fit
 from kcomplexity.mosaics.fitting import fit_mosaic, run_fit
-from kcomplexity.mosaics.gain import motif_gain
+from kcomplexity.mosaics.gain import gain_controls, motif_gain
 from kcomplexity.mosaics.selection import select_fitted
 
 
@@ -154,6 +154,11 @@ def test_a_spread_start_never_repeats_a_block():
     assert len(np.unique(start, axis=0)) == 25
 
 
+def test_few_train_points_do_not_keep_ecvq_from_an_error():
+    found = fit_mosaic({"w": heavy(200, 160)}, relative_mse=0.2, train_points=50)
+    assert 0.19 < found.distortion.relative_mse <= 0.2
+
+
 def test_train_points_still_assign_every_block():
     mosaic = fit_mosaic({"w": heavy(100, 100)}, method="kmeans", motifs=8, train_points=100)
     assert mosaic.n_blocks == 2500
@@ -269,6 +274,25 @@ def test_noise_has_no_motif_gain_and_repeated_patterns_have():
     found = gain_of(repeated.reshape(128, 256))
     assert found.ratio < 0.7
     assert found.n == len(found.bits) == 1
+
+
+def test_the_gain_against_another_order_of_the_hidden_units_is_of_another_order():
+    rng = np.random.default_rng(0)
+    patterns = rng.normal(size=(12, 4)).astype(np.float32)
+    second = patterns[rng.integers(0, 12, 96 * 16)].reshape(96, 64)  # of four units at a time
+    model = {"0.weight": rng.normal(size=(64, 8)).astype(np.float32), "1.weight": second}
+    checkpoint = kc.open_checkpoint(model)
+    options = FitOptions(block_size=4, relative_mse=0.3)
+    plan = plan_fit(checkpoint, select_fitted(checkpoint), options)
+    (control,) = gain_controls(plan, ["unit-permutation:1"])
+    assert motif_gain(plan, run_fit(plan), control).ratio < 0.9
+
+
+def test_a_control_that_changes_nothing_is_refused():
+    checkpoint = kc.open_checkpoint({"w": heavy(32, 32)})
+    plan = plan_fit(checkpoint, select_fitted(checkpoint), FitOptions(motifs=3))
+    with pytest.raises(SpecError, match="changes none of the fitted tensors"):
+        gain_controls(plan, ["shuffle:1", "unit-permutation:1"])
 
 
 def test_the_estimator_counts_what_a_fit_counts():

@@ -357,7 +357,7 @@ def test_dtypes_that_a_file_does_not_say_can_be_given(tmp_path: Path):
         (
             ["small.safetensors", "-o", "found.csv"],
             2,
-            "inspect writes JSON: end found.csv in .json",
+            "found.csv: expected a name that ends in .json",
         ),
         ([], 2, "Missing argument 'CHECKPOINT...'"),
     ],

@@ -474,6 +474,7 @@ def test_nothing_is_left_where_writing_fails(tmp_path):
         ({"scope": "galaxy"}, "scope 'galaxy': expected one of"),
         ({"motif_dtype": "f8"}, "motif dtype 'f8'"),
         ({"method": "sample", "train_points": 5}, "no train points"),
+        ({"train_points": 0}, "0 train points: expected at least one"),
         ({"method": "sample", "bits_per_weight": 1e-4}, "cannot be reached: the cheapest fit"),
     ],
 )

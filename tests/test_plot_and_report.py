@@ -165,14 +165,14 @@ def test_a_report_is_not_written_over_a_result(result, tmp_path):
     link = tmp_path / "link.html"
     link.symlink_to(result)
     for output, message in (
-        (result, "the page is HTML: end the name in .html or .htm"),
-        (tmp_path / "other.json", "the page is HTML"),
-        (tmp_path / "none", "the page is HTML"),
+        (result, "expected a name that ends in .html or .htm"),
+        (tmp_path / "other.json", "ends in .html"),
+        (tmp_path / "none", "ends in .html"),
         (link, "is the input: give the output another name"),
         (tmp_path / "gone" / "r.html", "there is no folder"),
     ):
         done = run("report", result, "-o", output)
-        assert done.exit_code == (2 if "HTML" in message else 1)
+        assert done.exit_code == (2 if ".html" in message else 1)
         assert message in done.stderr
         assert done.stderr.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link.html", "r.json"]
@@ -190,7 +190,7 @@ def test_pictures_are_not_drawn_over_what_they_are_of(tmp_path):
     assert [found.name for found in tmp_path.iterdir()] == ["bits.csv"]
     done = run("plot", path, "-o", tmp_path / "gone" / "figures")
     assert done.exit_code == 2
-    assert f": there is no folder {tmp_path / 'gone'} (try" in done.stderr
+    assert f"there is no folder {tmp_path / 'gone'} (try " in done.stderr
 
 
 # --- Reading ----------------------------------------------------------------------------------

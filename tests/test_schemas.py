@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
+from safetensors.numpy import save_file
 
 import kcomplexity as kc
 from kcomplexity.bounds import Bound
+from kcomplexity.calibration import CASES, calibrate
+from kcomplexity.calibration import document as written_calibration
 from kcomplexity.comparison.align import Unmatched
 from kcomplexity.comparison.changes import Change, Effect
 from kcomplexity.comparison.compare import Comparison
@@ -33,6 +36,7 @@ from kcomplexity.inspection import (
 )
 from kcomplexity.mosaics.fit_report import Dictionary, FitReport, Gain, TensorFit, Usage
 from kcomplexity.parallel import FRAME
+from kcomplexity.provenance import provenance
 from kcomplexity.rate import SweepPoint, SweepReport
 from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Provenance, Report, Score
 from kcomplexity.schemas import load_schema, schema_names
@@ -87,6 +91,7 @@ def test_records_are_closed_and_complete(name):
         ("score", "score", Score),
         ("score", "control", ControlResult),
         ("bound", "bound", Bound),
+        ("calibrate", "provenance", Provenance),
         ("compare", None, Comparison),
         ("compare", "change", Change),
         ("compare", "given", Given),
@@ -234,6 +239,27 @@ def test_a_row_that_is_not_one_is_refused(arrays, change):
     report["rows"][0] |= change
     with pytest.raises(ValidationError):
         validate("score", report)
+
+
+def test_a_calibration_is_as_its_schema_says():
+    made = provenance("", 0, 1, 0.0)
+    found = written_calibration(calibrate(CASES[:2]), made)
+    assert found["n_answers"] > 0
+    validate("calibrate", found)
+    del found["cases"][0]["answers"][0]["met"]
+    with pytest.raises(ValidationError, match="'met' is a required property"):
+        validate("calibrate", found)
+
+
+@pytest.mark.parametrize("target", [["-k", "3"], ["--relative-mse", "0.3"]])
+def test_the_plan_of_a_fit_is_as_its_schema_says(tmp_path, target):
+    path = tmp_path / "m.safetensors"
+    save_file({"w": np.ones((8, 8), np.float32)}, path)
+    result = run("fit", path, *target, "--dry-run", "--json")
+    assert result.exit_code == 0
+    found = json.loads(result.stdout)
+    validate("fit-plan", found)
+    assert (found["n_motifs"] is None) == (target[0] == "--relative-mse")
 
 
 # --- The command ------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import kcomplexity as kc
+from kcomplexity.errors import SpecError
 from kcomplexity.parallel import LEAF
 from kcomplexity.plan import make_plan
 from kcomplexity.sampling import covariance, sample_parts
@@ -443,3 +445,26 @@ def test_progress_adds_up_to_the_plans_work(network: dict[str, Any]) -> None:
     # Two of the three specs see positions.
     assert plan.work == 300 * 250 * 4 * (3 + 2 * 3)
     assert sum(done) == pytest.approx(plan.work, rel=0.01)
+
+
+def test_a_data_frame_without_pandas_names_what_to_install(monkeypatch):
+    report = kc.score({"w": np.ones((2, 2), np.float32)}, specs=["l2"])
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(SpecError, match=r"pip install 'kcomplexity\[pandas\]'"):
+        report.to_pandas()
+
+
+def test_a_size_at_an_error_says_whose_error_it_is():
+    rng = np.random.default_rng(0)
+    arrays = {"a": rng.normal(size=(64, 64)), "b": 0.01 * rng.normal(size=(64, 64))}
+    whole = kc.score(arrays, specs=["entropy:two-part@rd0.01"], scope="model").headline[0]
+    assert "at 1% error of the whole" in whole
+    assert whole.endswith("an error of the whole is that of its largest weights")
+    each = kc.score(arrays, specs=["entropy:two-part@q8"]).headline[0]
+    assert "% weight error in the worst tensor" in each
+
+
+def test_a_code_that_no_tensor_has_at_the_error_asked_gives_no_size():
+    arrays = {"a": np.random.default_rng(0).normal(size=(64, 64)), "b": np.ones((2, 2))}
+    report = kc.score(arrays, specs=["mosaic:s=4:mse=0.3"])
+    assert not any("weight error" in sentence for sentence in report.headline)

@@ -99,6 +99,16 @@ def test_layout_is_told_as_layout():
     assert max(alone.permuted_savings) < 0.2 * alone.context_saving
 
 
+def test_what_its_shuffles_save_as_well_is_no_structure():
+    """Laid end to end, tensors of different scales are told apart by a context in any order."""
+    rng = np.random.default_rng(0)
+    parts = {f"{i}": (10.0**i * rng.normal(size=(64, 64))).astype(np.float32) for i in range(3)}
+    report = kc.score(parts, specs=["ctx@rd0.1"], controls=["shuffle:3"], scope="model")
+    (said,) = (sentence for sentence in report.headline if sentence.startswith("structure:"))
+    assert "no structure found: arrangement saves" in said
+    assert "and as much in its shuffles (up to" in said
+
+
 def test_shuffles_of_one_code_are_not_told_as_those_of_both():
     weights = {"a": smooth(), "b": noise()}
     default, both = (kc.score(weights, panel=panel) for panel in ("default", "structure"))

@@ -195,12 +195,14 @@ def test_steps_by_a_regular_expression():
 def test_steps_as_given_and_names_without_numbers():
     moments, _ = in_order([state(0), state(1)], [5, 2.5])
     assert [(moment.name, moment.step) for moment in moments] == [
-        ("<mapping 1>", 2.5),
-        ("<mapping 0>", 5),
+        ("<mapping> (2)", 2.5),
+        ("<mapping> (1)", 5),
     ]
     with pytest.raises(SpecError, match="1 steps were given for 2"):
         in_order([state(0), state(1)], [1])
     assert [moment.step for moment in in_order(["b.npz", "a.npz"], None)[0]] == [0, 1]
+    # The numbers that tell mappings apart are no steps.
+    assert [moment.step for moment in in_order([state(0), state(1)], None)[0]] == [0, 1]
 
 
 def test_steps_that_tie_are_told_and_stand_in_natural_order():
@@ -253,6 +255,14 @@ def test_a_step_that_failed_is_exit_code_3(tmp_path):
     result = run("trajectory", str(tmp_path / "run"), "-e", "l2")
     assert result.exit_code == 3
     assert "failed" in result.stdout
+
+
+def test_a_training_without_a_figure_is_exit_code_4_and_says_so(tmp_path):
+    for step in range(2):
+        save_file({"mask": np.ones(4, bool)}, tmp_path / f"step-{step}.safetensors")
+    result = run("trajectory", tmp_path, "-e", "entropy@q8", "-q")
+    assert result.exit_code == 4
+    assert result.stderr == "kcomplexity: nothing was measured: each row tells why\n"
 
 
 @contextmanager
@@ -344,3 +354,17 @@ def test_a_file_that_is_still_being_written_waits(tmp_path, monkeypatch):
     assert looks == [1, 2, 3, 4]
     stopped.append(True)
     assert next(found, None) is None
+
+
+def test_a_step_without_figures_is_not_told_as_the_end_of_the_way():
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=(32, 32)).astype("f4")
+    states = [{"w": start}, {"w": np.round(start)}, {"w": np.full_like(start, np.nan)}]
+    options: dict[str, Any] = {"specs": ["entropy:two-part@rd0.01"], "cache": False}
+    found = kc.trajectory(states, **options)
+    (told,) = (text for text in found.headline if text.startswith("entropy"))
+    assert "steps 0 to 1 alone" in told
+    assert found.series[0].values[2] is None
+    diverged = kc.trajectory(states[1:], **options)
+    assert diverged.series[0].change is None
+    assert "one step alone has a figure of entropy:two-part@rd0.01" in diverged.headline

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Any
 
 import click
 
-from kcomplexity_cli.options import Repeatable, command_text
+from kcomplexity_cli.options import Repeatable, command_text, json_option
 
 __all__ = ["bound"]
 
@@ -65,6 +64,7 @@ Examples:
     type=click.Choice(["chernoff", "hoeffding", "maurer", "catoni", "all"]),
     default="chernoff",
     show_default=True,
+    help="Which inequality turns bits into risk; 'all' prints each.",
 )
 @click.option("--range", "loss_high", type=float, default=None, help="Losses are 0 to this.")
 @click.option("--vocabulary", type=int, default=None, help="Tokens of a language model.")
@@ -74,7 +74,7 @@ Examples:
     default=None,
     help="Share of uniform predictions that was mixed in to bound its loss.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option
 def bound(source: Path | None, **options: Any) -> None:
     """Bound the true risk of a model from the bits that describe it.
 
@@ -89,6 +89,10 @@ def bound(source: Path | None, **options: Any) -> None:
     started = time.time()
     if (source is None) == (options["bits"] is None):
         raise click.UsageError("expected either a file or --bits, the length of the description")
+    if source is None and (options["spec"], options["checkpoint"]) != (None, None):
+        raise click.UsageError(
+            "--spec and --checkpoint choose a code of SCORE.json: give that file instead of --bits"
+        )
     if source is not None:
         told = describe_length(source, options["spec"], options["checkpoint"])
     else:
@@ -194,6 +198,7 @@ def _show(
 
 def _print_json(what: str, bounds: list[Any], assumptions: tuple[str, ...], made: Any) -> None:
     from kcomplexity.records import SCHEMA_VERSION, plain
+    from kcomplexity_cli.terminal import print_json
 
     document = {
         "schema_version": SCHEMA_VERSION,
@@ -202,4 +207,4 @@ def _print_json(what: str, bounds: list[Any], assumptions: tuple[str, ...], made
         "assumptions": list(assumptions),
         "bounds": [one.to_dict() for one in bounds],
     }
-    click.echo(json.dumps(document, indent=1, allow_nan=False))
+    print_json(document)

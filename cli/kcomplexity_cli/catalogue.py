@@ -80,18 +80,17 @@ def _listed(
 
 
 def _estimator(name: str, cls: type[Estimator], *, used: Iterable[Spec]) -> Entry:
-    from kcomplexity.specs import parameters, parse_spec
+    from kcomplexity.specs import is_glued, parameters, parse_spec
 
-    known = parameters(cls)
     # One whose first value belongs to its name has no default; its class must tell the kind then.
-    kind = str(cls.kind) if _is_glued(known) else cls().kind
+    kind = str(cls.kind) if is_glued(cls) else cls().kind
     view = cls.default_view
     specs = [str(spec) for spec in used if type(spec.estimator) is cls]
-    if not specs and not _is_glued(known):
+    if not specs and not is_glued(cls):
         specs = [f"{name}@{view}" if view else name]
     return {
         "name": name,
-        "usage": _usage(name, known) + ("[@VIEW[/SPLIT]]" if view else ""),
+        "usage": _usage(name, cls) + ("[@VIEW[/SPLIT]]" if view else ""),
         "summary": cls.summary,
         "kind": kind,
         "unit": cls.unit,
@@ -99,39 +98,39 @@ def _estimator(name: str, cls: type[Estimator], *, used: Iterable[Spec]) -> Entr
         "positional": cls.positional,
         "default_view": view,
         "reference": cls.reference,
-        "parameters": _parameters(known),
+        "parameters": _parameters(parameters(cls)),
         "examples": [{"spec": text, "kind": parse_spec(text).estimator.kind} for text in specs],
         "description": _description(cls),
     }
 
 
 def _view(name: str, cls: type[View], *, used: Iterable[Spec]) -> Entry:
-    from kcomplexity.specs import parameters
+    from kcomplexity.specs import is_glued, parameters
 
-    known = parameters(cls)
     texts = [spec.view_text for spec in used if type(spec.view) is cls]
     examples = list(dict.fromkeys(texts))
     return {
         "name": name,
-        "usage": _usage(name, known) + (f"[/{'|'.join(cls.splits)}]" if cls.splits else ""),
+        "usage": _usage(name, cls) + (f"[/{'|'.join(cls.splits)}]" if cls.splits else ""),
         "summary": _first_line(cls),
         "lossless": cls.lossless,
         "splits": list(cls.splits),
-        "parameters": _parameters(known),
-        "examples": examples or ([] if _is_glued(known) else [name]),
+        "parameters": _parameters(parameters(cls)),
+        "examples": examples or ([] if is_glued(cls) else [name]),
         "description": _description(cls),
     }
 
 
 def _control(name: str, cls: type[Control]) -> Entry:
-    words = [f for f in fields(cls) if f.name != "n"]
+    from kcomplexity.controls.base import usage, words_of
+
     count = next(f for f in fields(cls) if f.name == "n")
     return {
         "name": name,
-        "usage": ":".join([name, *(f.name.upper() for f in words)]) + "[:N]",
+        "usage": usage(name, cls),
         "summary": cls.summary,
         "keeps_values": cls.keeps_values,
-        "parameters": _parameters([*words, count]),
+        "parameters": _parameters([*words_of(cls), count]),
         "description": _description(cls),
     }
 
@@ -159,17 +158,14 @@ def _panel(name: str) -> Entry:
     }
 
 
-def _is_glued(known: list[Field[Any]]) -> bool:
-    """Whether the first parameter is part of the name, as in q8: it has no default then."""
-    return bool(known) and known[0].default is MISSING
+def _usage(name: str, cls: type[Any]) -> str:
+    from kcomplexity.specs import is_glued, parameters
 
-
-def _usage(name: str, known: list[Field[Any]]) -> str:
     text = name
-    for i, param in enumerate(known):
+    for i, param in enumerate(parameters(cls)):
         key, value = param.name.replace("_", "-"), param.name.upper()
         if i == 0:
-            text += value if _is_glued(known) else f"[:{value}]"
+            text += value if is_glued(cls) else f"[:{value}]"
         else:
             text += f"[:{key}={value}]"
     return text

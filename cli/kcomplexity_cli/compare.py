@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from kcomplexity_cli.ending import end_by_rows
 from kcomplexity_cli.options import (
     Repeatable,
     command_text,
@@ -21,8 +22,6 @@ from kcomplexity_cli.plot import draw_into
 from kcomplexity_cli.terminal import show_result
 
 __all__ = ["compare"]
-
-SOME_FAILED, NOTHING_MEASURED = 3, 4
 
 
 class Renaming(click.ParamType[tuple[str, str]]):
@@ -144,10 +143,11 @@ def compare(checkpoints: tuple[str, ...], **options: Any) -> None:
     show_result(found, options)
     if options["plots"]:
         draw_into(options["plots"], found.to_dict(), quiet=options["as_json"])
-    if not any(row.status == "ok" for row in found.rows):
-        click.get_current_context().exit(NOTHING_MEASURED)
-    if any(row.status == "failed" for row in found.rows):
-        click.get_current_context().exit(SOME_FAILED)
+    end_by_rows(
+        len(found.rows),
+        n_measured=sum(row.status == "ok" for row in found.rows),
+        n_failed=sum(row.status == "failed" for row in found.rows),
+    )
 
 
 def _sides(checkpoints: tuple[str, ...], options: dict[str, Any]) -> tuple[Any, Any, bool]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from kcomplexity_cli.options import selection_options
+from kcomplexity_cli.options import selection_options, silent_option
 
 __all__ = ["convert"]
 
@@ -25,7 +25,7 @@ Examples:
 @click.argument("checkpoint", metavar="IN")
 @click.argument("output", type=click.Path(path_type=Path, dir_okay=False), metavar="OUT")
 @selection_options
-@click.option("-q", "--quiet", is_flag=True, help="No summary and no notes.")
+@silent_option
 def convert(checkpoint: str, output: Path, **options: Any) -> None:
     """Write a checkpoint of any known format to one safetensors file, whole or not at all.
 

@@ -1,21 +1,17 @@
-"""``kcomplexity demo``: figures from nothing, and what each measure sees and what it does not."""
+"""``kcomplexity demo``: figures from nothing, of a small network before and after training."""
 
 from __future__ import annotations
 
-import json
-import math
 import textwrap
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from kcomplexity_cli.options import Repeatable, command_text
+from kcomplexity_cli.options import Repeatable, command_text, json_option
 
 if TYPE_CHECKING:
-    from kcomplexity.calibration import Calibrated, Case, Known
     from kcomplexity.records import CheckpointInfo, Report, Score
     from kcomplexity.report.tables import Table
 
@@ -24,7 +20,6 @@ __all__ = ["demo"]
 #: Beside the default panel: size at an equal, larger error, and where order shows.
 _EXTRA = ("entropy:two-part@rd0.1", "zstd:9@rd0.1", "zstd:9@sign")
 _CONTROL = "shuffle:19"
-_UNMET = 1
 _WIDTH = 100
 
 
@@ -43,23 +38,23 @@ Examples:
     is_flag=True,
     help="Score made tensors with known answers instead: what each measure sees.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")
+@json_option
 @click.option("-q", "--quiet", is_flag=True, help="Only the figures, no explanations.")
 def demo(calibrating: bool, as_json: bool, quiet: bool) -> None:
     """Score a small network before and after training; both files come with the package."""
     if calibrating:
-        _calibrate(as_json=as_json, quiet=quiet)
+        from kcomplexity_cli.known_answers import show_known_answers
+
+        show_known_answers(as_json=as_json, quiet=quiet)
     else:
         _score_pair(as_json=as_json, quiet=quiet)
-
-
-# --- The pair ----------------------------------------------------------------------------------
 
 
 def _score_pair(*, as_json: bool, quiet: bool) -> None:
     from kcomplexity.panels import panel
     from kcomplexity.samples import sample_paths
     from kcomplexity.scoring import score
+    from kcomplexity_cli.terminal import print_json, print_table
 
     report = score(
         list(sample_paths()),
@@ -68,14 +63,15 @@ def _score_pair(*, as_json: bool, quiet: bool) -> None:
         command=command_text(),
     )
     if as_json:
-        click.echo(json.dumps(report.to_dict(), indent=1, allow_nan=False))
+        print_json(report.to_dict())
         return
     if not quiet:
         click.echo("\n".join(_what_they_are(report.checkpoints)) + "\n")
     for info in report.checkpoints:
         click.echo("\n".join(_headline(report, info)))
     click.echo()
-    _show(*_side_by_side(report))
+    for table in _side_by_side(report):
+        print_table(table)
     if not quiet:
         click.echo("\n".join(_reading(report)) + "\n")
         click.echo("\n".join(_what_next(report.checkpoints[-1].path)))
@@ -257,113 +253,6 @@ def _what_next(path: str) -> list[str]:
         "  kcomplexity estimators                every measure there is",
         f"These two files lie in {printable(Path(path).parent)}",
     ]
-
-
-# --- Known answers -----------------------------------------------------------------------------
-
-
-def _calibrate(*, as_json: bool, quiet: bool) -> None:
-    from kcomplexity.calibration import calibrate, document
-    from kcomplexity.pool import Pool
-    from kcomplexity.provenance import provenance
-    from kcomplexity_cli.terminal import note
-
-    started = time.time()
-    if not (as_json or quiet):
-        click.echo(
-            "Made tensors whose complexity is known, measured like any checkpoint: bits/weight, "
-            "unless\nanother unit is named; lower = simpler. The last table sums it up.\n"
-        )
-    results: list[Calibrated] = []
-    for result in calibrate():
-        results.append(result)
-        if not as_json:
-            _show(_answers_table(result))
-    if as_json:
-        made = provenance(command_text(), 0, Pool().threads, started)
-        click.echo(json.dumps(document(results, made), indent=1, allow_nan=False))
-    else:
-        _show(_sight_table(results))
-    answers = [answer for result in results for answer in result.answers]
-    n_met = sum(answer.met for answer in answers)
-    if not as_json:
-        click.echo(f"{n_met} of {len(answers)} known answers met")
-    if n_met < len(answers):
-        note(
-            "some known answers are not met: a measure, or a library under it, does not do here "
-            "what this version expects"
-        )
-        click.get_current_context().exit(_UNMET)
-
-
-def _answers_table(result: Calibrated) -> Table:
-    from kcomplexity.report.tables import Table
-
-    rows = tuple(
-        (
-            # As wide as the widest of all cases, so that the columns of the tables meet.
-            _measure(result, answer.known).ljust(31),
-            "" if answer.measured is None else f"{answer.measured:.3f}".rjust(8),
-            _known(answer.known).rjust(15) + (" ok " if answer.met else " NOT"),
-            answer.known.sees.ljust(7),
-            answer.reason or answer.known.why,
-        )
-        for answer in result.answers
-    )
-    columns = ("measure", "measured", "known   ", "sees it", "because")
-    return Table(f"{result.case.name}: {result.case.what}", columns, rows, frozenset({1, 2}))
-
-
-def _measure(result: Calibrated, known: Known) -> str:
-    unit = "" if known.quantity == "bits/weight" else f", {known.quantity}"
-    several = len(result.arrays) > 1
-    return (f"{_part(result.case, known)}: " if several else "") + known.spec + unit
-
-
-def _part(case: Case, known: Known) -> str:
-    return known.tensor or f"{case.name} as one"
-
-
-def _known(known: Known) -> str:
-    if known.value is not None:
-        return f"{known.value:.3f}"
-    if math.isinf(known.high):
-        return f">= {known.low:.3f}"
-    return f"{known.low:.3f} to {known.high:.3f}" if known.low > 0 else f"<= {known.high:.3f}"
-
-
-def _sight_table(results: Iterable[Calibrated]) -> Table:
-    """Return what each measure sees: cases by spec, from the answers of all cases."""
-    from kcomplexity.report.tables import Table
-
-    columns = ("sees", "partly", "blind", "misled")
-    found: dict[str, dict[str, dict[str, None]]] = {}
-    for result in results:
-        for known in result.case.expect:
-            if known.sees:
-                by_sight = found.setdefault(known.spec, {})
-                by_sight.setdefault(known.sees, {})[_structure(result.case, known)] = None
-    rows = tuple(
-        (spec, *(", ".join(by_sight.get(column, ())) for column in columns))
-        for spec, by_sight in sorted(found.items())
-    )
-    return Table("what each measure sees, and what it does not", ("measure", *columns), rows)
-
-
-def _structure(case: Case, known: Known) -> str:
-    """Name what was put in: the tensor alone, where a measure sees it in one and not in another."""
-    verdicts = {other.sees for other in case.expect if other.spec == known.spec and other.sees}
-    return _part(case, known) if len(verdicts) > 1 else case.name
-
-
-# --- Both --------------------------------------------------------------------------------------
-
-
-def _show(*tables: Table) -> None:
-    from kcomplexity_cli.terminal import print_table
-
-    for table in tables:
-        print_table(table)
 
 
 def _wrapped(start: str, text: str) -> list[str]:

@@ -6,12 +6,13 @@ tables are made from it.
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import click
+
+from kcomplexity_cli.options import completed_from, json_option
 
 if TYPE_CHECKING:
     from kcomplexity.report.tables import Table
@@ -31,14 +32,13 @@ entropy:two-part@rd0.01. Without @view the estimator takes the view listed with 
 kcomplexity estimators zstd"""
 
 
-def _complete(_context: click.Context, _param: click.Parameter, start: str) -> list[str]:
+def _names() -> Iterable[str]:
     from kcomplexity.controls import CONTROLS
     from kcomplexity.estimators import ESTIMATORS
     from kcomplexity.panels import PANELS
     from kcomplexity.views import VIEWS
 
-    names = [*ESTIMATORS, *VIEWS, *CONTROLS, *PANELS]
-    return [name for name in names if name.startswith(start)]
+    return (*ESTIMATORS, *VIEWS, *CONTROLS, *PANELS)
 
 
 @click.command(
@@ -51,8 +51,8 @@ Examples:
   kcomplexity estimators --json
 """,
 )
-@click.argument("name", required=False, shell_complete=_complete)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")
+@click.argument("name", required=False, shell_complete=completed_from(_names))
+@json_option
 def estimators(name: str | None, as_json: bool) -> None:
     """List what can be measured: estimators, views, controls and panels; or tell all about NAME.
 
@@ -60,7 +60,7 @@ def estimators(name: str | None, as_json: bool) -> None:
     """
     from kcomplexity.records import SCHEMA_VERSION
     from kcomplexity_cli.catalogue import catalogue, only
-    from kcomplexity_cli.terminal import note
+    from kcomplexity_cli.terminal import note, print_json
 
     found, missing = catalogue()
     for line in missing:
@@ -68,8 +68,7 @@ def estimators(name: str | None, as_json: bool) -> None:
     if name is not None:
         found = only(found, name.strip().lower())
     if as_json:
-        document = {"schema_version": SCHEMA_VERSION} | found
-        click.echo(json.dumps(document, indent=1, allow_nan=False))
+        print_json({"schema_version": SCHEMA_VERSION} | found)
     elif name is not None:
         for kind, entries in found.items():
             for entry in entries:

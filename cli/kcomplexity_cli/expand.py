@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from kcomplexity_cli.options import silent_option
+
 __all__ = ["expand"]
 
 
@@ -25,7 +27,7 @@ Examples:
     metavar="PATH",
     help="The .safetensors file to write, or the folder of shards if the source had them.",
 )
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing.")
+@silent_option
 def expand(mosaic: Path, output: Path, *, quiet: bool) -> None:
     """Write the dense checkpoint that a mosaic stands for.
 

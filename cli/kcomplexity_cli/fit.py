@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from kcomplexity_cli.coding import coding_options, opened_to_code
 from kcomplexity_cli.options import (
     OutputFile,
     Repeatable,
     Size,
-    coding_options,
     command_text,
+    completed_from,
     plot_option,
     selection_options,
 )
 from kcomplexity_cli.plot import draw_into
 
-__all__ = ["fit", "show_progress"]
+if TYPE_CHECKING:
+    from kcomplexity.mosaics.fit_budget import FitBudget
+
+__all__ = ["fit"]
+
+
+def _methods() -> Iterable[str]:
+    from kcomplexity.fitters import FITTERS
+
+    return FITTERS
 
 
 @click.command(
@@ -42,7 +50,9 @@ Examples:
     "--method",
     default="ecvq",
     show_default=True,
-    help="How motifs are found: sample (the paper's), kmeans, ecvq (fewest bits).",
+    shell_complete=completed_from(_methods),
+    help="How motifs are found: sample (the paper's: blocks at random), kmeans (least error), ecvq "
+    "(fewest bits at an error; with -k or -c at that of as many sampled motifs).",
 )
 @click.option(
     "-s",
@@ -95,7 +105,12 @@ Examples:
     help="How motifs are stored.  [default: sample f32, kmeans f16, ecvq grid]",
 )
 @click.option("--zero-motif", is_flag=True, help="One of the motifs is the zero block.")
-@click.option("--train-points", type=int, default=None, help="Blocks that the rounds see.")
+@click.option(
+    "--train-points",
+    type=int,
+    default=None,
+    help="Blocks that the rounds see, drawn at random.  [default: kmeans all, ecvq 262144]",
+)
 @click.option(
     "--control",
     "controls",
@@ -122,57 +137,50 @@ def fit(checkpoint: str, **options: Any) -> None:
     weights move. The file written is what was counted; 'kcomplexity expand' makes it a dense
     checkpoint again. Tensors that --include and --exclude leave out are kept as they are.
     """
-    from kcomplexity.controls import parse_control
-    from kcomplexity.loaders import open_checkpoint
+    from kcomplexity.mosaics.fit_budget import fit_budget
     from kcomplexity.mosaics.fit_options import FitOptions
     from kcomplexity.mosaics.fit_plan import plan_fit
     from kcomplexity.mosaics.fit_report import fit_report, headline
     from kcomplexity.mosaics.fitting import run_fit
-    from kcomplexity.mosaics.gain import expect_no_chance, motif_gain
-    from kcomplexity.mosaics.selection import select_fitted
+    from kcomplexity.mosaics.gain import gain_controls, motif_gain
     from kcomplexity.pool import available_processors
     from kcomplexity.provenance import describe, provenance
     from kcomplexity.text import printable
-    from kcomplexity.writers import refuse_input, successor
-    from kcomplexity_cli.terminal import note
+    from kcomplexity_cli.terminal import print_json, progress_line
 
     started = time.time()
-    quiet, output = options["quiet"], options["output"]
-    names = FitOptions.__dataclass_fields__
-    chosen = FitOptions(**{key: value for key, value in options.items() if key in names})
-    controls = [parse_control(text) for text in options["controls"]]
-    if controls:
-        expect_no_chance(chosen.method)
-    with open_checkpoint(
-        checkpoint,
-        dtypes=dict(options["dtypes"]),
-        root=options["root"],
-        dequantize=options["dequantize"],
-    ) as source:
-        if output:
-            refuse_input(output, source)
-            with successor(output):
-                pass  # an hour of fitting should not end in a folder that is not there
-        selection = select_fitted(
-            source,
-            options["include"],
-            options["exclude"],
-            all_tensors=options["all_tensors"],
-            skip_nonfinite=options["skip_nonfinite"],
-        )
-        if not quiet:
-            for text in (*source.notes, *selection.notes):
-                note(text)
+    output, threads = options["output"], options["threads"]
+    chosen = FitOptions(
+        block_size=options["block_size"],
+        method=options["method"],
+        motifs=options["motifs"],
+        capacity=options["capacity"],
+        bits_per_weight=options["bits_per_weight"],
+        relative_mse=options["relative_mse"],
+        size=options["size"],
+        scope=options["scope"],
+        scale=options["scale"],
+        motif_dtype=options["motif_dtype"],
+        zero_motif=options["zero_motif"],
+        train_points=options["train_points"],
+        seed=options["seed"],
+    )
+    with opened_to_code(checkpoint, options) as (source, selection):
         plan = plan_fit(source, selection, chosen)
+        controls = gain_controls(plan, options["controls"])
         if options["dry_run"]:
-            _tell_plan(plan, as_json=options["as_json"])
+            budget = fit_budget(plan)
+            if options["as_json"]:
+                print_json(budget.to_dict())
+            else:
+                _tell_budget(budget)
             return
-        threads, progress = options["threads"], show_progress(quiet=quiet)
-        mosaic = run_fit(plan, threads=threads, progress=progress)
-        gains = tuple(
-            motif_gain(plan, mosaic, control, threads=threads, progress=progress)
-            for control in controls
-        )
+        with progress_line("fitting", quiet=options["quiet"]) as progress:
+            mosaic = run_fit(plan, threads=threads, progress=progress)
+            gains = tuple(
+                motif_gain(plan, mosaic, control, threads=threads, progress=progress)
+                for control in controls
+            )
         if output:
             mosaic.save(output)
         origin = provenance(command_text(), chosen.seed, threads or available_processors(), started)
@@ -180,7 +188,7 @@ def fit(checkpoint: str, **options: Any) -> None:
             mosaic, source, describe(source), origin, str(output) if output else None, gains
         )
     if options["as_json"]:
-        click.echo(json.dumps(report.to_dict(), indent=1, allow_nan=False))
+        print_json(report.to_dict())
     else:
         for line in headline(report):
             click.echo(printable(line))
@@ -188,54 +196,20 @@ def fit(checkpoint: str, **options: Any) -> None:
         draw_into(options["plots"], report.to_dict(), quiet=options["as_json"])
 
 
-def show_progress(*, quiet: bool) -> Callable[[str], None] | None:
-    """Show the last round on a terminal, and nothing elsewhere."""
-    if quiet or not sys.stderr.isatty():
-        return None
-    return lambda text: click.echo(f"\r\x1b[Kfitting: {text}", nl=False, err=True)
-
-
-def _tell_plan(plan: Any, *, as_json: bool) -> None:
-    import math
-
+def _tell_budget(budget: FitBudget) -> None:
     from kcomplexity.text import human_bytes, plural
 
-    stored = sum(8 * tensor.n_bytes for tensor in plan.selection.fitted.values())
-    width = max(tensor.dtype.bits for tensor in plan.selection.fitted.values())
-    options, motif_bits, index_bits, k_all = plan.options, 0, 0, 0
-    decided = options.relative_mse is None and (
-        options.motifs is not None or options.capacity is not None or not options.has_target
-    )
-    for found in plan.sets:
-        k = options.k_of(found.m) or max(1, found.m // 100)
-        k_all += k
-        motif_bits += k * options.block.size * width
-        index_bits += found.m * math.ceil(math.log2(k))
-    document = {
-        "n_fitted": plan.n_fitted,
-        "n_blocks": sum(found.m for found in plan.sets),
-        "n_motifs": k_all if decided else None,
-        "bits": {
-            "source": stored,
-            "motifs": motif_bits if decided else None,
-            "indices_fixed": index_bits if decided else None,
-            "kept": plan.kept_bits,
-            "total_nominal": motif_bits + index_bits + plan.kept_bits if decided else None,
-        },
-    }
-    if as_json:
-        click.echo(json.dumps(document, indent=1))
-        return
     click.echo(
-        f"{plural(plan.n_fitted, 'weight')} in {plural(document['n_blocks'], 'block')} of "
-        f"{options.block}, {human_bytes(stored / 8)} as stored; "
-        f"{human_bytes(plan.kept_bits / 8)} are kept as they are"
+        f"{plural(budget.n_fitted, 'weight')} in {plural(budget.n_blocks, 'block')} of "
+        f"{budget.block}, {human_bytes(budget.source_bits / 8)} as stored; "
+        f"{human_bytes(budget.kept_bits / 8)} are kept as they are"
     )
-    if decided:
-        click.echo(
-            f"{plural(k_all, 'motif')}: nominally {human_bytes(motif_bits / 8)} of motifs and "
-            f"{human_bytes(index_bits / 8)} of indices, "
-            f"RAC {stored / (motif_bits + index_bits):.4f}"
-        )
-    else:
+    if budget.motifs is None:
         click.echo("the number of motifs follows from the target")
+        return
+    motifs = budget.motifs
+    click.echo(
+        f"{plural(motifs.n_motifs, 'motif')}: nominally {human_bytes(motifs.motif_bits / 8)} of "
+        f"motifs and {human_bytes(motifs.index_bits / 8)} of indices, "
+        f"RAC {budget.source_bits / motifs.bits:.4f}"
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kcomplexity_cli.options import as_one_option, run_options, selection_options
+from kcomplexity_cli.options import (
+    OutputFile,
+    as_one_option,
+    json_option,
+    run_options,
+    selection_options,
+)
 
 if TYPE_CHECKING:
     from kcomplexity.inspection import Inspection, TensorInfo, ValueInfo
@@ -49,12 +54,12 @@ Examples:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutputFile(".json"),
     default=None,
     metavar="FILE.json",
     help="Write the JSON document to a file.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")
+@json_option
 def inspect(checkpoints: tuple[str, ...], **options: Any) -> None:
     """Tell what checkpoints hold: dtypes, counts, sizes, metadata, layers.
 
@@ -65,15 +70,15 @@ def inspect(checkpoints: tuple[str, ...], **options: Any) -> None:
     """
     from kcomplexity.inspection import document, inspect_checkpoint
     from kcomplexity.pool import Pool
-    from kcomplexity.report import check_target, write_atomically
+    from kcomplexity.report import write_atomically
     from kcomplexity.scoring import open_selected
-    from kcomplexity_cli.terminal import progress_bar
+    from kcomplexity.text import json_text
+    from kcomplexity.writers import check_writable
+    from kcomplexity_cli.terminal import print_json, progress_bar
 
     output: Path | None = options["output"]
-    if output and output.suffix.lower() != ".json":
-        raise click.UsageError(f"inspect writes JSON: end {output.name} in .json")
     if output:
-        check_target(output)
+        check_writable(output)
     values: bool = options["values"]
     with ExitStack() as stack:
         opened = [
@@ -99,11 +104,11 @@ def inspect(checkpoints: tuple[str, ...], **options: Any) -> None:
             )
             stack.enter_context(pool)
         found = [inspect_checkpoint(one, values=values, pool=pool) for one in opened]
-    text = json.dumps(document(found), indent=1, allow_nan=False)
+    told = document(found)
     if output:
-        write_atomically(output, f"{text}\n".encode())
+        write_atomically(output, f"{json_text(told)}\n".encode())
     if options["as_json"]:
-        click.echo(text)
+        print_json(told)
         return
     for i, inspection in enumerate(found):
         if i and not output:

@@ -1,6 +1,6 @@
 """The command group: what every subcommand shares is how it ends.
 
-Exit codes: 0 ok, 1 failure, 2 usage, 3 some rows failed, 4 nothing was measured, 130 interrupted.
+The exit codes are in :class:`kcomplexity_cli.ending.ExitCode`.
 An error is one line on stderr; ``--debug`` shows the traceback.
 """
 
@@ -22,6 +22,7 @@ from kcomplexity_cli.bound import bound
 from kcomplexity_cli.compare import compare
 from kcomplexity_cli.convert import convert
 from kcomplexity_cli.demo import demo
+from kcomplexity_cli.ending import ExitCode
 from kcomplexity_cli.estimators import estimators
 from kcomplexity_cli.expand import expand
 from kcomplexity_cli.fit import fit
@@ -36,7 +37,6 @@ from kcomplexity_cli.trajectory import trajectory
 
 __all__ = ["cli"]
 
-FAILURE, USAGE, INTERRUPTED = 1, 2, 130
 #: A full disk, quota or file.
 _FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
 
@@ -75,7 +75,7 @@ class Commands(click.Group):
             return error.exit_code
         except (KeyboardInterrupt, click.Abort):
             note("interrupted")
-            return INTERRUPTED
+            return ExitCode.INTERRUPTED
         except Exception as error:  # noqa: BLE001 - the last line of defence shows one line
             if debug:
                 traceback.print_exc()
@@ -89,7 +89,7 @@ def _reader_may_leave() -> Iterator[None]:
         yield
     except BrokenPipeError:
         _abandon_stdout()
-        raise click.exceptions.Exit(0) from None
+        raise click.exceptions.Exit(ExitCode.OK) from None
 
 
 def _stdout_failure() -> OSError | None:
@@ -132,7 +132,7 @@ def _tell(error: Exception) -> int:
     else:
         what = f"{type(error).__name__}: {error} (a bug: 'kcomplexity --debug ...' shows where)"
     note(f"error: {what}")
-    return USAGE if isinstance(error, SpecError) else FAILURE
+    return ExitCode.USAGE if isinstance(error, SpecError) else ExitCode.FAILURE
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -5,30 +5,48 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import click
 from click.core import ParameterSource
 
 __all__ = [
+    "Commas",
     "OutputFile",
+    "OutputFolder",
     "Repeatable",
     "Size",
     "as_one_option",
-    "coding_options",
     "command_text",
+    "completed_from",
+    "json_option",
     "measure_arguments",
     "measure_options",
     "output_options",
     "plot_option",
+    "quiet_option",
     "run_options",
     "selection_options",
+    "silent_option",
+    "threads_option",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress and no notes.")
+#: Of commands whose result is a file alone.
+silent_option = click.option("-q", "--quiet", is_flag=True, help="No summary and no notes.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+threads_option = click.option(
+    "-T",
+    "--threads",
+    type=click.IntRange(1),
+    default=None,
+    help="How many workers.  [default: all processors]",
+)
 
 #: Options that say how figures are computed and where they go, never which they are.
 _ASIDE = frozenset(
@@ -94,6 +112,37 @@ class Size(click.ParamType[int]):
         return int(float(match[1]) * base ** " kmgt".index(match[2] or " "))
 
 
+class Commas(click.ParamType[tuple[T, ...]], Generic[T]):
+    """Several values with commas between them; spaces around one mean nothing.
+
+    Parameters
+    ----------
+    item : callable
+        What makes a value of its text; refuses with a ValueError.
+    expected : str
+        What an error says was expected.
+    """
+
+    name = "list"
+
+    def __init__(self, item: Callable[[str], T], expected: str) -> None:
+        self._item = item
+        self._expected = expected
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[T, ...]:
+        """Parse them."""
+        if isinstance(value, tuple):
+            return value
+        parts = [part.strip() for part in str(value).split(",")]
+        try:
+            found = tuple(self._item(part) for part in parts if part)
+        except ValueError:
+            found = ()
+        if not found:
+            self.fail(f"{value!r}: expected {self._expected}", param, ctx)
+        return found
+
+
 class DtypeRule(click.ParamType[tuple[str, str]]):
     """``GLOB=CODE``: what dtype tensors have whose file does not say."""
 
@@ -107,10 +156,37 @@ class DtypeRule(click.ParamType[tuple[str, str]]):
         return glob, code.upper()
 
 
-def _panels(_context: click.Context, _param: click.Parameter, start: str) -> list[str]:
+Completer = Callable[[click.Context, click.Parameter, str], list[str]]
+
+
+def completed_from(names: Callable[[], Iterable[str]]) -> Completer:
+    """Return what completes a word to one of `names`, which are asked for only then.
+
+    They come from the registries, plug-ins and all, and those are no business of ``--help``.
+    """
+
+    def complete(_context: click.Context, _param: click.Parameter, start: str) -> list[str]:
+        return [name for name in names() if name.startswith(start)]
+
+    return complete
+
+
+def _panels() -> Iterable[str]:
     from kcomplexity.panels import PANELS
 
-    return [name for name in PANELS if name.startswith(start)]
+    return PANELS
+
+
+def _controls() -> Iterable[str]:
+    from kcomplexity.controls import CONTROLS
+
+    return (*CONTROLS, "none")
+
+
+def _default_memory() -> int:
+    from kcomplexity.pool import DEFAULT_MAX_MEMORY
+
+    return DEFAULT_MAX_MEMORY
 
 
 def measure_arguments(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,9 +224,9 @@ def measure_options(command: F) -> F:
             "controls",
             multiple=True,
             metavar="KIND[:N]",
-            help="Hold specs against N replicates: shuffle, shuffle-rows, shuffle-cols, signs, "
-            "init:KIND, unit-permutation. Repeatable; replaces the panel's own. 'none' takes them "
-            "away.",
+            shell_complete=completed_from(_controls),
+            help="Hold specs against N replicates, e.g. shuffle:19; 'kcomplexity estimators' lists "
+            "the kinds. Repeatable; replaces the panel's own. 'none' takes them away.",
         ),
         click.option(
             "-e",
@@ -164,9 +240,9 @@ def measure_options(command: F) -> F:
             "--panel",
             default="default",
             show_default=True,
-            shell_complete=_panels,
-            help="A named list of specs: fast, default, structure, lossless, momos, "
-            "momos-binarised, qubd, all.",
+            shell_complete=completed_from(_panels),
+            help="A named list of specs, e.g. fast or structure; 'kcomplexity estimators' lists "
+            "them.",
         ),
     ):
         command = option(command)
@@ -218,15 +294,16 @@ def as_one_option(command: F) -> F:
 class OutputFile(click.Path):
     """A file to write, whose name says what it is."""
 
-    def __init__(self, suffix: str) -> None:
+    def __init__(self, *suffixes: str) -> None:
         super().__init__(path_type=Path, dir_okay=False)
-        self._suffix = suffix
+        self._suffixes = suffixes
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Path:
         """Refuse a name of another kind."""
         found = Path(os.fsdecode(super().convert(value, param, ctx)))
-        if found.suffix.lower() != self._suffix:
-            self.fail(f"{found}: expected a name that ends in {self._suffix}", param, ctx)
+        if found.suffix.lower() not in self._suffixes:
+            expected = " or ".join(self._suffixes)
+            self.fail(f"{found}: expected a name that ends in {expected}", param, ctx)
         return found
 
 
@@ -240,29 +317,12 @@ class OutputFolder(click.Path):
         """Refuse what is meant for a picture, and a folder in one that is not there."""
         found = Path(os.fsdecode(super().convert(value, param, ctx)))
         if found.suffix.lower() in (".png", ".svg", ".pdf", ".html") and not found.is_dir():
-            self.fail(f"{found}: expected a folder; each picture gets its own name in it", param, ctx)
+            told = f"{found}: expected a folder; each picture gets its own name in it"
+            self.fail(told, param, ctx)
         parent = found.resolve().parent
         if not parent.is_dir():
             self.fail(f"cannot make {found}: there is no folder {parent}", param, ctx)
         return found
-
-
-def coding_options(command: F) -> F:
-    """What lossy codings share: the tensors that they take, and how they run."""
-    for option in (
-        click.option("--json", "as_json", is_flag=True, help="Print one JSON document."),
-        click.option("-q", "--quiet", is_flag=True, help="No progress and no notes."),
-        click.option(
-            "-T", "--threads", type=click.IntRange(1), default=None, help="How many threads."
-        ),
-        click.option("--seed", default=0, show_default=True, help="Of what is drawn at random."),
-        click.option(
-            "--skip-nonfinite", is_flag=True, help="Keep tensors with NaN or Inf as they are."
-        ),
-        click.option("--all-tensors", is_flag=True, help="Code vectors too, not only matrices."),
-    ):
-        command = option(command)
-    return command
 
 
 def plot_option(command: F) -> F:
@@ -280,13 +340,12 @@ def plot_option(command: F) -> F:
 def run_options(command: F) -> F:
     """How the work is done; no figure depends on any of them."""
     for option in (
-        click.option("-q", "--quiet", is_flag=True, help="No progress bar and no notes."),
+        quiet_option,
         click.option(
             "--max-memory",
             type=Size(),
-            default="768MiB",
-            show_default=True,
-            help="What the work in flight may take together.",
+            default=_default_memory,
+            help="What the work in flight may take together.  [default: 768MiB]",
         ),
         click.option(
             "--workers",
@@ -295,13 +354,7 @@ def run_options(command: F) -> F:
             show_default=True,
             help="What the workers are.",
         ),
-        click.option(
-            "-T",
-            "--threads",
-            type=click.IntRange(1),
-            default=None,
-            help="How many workers.  [default: all processors]",
-        ),
+        threads_option,
     ):
         command = option(command)
     return command
@@ -318,9 +371,7 @@ def output_options(command: F) -> F:
             metavar="FILE",
             help="Write the result; the ending chooses json, jsonl, csv, md or parquet.",
         ),
-        click.option(
-            "--json", "as_json", is_flag=True, help="Print one JSON document instead of tables."
-        ),
+        json_option,
     ):
         command = option(command)
     return command

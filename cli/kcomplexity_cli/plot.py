@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from kcomplexity_cli.options import OutputFolder
+from kcomplexity_cli.options import Commas, OutputFolder, completed_from
 
 __all__ = ["draw_into", "plot"]
 
 
-def _listed(_context: click.Context, _param: click.Parameter, value: str | None) -> list[str]:
-    return [part.strip() for part in (value or "").split(",") if part.strip()]
+_NAMES = Commas(str, "names with commas between them")
 
 
-def _complete(_context: click.Context, _param: click.Parameter, start: str) -> list[str]:
+def _figures() -> Iterable[str]:
     from kcomplexity.report.figures import FIGURES
 
-    return [name for name in FIGURES if name.startswith(start)]
+    return FIGURES
 
 
 @click.command(
@@ -47,16 +47,16 @@ Examples:
 @click.option(
     "--kind",
     "kinds",
-    callback=_listed,
-    default=None,
+    type=_NAMES,
+    default=(),
     metavar="NAME,...",
-    shell_complete=_complete,
+    shell_complete=completed_from(_figures),
     help="Which figures; --list names them.  [default: all that the result has fields for]",
 )
 @click.option(
     "--format",
     "forms",
-    callback=_listed,
+    type=_NAMES,
     default="png",
     show_default=True,
     metavar="NAME,...",
@@ -97,7 +97,7 @@ def plot(result: Path, output: Path | None, listing: bool, metric: Path | None, 
         draw_into(output, record, inputs=[path for path in (result, metric) if path], **how)
 
 
-def _tell_unused(record: dict[str, Any], kinds: list[str]) -> None:
+def _tell_unused(record: dict[str, Any], kinds: Sequence[str]) -> None:
     """Say so where a metric is given and there is no figure that shows it."""
     from kcomplexity.report.figures import unmet
     from kcomplexity_cli.terminal import note
@@ -126,11 +126,11 @@ def draw_into(
     folder: Path,
     record: dict[str, Any],
     *,
-    kinds: list[str] | tuple[str, ...] = (),
-    forms: list[str] | tuple[str, ...] = ("png",),
+    kinds: Sequence[str] = (),
+    forms: Sequence[str] = ("png",),
     theme: str = "light",
     quiet: bool = False,
-    inputs: list[Path] | tuple[Path, ...] = (),
+    inputs: Sequence[Path] = (),
 ) -> None:
     """Draw a result into a folder and print the paths of the pictures, unless `quiet`.
 

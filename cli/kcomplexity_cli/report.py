@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from kcomplexity_cli.options import OutputFile
+
 __all__ = ["report"]
 
 
@@ -28,7 +30,7 @@ Examples:
     "-o",
     "--output",
     required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutputFile(".html", ".htm"),
     metavar="FILE.html",
     help="The page: one file that opens from disk and asks for nothing else.",
 )
@@ -38,17 +40,13 @@ def report(results: tuple[Path, ...], output: Path) -> None:
     RESULT is what a command printed with --json, or its -o file that ends in .json or .jsonl;
     '-' is the standard input.
     """
-    from kcomplexity.errors import SpecError
     from kcomplexity.report import write_atomically
     from kcomplexity.report.html import page_bytes
     from kcomplexity.report.reading import read_result
     from kcomplexity.text import printable
-    from kcomplexity.writers import refuse_paths, successor
+    from kcomplexity.writers import check_writable, refuse_paths
 
-    if output.suffix.lower() not in (".html", ".htm"):
-        raise SpecError(f"{printable(output)}: the page is HTML: end the name in .html or .htm")
     refuse_paths(output, results)
-    with successor(output):
-        pass  # a folder that is not there is told before anything is drawn
+    check_writable(output)
     write_atomically(output, page_bytes([(path.name, read_result(path)) for path in results]))
     click.echo(printable(output))

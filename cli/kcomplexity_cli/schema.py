@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable
 
 import click
+
+from kcomplexity_cli.options import completed_from
 
 __all__ = ["schema"]
 
 
-def _complete(_context: click.Context, _param: click.Parameter, start: str) -> list[str]:
+def _names() -> Iterable[str]:
     from kcomplexity.schemas import schema_names
 
-    return [name for name in schema_names() if name.startswith(start)]
+    return schema_names()
 
 
 @click.command(
@@ -22,13 +24,14 @@ Examples:
   kcomplexity schema score > score.schema.json
 """,
 )
-@click.argument("name", required=False, shell_complete=_complete)
+@click.argument("name", required=False, shell_complete=completed_from(_names))
 def schema(name: str | None) -> None:
     """Print the JSON Schema of a document that a command prints; without NAME, list them."""
     from kcomplexity.schemas import load_schema, schema_names
+    from kcomplexity_cli.terminal import print_json
 
     if name is not None:
-        click.echo(json.dumps(load_schema(name), indent=1, ensure_ascii=False))
+        print_json(load_schema(name))
         return
     width = max(map(len, schema_names()))
     for known in schema_names():

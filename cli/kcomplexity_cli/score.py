@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import click
 
+from kcomplexity_cli.ending import end_by_rows
 from kcomplexity_cli.options import (
     Repeatable,
     as_one_option,
@@ -23,8 +23,6 @@ from kcomplexity_cli.options import (
 from kcomplexity_cli.plot import draw_into
 
 __all__ = ["score"]
-
-SOME_FAILED, NOTHING_MEASURED = 3, 4
 
 
 @click.command(
@@ -141,28 +139,20 @@ def score(checkpoints: tuple[str, ...], **options: Any) -> None:
     _show(report, as_json=options["as_json"], everything=options["everything"], silent=bool(output))
     if options["plots"]:
         draw_into(options["plots"], report.to_dict(), quiet=options["as_json"])
-    _exit_by(rows)
-
-
-def _exit_by(rows: list[Any]) -> None:
-    """Exit with the code that tells of rows without a figure, if there are any."""
-    from kcomplexity_cli.terminal import note
-
-    if not any(row.status == "ok" for row in rows):
-        why = "each row tells why" if rows else "there is no tensor"
-        note(f"nothing was measured: {why}")
-        click.get_current_context().exit(NOTHING_MEASURED)
-    if any(row.status == "failed" for row in rows):
-        click.get_current_context().exit(SOME_FAILED)
+    end_by_rows(
+        len(rows),
+        n_measured=sum(row.status == "ok" for row in rows),
+        n_failed=sum(row.status == "failed" for row in rows),
+    )
 
 
 def _show(report: Any, *, as_json: bool, everything: bool, silent: bool) -> None:
     from kcomplexity.report.tables import extremes, full_table, summary_tables
     from kcomplexity.text import printable
-    from kcomplexity_cli.terminal import print_table
+    from kcomplexity_cli.terminal import print_json, print_table
 
     if as_json:
-        click.echo(json.dumps(report.to_dict(), indent=1, allow_nan=False))
+        print_json(report.to_dict())
         return
     for sentence in report.headline:
         click.echo(printable(sentence))
@@ -181,15 +171,16 @@ def _show(report: Any, *, as_json: bool, everything: bool, silent: bool) -> None
 
 
 def _tell_plan(plan: Any, threads: int, *, as_json: bool) -> None:
+    from kcomplexity.records import SCHEMA_VERSION
     from kcomplexity.report.tables import Table
     from kcomplexity.text import human_bytes, plural
-    from kcomplexity_cli.terminal import print_table
+    from kcomplexity_cli.terminal import print_json, print_table
 
     seconds = plan.seconds(threads)
     n_tensors = sum(len(checkpoint) for checkpoint in plan.checkpoints)
     if as_json:
         document = {
-            "schema_version": 1,
+            "schema_version": SCHEMA_VERSION,
             "n_tensors": n_tensors,
             "n_weights": sum(checkpoint.n_weights for checkpoint in plan.checkpoints),
             "n_bytes": plan.n_bytes,
@@ -204,7 +195,7 @@ def _tell_plan(plan: Any, threads: int, *, as_json: bool) -> None:
             "threads": threads,
             "predicted_seconds": seconds,
         }
-        click.echo(json.dumps(document, indent=1))
+        print_json(document)
         return
     click.echo(
         f"{plural(n_tensors, 'tensor')}, {human_bytes(plan.n_bytes)}; "

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from typing import Any
 
 import click
 
+from kcomplexity_cli.coding import coding_options, opened_to_code
+from kcomplexity_cli.ending import end_by_rows
 from kcomplexity_cli.options import (
+    Commas,
     OutputFile,
     Repeatable,
-    coding_options,
     command_text,
     plot_option,
     selection_options,
@@ -21,22 +21,8 @@ from kcomplexity_cli.plot import draw_into
 
 __all__ = ["sweep"]
 
-SOME_FAILED, NOTHING_MEASURED = 3, 4
-
-
-class Numbers(click.ParamType[tuple[float, ...]]):
-    """Numbers with commas between them."""
-
-    name = "numbers"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[float, ...]:
-        """Parse them."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            return tuple(float(part) for part in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r}: expected numbers with commas, e.g. 0.1,0.2", param, ctx)
+_NUMBERS = Commas(float, "numbers with commas, e.g. 0.1,0.2")
+_NAMES = Commas(str, "names with commas between them")
 
 
 @click.command(
@@ -52,6 +38,7 @@ Examples:
 @click.argument("checkpoint")
 @click.option(
     "--codings",
+    type=_NAMES,
     default="ecvq,kmeans,sample,scalar,prune,low-rank",
     show_default=True,
     metavar="NAME,...",
@@ -59,7 +46,7 @@ Examples:
 )
 @click.option(
     "--errors",
-    type=Numbers(),
+    type=_NUMBERS,
     default="0.01,0.03,0.1,0.2,0.3,0.5",
     show_default=True,
     metavar="E,...",
@@ -67,14 +54,20 @@ Examples:
 )
 @click.option(
     "--capacities",
-    type=Numbers(),
+    type=_NUMBERS,
     default="0.0003,0.001,0.003,0.01,0.03",
     show_default=True,
     metavar="C,...",
     help="Motifs of sample and kmeans, as a share of the blocks.",
 )
 @click.option(
-    "-s", "--block-size", default="4", show_default=True, metavar="S,...", help="Of the mosaics."
+    "-s",
+    "--block-size",
+    type=Commas(str, "block sizes with commas, e.g. 4,2x2"),
+    default="4",
+    show_default=True,
+    metavar="S,...",
+    help="Of the mosaics.",
 )
 @click.option(
     "--eval",
@@ -90,7 +83,9 @@ Examples:
     show_default=True,
     help="Which end of that number is better: lower for a loss.",
 )
-@click.option("--timeout", default=600.0, show_default=True, help="Seconds an evaluation may take.")
+@click.option(
+    "--eval-timeout", default=600.0, show_default=True, help="Seconds an evaluation may take."
+)
 @click.option(
     "-o",
     "--output",
@@ -109,51 +104,30 @@ def sweep(checkpoint: str, **options: Any) -> None:
     marked; the Gaussian bound is printed for reference. With --eval, your own measure of each
     expanded checkpoint stands beside them.
     """
-    from kcomplexity.loaders import open_checkpoint
-    from kcomplexity.mosaics.selection import select_fitted
     from kcomplexity.pool import available_processors
     from kcomplexity.provenance import describe, provenance
     from kcomplexity.rate.sweep import SweepReport, gaussian_bits
     from kcomplexity.rate.sweep import sweep as run_sweep
     from kcomplexity.report import write_atomically
-    from kcomplexity.writers import refuse_input, successor
-    from kcomplexity_cli.fit import show_progress
-    from kcomplexity_cli.terminal import note, print_table
+    from kcomplexity.text import json_text
+    from kcomplexity_cli.terminal import print_json, print_table, progress_line
 
     started = time.time()
-    with open_checkpoint(
-        checkpoint,
-        dtypes=dict(options["dtypes"]),
-        root=options["root"],
-        dequantize=options["dequantize"],
-    ) as source:
-        if options["output"]:
-            refuse_input(options["output"], source)
-            with successor(options["output"]):
-                pass  # hours of sweeping should not end in a folder that is not there
-        selection = select_fitted(
-            source,
-            options["include"],
-            options["exclude"],
-            all_tensors=options["all_tensors"],
-            skip_nonfinite=options["skip_nonfinite"],
-        )
-        if not options["quiet"]:
-            for text in (*source.notes, *selection.notes):
-                note(text)
-        points = run_sweep(
-            source,
-            selection,
-            codings=options["codings"].split(","),
-            errors=options["errors"],
-            capacities=options["capacities"],
-            block_sizes=options["block_size"].split(","),
-            eval_command=options["eval_command"],
-            timeout=options["timeout"],
-            seed=options["seed"],
-            threads=options["threads"],
-            progress=show_progress(quiet=options["quiet"]),
-        )
+    with opened_to_code(checkpoint, options) as (source, selection):
+        with progress_line("sweeping", quiet=options["quiet"]) as progress:
+            points = run_sweep(
+                source,
+                selection,
+                codings=options["codings"],
+                errors=options["errors"],
+                capacities=options["capacities"],
+                block_sizes=options["block_size"],
+                eval_command=options["eval_command"],
+                timeout=options["eval_timeout"],
+                seed=options["seed"],
+                threads=options["threads"],
+                progress=progress,
+            )
         threads = options["threads"] or available_processors()
         report = SweepReport(
             provenance(command_text(), options["seed"], threads, started),
@@ -164,19 +138,20 @@ def sweep(checkpoint: str, **options: Any) -> None:
             tuple((error, gaussian_bits(error)) for error in options["errors"]),
             eval_direction=options["eval_direction"] if options["eval_command"] else None,
         )
-    text = json.dumps(report.to_dict(), indent=1, allow_nan=False)
+    document = report.to_dict()
     if options["output"]:
-        write_atomically(options["output"], f"{text}\n".encode())
+        write_atomically(options["output"], f"{json_text(document)}\n".encode())
     if options["as_json"]:
-        click.echo(text)
+        print_json(document)
     else:
         print_table(_table(report), everything=True)
     if options["plots"]:
-        draw_into(options["plots"], report.to_dict(), quiet=options["as_json"])
-    if not any(point.bits is not None for point in points):
-        sys.exit(NOTHING_MEASURED)
-    if any(point.status == "failed" for point in points):
-        sys.exit(SOME_FAILED)
+        draw_into(options["plots"], document, quiet=options["as_json"])
+    end_by_rows(
+        len(points),
+        n_measured=sum(point.bits is not None for point in points),
+        n_failed=sum(point.status == "failed" for point in points),
+    )
 
 
 def _table(report: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -13,7 +13,15 @@ import click
 if TYPE_CHECKING:
     from kcomplexity.report.tables import Table
 
-__all__ = ["note", "plain_text", "print_table", "progress_bar", "show_result"]
+__all__ = [
+    "note",
+    "plain_text",
+    "print_json",
+    "print_table",
+    "progress_bar",
+    "progress_line",
+    "show_result",
+]
 
 #: rich takes 0.7 s for 2,000 rows; a person reads forty.
 _MOST_ROWS = 40
@@ -25,6 +33,13 @@ def note(text: str) -> None:
 
     with suppress(OSError):
         click.echo(f"kcomplexity: {printable(text)}", err=True)
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """Print one JSON document."""
+    from kcomplexity.text import json_text
+
+    click.echo(json_text(document))
 
 
 def print_table(table: Table, *, everything: bool = False) -> None:
@@ -96,7 +111,7 @@ def show_result(found: Any, options: Mapping[str, Any]) -> None:
     from kcomplexity.text import printable
 
     if options["as_json"]:
-        click.echo(json.dumps(found.to_dict(), indent=1, allow_nan=False))
+        print_json(found.to_dict())
         return
     for sentence in found.headline:
         click.echo(printable(sentence))
@@ -130,3 +145,25 @@ def progress_bar(total: int, *, quiet: bool) -> Iterator[Callable[..., None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("measuring", total=total)
         yield lambda n_bytes, of=total: bar.update(task, advance=n_bytes, total=of)
+
+
+@contextmanager
+def progress_line(verb: str, *, quiet: bool) -> Iterator[Callable[[str], None] | None]:
+    """Keep one line on stderr of how far the work is, and take it away when that ends.
+
+    Yields what takes the text of the line; None where stderr is no terminal.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    anew = "\r\x1b[K"
+
+    def show(text: str) -> None:
+        # A line that wraps could not be taken away.
+        line = f"{verb}: {text}"[: shutil.get_terminal_size().columns - 1]
+        click.echo(anew + line, nl=False, err=True)
+
+    try:
+        yield show
+    finally:
+        click.echo(anew, nl=False, err=True)

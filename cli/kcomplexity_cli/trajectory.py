@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from kcomplexity_cli.ending import end_by_rows
 from kcomplexity_cli.options import (
     Repeatable,
     command_text,
@@ -25,8 +26,6 @@ from kcomplexity_cli.plot import draw_into
 from kcomplexity_cli.terminal import show_result
 
 __all__ = ["trajectory"]
-
-SOME_FAILED, NOTHING_MEASURED = 3, 4
 
 
 @click.command(
@@ -91,10 +90,11 @@ def trajectory(checkpoints: tuple[str, ...], **options: Any) -> None:
     show_result(found, options)
     if options["plots"]:
         draw_into(options["plots"], found.to_dict(), quiet=options["as_json"])
-    if not any(row.status == "ok" for row in found.rows):
-        click.get_current_context().exit(NOTHING_MEASURED)
-    if any(one.status == "failed" for one in (*found.rows, *found.steps)):
-        click.get_current_context().exit(SOME_FAILED)
+    end_by_rows(
+        len(found.rows),
+        n_measured=sum(row.status == "ok" for row in found.rows),
+        n_failed=sum(one.status == "failed" for one in (*found.rows, *found.steps)),
+    )
 
 
 def _measured(paths: list[str], cache: Any, options: dict[str, Any]) -> Any:

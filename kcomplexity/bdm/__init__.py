@@ -11,6 +11,9 @@ tables, partitions and options; the methods differ:
    block boundaries add up (``+``) to the counts of the whole.
 3. **Aggregate**: :func:`bdm_result` looks the codes up in a CTM table.
 
+:func:`measure_bdm` does all three and tells what is needed to judge the figure; :func:`bdm1d` and
+:func:`bdm2d` give the figure alone.
+
 **BDM saturates.** Once blocks outnumber the codes there are (4,096 for twelve bits: from some
 34,000 weights on) the sum hardly depends on the data any more. Every :class:`BdmResult` says so,
 and :func:`bdm_tiles` measures pieces small enough not to.
@@ -25,12 +28,7 @@ References
 from kcomplexity.bdm.arrays import bdm1d, bdm2d, block_entropy, measure_bdm
 from kcomplexity.bdm.codes import binary_counts_1d, binary_counts_2d
 from kcomplexity.bdm.counts import BlockCounts
-from kcomplexity.bdm.decomposition import (
-    Decomposition,
-    Partition,
-    count_blocks_1d,
-    count_blocks_2d,
-)
+from kcomplexity.bdm.decomposition import Decomposition, Partition
 from kcomplexity.bdm.normalized import normalized_bdm, normalized_block_entropy
 from kcomplexity.bdm.tiles import BdmTiles, bdm_tiles
 from kcomplexity.bdm.value import BdmResult, bdm_result, bdm_value
@@ -50,8 +48,6 @@ __all__ = [
     "binary_counts_1d",
     "binary_counts_2d",
     "block_entropy",
-    "count_blocks_1d",
-    "count_blocks_2d",
     "measure_bdm",
     "n_covered",
     "normalized_bdm",

@@ -19,8 +19,6 @@ __all__ = [
     "Decomposition",
     "Partition",
     "as_symbols",
-    "count_blocks_1d",
-    "count_blocks_2d",
     "integer_option",
 ]
 
@@ -102,6 +100,9 @@ class Decomposition:
     def count(self, array: ArrayLike) -> BlockCounts:
         """Count the blocks of an array, which may be too small to hold any.
 
+        The counts of pieces cut at multiples of `block` along every axis add up to those of the
+        whole with "ignore" and "recursive".
+
         Parameters
         ----------
         array : array_like of `ndim` dimensions, boolean or integer
@@ -120,6 +121,13 @@ class Decomposition:
         -----
         Memory beyond the array: one byte a symbol for input wider than 8 bits; for alphabets of
         more than 65,536 blocks also 24 bytes a block.
+
+        Examples
+        --------
+        >>> from kcomplexity.bdm import bdm1d, bdm_value
+        >>> how = Decomposition(1)
+        >>> bdm_value(how.count([0] * 12) + how.count([0] * 12)) == bdm1d([0] * 24)
+        True
         """
         return self._count_valid(as_symbols(array, self))
 
@@ -138,47 +146,6 @@ class Decomposition:
             covered = sum(size * int(tally[1].sum()) for size, tally in by_size.items())
         by_size = {size: tally for size, tally in by_size.items() if tally[0].size}
         return BlockCounts(self, by_size, symbols.size - covered)
-
-
-def count_blocks_1d(
-    chunk: ArrayLike,
-    *,
-    n_symbols: int = 2,
-    block: int = 12,
-    partition: Partition = "ignore",
-    shift: int = 1,
-    min_length: int = 2,
-) -> BlockCounts:
-    """Count the blocks of a piece of a sequence; parameters as in :func:`bdm1d`.
-
-    Pieces cut at multiples of `block` add up to the whole with "ignore" and "recursive". A piece
-    may be shorter than a block.
-
-    Examples
-    --------
-    >>> from kcomplexity.bdm import bdm1d, bdm_value
-    >>> halves = count_blocks_1d([0] * 12) + count_blocks_1d([0] * 12)
-    >>> bdm_value(halves) == bdm1d([0] * 24)
-    True
-    """
-    return Decomposition(1, n_symbols, block, partition, shift, min_length).count(chunk)
-
-
-def count_blocks_2d(
-    chunk: ArrayLike,
-    *,
-    block: int = 4,
-    n_symbols: int = 2,
-    partition: Partition = "ignore",
-    shift: int = 1,
-    min_length: int = 2,
-) -> BlockCounts:
-    """Count the blocks of a rectangle of a matrix; parameters as in :func:`bdm2d`.
-
-    Rectangles cut at multiples of `block` along both axes add up to the whole with "ignore" and
-    "recursive". A rectangle may be smaller than a block.
-    """
-    return Decomposition(2, n_symbols, block, partition, shift, min_length).count(chunk)
 
 
 def integer_option(name: str, value: object, least: int) -> int:

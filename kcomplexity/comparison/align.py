@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from kcomplexity.checkpoint import Checkpoint, Tensor
 from kcomplexity.errors import SpecError
-from kcomplexity.text import plural, printable
+from kcomplexity.text import plural, printable, shape_text
 
 __all__ = ["Alignment", "Unmatched", "align"]
 
@@ -141,12 +141,8 @@ def _difference(name: str, named: Sequence[Mapping[str, Tensor]]) -> str | None:
             return "not in the reference"
         missing = sum(name not in tensors for tensors in named)
         return f"missing in {missing} of {plural(len(named) - 1, 'other')}"
-    shapes = list(dict.fromkeys(_shape(tensor) for tensor in there))
+    shapes = list(dict.fromkeys(shape_text(tensor.shape) for tensor in there))
     return f"shapes differ: {' against '.join(shapes)}" if len(shapes) > 1 else None
-
-
-def _shape(tensor: Tensor) -> str:
-    return "x".join(map(str, tensor.shape)) or "scalar"
 
 
 def _nothing_in_common(

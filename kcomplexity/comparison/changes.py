@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kcomplexity.records import Status
+from kcomplexity.text import about_row
 
 __all__ = ["FEWEST_RUNS", "Change", "Effect"]
 
@@ -140,4 +141,4 @@ class Change:
     @property
     def label(self) -> str:
         """What the row is about, for a reader."""
-        return self.tensor or self.group or (f"all {self.dtype}" if self.dtype else "all tensors")
+        return about_row(self.tensor, self.group, self.dtype)

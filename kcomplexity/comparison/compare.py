@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from kcomplexity.checkpoint import Checkpoint
+from kcomplexity.checkpoint import Checkpoint, labelled
 from kcomplexity.comparison.align import Unmatched, align
 from kcomplexity.comparison.changes import Change
 from kcomplexity.comparison.conditional_codes import given_all
 from kcomplexity.comparison.given import Given, told
-from kcomplexity.comparison.sides import Sides, drawn, labelled, spooled
+from kcomplexity.comparison.sides import Sides, drawn, spooled
 from kcomplexity.comparison.verdict import verdict
 from kcomplexity.errors import SpecError
 from kcomplexity.loaders import open_checkpoint

@@ -145,7 +145,7 @@ class Difference(_Pair):
 
     @classmethod
     def _dtype(cls, dtype: StoredDtype) -> StoredDtype:
-        if not dtype.is_float or dtype.numpy is None:
+        if not dtype.holds_weights:
             why = dtype.refusal or "they are no weights"
             raise UnmeasurableError(f"{dtype.code} values are not subtracted: {why}")
         return DTYPES["F64"]

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from kcomplexity.comparison.changes import FEWEST_RUNS, Change, Effect
+from kcomplexity.comparison.given import quotient
 from kcomplexity.inference import paired_interval, welch_interval
 from kcomplexity.records import Score
 from kcomplexity.text import plural
@@ -267,7 +268,7 @@ def change_over_runs(before: Sequence[Score], after: Sequence[Score], *, paired:
         return change
     values = _over_runs(shuffled[0], shuffled[1], paired, n)
     arranged = [
-        [_divided(bits, mean) for bits, mean in zip(of, means, strict=True)]
+        [quotient(bits, mean) for bits, mean in zip(of, means, strict=True)]
         for of, means in zip(own, shuffled, strict=True)
     ]
     structure = _over_runs(arranged[0], arranged[1], paired, None)
@@ -325,7 +326,3 @@ def _mean(values: Sequence[float | None]) -> float | None:
 def _shuffled_mean(row: Score) -> float | None:
     bits = _shuffles(row)
     return math.fsum(bits) / len(bits) if bits else None
-
-
-def _divided(bits: float | None, mean: float | None) -> float | None:
-    return bits / mean if bits is not None and mean else None

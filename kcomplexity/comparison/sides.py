@@ -25,25 +25,12 @@ from kcomplexity.pool import Pool
 from kcomplexity.records import Score
 from kcomplexity.summary import summarise
 
-__all__ = ["Sides", "drawn", "labelled", "spooled"]
+__all__ = ["Sides", "drawn", "spooled"]
 
 #: Where a tensor is found among the rows of a checkpoint.
 _Key = tuple[str, str, str | None, str | None]
 #: How many weights of each unit are stored alike.
 _Counts = dict[tuple[str | None, ...], int]
-
-
-def labelled(checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
-    """Return the checkpoints under paths that tell them apart."""
-    times = Counter(checkpoint.path for checkpoint in checkpoints)
-    seen: Counter[str] = Counter()
-    found = []
-    for checkpoint in checkpoints:
-        seen[checkpoint.path] += 1
-        several = times[checkpoint.path] > 1
-        path = f"{checkpoint.path} ({seen[checkpoint.path]})" if several else checkpoint.path
-        found.append(replace(checkpoint, path=path))
-    return found
 
 
 def drawn(

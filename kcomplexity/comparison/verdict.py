@@ -14,12 +14,18 @@ from dataclasses import replace
 from kcomplexity.comparison.changes import FEWEST_RUNS, Change, Effect
 from kcomplexity.headline import Needed, needed
 from kcomplexity.records import CheckpointInfo, Score
-from kcomplexity.text import human_bytes, of_weights, plural, short_names, shorten
+from kcomplexity.text import (
+    LEAST_SHARE,
+    human_bytes,
+    of_weights,
+    percent_change,
+    plural,
+    short_names,
+    shorten,
+)
 
-__all__ = ["LEAST_CHANGE", "threshold", "verdict"]
+__all__ = ["verdict"]
 
-#: Changes below this share are not told as such.
-LEAST_CHANGE = 0.001
 _TARGET = 0.01
 #: Names listed for one reason.
 _LISTED = 5
@@ -67,7 +73,7 @@ def verdict(
 def threshold(effect: Effect) -> float:
     """Return the size below which an effect of shuffles is not told: max(2 sd, 0.1 %)."""
     spread = statistics.stdev(effect.seeds) if len(effect.seeds) > 1 else 0.0
-    return max(2 * spread, LEAST_CHANGE)
+    return max(2 * spread, LEAST_SHARE)
 
 
 def _size(
@@ -93,7 +99,7 @@ def _size(
             found.insert(
                 0,
                 f"{human_bytes(after.bits / 8)} against {human_bytes(before.bits / 8)} needed "
-                f"{what} ({_percent(change)}; decodable, all side information){part}",
+                f"{what} ({percent_change(change)}; decodable, all side information){part}",
             )
     return found
 
@@ -172,7 +178,7 @@ def _times(before: float | None, after: float | None) -> str:
 def _range(effect: Effect | None) -> str:
     if effect is None or effect.leave_one_out is None:
         return ""
-    low, high = (_percent(value) for value in effect.leave_one_out)
+    low, high = (percent_change(value) for value in effect.leave_one_out)
     return f"; {low} to {high} when any one tensor is left out"
 
 
@@ -197,7 +203,7 @@ def _interval(change: float | None, effect: Effect | None) -> str:
     text = _both(change, effect)
     if effect.interval is None:
         return f"{text}, no interval from a single run"
-    low, high = (_percent(value) for value in effect.interval)
+    low, high = (percent_change(value) for value in effect.interval)
     verdict = {True: "differs", False: "no difference shown", None: None}[effect.differs]
     if verdict is None:
         verdict = f"fewer than {FEWEST_RUNS} runs: no verdict"
@@ -207,11 +213,9 @@ def _interval(change: float | None, effect: Effect | None) -> str:
 def _both(change: float | None, effect: Effect | None) -> str:
     if change is None or effect is None:
         return "no ratio, for one side has no bits"
-    return f"{_percent(change)} ({_bits(effect)})" if _bits(effect) else _percent(change)
-
-
-def _percent(change: float) -> str:
-    return f"{change:+.1%}" if abs(change) >= 5e-4 else "0.0%"
+    return (
+        f"{percent_change(change)} ({_bits(effect)})" if _bits(effect) else percent_change(change)
+    )
 
 
 def _bits(effect: Effect) -> str:

@@ -32,7 +32,15 @@ from kcomplexity.errors import SpecError
 from kcomplexity.pool import Pool
 from kcomplexity.registry import Registry
 
-__all__ = ["CONTROLS", "FEWEST_FOR_Z", "Control", "is_signed", "parse_control"]
+__all__ = [
+    "CONTROLS",
+    "FEWEST_FOR_Z",
+    "Control",
+    "is_signed",
+    "parse_control",
+    "usage",
+    "words_of",
+]
 
 #: Fewest replicates with a z: a standard deviation of four has an error of some 40 %.
 FEWEST_FOR_Z = 5
@@ -73,7 +81,7 @@ class Control(ABC):
     @property
     def kind(self) -> str:
         """The canonical text without the number of replicates, e.g. ``"init:torch"``."""
-        words = [str(getattr(self, f.name)) for f in _words_of(type(self))]
+        words = [str(getattr(self, f.name)) for f in words_of(type(self))]
         return ":".join([CONTROLS.name_of(type(self)), *words])
 
     def key(self, tensor: Tensor, seed: int, i: int) -> int:
@@ -84,6 +92,13 @@ class Control(ABC):
     def linked(self, checkpoints: Iterable[Checkpoint]) -> Self:
         """Return the control as it is for tensors of some checkpoints; most need not know them."""
         return self
+
+    def linked_to(self, tensor: Tensor) -> list[str]:
+        """Tell what :meth:`linked` found that the replicates of a tensor depend on; in cache keys.
+
+        Whatever they depend on beside the tensor, the seed and the text belongs here.
+        """
+        return []
 
     @abstractmethod
     def changes(self, tensor: Tensor) -> bool:
@@ -115,6 +130,16 @@ class Control(ABC):
         """
 
 
+def words_of(cls: type[Control]) -> list[Field[Any]]:
+    """Return the fields that are words of the text, in their order; the number is none."""
+    return [f for f in fields(cls) if not f.kw_only]
+
+
+def usage(name: str, cls: type[Control]) -> str:
+    """Return how the control is written, e.g. ``"init:SCHEME[:N]"``."""
+    return ":".join([name, *(f.name.upper() for f in words_of(cls))]) + "[:N]"
+
+
 #: Every control by the name it has in a text; here because a control's text begins with it.
 CONTROLS: Registry[type[Control]] = Registry("kcomplexity.controls", "control")
 
@@ -136,22 +161,20 @@ def parse_control(text: str) -> Control:
     """
     name, *given = text.strip().lower().split(":")
     cls = CONTROLS.lookup(name)
-    words = _words_of(cls)
-    usage = ":".join([name, *(f.name.upper() for f in words)]) + "[:N]"
+    words = words_of(cls)
+    expected = usage(name, cls)
     if len(given) > len(words) + 1:
-        raise SpecError(f"control {text!r}: {given[-1]!r} is one word too many: expected {usage}")
+        raise SpecError(
+            f"control {text!r}: {given[-1]!r} is one word too many: expected {expected}"
+        )
     # A word that is missing is an empty one to its class, which tells what it may be.
     values: dict[str, Any] = {f.name: "" for f in words if f.default is MISSING}
     values |= {f.name: word for f, word in zip(words, given, strict=False)}
     if len(given) > len(words):
         if not given[-1].isdecimal():
-            raise SpecError(f"control {text!r}: {given[-1]!r} is no number: expected {usage}")
+            raise SpecError(f"control {text!r}: {given[-1]!r} is no number: expected {expected}")
         values["n"] = int(given[-1])
     return cls(**values)
-
-
-def _words_of(cls: type[Control]) -> list[Field[Any]]:
-    return [f for f in fields(cls) if not f.kw_only]
 
 
 def is_signed(tensor: Tensor) -> bool:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from kcomplexity.checkpoint import Bytes, Checkpoint, Tensor
 from kcomplexity.controls.base import Control
-from kcomplexity.derived import packed, rebuilt, set_addressable, stored_words
+from kcomplexity.derived import origins, packed, rebuilt, set_addressable, stored_words
 from kcomplexity.pool import Pool
 
 __all__ = ["Axes", "UnitPermutation", "hidden_axes", "symmetry_bits"]
@@ -137,6 +137,10 @@ class UnitPermutation(Control):
         for checkpoint in checkpoints:
             links |= hidden_axes(checkpoint.values())
         return replace(self, links=links)
+
+    def linked_to(self, tensor: Tensor) -> list[str]:
+        """Tell which units of the tensor move: that follows from the tensors beside it."""
+        return [repr(self.links.get((one.name, one.shape))) for one in origins(tensor)]
 
     def changes(self, tensor: Tensor) -> bool:
         """Whether the tensor has hidden units on a side."""

@@ -27,6 +27,7 @@ name means one definition for ever: changed maths gets a new name.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -36,7 +37,7 @@ from kcomplexity.checkpoint import Tensor
 from kcomplexity.parallel import Reducer, State
 from kcomplexity.views.base import Alphabet, Encoder
 
-__all__ = ["Estimator", "Kind", "Measure"]
+__all__ = ["Estimator", "Kind", "Measure", "bits_by_name", "weighted_mean"]
 
 Kind = Literal["code", "estimate", "statistic"]
 
@@ -145,3 +146,14 @@ class Estimator(ABC):
         Bits are simply added; a statistic says here how its values combine.
         """
         return None
+
+
+def weighted_mean(values: Sequence[float], n_weights: Sequence[int]) -> float:
+    """Return the mean of one value a tensor, weighted by the number of weights."""
+    return math.fsum(v * n for v, n in zip(values, n_weights, strict=True)) / sum(n_weights)
+
+
+def bits_by_name(alphabets: Sequence[Alphabet], bits: Sequence[float]) -> dict[str, Any]:
+    """Return the details of a measure that tell the bits of each stream that has a name."""
+    named = {a.name: b for a, b in zip(alphabets, bits, strict=True) if a.name}
+    return {"bits": named} if named else {}

@@ -18,7 +18,7 @@ from kcomplexity.bdm import (
 )
 from kcomplexity.ctm import CTM_SOURCES
 from kcomplexity.errors import SpecError, UnmeasurableError
-from kcomplexity.estimators.base import Estimator, Kind, Measure
+from kcomplexity.estimators.base import Estimator, Kind, Measure, bits_by_name
 from kcomplexity.estimators.bdm_reducers import (
     Blocks,
     BlockState,
@@ -120,14 +120,13 @@ class _Bdm(Estimator):
         if len(found) == 1:
             details["block_entropy"] = found[0].block_entropy
             details |= _normalized(states[0])
-        named = {a.name: r.bits for a, r in zip(alphabets, found, strict=True) if a.name}
         return Measure(
             math.fsum(r.bits for r in found),
             n_ignored=max(r.n_ignored for r in found),
             n_blocks=sum(r.n_blocks for r in found),
             n_codes_seen=sum(r.n_codes_seen for r in found),
             saturated=any(r.saturated for r in found),
-            details=details | ({"bits": named} if named else {}),
+            details=details | bits_by_name(alphabets, [r.bits for r in found]),
         )
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcomplexity.errors import SpecError
-from kcomplexity.estimators.base import Estimator, Kind, Measure
+from kcomplexity.estimators.base import Estimator, Kind, Measure, bits_by_name
 from kcomplexity.parallel import FRAME, LEAF, Cut, Every, Reducer, State, Whole
 from kcomplexity.views.base import Alphabet
 
@@ -94,9 +94,8 @@ class Compressor(Estimator):
 
     def measure(self, states: Sequence[State], alphabets: Sequence[Alphabet]) -> Measure:
         """Add the bytes of all streams."""
-        n_bytes = [state.n_bytes for state in states if isinstance(state, _Length)]
-        details = {a.name: 8 * n for a, n in zip(alphabets, n_bytes, strict=True) if a.name}
-        return Measure(8.0 * sum(n_bytes), details={"bits": details} if details else {})
+        bits = [8 * state.n_bytes for state in states if isinstance(state, _Length)]
+        return Measure(float(sum(bits)), details=bits_by_name(alphabets, bits))
 
 
 @dataclass(frozen=True)

@@ -40,12 +40,15 @@ class Context(Estimator):
 
     For each tile the shortest of five nested codes: order-0 (enumerated or adaptive), with running
     row and column scales, with the magnitudes of neighbours, with their signs. Everything a decoder
-    needs is counted but the shape. ``details`` has the order-0 bits of the same levels, of one
-    histogram for all tiles, and what each step saves; what tiles of their own histograms save, or
-    cost, is told with the scales. They add up to the value but for what the view tells the decoder
-    (its step and range) and, in a sample, whose own they are, for the weights
-    that were not measured. ``order0_sampling`` is how the order-0 bits of a sample, scaled up, vary
-    (their variance, and the covariance with the bits).
+    needs is counted but the shape.
+
+    ``details`` says where the bits come from: ``order0_bits``, what one histogram for all tiles
+    takes, and ``saved_bits``, what each further step saves of them; what is won or lost because
+    each tile has its own histogram is told with the scales. Order-0 bits less all that is saved are
+    the bits of the levels; the value has what the view tells the decoder (its step and range) on
+    top. Of a sample, the value is scaled up to the whole tensor, while these details are of the
+    weights that were measured. ``order0_sampling`` has the variance of the order-0 bits when they
+    are scaled up in the same way, and their covariance with the value.
 
     Invariant under a power-of-two scale of the tensor; not under permutations of rows or columns,
     transposition or sign flips of units, which change what lies beside what.

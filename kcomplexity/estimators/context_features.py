@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from kcomplexity.estimators.context_model import CLIP, Kernel
 
-__all__ = ["Sample", "TileFeatures"]
+__all__ = ["Floats", "Sample", "TileFeatures"]
 
 Floats: TypeAlias = NDArray[Any]
 #: Weights handled at once: their sums stay in the cache.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from kcomplexity.estimators.context_features import Floats, TileFeatures
 from kcomplexity.estimators.context_model import COEFFICIENT_BITS
 
-__all__ = ["coefficients", "strong_lags"]
+__all__ = ["MOST_FITTED", "coefficients", "strong_lags"]
 
 #: Weights that coefficients are fitted on, at most: more would not change their 64ths.
 MOST_FITTED = 1 << 15

@@ -53,6 +53,7 @@ __all__ = [
     "Ranks",
     "TileModel",
     "header_bits",
+    "lag_range",
     "offsets",
     "running_mean",
 ]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcomplexity.errors import SpecError, UnmeasurableError
-from kcomplexity.estimators.base import Estimator, Kind, Measure
+from kcomplexity.estimators.base import Estimator, Kind, Measure, bits_by_name
 from kcomplexity.parallel import LEAF, Cut, Every, Reducer, State
 from kcomplexity.views.base import Alphabet, smallest
 
@@ -67,9 +67,8 @@ class Entropy(Estimator):
             entropy_bits(c) if self.form == "plug-in" else two_part_bits(c, a.size)
             for c, a in zip(counts, alphabets, strict=True)
         ]
-        named = {a.name: b for a, b in zip(alphabets, bits, strict=True) if a.name}
         details: dict[str, Any] = {"n_distinct": sum(int(np.count_nonzero(c)) for c in counts)}
-        return Measure(math.fsum(bits), details=details | ({"bits": named} if named else {}))
+        return Measure(math.fsum(bits), details=details | bits_by_name(alphabets, bits))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcomplexity.errors import SpecError, UnmeasurableError
-from kcomplexity.estimators.base import Estimator, Kind, Measure
+from kcomplexity.estimators.base import Estimator, Kind, Measure, bits_by_name
 from kcomplexity.lempel_ziv import lz76_complexity, lz76_entropy_rate, lz76_phrases
 from kcomplexity.parallel import Cut, Reducer, State, Whole
 from kcomplexity.views.base import Alphabet
@@ -66,9 +66,8 @@ class Lz76(Estimator):
         """Add the streams."""
         found = [state for state in states if isinstance(state, _ParseState)]
         values = [math.fsum(state.values) for state in found]
-        named = {a.name: v for a, v in zip(alphabets, values, strict=True) if a.name}
         details: dict[str, Any] = {"n_phrases": sum(state.n_phrases for state in found)}
-        return Measure(math.fsum(values), details=details | ({"bits": named} if named else {}))
+        return Measure(math.fsum(values), details=details | bits_by_name(alphabets, values))
 
 
 @dataclass(frozen=True)

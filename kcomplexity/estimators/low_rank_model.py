@@ -32,7 +32,7 @@ from kcomplexity.estimators.entropy import two_part_bits
 from kcomplexity.parallel import Piece, Reducer
 from kcomplexity.views.distortion import elias_gamma_bits, find_step
 
-__all__ = ["FINENESS", "RANKS", "LowRankModel", "low_rank_code", "residual_code"]
+__all__ = ["FINENESS", "RANKS", "LowRankModel", "low_rank_code"]
 
 Matrix: TypeAlias = NDArray[Any]
 RANKS = (0, 1, 2, 4, 8, 16, 32, 64)

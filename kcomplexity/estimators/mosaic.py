@@ -108,7 +108,7 @@ class _Kept(State):
     details: dict[str, Any] = field(default_factory=dict)
 
     def update(self, chunk: Piece, at: Any) -> None:
-        if not chunk.dtype.is_float or not chunk.dtype.sign_bits:
+        if not chunk.dtype.is_signed:
             self.reason = f"{chunk.dtype.code} values are not weights: no motif stands for them"
             return
         self.reason = ""

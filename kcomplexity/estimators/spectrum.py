@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from kcomplexity.checkpoint import Tensor
 from kcomplexity.errors import UnmeasurableError
-from kcomplexity.estimators.base import Estimator, Kind, Measure
+from kcomplexity.estimators.base import Estimator, Kind, Measure, weighted_mean
 from kcomplexity.parallel import Cut, Piece, Reducer, State, Whole
 from kcomplexity.views.base import Alphabet, Encoder, weights_only
 
@@ -45,7 +45,7 @@ class _Spectrum(Estimator):
 
     def reducers(self, encoder: Encoder | None, tensor: Tensor) -> tuple[Reducer, ...]:
         """Refuse what is not real floating-point, and gather the rest."""
-        weights_only(tensor)
+        weights_only(tensor.dtype)
         return super().reducers(encoder, tensor)
 
     def reducer(self, alphabet: Alphabet | None, shape: tuple[int, int]) -> Reducer:
@@ -77,7 +77,7 @@ class _Spectrum(Estimator):
 
     def whole(self, values: Sequence[float], n_weights: Sequence[int]) -> float | None:
         """Return the mean, weighted by the number of weights."""
-        return math.fsum(v * n for v, n in zip(values, n_weights, strict=True)) / sum(n_weights)
+        return weighted_mean(values, n_weights)
 
 
 @dataclass(frozen=True)

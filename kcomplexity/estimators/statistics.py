@@ -14,7 +14,7 @@ import numpy as np
 
 from kcomplexity.checkpoint import Tensor
 from kcomplexity.errors import UnmeasurableError
-from kcomplexity.estimators.base import Estimator, Kind, Measure
+from kcomplexity.estimators.base import Estimator, Kind, Measure, weighted_mean
 from kcomplexity.parallel import LEAF, Cut, Every, Piece, Reducer, State
 from kcomplexity.views.base import Alphabet, Encoder, weights_only
 from kcomplexity.views.passes import LeafSums, SumOfSquares, floats
@@ -33,7 +33,7 @@ class _OfWeights(Estimator):
     def reducers(self, encoder: Encoder | None, tensor: Tensor) -> tuple[Reducer, ...]:
         """Refuse what is no floating-point, and gather the rest."""
         if tensor.dtype.kind != "complex":
-            weights_only(tensor)
+            weights_only(tensor.dtype)
         return super().reducers(encoder, tensor)
 
 
@@ -60,7 +60,7 @@ class NonZero(_OfWeights):
 
     def whole(self, values: Sequence[float], n_weights: Sequence[int]) -> float | None:
         """Return the mean, weighted by the number of weights."""
-        return math.fsum(v * n for v, n in zip(values, n_weights, strict=True)) / sum(n_weights)
+        return weighted_mean(values, n_weights)
 
 
 @dataclass(frozen=True)

@@ -160,6 +160,8 @@ class Fitter(ABC):
     reference: ClassVar[str]
     #: How motifs are stored unless the user says otherwise.
     default_dtype: ClassVar[MotifDtype]
+    #: Whether it fits to an error at once; else it meets one by trying numbers of motifs.
+    aims_at_errors: ClassVar[bool] = False
 
     @abstractmethod
     def fit(self, problem: Problem, goal: Goal) -> Fit:

@@ -37,6 +37,8 @@ Floats = NDArray[np.float32]
 
 #: Blocks that the rounds see when nobody says otherwise; more change the motifs by little.
 _TRAIN = 1 << 18
+#: The rounds see no fewer: fewer prune motifs that the blocks they do not see need.
+_LEAST_TRAIN = 1 << 14
 #: Motifs that the rounds start with at most, unless the error asks for more.
 _MOST = 1 << 13
 _ROUNDS, _GRID_ROUNDS, _TRIES = 20, 7, 9
@@ -65,7 +67,8 @@ class Ecvq(Fitter):
     Attributes
     ----------
     train_points : int or None
-        Blocks that the rounds see; None: 2**18. Every block is assigned at the end.
+        Blocks that the rounds see, 2**14 at least; None: 2**18. Every block is assigned at the
+        end.
     """
 
     train_points: int | None = None
@@ -75,6 +78,7 @@ class Ecvq(Fitter):
     )
     reference: ClassVar[str] = "Chou, Lookabaugh and Gray, IEEE TASSP 37:31 (1989)"
     default_dtype: ClassVar[MotifDtype] = "grid"
+    aims_at_errors: ClassVar[bool] = True
 
     def fit(self, problem: Problem, goal: Goal) -> Fit:
         """Start, anneal, round, finish; see the module."""
@@ -182,7 +186,7 @@ def _steps(problem: Problem, scalar: float, error: float) -> tuple[float, ...]:
 
 
 def _training_blocks(options: Ecvq, problem: Problem) -> Floats:
-    n = options.train_points or _TRAIN
+    n = max(options.train_points or _TRAIN, _LEAST_TRAIN)
     if n >= problem.m:
         return problem.blocks
     chosen = problem.rng("train").choice(problem.m, n, replace=False)

@@ -55,6 +55,6 @@ def _upcast_notes(looked: Iterable[tuple[TensorInfo, ValueInfo]]) -> list[str]:
     ]
 
 
-def _names(tensors: Sequence[TensorInfo], most: int = 3) -> str:
-    more = f" and {len(tensors) - most:,} more" if len(tensors) > most else ""
-    return ", ".join(shorten(tensor.name) for tensor in tensors[:most]) + more
+def _names(tensors: Sequence[TensorInfo]) -> str:
+    more = f" and {len(tensors) - 3:,} more" if len(tensors) > 3 else ""
+    return ", ".join(shorten(tensor.name) for tensor in tensors[:3]) + more

@@ -11,10 +11,10 @@ from typing import Any
 
 from kcomplexity.errors import CorruptCheckpointError
 from kcomplexity.loaders.streams import ByteStream
+from kcomplexity.loaders.window import Window
 
 __all__ = ["Flat", "Table"]
 
-_BLOCK = 1 << 12
 _MOST_TEXT = 4096
 #: A table of more fields than that is none.
 _MOST_FIELDS = 1000
@@ -36,8 +36,7 @@ class Flat:
         self.stream = stream
         self.where = where
         self.n_tables = 0
-        self._block = b""
-        self._at = 0
+        self._window = Window(stream)
 
     def root(self) -> Table:
         """Return the table that the file is."""
@@ -51,10 +50,7 @@ class Flat:
         """Return `n` bytes from a position."""
         if not 0 <= at <= at + n <= self.stream.size:
             raise self.damaged(f"bytes {at} to {at + n} of {self.stream.size} are asked for")
-        if not self._at <= at <= at + n <= self._at + len(self._block):
-            size = min(max(_BLOCK, n), self.stream.size - at)
-            self._block, self._at = self.stream.read(at, size).tobytes(), at
-        return self._block[at - self._at : at - self._at + n]
+        return self._window.read(at, at + n)
 
     def damaged(self, why: str) -> CorruptCheckpointError:
         """Return the error that says what is wrong."""
@@ -76,10 +72,10 @@ class Table:
         if n_bytes < 4 or self._n_fields > _MOST_FIELDS:
             raise flat.damaged(f"no table is at byte {at}")
 
-    def number(self, field: int, letter: str, default: Any = 0) -> Any:
-        """Return a number, or its default if the field is not there."""
+    def number(self, field: int, letter: str) -> Any:
+        """Return a number; 0 if the field is not there."""
         at = self._field(field)
-        return default if at is None else self._flat.number(letter, at)
+        return 0 if at is None else self._flat.number(letter, at)
 
     def table(self, field: int) -> Table | None:
         """Return a nested table."""

@@ -8,23 +8,22 @@ tensors are found are those of :mod:`kcomplexity.loaders.torch_tree`.
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import ml_dtypes
 import numpy as np
 
 from kcomplexity.checkpoint import Checkpoint, FileSource, StoredTensor, Tensor
-from kcomplexity.errors import CorruptCheckpointError
 from kcomplexity.loaders.arrays import stored_dtype
 from kcomplexity.loaders.base import Options, opened
 from kcomplexity.loaders.streamed import StreamedTensor
 from kcomplexity.loaders.streams import JoinedBytes, StoredBytes
 from kcomplexity.loaders.torch_objects import Storage, TensorRef
 from kcomplexity.loaders.torch_tree import find_tensors
+from kcomplexity.loaders.window import Cursor
 from kcomplexity.text import printable, shorten
 
 __all__ = ["FlaxLoader"]
@@ -32,7 +31,6 @@ __all__ = ["FlaxLoader"]
 _ARRAY, _SCALAR = 1, 3
 #: Flax cuts arrays above 1 GiB into pieces, under this key.
 _CHUNKED = "__msgpack_chunked_array__"
-_BLOCK = 1 << 12
 _MOST_DEPTH, _MOST_VALUES, _MOST_TEXT, _MOST_AXES = 64, 4_000_000, 1 << 20, 64
 _NUMBERS = {
     0xCA: "f",
@@ -139,19 +137,17 @@ def _row(found: Any) -> list[Any]:
     return []
 
 
-class _Walk:
+class _Walk(Cursor):
     """Goes through the values of the file in order."""
 
+    order: ClassVar[str] = ">"
+    advice: ClassVar[str] = "no Flax checkpoint, or a damaged one"
+
     def __init__(self, source: FileSource, shown: str) -> None:
-        self.size = source.size()
-        self.at = 0
+        super().__init__(source, shown)
         self.notes: list[str] = []
         #: The pieces of an array above 1 GiB, by the key of its storage, which is its first one's.
         self.pieces: dict[str, list[TensorRef]] = {}
-        self._source = source
-        self._shown = shown
-        self._block = b""
-        self._start = 0
         self._values = 0
 
     def value(self, depth: int) -> Any:
@@ -159,20 +155,20 @@ class _Walk:
         self._values += 1
         if depth > _MOST_DEPTH or self._values > _MOST_VALUES:
             raise self.damaged("it is nested deeper, or has more values, than any checkpoint")
-        first = self._take(1)[0]
+        first = self.take(1)[0]
         if first < 0x80 or first >= 0xE0:
             return first if first < 0x80 else first - 256
         if first in _CONSTANTS:
             return _CONSTANTS[first]
         if first in _NUMBERS:
-            return self._number(_NUMBERS[first])
+            return self.number(_NUMBERS[first])
         for lengths, fixed, mask, read in self._kinds():
             if first in lengths or (fixed <= first <= fixed + mask if mask else False):
-                n = self._number(lengths[first]) if first in lengths else first & mask
+                n = self.number(lengths[first]) if first in lengths else first & mask
                 return read(n, depth)
         if first in _EXTENSIONS or first in _FIXED_EXTENSIONS:
             fixed_size = _FIXED_EXTENSIONS.get(first)
-            n = self._number(_EXTENSIONS[first]) if fixed_size is None else fixed_size
+            n = self.number(_EXTENSIONS[first]) if fixed_size is None else fixed_size
             return self._extension(n, depth)
         raise self.damaged(f"byte {self.at - 1} starts no value")
 
@@ -188,11 +184,11 @@ class _Walk:
     def _text(self, n: int, _depth: int) -> str:
         if n > _MOST_TEXT:
             raise self.damaged(f"a text of {n} bytes")
-        return self._take(n).decode("utf-8", "replace")
+        return self.take(n).decode("utf-8", "replace")
 
     def _bytes(self, n: int, _depth: int) -> _Bytes:
         start = self.at
-        self._skip(n)
+        self.skip(n)
         return _Bytes(start, self.at)
 
     def _list(self, n: int, depth: int) -> list[Any]:
@@ -227,10 +223,10 @@ class _Walk:
         return ref
 
     def _extension(self, n: int, depth: int) -> TensorRef | None:
-        kind = self._number("b")
+        kind = self.number("b")
         end = self.at + n
         if kind not in (_ARRAY, _SCALAR):
-            self._skip(n)
+            self.skip(n)
             return None
         parts = self.value(depth + 1)
         if self.at != end or not isinstance(parts, list) or len(parts) != 3:
@@ -257,28 +253,3 @@ class _Walk:
                 f"an array of shape {ref.shape} and type {dtype} has {data.stop - data.start} bytes"
             )
         return ref
-
-    def _number(self, letter: str) -> Any:
-        return struct.unpack(f">{letter}", self._take(struct.calcsize(f">{letter}")))[0]
-
-    def _take(self, n: int) -> bytes:
-        if n > self.size - self.at:
-            raise self.damaged(f"{n} bytes should follow byte {self.at}")
-        if not self._start <= self.at <= self.at + n <= self._start + len(self._block):
-            size = min(max(_BLOCK, n), self.size - self.at)
-            self._block, self._start = self._source.read(self.at, size).tobytes(), self.at
-        first = self.at - self._start
-        self.at += n
-        return self._block[first : first + n]
-
-    def _skip(self, n: int) -> None:
-        if n > self.size - self.at:
-            raise self.damaged(f"{n} bytes should follow byte {self.at}")
-        self.at += n
-
-    def damaged(self, why: str) -> CorruptCheckpointError:
-        """Return the error that says what is wrong."""
-        return CorruptCheckpointError(
-            f"{self._shown}: {why}, and the file has {self.size}; no Flax checkpoint, or a damaged "
-            "one"
-        )

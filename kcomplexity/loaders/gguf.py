@@ -11,13 +11,14 @@ import math
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 from kcomplexity.checkpoint import Checkpoint, FileSource, StoredTensor, Tensor
 from kcomplexity.dtypes import DTYPES, StoredDtype
 from kcomplexity.errors import CorruptCheckpointError
 from kcomplexity.loaders.base import Options, needed, opened
 from kcomplexity.loaders.ggml_blocks import BLOCKS, BlockPart, BlockType, Dequantized
+from kcomplexity.loaders.window import Cursor
 from kcomplexity.text import plural, printable, shorten
 
 __all__ = ["GgufLoader"]
@@ -41,7 +42,6 @@ _NEWER = {40: "NVFP4", 41: "Q1_0"}
 _NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q"}
 _NUMBERS[12] = "d"
 _TEXT, _ARRAY = 8, 9
-_BLOCK = 1 << 16
 #: The library's own limits are 64 bytes and 4 axes.
 _MOST_NAME, _MOST_AXES = 1 << 16, 8
 _MOST_FACT = 200
@@ -97,39 +97,15 @@ class GgufLoader:
         )
 
 
-class _Cursor:
-    """Reads the header forwards, a block at a time, and never past the end."""
+class _Cursor(Cursor):
+    """Reads the header."""
+
+    least: ClassVar[int] = 1 << 16
+    advice: ClassVar[str] = "it is cut or damaged: copy it again"
 
     def __init__(self, source: FileSource, shown: str) -> None:
-        self.shown = shown
-        self.size = source.size()
-        self.at = 0
+        super().__init__(source, shown)
         self.texts = 0
-        self._source = source
-        self._block = b""
-        self._start = 0
-
-    def take(self, n: int) -> bytes:
-        """Return the next `n` bytes."""
-        if n > self.size - self.at:
-            raise self.damaged(f"{n} bytes should follow byte {self.at}")
-        if not self._start <= self.at <= self.at + n <= self._start + len(self._block):
-            size = min(max(_BLOCK, n), self.size - self.at)
-            self._block = self._source.read(self.at, size).tobytes()
-            self._start = self.at
-        first = self.at - self._start
-        self.at += n
-        return self._block[first : first + n]
-
-    def skip(self, n: int) -> None:
-        """Go on by `n` bytes."""
-        if n > self.size - self.at:
-            raise self.damaged(f"{n} bytes should follow byte {self.at}")
-        self.at += n
-
-    def number(self, letter: str) -> Any:
-        """Return the next little-endian number."""
-        return struct.unpack(f"<{letter}", self.take(struct.calcsize(f"<{letter}")))[0]
 
     def text(self, most: int) -> str:
         """Return the next text, of at most `most` bytes."""
@@ -137,13 +113,6 @@ class _Cursor:
         if n > most:
             raise self.damaged(f"a name of {n} bytes")
         return self.take(n).decode("utf-8", "replace")
-
-    def damaged(self, why: str) -> CorruptCheckpointError:
-        """Return the error that says what is wrong."""
-        return CorruptCheckpointError(
-            f"{self.shown}: {why}, and the file has {self.size}; it is cut or damaged: copy it "
-            "again"
-        )
 
 
 def _start(cursor: _Cursor) -> tuple[int, int]:

@@ -20,7 +20,10 @@ from kcomplexity.errors import CheckpointError
 from kcomplexity.loaders.arrays import StridedTensor, little, stored_dtype, why_left_out
 from kcomplexity.text import printable
 
-__all__ = ["from_mapping"]
+__all__ = ["UNNAMED", "from_mapping"]
+
+#: What stands for the path of arrays in memory.
+UNNAMED = "<mapping>"
 
 Array = NDArray[Any]
 #: Nested deeper than this, a mapping more likely contains itself.
@@ -54,7 +57,7 @@ def from_mapping(arrays: Mapping[str, Any]) -> Checkpoint:
             notes.append(f"{printable(name)} is left out: {reason}")
         else:
             tensors[name] = _tensor(name, array)
-    return Checkpoint("<mapping>", "mapping", tensors, notes=tuple(notes))
+    return Checkpoint(UNNAMED, "mapping", tensors, notes=tuple(notes))
 
 
 def as_numpy(name: str, value: Any) -> Array:

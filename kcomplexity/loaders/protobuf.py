@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from kcomplexity.errors import CorruptCheckpointError
 from kcomplexity.loaders.streams import ByteStream
+from kcomplexity.loaders.window import Window
 
 __all__ = ["Field", "Message", "Reader"]
 
-_BLOCK = 1 << 12
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 #: A model has some ten fields a node or tensor.
 _MOST_FIELDS = 5_000_000
@@ -66,8 +66,7 @@ class Reader:
     def __init__(self, stream: ByteStream, where: str) -> None:
         self.stream = stream
         self.where = where
-        self._block = b""
-        self._at = 0
+        self._window = Window(stream)
         self._fields = 0
 
     def whole(self) -> Message:
@@ -108,7 +107,7 @@ class Reader:
         """Return a string of at most `most` bytes."""
         if not isinstance(value, Message) or value.size > most:
             raise self.damaged(f"a name is longer than {most} bytes, or is none")
-        return self._bytes(value.start, value.stop).decode("utf-8", "replace")
+        return self._window.read(value.start, value.stop).decode("utf-8", "replace")
 
     def numbers(self, value: int | Message, most: int) -> NDArray[np.uint64]:
         """Return one number, or packed ones of at most `most` bytes together."""
@@ -116,21 +115,15 @@ class Reader:
             return np.array([value], np.uint64)
         if value.size > most:
             raise self.damaged(f"{value.size} bytes of packed numbers; at most {most} are read")
-        return _unpack(np.frombuffer(self._bytes(value.start, value.stop), np.uint8), self)
+        return _unpack(np.frombuffer(self._window.read(value.start, value.stop), np.uint8), self)
 
     def damaged(self, why: str) -> CorruptCheckpointError:
         """Return the error that says what is wrong."""
         return CorruptCheckpointError(f"{self.where}: {why}; the file is damaged: copy it again")
 
-    def _bytes(self, start: int, stop: int) -> bytes:
-        if not self._at <= start <= stop <= self._at + len(self._block):
-            size = min(max(_BLOCK, stop - start), self.stream.size - start)
-            self._block, self._at = self.stream.read(start, size).tobytes(), start
-        return self._block[start - self._at : stop - self._at]
-
     def _varint(self, at: int, stop: int) -> tuple[int, int]:
         value = 0
-        for i, byte in enumerate(self._bytes(at, min(at + 10, stop))):
+        for i, byte in enumerate(self._window.read(at, min(at + 10, stop))):
             value |= (byte & 0x7F) << 7 * i
             if byte < 0x80:
                 return value & (1 << 64) - 1, at + i + 1

@@ -26,7 +26,7 @@ from kcomplexity.loaders.safetensors import SHARD
 from kcomplexity.loaders.shard_index import Index, read_index
 from kcomplexity.text import plural, printable
 
-__all__ = ["TRAINING", "ShardedLoader", "join_files"]
+__all__ = ["SUFFIX", "TRAINING", "ShardedLoader", "join_files"]
 
 SUFFIX = ".index.json"
 

@@ -18,7 +18,7 @@ from kcomplexity.loaders.streams import (
 )
 from kcomplexity.text import printable
 
-__all__ = ["Member", "member_names", "read_directory"]
+__all__ = ["MAX_DEFLATE_RATIO", "Member", "member_names", "read_directory"]
 
 #: Deflate cannot shrink more than this (258 bytes cost two bits at least), so a member that
 #: claims more is lying about its size.

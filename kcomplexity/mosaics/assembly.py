@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from kcomplexity.mosaics.fit_plan import FitPlan, MotifSet
     from kcomplexity.mosaics.preparing import Prepared
 
-__all__ = ["assemble", "distortion_of"]
+__all__ = ["assemble", "distortion_of", "total_distortion"]
 
 
 @dataclass(frozen=True)
@@ -77,23 +77,23 @@ def assemble(
             )
     tensors = {name: made.get(name, tensor) for name, tensor in checkpoint.items()}
     return Mosaic(
-        checkpoint.path,
-        tensors,
-        {name: set_of[name] for name in tensors if name in set_of},
-        tuple(one.motifs for one in stored),
-        tuple(one.usage for one in stored),
-        tuple(one.mode for one in stored),
-        tuple(one.words for one in stored),
-        options.block,
-        options.scale,
-        tuple(asked),
-        options.method,
-        options.zero_motif,
-        options.scope,
-        source_layout(checkpoint),
-        total_distortion([distortion_of(checkpoint[name], made[name]) for name in made]),
-        dict(checkpoint.metadata),
-        checkpoint.sources,
+        path=checkpoint.path,
+        tensors=tensors,
+        set_of={name: set_of[name] for name in tensors if name in set_of},
+        motifs=tuple(one.motifs for one in stored),
+        usage=tuple(one.usage for one in stored),
+        modes=tuple(one.mode for one in stored),
+        words=tuple(one.words for one in stored),
+        block=options.block,
+        scale=options.scale,
+        n_motifs_of_sets=tuple(asked),
+        method=options.method,
+        zero_motif=options.zero_motif,
+        scope=options.scope,
+        layout=source_layout(checkpoint),
+        distortion=total_distortion([distortion_of(checkpoint[n], made[n]) for n in made]),
+        metadata=dict(checkpoint.metadata),
+        sources=checkpoint.sources,
     )
 
 

@@ -23,7 +23,7 @@ from kcomplexity.ans import Decoder, Encoder, model_of, weights_of
 from kcomplexity.mosaics.blocks import Tiling
 from kcomplexity.mosaics.index_coding import Indices, Ints
 
-__all__ = ["classes_of", "decode_in_context", "encode_in_context"]
+__all__ = ["decode_in_context", "encode_in_context"]
 
 _MOST_CLASSES = 16
 #: What one symbol adds to a count, and what all counts of a table add up to when it is new.

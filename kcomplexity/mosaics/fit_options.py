@@ -13,7 +13,13 @@ from kcomplexity.mosaics.motifs import MOST_MOTIFS, MOTIF_DTYPES, MotifDtype
 from kcomplexity.text import plural
 from kcomplexity.units import SCOPES, Scope
 
-__all__ = ["FitOptions", "capacity_motifs"]
+__all__ = ["DEFAULT_CAPACITY", "FitOptions", "capacity_motifs"]
+
+#: Motifs asked for when nothing says how far to go, as a share of the blocks: the paper's.
+DEFAULT_CAPACITY = 0.01
+
+#: The options that say how far to go.
+_TARGETS = ("motifs", "capacity", "bits_per_weight", "relative_mse", "size")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,18 +41,13 @@ class FitOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        targets = {
-            "motifs": self.motifs,
-            "capacity": self.capacity,
-            "bits_per_weight": self.bits_per_weight,
-            "relative_mse": self.relative_mse,
-            "size": self.size,
-        }
-        given = [name for name, value in targets.items() if value is not None]
+        given = [name for name in _TARGETS if getattr(self, name) is not None]
         if len(given) > 1 and given != ["motifs", "relative_mse"]:
             raise SpecError(f"{' and '.join(given)} are given: a fit has one target")
         if self.capacity is not None and not 0 < self.capacity <= 1:
             raise SpecError(f"capacity {self.capacity:g}: expected a share of the blocks in (0, 1]")
+        if self.train_points is not None and self.train_points < 1:
+            raise SpecError(f"{self.train_points} train points: expected at least one")
         if self.motifs is not None and self.motifs < 1:
             raise SpecError(f"{self.motifs} motifs: expected at least one")
         if self.relative_mse is not None and not 0 < self.relative_mse < 1:
@@ -106,16 +107,7 @@ class FitOptions:
     @property
     def has_target(self) -> bool:
         """Whether anything says how far to go."""
-        return any(
-            value is not None
-            for value in (
-                self.motifs,
-                self.capacity,
-                self.bits_per_weight,
-                self.relative_mse,
-                self.size,
-            )
-        )
+        return any(getattr(self, name) is not None for name in _TARGETS)
 
 
 def capacity_motifs(capacity: float, m: int) -> int:

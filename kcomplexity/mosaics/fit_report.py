@@ -11,8 +11,8 @@ import numpy as np
 from kcomplexity.checkpoint import Checkpoint
 from kcomplexity.mosaics.assembly import distortion_of
 from kcomplexity.mosaics.mosaic import Mosaic
-from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Provenance, plain
-from kcomplexity.text import human_bytes, plural
+from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Provenance, versioned
+from kcomplexity.text import human_bytes, plural, shorten
 
 __all__ = ["Dictionary", "FitReport", "Gain", "TensorFit", "Usage", "fit_report", "headline"]
 
@@ -130,8 +130,7 @@ class FitReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON document that the schema ``fit`` describes."""
-        found: dict[str, Any] = plain(self)
-        return {"schema_version": found.pop("schema_version")} | found
+        return versioned(self)
 
 
 def fit_report(
@@ -215,6 +214,8 @@ def usage_of(mosaic: Mosaic) -> Usage:
     return Usage(n_used, mosaic.n_motifs - n_used, abs(bits) / n_blocks, top / n_blocks)
 
 
+#: A tensor that loses more of its squares is told.
+_MOST_LOST = 0.5
 #: As many as a picture can show.
 _MOST_VALUES, _MOST_COUNTS = 96, 4096
 
@@ -247,17 +248,25 @@ def headline(report: FitReport) -> list[str]:
         f"{report.bits_per_weight:.3f} bits/weight at a relative squared error of "
         f"{lost['relative_mse']:.4g} on {report.n_fitted:,} fitted weights"
     )
+    used = report.usage.n_used
+    of = f"{used:,} of " if used < report.n_motifs else ""
     motif_line = (
-        f"{plural(report.usage.n_used, 'motif')} of {plural(report.block_size, 'weight')} for "
+        f"{of}{plural(report.n_motifs, 'motif')} of {plural(report.block_size, 'weight')} for "
         f"{plural(report.n_blocks, 'block')} ({report.method}, indices coded by {coded})"
     )
     rac_line = (
         f"stored over coded bits of the fitted weights: {report.rac_coded:.2f}; "
         f"nominal RAC {report.rac_nominal:.2f}, which is the same for noise"
     )
-    if 4 * report.usage.n_used > report.n_blocks > 4 and report.method == "ecvq":
+    if 4 * used > report.n_blocks > 4 and report.method == "ecvq":
         motif_line += "; smaller blocks (--block-size) take fewer bits at so small an error"
-    lines = [size_line, motif_line, rac_line, "accuracy not checked: kcomplexity sweep --eval"]
+    lines = [
+        size_line,
+        *_uneven(report),
+        motif_line,
+        rac_line,
+        "accuracy not checked: kcomplexity sweep --eval",
+    ]
     for gain in report.controls:
         spread = f" ({min(gain.bits):,.0f} to {max(gain.bits):,.0f} bits)" if gain.n > 1 else ""
         lines.append(
@@ -265,3 +274,19 @@ def headline(report: FitReport) -> list[str]:
             f"error of {gain.relative_mse:.4g}; lower = more structure inside blocks"
         )
     return lines
+
+
+def _uneven(report: FitReport) -> list[str]:
+    """Say so where the error of the whole hides tensors of which little is left."""
+    lost = [tensor for tensor in report.tensors if tensor.relative_mse > _MOST_LOST]
+    if not lost or (report.distortion["relative_mse"] or 0.0) > _MOST_LOST:
+        return []
+    worst = max(lost, key=lambda tensor: tensor.relative_mse)
+    share = sum(math.prod(tensor.shape) for tensor in lost) / report.n_fitted
+    told = (
+        f"that error is of all fitted weights together: {plural(len(lost), 'tensor')} of "
+        f"{len(report.tensors)}, {share:.0%} of the weights, lose more than half of their squares "
+        f"({shorten(worst.tensor)}: {worst.relative_mse:.2f}); --scale tensor or --scope tensor "
+        "treats tensors alike"
+    )
+    return [told]

@@ -7,13 +7,13 @@ scale with patterns: fit with a scale per row to tell them apart.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 
 import numpy as np
 
-from kcomplexity.controls import Control
+from kcomplexity.controls import Control, parse_control
 from kcomplexity.errors import SpecError
 from kcomplexity.mosaics.fit_plan import FitPlan, plan_fit
 from kcomplexity.mosaics.fit_report import Gain
@@ -23,22 +23,35 @@ from kcomplexity.mosaics.selection import Selection
 from kcomplexity.parallel import spool
 from kcomplexity.pool import Pool
 
-__all__ = ["expect_no_chance", "motif_gain"]
+__all__ = ["gain_controls", "motif_gain"]
 
 
-def expect_no_chance(method: str) -> None:
-    """Refuse a method whose bits at an error are a matter of which blocks were drawn.
+def gain_controls(plan: FitPlan, texts: Iterable[str]) -> tuple[Control, ...]:
+    """Parse controls and check, before anything is fitted, that they say something of a fit.
 
     Raises
     ------
     SpecError
-        For ``sample``: its gain on noise lies anywhere from .95 to 1.05.
+        If a text names no control, the control leaves all fitted tensors as they are, or the
+        method is ``sample``: its bits at an error are a matter of which blocks were drawn, and its
+        gain on noise lies anywhere from .95 to 1.05.
     """
-    if method == "sample":
+    return tuple(_ready(plan, parse_control(text)) for text in texts)
+
+
+def _ready(plan: FitPlan, control: Control) -> Control:
+    if plan.options.method == "sample":
         raise SpecError(
             "a control says nothing about method sample: its bits follow from which blocks were "
             "drawn, by some five per cent; take ecvq or kmeans"
         )
+    found = control.linked([plan.checkpoint])
+    if not any(found.applies(tensor) for tensor in plan.selection.fitted.values()):
+        raise SpecError(
+            f"control {control} changes none of the fitted tensors: it would tell a gain of 1 of "
+            "whatever they hold; take shuffle or signs"
+        )
+    return found
 
 
 def motif_gain(
@@ -57,7 +70,7 @@ def motif_gain(
         That `mosaic` was fitted by.
     mosaic : Mosaic
     control : Control
-        ``shuffle:N`` or ``signs:N``.
+        ``shuffle:N`` or ``signs:N``, say.
     threads : int, optional
     progress : callable, optional
 
@@ -69,9 +82,9 @@ def motif_gain(
     Raises
     ------
     SpecError
-        If the method is ``sample``.
+        As :func:`gain_controls`.
     """
-    expect_no_chance(plan.options.method)
+    control = _ready(plan, control)
     error = mosaic.distortion.relative_mse
     options = replace(
         plan.options,

@@ -30,6 +30,8 @@ from kcomplexity.mosaics.blocks import Tiling
 __all__ = [
     "MODES",
     "MOST_IN_CONTEXT",
+    "Indices",
+    "Ints",
     "Mode",
     "canonical_order",
     "decode_indices",

@@ -15,7 +15,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,7 +24,17 @@ from kcomplexity.mosaics.index_coding import Mode
 from kcomplexity.mosaics.motifs import Motifs
 from kcomplexity.writers import FileLayout, refuse_input, write_dense
 
-__all__ = ["BitBudget", "Distortion", "Mosaic", "MosaicTensor", "ScaleMode", "SourceLayout"]
+__all__ = [
+    "SCALE_MODES",
+    "BitBudget",
+    "Distortion",
+    "Mosaic",
+    "MosaicTensor",
+    "ScaleMode",
+    "SourceLayout",
+    "by_set",
+    "spread",
+]
 
 ScaleMode = Literal["none", "tensor", "row"]
 SCALE_MODES: tuple[ScaleMode, ...] = ("none", "tensor", "row")
@@ -59,10 +68,8 @@ class MosaicTensor(Tensor):
         values = joined[start - at : stop - at]
         if self.scales is not None:
             values = values * spread(self.scales, self.tiling, start, stop)
-        # Some types of eight bits have no infinity: past the largest number comes NaN.
-        info = ml_dtypes.finfo(self.dtype.numpy)  # type: ignore[no-untyped-call]
         values = values.astype(np.float64) if self.dtype.bits == 64 else values
-        limit = np.float64(info.max) if self.dtype.bits == 64 else np.float32(info.max)
+        limit = values.dtype.type(self.dtype.largest)
         return self.dtype.encode(np.clip(values, -limit, limit))
 
 
@@ -164,7 +171,7 @@ class Distortion:
         return 10 * math.log10(self.squares / self.sse) if self.sse and self.squares else None
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class Mosaic:
     """A checkpoint as motifs, indices and what was kept.
 

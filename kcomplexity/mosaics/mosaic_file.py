@@ -49,7 +49,15 @@ from kcomplexity.writers import atomic_file, header_bytes, pieces
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["FORMAT", "PREFIX", "bit_budget", "checksums", "header_checksum", "write_mosaic"]
+__all__ = [
+    "FORMAT",
+    "PREFIX",
+    "VERSION",
+    "bit_budget",
+    "checksums",
+    "header_checksum",
+    "write_mosaic",
+]
 
 PREFIX = "kcomplexity."
 FORMAT = "kcomplexity-mosaic"

@@ -7,46 +7,27 @@ in :mod:`kcomplexity.mosaics.mosaic_file`.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import zstandard
 from numpy.typing import NDArray
 
 from kcomplexity.ans import Decoder, weights_of
-from kcomplexity.checkpoint import ArrayTensor, Checkpoint, Tensor
-from kcomplexity.dtypes import DTYPES, StoredDtype
+from kcomplexity.checkpoint import Checkpoint, Tensor
 from kcomplexity.errors import CheckpointError, CorruptCheckpointError
 from kcomplexity.loaders.base import Options, layout_of
 from kcomplexity.loaders.safetensors import SafetensorsLoader
-from kcomplexity.loaders.strict_json import parse_object
-from kcomplexity.mosaics.blocks import BlockShape, Tiling
-from kcomplexity.mosaics.index_coding import (
-    MODES,
-    MOST_IN_CONTEXT,
-    Mode,
-    decode_indices,
-    decode_usage,
-)
-from kcomplexity.mosaics.mosaic import (
-    SCALE_MODES,
-    Distortion,
-    Mosaic,
-    MosaicTensor,
-    ScaleMode,
-    SourceLayout,
-)
+from kcomplexity.mosaics.index_coding import MOST_IN_CONTEXT, Mode, decode_indices, decode_usage
+from kcomplexity.mosaics.mosaic import Mosaic, MosaicTensor
 from kcomplexity.mosaics.mosaic_file import FORMAT, PREFIX, VERSION, checksums, header_checksum
-from kcomplexity.mosaics.motifs import MOTIF_DTYPES, Motifs, decode_levels, on_grid
+from kcomplexity.mosaics.mosaic_table import SetEntry, Table, read_table
+from kcomplexity.mosaics.motifs import Motifs, decode_levels, on_grid
 from kcomplexity.text import printable
-from kcomplexity.writers import FileLayout
 
 __all__ = ["read_mosaic"]
 
-#: Bytes the table may have when unpacked: as many as a safetensors header.
-_MOST_TABLE = 100_000_000
 #: Weights that one byte of a file may stand for. A single motif describes any number of weights
 #: in a few hundred bytes; a claim beyond this is a bomb, not a network.
 _MOST_WEIGHTS_A_BYTE = 1 << 20
@@ -127,157 +108,95 @@ def _check(checkpoint: Checkpoint, shown: str) -> None:
 
 def _decode(checkpoint: Checkpoint, shown: str) -> Mosaic:
     (source,) = checkpoint.sources
-    table = _read_table(checkpoint, shown)
-    block = BlockShape.parse(table["block"])
-    scale: ScaleMode = table["scale"]
-    _expect_types(table)
-    fitted = {e[0]: _Entry(e[0], e[1], e[2], tuple(e[3]), block) for e in table["tensors"] if e[1:]}
-    budget = _MOST_WEIGHTS_A_BYTE * source.size()
-    if sum(entry.tiling.n_weights for entry in fitted.values()) > budget:
+    table = read_table(checkpoint, shown)
+    if table.n_weights > _MOST_WEIGHTS_A_BYTE * source.size():
         raise CorruptCheckpointError(
             f"{shown}: it claims to stand for more than 2**20 weights a byte, which no mosaic does"
         )
+    words = _words_of_sets(checkpoint, table.sets)
+    sets = [_decode_set(checkpoint, table, i, words[i]) for i in range(len(table.sets))]
+    scales = _Scales(checkpoint, table.scale)
+    layout = layout_of(table.metadata)
     tensors: dict[str, Tensor] = {}
-    motifs: list[Motifs] = []
-    usage: list[NDArray[np.int64]] = []
-    words = _words_of_sets(checkpoint, table["sets"])
-    made = _decode_sets(checkpoint, table["sets"], words, fitted, motifs, usage)
-    scales = _Scales(checkpoint, scale)
-    layout = layout_of(table["metadata"])
-    for name, *rest in table["tensors"]:
-        if not rest:
+    for name in table.names:
+        entry = table.fitted.get(name)
+        if entry is None:
             tensors[name] = checkpoint[name]
             continue
-        entry = fitted[name]
+        found = sets[entry.number]
         tensors[name] = MosaicTensor(
             name,
             entry.shape,
             entry.dtype,
             layout=layout,
-            motifs=motifs[entry.number].values,
-            indices=made[name],
+            motifs=found.motifs.values,
+            indices=found.indices[name],
             tiling=entry.tiling,
             scales=scales.take(entry.tiling.rows),
         )
-    if len(tensors) != len(table["tensors"]):
-        raise ValueError("a tensor is there twice")
-    distortion = Distortion(**table["distortion"])
-    if distortion.n_weights != sum(entry.tiling.n_weights for entry in fitted.values()):
+    if table.distortion.n_weights != table.n_weights:
         raise ValueError("the distortion of other weights")
     return Mosaic(
-        str(checkpoint.path),
-        tensors,
-        {name: entry.number for name, entry in fitted.items()},
-        tuple(motifs),
-        tuple(usage),
-        tuple(entry[4] for entry in table["sets"]),
-        tuple(words),
-        block,
-        scale,
-        tuple(int(entry[1]) for entry in table["sets"]),
-        table["method"],
-        table["zero_motif"],
-        table["scope"],
-        _layout(table),
-        distortion,
-        table["metadata"],
-        (source,),
+        path=str(checkpoint.path),
+        tensors=tensors,
+        set_of={name: entry.number for name, entry in table.fitted.items()},
+        motifs=tuple(one.motifs for one in sets),
+        usage=tuple(one.usage for one in sets),
+        modes=tuple(one.mode for one in table.sets),
+        words=tuple(words),
+        block=table.block,
+        scale=table.scale,
+        n_motifs_of_sets=tuple(one.asked for one in table.sets),
+        method=table.method,
+        zero_motif=table.zero_motif,
+        scope=table.scope,
+        layout=table.layout,
+        distortion=table.distortion,
+        metadata=table.metadata,
+        sources=(source,),
     )
 
 
-def _expect_types(table: dict[str, Any]) -> None:
-    """Check what is handed on as it is."""
-    words = (table["method"], table["scope"], table["block"])
-    lost = list(table["distortion"].values())
-    for what, holds in (
-        ("scale", table["scale"] in SCALE_MODES),
-        ("options", all(type(word) is str for word in words)),
-        ("zero motif", type(table["zero_motif"]) is bool),
-        ("metadata", _are_strings(table["metadata"])),
-        ("distortion", all(type(x) in (int, float) and 0 <= x < math.inf for x in lost)),
-    ):
-        if not holds:
-            raise ValueError(f"the {what} of the table")
-
-
-def _are_strings(metadata: Any) -> bool:
-    return type(metadata) is dict and all(type(text) is str for text in metadata.values())
-
-
 @dataclass(frozen=True)
-class _Entry:
-    """A fitted tensor as the table tells it."""
+class _Set:
+    """One set of motifs, and the indices of each tensor that is made of them."""
 
-    name: str
-    number: int
-    code: str
-    shape: tuple[int, ...]
-    block: BlockShape
-
-    def __post_init__(self) -> None:
-        if not all(type(n) is int and n >= 0 for n in (self.number, *self.shape)):
-            raise ValueError(f"the shape of {self.name!r}")
-        if not self.dtype.is_float or self.dtype.numpy is None:
-            raise ValueError(f"the dtype of {self.name!r}")
-
-    @property
-    def dtype(self) -> StoredDtype:
-        return DTYPES[self.code]
-
-    @property
-    def tiling(self) -> Tiling:
-        rows, columns = ArrayTensor(self.name, self.shape, self.dtype, data=_NOTHING).matrix_shape
-        return Tiling(rows, columns, self.block)
+    motifs: Motifs
+    usage: NDArray[np.int64]
+    indices: dict[str, NDArray[np.uint32]]
 
 
-_NOTHING = np.zeros(0, np.uint8)
-
-
-def _decode_sets(
-    checkpoint: Checkpoint,
-    sets: list[Any],
-    words: list[NDArray[np.uint32]],
-    fitted: dict[str, _Entry],
-    motifs: list[Motifs],
-    usage: list[NDArray[np.int64]],
-) -> dict[str, NDArray[np.uint32]]:
-    made: dict[str, NDArray[np.uint32]] = {}
+def _decode_set(
+    checkpoint: Checkpoint, table: Table, number: int, words: NDArray[np.uint32]
+) -> _Set:
+    entry = table.sets[number]
+    k = entry.k
     n_bytes = checkpoint.n_bytes + checkpoint.n_container_bytes
-    for number, (k, asked, dtype, step, mode, _) in enumerate(sets):
-        # A sorted motif takes less than a bit, but never next to nothing.
-        if (
-            (dtype not in MOTIF_DTYPES or mode not in MODES)
-            or not (type(k) is type(asked) is int and 0 < k <= 64 * n_bytes and asked > 0)
-            or not (type(step) is float and (0 < step < math.inf) == (dtype == "grid"))
-        ):
-            raise ValueError(f"motif set {number}")
-        names = [name for name, entry in fitted.items() if entry.number == number]
-        tilings = [fitted[name].tiling for name in names]
-        n_blocks = sum(tiling.n_blocks for tiling in tilings)
-        if k > 1 and n_blocks > _MOST_BLOCKS_A_BYTE * n_bytes:
-            raise ValueError(f"{n_blocks} blocks in {n_bytes} bytes")
-        decoder = Decoder(words[number])
-        usage.append(decode_usage(k, decoder))
-        _expect_blocks(n_blocks, usage[-1], mode, 32 * words[number].size)
-        array = checkpoint[f"{PREFIX}motifs.{number}"]
-        size = tilings[0].block.size
-        if dtype == "grid":
-            # Each column has a histogram of its own, of a byte at least.
-            most = _FREE_LEVELS + _MOST_LEVELS_A_BYTE * array.n_bytes
-            if size > max(array.n_bytes, 2) or k * size > most:
-                raise ValueError(f"{k} motifs of {size} weights in {array.n_bytes} bytes")
-            stream = Decoder(array.read().astype(np.uint32))
-            levels = decode_levels((k, size), usage[-1], stream)
-            motifs.append(Motifs(on_grid(levels, float(step)), "grid", float(step)))
-        else:
-            if array.shape != (k, size):
-                raise ValueError(f"motifs of shape {array.shape}")
-            motifs.append(Motifs(array.to_numpy().astype(np.float32), dtype))
-        found = decode_indices(tilings, usage[-1], motifs[-1].values, mode, decoder)
-        made |= dict(zip(names, found, strict=True))
-        if not decoder.finished():
-            raise ValueError("indices are left over")
-    return made
+    names = [name for name, one in table.fitted.items() if one.number == number]
+    tilings = [table.fitted[name].tiling for name in names]
+    n_blocks = sum(tiling.n_blocks for tiling in tilings)
+    if k > 1 and n_blocks > _MOST_BLOCKS_A_BYTE * n_bytes:
+        raise ValueError(f"{n_blocks} blocks in {n_bytes} bytes")
+    decoder = Decoder(words)
+    usage = decode_usage(k, decoder)
+    _expect_blocks(n_blocks, usage, entry.mode, 32 * words.size)
+    array = checkpoint[f"{PREFIX}motifs.{number}"]
+    size = tilings[0].block.size
+    if entry.dtype == "grid":
+        # Each column has a histogram of its own, of a byte at least.
+        most = _FREE_LEVELS + _MOST_LEVELS_A_BYTE * array.n_bytes
+        if size > max(array.n_bytes, 2) or k * size > most:
+            raise ValueError(f"{k} motifs of {size} weights in {array.n_bytes} bytes")
+        levels = decode_levels((k, size), usage, Decoder(array.read().astype(np.uint32)))
+        motifs = Motifs(on_grid(levels, entry.step), "grid", entry.step)
+    else:
+        if array.shape != (k, size):
+            raise ValueError(f"motifs of shape {array.shape}")
+        motifs = Motifs(array.to_numpy().astype(np.float32), entry.dtype)
+    found = decode_indices(tilings, usage, motifs.values, entry.mode, decoder)
+    if not decoder.finished():
+        raise ValueError("indices are left over")
+    return _Set(motifs, usage, dict(zip(names, found, strict=True)))
 
 
 def _expect_blocks(n_blocks: int, usage: NDArray[np.int64], mode: Mode, n_bits: int) -> None:
@@ -296,10 +215,10 @@ def _expect_blocks(n_blocks: int, usage: NDArray[np.int64], mode: Mode, n_bits: 
         raise ValueError(f"{n_blocks} blocks in {n_bits} bits")
 
 
-def _words_of_sets(checkpoint: Checkpoint, sets: list[Any]) -> list[NDArray[np.uint32]]:
+def _words_of_sets(checkpoint: Checkpoint, sets: Sequence[SetEntry]) -> list[NDArray[np.uint32]]:
     """Cut the stream of each motif set out of the array of all."""
     every = checkpoint[PREFIX + "indices"].read().astype(np.uint32)
-    sizes = [entry[5] for entry in sets]
+    sizes = [entry.n_words for entry in sets]
     if any(type(n) is not int or n < 0 for n in sizes) or sum(sizes) != every.size:
         raise ValueError("the streams of indices do not add up")
     return list(np.split(every, np.cumsum(sizes)[:-1]))
@@ -323,42 +242,3 @@ class _Scales:
             raise ValueError("scales are missing")
         self._at += n
         return found
-
-
-def _layout(table: dict[str, Any]) -> SourceLayout:
-    names = [entry[0] for entry in table["tensors"]]
-    order = table.get("order", names)
-    files, at = [], 0
-    for name, n, metadata in table["files"]:
-        if type(n) is not int or n < 0 or not _are_strings(metadata):
-            raise ValueError(f"the file {name!r}")
-        files.append(FileLayout(_file_name(name), tuple(order[at : at + n]), metadata))
-        at += n
-    if at != len(order) or sorted(order) != sorted(names):
-        raise ValueError("the files do not list every tensor once")
-    index = table["index"]
-    if index is not None and type(index["metadata"]) is not dict:
-        raise ValueError("the index")
-    taken = [file.name for file in files] + ([] if index is None else [_file_name(index["name"])])
-    if len(set(taken)) != len(taken):
-        raise ValueError("two files of one name")
-    return SourceLayout(tuple(files), index)
-
-
-def _file_name(name: str) -> str:
-    if Path(name).name != name or name in ("", ".."):
-        raise ValueError(f"the file name {name!r}")
-    return name
-
-
-def _read_table(checkpoint: Checkpoint, shown: str) -> dict[str, Any]:
-    packed = checkpoint[PREFIX + "table"].read().tobytes()
-    size = zstandard.frame_content_size(packed)
-    if not 0 <= size <= _MOST_TABLE:
-        raise CorruptCheckpointError(f"{shown}: a table of {size} bytes is none")
-    try:
-        # Never more than the frame says, and that is bounded.
-        text = zstandard.ZstdDecompressor().decompress(packed, max_output_size=_MOST_TABLE)
-    except zstandard.ZstdError as error:
-        raise CorruptCheckpointError(f"{shown}: the table: {printable(error)}") from None
-    return parse_object(text, f"{shown}: the table")

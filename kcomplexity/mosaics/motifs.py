@@ -21,6 +21,7 @@ from kcomplexity.ans import Decoder, Encoder
 from kcomplexity.errors import CorruptCheckpointError, SpecError
 
 __all__ = [
+    "CODES",
     "FINEST",
     "MOST_MOTIFS",
     "MOTIF_DTYPES",
@@ -28,6 +29,7 @@ __all__ = [
     "Motifs",
     "decode_levels",
     "encode_levels",
+    "on_grid",
 ]
 
 Floats = NDArray[np.float32]

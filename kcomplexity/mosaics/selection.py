@@ -13,7 +13,7 @@ from kcomplexity.errors import SpecError, UnmeasurableError
 from kcomplexity.parallel import FRAME
 from kcomplexity.text import plural, printable
 
-__all__ = ["Selection", "is_weights", "select_fitted"]
+__all__ = ["Selection", "select_fitted"]
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,6 @@ class Selection:
 
     fitted: dict[str, Tensor]
     notes: tuple[str, ...] = ()
-
-
-def is_weights(tensor: Tensor) -> bool:
-    """Whether a tensor holds signed floating-point numbers that can be decoded, at least one."""
-    dtype = tensor.dtype
-    return bool(dtype.is_float and dtype.sign_bits and dtype.numpy is not None and tensor.n_weights)
 
 
 def select_fitted(
@@ -67,7 +61,11 @@ def select_fitted(
     """
     admitted = checkpoint.select(include, exclude)
     least = 0 if all_tensors else 2
-    fitted = {n: t for n, t in admitted.items() if is_weights(t) and len(t.shape) >= least}
+    fitted = {
+        name: tensor
+        for name, tensor in admitted.items()
+        if tensor.dtype.is_signed and tensor.n_weights and len(tensor.shape) >= least
+    }
     notes = []
     for name in list(fitted):
         reason = _not_finite(fitted[name])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from kcomplexity.errors import SpecError
 from kcomplexity.fitters import Fit, Goal
 from kcomplexity.mosaics.assembly import assemble
+from kcomplexity.mosaics.fit_options import DEFAULT_CAPACITY, capacity_motifs
 from kcomplexity.mosaics.fit_plan import FitPlan, MotifSet
 from kcomplexity.mosaics.preparing import Prepared, Run, prepare
 
@@ -16,8 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["fit_to_size"]
 
-#: Motifs asked for when nothing says how far to go: the paper's capacity.
-_CAPACITY = 0.01
 _TRIES = 10
 #: Fits until an error is met as stored.
 _ROUNDED_TRIES, _A_LITTLE_LESS = 6, 1 - 1e-4
@@ -26,8 +26,8 @@ _ROUNDED_TRIES, _A_LITTLE_LESS = 6, 1 - 1e-4
 def fit_to_size(plan: FitPlan, run: Run) -> Mosaic:
     """Fit a plan; where its target is in bits, search the error that meets it.
 
-    The search follows R = a - log2(E) / 2 until tries lie on both sides of the budget, then the
-    line between the nearest two, and keeps the best that is within the budget.
+    The search follows R = a - log2(E) / 2, or that of fixed-width indices, until tries lie on both
+    sides of the budget, then the line between the nearest two, and keeps the best within it.
 
     Raises
     ------
@@ -67,14 +67,20 @@ def _as_stored(plan: FitPlan, prepared: list[tuple[MotifSet, Prepared]], error: 
     )
 
 
-def _fit(plan: FitPlan, prepared: list[tuple[MotifSet, Prepared]], error: float | None) -> Mosaic:
+def _fit(
+    plan: FitPlan,
+    prepared: Sequence[tuple[MotifSet, Prepared]],
+    error: float | None,
+    capacity: float = DEFAULT_CAPACITY,
+) -> Mosaic:
+    """Fit every set at an error, or else with as many motifs as the options or `capacity` say."""
     options = plan.options
     fits: list[tuple[MotifSet, Prepared, Fit]] = []
     asked = []
     for found, ready in prepared:
         k = options.k_of(found.m)
         if k is None and error is None:
-            k = max(1, int(_CAPACITY * found.m))
+            k = capacity_motifs(capacity, found.m)
         fit = options.fitter().fit(ready.problem, Goal(k, error))
         fits.append((found, ready, fit))
         # Where an error is aimed at, k is no more than a limit.
@@ -82,32 +88,36 @@ def _fit(plan: FitPlan, prepared: list[tuple[MotifSet, Prepared]], error: float 
     return assemble(plan, fits, asked)
 
 
-def _search(plan: FitPlan, prepared: list[tuple[MotifSet, Prepared]]) -> Mosaic:
+def _search(plan: FitPlan, prepared: Sequence[tuple[MotifSet, Prepared]]) -> Mosaic:
+    """Search the error, or for a fitter that would search motifs for it the motifs themselves."""
+    fitter = plan.options.fitter()
+    if fitter.aims_at_errors:
+        # Six decibels a bit.
+        knob, least, most, slope = 0.1, 1e-9, 0.9999, math.log(4)
+    else:
+        # Twice the motifs, a bit more for each index.
+        knob, least, most = DEFAULT_CAPACITY, 1e-9, 1.0
+        slope = -plan.options.block.size * math.log(2)
     best: Mosaic | None = None
-    cheapest: Mosaic | None = None
-    over: tuple[float, float] | None = None  # the nearest tries on either side: bits, log error
-    under: tuple[float, float] | None = None
-    error = 0.1
+    tries: list[_Try] = []
     for _ in range(_TRIES):
-        mosaic = _fit(plan, prepared, error)
+        if fitter.aims_at_errors:
+            mosaic = _fit(plan, prepared, knob)
+        else:
+            mosaic = _fit(plan, prepared, None, knob)
         budget = _budget(plan, mosaic)
-        spent = mosaic.bits.fitted
-        cheapest = mosaic if cheapest is None or spent < cheapest.bits.fitted else cheapest
-        here = (float(spent), math.log(error))
-        if spent <= budget:
-            if under is None or here[1] < under[1]:
-                under = here
+        tries.append(_Try(mosaic.bits.fitted, math.log(knob), mosaic))
+        if tries[-1].bits <= budget:
             if best is None or mosaic.distortion.relative_mse < best.distortion.relative_mse:
                 best = mosaic
-            if spent >= 0.995 * budget:
+            if tries[-1].bits >= 0.995 * budget:
                 break
-        elif over is None or here[1] > over[1]:
-            over = here
-        error = min(max(math.exp(_next(over, under, 0.998 * budget, plan.n_fitted)), 1e-9), 0.9999)
-        if math.log(error) == here[1]:
+        following = _next(tries, budget, slope / plan.n_fitted)
+        knob = min(max(math.exp(following), least), most)
+        if any(math.log(knob) == one.log_knob for one in tries):
             break
     if best is None:
-        assert cheapest is not None  # noqa: S101 - there was at least one try
+        cheapest = min(tries, key=lambda one: one.bits).mosaic
         raise SpecError(
             f"{_asked(plan)} cannot be reached: the cheapest fit found takes "
             f"{cheapest.bits_per_weight:.3f} bits a weight, {cheapest.bits.total_coded // 8} bytes "
@@ -117,18 +127,28 @@ def _search(plan: FitPlan, prepared: list[tuple[MotifSet, Prepared]]) -> Mosaic:
     return best
 
 
-def _next(
-    over: tuple[float, float] | None, under: tuple[float, float] | None, aim: float, n: int
-) -> float:
-    """Return the log error whose fit should take `aim` bits, from the nearest tries so far."""
-    if over is None or under is None:
-        near = over or under
-        assert near is not None  # noqa: S101 - every try is on one side
-        # Six decibels a bit.
-        return near[1] + math.log(4) * (near[0] - aim) / n
-    (x0, y0), (x1, y1) = under, over
-    share = (aim - x0) / (x1 - x0)
-    return y0 + (y1 - y0) * min(max(share, 0.05), 0.95)
+class _Try(NamedTuple):
+    """What a setting of the knob, an error or a capacity, came to."""
+
+    bits: float
+    log_knob: float
+    mosaic: Mosaic
+
+
+def _next(tries: Sequence[_Try], budget: float, slope: float) -> float:
+    """Return the log knob whose fit should nearly take the budget, from the nearest tries."""
+    aim = 0.998 * budget
+    under = max((one for one in tries if one.bits <= budget), default=None, key=lambda t: t.bits)
+    over = min((one for one in tries if one.bits > budget), default=None, key=lambda t: t.bits)
+    if under is not None and over is not None:
+        share = math.log(aim / max(under.bits, 1)) / math.log(over.bits / max(under.bits, 1))
+        # Two tries on one side in a row: where the line is bent, halves get there sooner.
+        stuck = (tries[-1].bits <= budget) == (tries[-2].bits <= budget)
+        share = 0.5 if stuck else min(max(share, 0.05), 0.95)
+        return under.log_knob + (over.log_knob - under.log_knob) * share
+    near = under or over
+    assert near is not None  # noqa: S101 - every try is on one side
+    return near.log_knob + slope * (near.bits - aim)
 
 
 def _budget(plan: FitPlan, mosaic: Mosaic) -> float:

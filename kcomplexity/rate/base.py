@@ -20,7 +20,7 @@ from kcomplexity.ans import Encoder
 from kcomplexity.checkpoint import Bytes, Tensor
 from kcomplexity.parallel import FRAME
 
-__all__ = ["Coded", "Coding", "Levels", "Quantised", "add_levels", "levels_of"]
+__all__ = ["Coded", "Coding", "Ints", "Levels", "Quantised", "add_levels", "levels_of"]
 
 Ints = NDArray[np.int64]
 

@@ -23,7 +23,7 @@ from kcomplexity.mosaics.index_coding import canonical_order, encode_indices, en
 from kcomplexity.mosaics.motifs import encode_levels
 from kcomplexity.rate.base import Coded, Coding, Ints, Levels, Quantised, add_levels, levels_of
 
-__all__ = ["STEP_BITS", "Scalar", "Tables", "step_for"]
+__all__ = ["STEP_BITS", "Scalar", "Tables", "code_levels", "step_for"]
 
 #: A step is told as a float64.
 STEP_BITS = 64

@@ -29,7 +29,7 @@ from kcomplexity.rate.evaluate import Evaluation, evaluate, parse_command
 from kcomplexity.rate.low_rank import LowRank
 from kcomplexity.rate.prune import Pruned
 from kcomplexity.rate.scalar import Scalar, Tables, step_for
-from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Provenance, plain
+from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Provenance, versioned
 from kcomplexity.writers import write_dense
 
 __all__ = ["CODINGS", "SweepPoint", "SweepReport", "gaussian_bits", "sweep"]
@@ -96,8 +96,7 @@ class SweepReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON document that the schema ``sweep`` describes."""
-        found: dict[str, Any] = plain(self)
-        return {"schema_version": found.pop("schema_version")} | found
+        return versioned(self)
 
 
 def gaussian_bits(error: float) -> float:

@@ -1,8 +1,9 @@
-"""Writing results: one small module per format, chosen by the ending of the file.
+"""Writing results to files, in the format that the ending of the name asks for.
 
-A writer is a function from a :class:`~kcomplexity.records.Document` to bytes. :func:`save` writes
-them to a temporary file beside the target and renames it, so that a result is there whole or not
-at all.
+JSON and JSON lines are in :mod:`~kcomplexity.report.documents`, CSV and Parquet in
+:mod:`~kcomplexity.report.columns`, Markdown in :mod:`~kcomplexity.report.markdown`. A writer is a
+function from a :class:`~kcomplexity.records.Document` to bytes. :func:`save` writes them to a
+temporary file beside the target and renames it, so that a result is there whole or not at all.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from kcomplexity.registry import Registry
 from kcomplexity.report.columns import csv_bytes, parquet_bytes, require_pyarrow
 from kcomplexity.report.documents import json_bytes, jsonl_bytes
 from kcomplexity.report.markdown import markdown_bytes
-from kcomplexity.writers import atomic_file, successor
+from kcomplexity.writers import atomic_file, check_writable
 
 __all__ = ["FORMATS", "check_target", "format_of", "save", "write_atomically"]
 
@@ -41,10 +42,8 @@ def format_of(path: Path, kind: str | None = None) -> str:
     return name
 
 
-def check_target(path: Path, kind: str | None = None) -> str:
+def check_target(path: Path) -> str:
     """Return the format of a result to come, or say at once why it could not be written.
-
-    Hours of measuring should not end in a folder that is not there.
 
     Raises
     ------
@@ -53,11 +52,11 @@ def check_target(path: Path, kind: str | None = None) -> str:
     OutputError
         If no file can be made at `path`.
     """
-    name = format_of(path, kind)
+    name = format_of(path)
     if name == "parquet":
         require_pyarrow()
-    with successor(path):
-        return name
+    check_writable(path)
+    return name
 
 
 def save(report: Document, path: Path, kind: str | None = None) -> None:

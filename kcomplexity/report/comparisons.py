@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from kcomplexity.comparison.align import Unmatched
 from kcomplexity.comparison.changes import Change, Effect
 from kcomplexity.report.tables import Table
-from kcomplexity.text import human_bytes, plural, printable, short_names, shorten
+from kcomplexity.text import (
+    human_bytes,
+    percent_change,
+    plural,
+    printable,
+    shape_text,
+    short_names,
+    shorten,
+    without_numbers,
+)
 
 if TYPE_CHECKING:
     from kcomplexity.comparison.compare import Comparison
@@ -69,7 +77,7 @@ def changes_table(comparison: Comparison) -> Table:
         (
             names[row.other],
             printable(row.label),
-            "x".join(map(str, row.shape or ())) or "scalar",
+            shape_text(row.shape or ()),
             _dtypes(row),
             row.spec,
             _amount(row, row.reference_bits_per_weight, row.reference_value),
@@ -83,8 +91,8 @@ def changes_table(comparison: Comparison) -> Table:
     return Table("every row", columns, rows, frozenset(range(5, 11)))
 
 
-def most_changed(comparison: Comparison, n: int = 5) -> list[Table]:
-    """Return the tensors that took part most in the change, by the first spec with shuffles."""
+def most_changed(comparison: Comparison) -> list[Table]:
+    """Return the five tensors that changed most, by the first spec with shuffles."""
     rows, names = comparison.rows, _names_of(comparison)
     spec = next((row.spec for row in rows if row.structure), None) or next(
         (row.spec for row in rows if row.total and row.bits is not None), None
@@ -102,14 +110,14 @@ def most_changed(comparison: Comparison, n: int = 5) -> list[Table]:
         cells = tuple(
             (
                 shorten(row.label),
-                "x".join(map(str, row.shape or ())) or "scalar",
+                shape_text(row.shape or ()),
                 f"{row.n_weights / total:.1%}",
                 _amount(row, row.reference_bits_per_weight, None),
                 _amount(row, row.bits_per_weight, None),
                 *_percents(row),
                 "" if row.unchanged_share is None else f"{row.unchanged_share:.1%}",
             )
-            for row in chosen[:n]
+            for row in chosen[:5]
         )
         columns = ("tensor", "shape", "share", "reference", "other", *_LABELS, "unchanged")
         tables.append(Table(f"changed most ({spec}{of})", columns, cells, frozenset(range(2, 9))))
@@ -123,7 +131,7 @@ def remarks(comparison: Comparison) -> list[str]:
     kinds: dict[tuple[str, str], list[Change]] = {}
     for row in comparison.rows:
         if row.reason:
-            kinds.setdefault((row.status, re.sub(r"\d+", "#", row.reason)), []).append(row)
+            kinds.setdefault((row.status, without_numbers(row.reason)), []).append(row)
     for (status, _), rows in kinds.items():
         specs = ", ".join(dict.fromkeys(row.spec for row in rows))
         names = dict.fromkeys(row.label for row in rows)
@@ -163,14 +171,10 @@ def _amount(row: Change, per_weight: float | None, value: float | None) -> str:
 
 def _percents(row: Change) -> tuple[str, str, str]:
     total, values, structure = (
-        "" if change is None else _percent(change)
+        "" if change is None else percent_change(change)
         for change in (row.total_change, row.values_change, row.structure_change)
     )
     return total, values, structure
-
-
-def _percent(change: float) -> str:
-    return f"{change:+.1%}" if abs(change) >= 5e-4 else "0.0%"
 
 
 def _agreement(effect: Effect | None) -> str:
@@ -192,7 +196,7 @@ def _interval(effect: Effect | None) -> str:
 
 
 def _span(ends: tuple[float, float] | None) -> str:
-    return "" if ends is None else f"{_percent(ends[0])} to {_percent(ends[1])}"
+    return "" if ends is None else f"{percent_change(ends[0])} to {percent_change(ends[1])}"
 
 
 def _what(row: Change) -> str:

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from kcomplexity.records import Document, plain
+from kcomplexity.text import json_text
 
 __all__ = ["json_bytes", "json_line", "jsonl_bytes", "read_lines"]
 
@@ -15,7 +16,7 @@ _TEXTS = frozenset({"headline", "notes", "warnings"})
 
 def json_bytes(report: Document) -> bytes:
     """Return the report as one JSON document, indented, ending in a newline."""
-    return (json.dumps(report.to_dict(), indent=1, allow_nan=False) + "\n").encode()
+    return f"{json_text(report.to_dict())}\n".encode()
 
 
 def jsonl_bytes(report: Document) -> bytes:

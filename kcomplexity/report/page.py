@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from kcomplexity.report.figures.base import Record
 from kcomplexity.report.figures.selecting import label, specs_of
-from kcomplexity.text import plural, printable
+from kcomplexity.text import plural, printable, without_numbers
 
 __all__ = ["Sentence", "cautions", "sentences", "troubles"]
 
@@ -50,7 +50,7 @@ def troubles(record: Record) -> list[str]:
     for row in record.get("rows", ()):
         if row.get("reason"):
             # Reasons that differ in their numbers are one.
-            key = (str(row.get("status", "")), re.sub(r"\d+", "#", str(row["reason"])))
+            key = (str(row.get("status", "")), without_numbers(str(row["reason"])))
             reasons.setdefault(key, []).append(row)
     lines = []
     for (status, _), rows in reasons.items():

@@ -48,7 +48,7 @@ def trends_table(found: Trajectory) -> Table:
     columns = ("spec", "first", "last", "change", "tau", "p", "direction")
     rows = tuple(
         (
-            one.spec + _WHAT[one.quantity],
+            _named(one),
             _number(one.first),
             _number(one.last),
             "" if one.change is None else f"{one.change:+.1%}",
@@ -74,7 +74,7 @@ def tensors_table(found: Trajectory) -> Table:
     rows = tuple(
         (
             shorten(one.tensor or one.group or "all tensors"),
-            one.spec + _WHAT[one.quantity],
+            _named(one),
             _number(one.first),
             _number(one.last),
             "" if one.change is None else f"{one.change:+.1%}",
@@ -84,6 +84,10 @@ def tensors_table(found: Trajectory) -> Table:
         if one.scope != "all"
     )
     return Table("every series", columns, rows, frozenset({2, 3, 4, 5}))
+
+
+def _named(one: Series) -> str:
+    return one.spec + _WHAT[one.quantity] + (f" ({one.gap})" if one.gap else "")
 
 
 def remarks(found: Trajectory) -> list[str]:

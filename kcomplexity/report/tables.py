@@ -6,14 +6,13 @@ The terminal, Markdown and notebooks draw the same :class:`Table`.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from kcomplexity.records import Report, Score
 from kcomplexity.report.main_code import main_spec
-from kcomplexity.text import human_bytes, plural, printable, shorten
+from kcomplexity.text import human_bytes, plural, printable, shape_text, shorten, without_numbers
 
 __all__ = ["Table", "extremes", "full_table", "problems", "summary_tables"]
 
@@ -195,7 +194,7 @@ def full_table(report: Report) -> Table:
     rows = tuple(
         (
             printable(row.label),
-            "x".join(map(str, row.shape or ())) or "scalar",
+            shape_text(row.shape or ()),
             row.dtype or "mixed",
             row.spec,
             _bits(row),
@@ -210,7 +209,7 @@ def full_table(report: Report) -> Table:
     return Table("every row", columns, rows, frozenset({4, 5, 7}))
 
 
-def extremes(rows: Sequence[Score], n: int = 5) -> list[Table]:
+def extremes(rows: Sequence[Score]) -> list[Table]:
     """Return the tensors that are simplest and most complex for their size, by the main code.
 
     The main code is the first at a fixed error, else the first lossy one, else the first, that
@@ -224,7 +223,7 @@ def extremes(rows: Sequence[Score], n: int = 5) -> list[Table]:
     if len(chosen) < 2:
         return []
     chosen.sort(key=lambda row: (row.bits_per_weight or 0.0, row.label))
-    n = min(n, len(chosen) // 2)
+    n = min(5, len(chosen) // 2)
     return [
         _extreme(f"simplest for their size ({spec})", chosen[:n], total),
         _extreme(f"most complex for their size ({spec})", chosen[: -n - 1 : -1], total),
@@ -235,7 +234,7 @@ def _extreme(title: str, rows: Sequence[Score], total: int) -> Table:
     cells = tuple(
         (
             shorten(row.label),
-            "x".join(map(str, row.shape or ())) or "scalar",
+            shape_text(row.shape or ()),
             row.dtype or "mixed",
             f"{row.n_weights / total:.1%}",
             _number(row.bits_per_weight),
@@ -254,7 +253,7 @@ def problems(rows: Sequence[Score]) -> list[str]:
     kinds: dict[tuple[str, str], list[Score]] = {}
     for row in sorted(rows, key=lambda row: row.status):
         if row.reason:
-            kinds.setdefault((row.status, re.sub(r"\d+", "#", row.reason)), []).append(row)
+            kinds.setdefault((row.status, without_numbers(row.reason)), []).append(row)
     return [_problem(status, rows) for (status, _), rows in kinds.items()]
 
 

@@ -33,7 +33,6 @@ from typing import Any, Self
 
 from kcomplexity._version import __version__
 from kcomplexity.checkpoint import FileSource, StoredTensor, Tensor
-from kcomplexity.controls import Control, UnitPermutation
 from kcomplexity.ctm import ctm_cache_folder
 from kcomplexity.derived import origins
 from kcomplexity.errors import CacheWarning
@@ -283,16 +282,10 @@ def _task(task: Task, seed: int, tensor: Tensor) -> list[Any]:
     spec = str(task.spec)
     # The bytes of ISA-L depend on the family of the processor, which only the machine stands for.
     machine = platform.node() if spec.startswith("igzip") else ""
-    theirs = [_file_code(type(one).__module__) for one in (task.spec.estimator, task.spec.view)]
-    controls = [[str(control), _links(control, tensor)] for control in task.controls]
+    measured_by = (task.spec.estimator, task.spec.view, *task.controls)
+    theirs = [_file_code(type(one).__module__) for one in measured_by]
+    controls = [[str(control), control.linked_to(tensor)] for control in task.controls]
     return [spec, controls, task.fraction, seed, machine, theirs]
-
-
-def _links(control: Control, tensor: Tensor) -> list[str]:
-    """Tell which units of a tensor are moved: that follows from the tensors beside it."""
-    if not isinstance(control, UnitPermutation):
-        return []
-    return [repr(control.links.get((one.name, one.shape))) for one in origins(tensor)]
 
 
 @lru_cache(maxsize=1)
@@ -308,7 +301,7 @@ def _code() -> str:
 
 @lru_cache
 def _file_code(module: str) -> str:
-    """Return the SHA-256 of the file of an estimator or view of another package."""
+    """Return the SHA-256 of the file of an estimator, view or control of another package."""
     path = getattr(sys.modules.get(module), "__file__", None)
     if path is None or module.partition(".")[0] in ("kcomplexity", "builtins"):
         return ""

@@ -80,8 +80,9 @@ class Series:
     values : tuple of float or None
         None where a step has no value.
     first, last : float or None
+        Of the values there are; see :attr:`gap`.
     change : float or None
-        last / first - 1.
+        last / first - 1; None where there is one value.
     tau : float or None
         Kendall's tau-b of value and step; None where nothing varies, where a value is not finite,
         or below two values.
@@ -105,6 +106,16 @@ class Series:
     change: float | None
     tau: float | None
     p: float | None
+
+    @property
+    def gap(self) -> str:
+        """Say which steps the first and the last value are of, where those are not the ends."""
+        known = [s for s, value in zip(self.steps, self.values, strict=True) if value is not None]
+        if not known or (known[0], known[-1]) == (self.steps[0], self.steps[-1]):
+            return ""
+        if len(known) == 1:
+            return f"step {known[0]:g} alone"
+        return f"steps {known[0]:g} to {known[-1]:g} alone"
 
 
 def _key(row: Score) -> tuple[str, str, str | None, str | None]:
@@ -191,7 +202,7 @@ def _one_series(
         values=values,
         first=first,
         last=last,
-        change=last / first - 1 if first else None,
+        change=last / first - 1 if first and len(known) > 1 else None,
         tau=trend.tau if trend else None,
         p=trend.p if trend else None,
     )

@@ -12,8 +12,9 @@ from typing import Any
 from kcomplexity.checkpoint import Checkpoint
 from kcomplexity.errors import CheckpointError, SpecError
 from kcomplexity.loaders import open_checkpoint
+from kcomplexity.loaders.mapping import UNNAMED
 from kcomplexity.paths import natural_key
-from kcomplexity.text import printable
+from kcomplexity.text import printable, told_apart
 
 __all__ = ["Moment", "in_order"]
 
@@ -73,21 +74,24 @@ def in_order(
     """
     if not sources:
         raise SpecError("no checkpoint was given: expected at least one")
-    named = list(zip(_names(sources), sources, strict=True))
+    ordered = list(sources)
     if steps is None or isinstance(steps, str):
-        named.sort(key=lambda one: natural_key(one[0]))
-    read = [_read(source, open_one) for _, source in named]
+        ordered.sort(key=lambda source: natural_key(_name(source)))
+    names = [_name(source) for source in ordered]
+    read = [_read(source, open_one) for source in ordered]
     if steps is None:
-        found, origin = _told([name for name, _ in named], [told for told, _ in read])
+        found, origin = _told(names, [told for told, _ in read])
     elif isinstance(steps, str):
-        found, origin = [_matched(steps, name) for name, _ in named], f"{steps} in the names"
+        found, origin = [_matched(steps, name) for name in names], f"{steps} in the names"
     else:
         if len(steps) != len(sources):
             raise SpecError(f"{len(steps)} steps were given for {len(sources)} checkpoints")
         found, origin = [float(step) for step in steps], "as given"
     moments = [
         Moment(source, name, int(step) if float(step).is_integer() else step, reason)
-        for (name, source), step, (_, reason) in zip(named, found, read, strict=True)
+        for source, name, step, (_, reason) in zip(
+            ordered, told_apart(names), found, read, strict=True
+        )
     ]
     moments.sort(key=lambda one: one.step)  # stable: those that tie stay in natural order
     notes = [f"steps: {origin}"]
@@ -98,21 +102,10 @@ def in_order(
     return moments, notes
 
 
-def _names(sources: Sequence[Any]) -> list[str]:
-    """Return a name for each source, all different."""
-    names = [_name(source, i) for i, source in enumerate(sources)]
-    seen: Counter[str] = Counter()
-    found = []
-    for name in names:
-        seen[name] += 1
-        found.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
-    return found
-
-
-def _name(source: Any, i: int) -> str:
+def _name(source: Any) -> str:
     if isinstance(source, str) or hasattr(source, "__fspath__"):
         return str(source)
-    return str(source.path) if isinstance(source, Checkpoint) else f"<mapping {i}>"
+    return str(source.path) if isinstance(source, Checkpoint) else UNNAMED
 
 
 def _matched(pattern: str, name: str) -> float:

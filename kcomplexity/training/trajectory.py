@@ -242,16 +242,23 @@ def _headline(steps: Sequence[Step], series: Sequence[Series]) -> tuple[str, ...
     text = f"{plural(len(read), 'checkpoint')}, {when}"
     failed = len(steps) - len(read)
     sentences = [text + (f"; {plural(failed, 'other')} not readable" if failed else "")]
+    single: list[str] = []
     for one in series:
-        if one.scope != "all" or one.quantity == "value" or one.change is None or len(read) < 2:
+        if one.scope != "all" or one.quantity == "value" or len(read) < 2:
             continue
         if one.quantity == "of_shuffled" or "@rd" in one.spec:
             what = {"of_shuffled": " of its own shuffles"}.get(one.quantity, f" {one.unit}")
+            if one.change is None:
+                single.append(one.spec)
+                continue
+            gap = f"; {one.gap}" if one.gap else ""
             trend = "" if one.tau is None else f"; Kendall's tau {one.tau:+.2f}"
             sentences.append(
                 f"{one.spec}: from {one.first:.3f} to {one.last:.3f}{what} "
-                f"({one.change:+.1%}{trend}), lower = simpler"
+                f"({one.change:+.1%}{trend}{gap}), lower = simpler"
             )
+    if single:
+        sentences.append(f"one step alone has a figure of {', '.join(dict.fromkeys(single))}")
     n_rows, n_cached = (sum(getattr(s, name) for s in read) for name in ("n_rows", "n_cached"))
     if n_cached:
         sentences.append(

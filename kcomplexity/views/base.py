@@ -21,10 +21,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcomplexity.checkpoint import Tensor
+from kcomplexity.dtypes import StoredDtype
 from kcomplexity.errors import UnmeasurableError
 from kcomplexity.parallel import LEAF, Piece, Reducer
 
-__all__ = ["Alphabet", "Encoded", "Encoder", "Reduce", "View", "bit_planes", "leaves", "smallest"]
+__all__ = [
+    "Alphabet",
+    "Encoded",
+    "Encoder",
+    "Reduce",
+    "View",
+    "bit_planes",
+    "leaves",
+    "plane_alphabets",
+    "smallest",
+    "weights_only",
+]
 
 Symbols = NDArray[Any]
 #: Runs one reducer over the tensor at hand; the same reducer is never run twice.
@@ -122,15 +134,14 @@ class View(ABC):
         """
 
 
-def weights_only(tensor: Tensor) -> None:
+def weights_only(dtype: StoredDtype) -> None:
     """Refuse what is not real floating-point: codes, indices, masks and complex numbers."""
-    if not tensor.dtype.is_float:
+    if not dtype.is_float:
         raise UnmeasurableError(
-            f"{tensor.dtype.code} values are not weights: "
-            "only @bytes, @words and @codes measure them"
+            f"{dtype.code} values are not weights: only @bytes, @words and @codes measure them"
         )
-    if tensor.dtype.numpy is None:
-        raise UnmeasurableError(f"{tensor.dtype.code}: {tensor.dtype.refusal}")
+    if dtype.numpy is None:
+        raise UnmeasurableError(f"{dtype.code}: {dtype.refusal}")
 
 
 def leaves(flat: NDArray[Any]) -> range:

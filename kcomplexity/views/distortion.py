@@ -76,7 +76,7 @@ class DistortionView(View):
 
     def prepare(self, tensor: Tensor, reduce: Reduce) -> Encoder:
         """Find the step and the range of its levels."""
-        weights_only(tensor)
+        weights_only(tensor.dtype)
         limits = extent(reduce)
         top = max(-limits.low, limits.high)
         if top == 0:

@@ -11,7 +11,7 @@
 ``lN``
     N uniform levels from the smallest to the largest weight, both included: the alphabets of BDM.
 
-All three compute in float32 (float64 for F64), as the quantisers of the field do.
+All of them compute in float32 (float64 for F64), as the quantisers of the field do.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class SignView(View):
 
     def prepare(self, tensor: Tensor, reduce: Reduce) -> Encoder:
         """Check that every weight has a sign."""
-        weights_only(tensor)
+        weights_only(tensor.dtype)
         extent(reduce)
         return _SignEncoder((Alphabet("", 2),))
 
@@ -133,7 +133,7 @@ class UniformView(View):
 
 def _limits(tensor: Tensor, reduce: Reduce) -> ExtentState:
     """Return the range of weights that can be quantised and whose squares can be added."""
-    weights_only(tensor)
+    weights_only(tensor.dtype)
     limits = extent(reduce)
     top, (least, most) = max(-limits.low, limits.high), _SQUARABLE
     if top and not least < top < most:

@@ -22,6 +22,8 @@ from kcomplexity.views.base import Reduce, leaves
 
 __all__ = [
     "Extent",
+    "ExtentState",
+    "LeafSums",
     "SumOfSquares",
     "compute_dtype",
     "extent",

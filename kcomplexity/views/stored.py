@@ -71,7 +71,7 @@ class Float32View(View):
 
     def prepare(self, tensor: Tensor, reduce: Reduce) -> Encoder:
         """Need no pass; only F64 can lose digits."""
-        weights_only(tensor)
+        weights_only(tensor.dtype)
         return _Float32Encoder(_alphabets(DTYPES["F32"], self.split), split=self.split)
 
 
@@ -110,10 +110,7 @@ def _alphabets(dtype: StoredDtype, split: str | None) -> tuple[Alphabet, ...]:
         raise UnmeasurableError(f"{dtype.code}: {dtype.refusal}")
     if split == "bits":
         return plane_alphabets(dtype.bits)
-    if not dtype.is_float:
-        raise UnmeasurableError(
-            f"{dtype.code} values are not weights: only @bytes, @words and @codes measure them"
-        )
+    weights_only(dtype)
     return tuple(Alphabet(name, 1 << width) for name, _, width in _fields(dtype))
 
 

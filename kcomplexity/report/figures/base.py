@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from kcomplexity.report.figures.themes import Theme
 
-__all__ = ["Cell", "Chart", "FigureKind", "Record", "expecting", "missing", "values_at"]
+__all__ = ["Cell", "Chart", "FigureKind", "Record", "expecting", "missing"]
 
 Record: TypeAlias = Mapping[str, Any]
 """A result in its JSON form."""

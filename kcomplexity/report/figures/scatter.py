@@ -16,15 +16,12 @@ from kcomplexity.report.figures.selecting import (
 )
 from kcomplexity.report.figures.themes import Theme
 from kcomplexity.report.main_code import main_spec
-from kcomplexity.text import plural
+from kcomplexity.text import LEAST_SHARE, plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["SCATTER"]
-
-#: A change below this share of the bits is none worth a word.
-_LEAST = 0.001
 
 
 def _charts(record: Record) -> list[Chart]:
@@ -41,8 +38,8 @@ def _charts(record: Record) -> list[Chart]:
 def _chart(other: str, rows: list[dict], n_others: int) -> Chart:  # type: ignore[type-arg]
     ordered = depth_sorted(rows)
     spec = str(ordered[0]["spec"])
-    simpler = sum(row["bits"] < (1 - _LEAST) * row["reference_bits"] for row in ordered)
-    complexer = sum(row["bits"] > (1 + _LEAST) * row["reference_bits"] for row in ordered)
+    simpler = sum(row["bits"] < (1 - LEAST_SHARE) * row["reference_bits"] for row in ordered)
+    complexer = sum(row["bits"] > (1 + LEAST_SHARE) * row["reference_bits"] for row in ordered)
     reference = checkpoint_name(str(ordered[0].get("reference", "") or "reference"))
     name = checkpoint_name(other or "other")
     return Chart(

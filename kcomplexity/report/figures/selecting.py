@@ -8,7 +8,7 @@ from typing import Any
 
 from kcomplexity.report.figures.base import Record
 from kcomplexity.report.figures.layers import in_depth_order
-from kcomplexity.text import shorten
+from kcomplexity.text import about_row, shorten
 
 __all__ = [
     "about",
@@ -56,10 +56,7 @@ def last_step(record: Record) -> Record:
 
 def label(row: Record) -> str:
     """Return what a row is about: the tensor, the group, or all of them."""
-    dtype = row.get("dtype")
-    return str(
-        row.get("tensor") or row.get("group") or (f"all {dtype}" if dtype else "all tensors")
-    )
+    return str(about_row(row.get("tensor"), row.get("group"), row.get("dtype")))
 
 
 def by_checkpoint(rows: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
