@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -64,6 +65,8 @@ class Page:
 
     def _receive(self) -> dict[str, Any]:
         while b"\0" not in self._left:
+            answers, _, _ = select.select([self._from], [], [], 30)
+            assert answers, "the browser has said nothing for 30 s"
             part = os.read(self._from, 1 << 16)
             assert part, "the browser went away"
             self._left += part

@@ -76,7 +76,7 @@ class Handler(BaseHTTPRequestHandler):
         with suppress(OSError):
             if what == "body":
                 self.wfile.write(f"{head}\r\n".encode())
-            for i in range(len(slow)):
+            for i in range(100):  # has an end, for a client that does not give it up
                 self.wfile.write(slow[i : i + 1])
                 time.sleep(0.05)
 

@@ -45,13 +45,6 @@ property_test = settings(
 )
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _leave_the_users_cache_alone(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KCOMPLEXITY_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 def rng(seed=0):
     return np.random.default_rng(seed)
 

@@ -20,7 +20,6 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
@@ -28,7 +27,7 @@ from safetensors.numpy import save_file
 import kcomplexity as kc
 from kcomplexity.bdm import bdm1d, bdm2d, bdm_tiles
 from kcomplexity.records import Score
-from kcomplexity_cli.main import cli
+from tests import run
 from tests.pybdm_oracle import forget_tables, pybdm_bdm, pybdm_entropy
 
 EXACT = 1e-9  # relative
@@ -375,7 +374,7 @@ def test_what_cannot_be_measured_is_a_skipped_row_with_the_reason(array, spec, r
 
 @pytest.mark.parametrize("name", ["bdm2d", "qubd"])
 def test_the_help_says_that_permuted_inputs_hide_the_signal(name):
-    result = CliRunner().invoke(cli, ["estimators", name])
+    result = run("estimators", name)
     assert result.exit_code == 0
     assert "permuted" in result.stdout
     assert "Saturates" in result.stdout

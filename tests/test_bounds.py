@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
@@ -18,7 +18,7 @@ from kcomplexity.bounds import METHODS, kl_inverse, occam_bound, prefix_free_bit
 from kcomplexity.descriptions import describe_length
 from kcomplexity.errors import CheckpointNotFoundError, SpecError
 from kcomplexity.schemas import load_schema
-from kcomplexity_cli.main import cli
+from tests import run as invoke
 
 # Training error, L, then the bound by each method; n = 50,000, delta = 0.05.
 VECTORS = [
@@ -235,8 +235,7 @@ def test_a_choice_of_codes_is_refused_where_there_is_none(tmp_path, choice):
 # --- The command -------------------------------------------------------------------------------
 
 
-def run(*args):
-    return CliRunner().invoke(cli, ["bound", *args])
+run = partial(invoke, "bound")
 
 
 def test_the_command_says_what_holds_and_what_it_assumes():

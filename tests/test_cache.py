@@ -6,7 +6,6 @@ import os
 import sqlite3
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from importlib import import_module
 from typing import Any
@@ -24,6 +23,7 @@ from kcomplexity.errors import CacheWarning
 from kcomplexity.plan import make_plan
 from kcomplexity.training import cache as cache_module
 from kcomplexity.training.cache import Cache, cache_path, row_keys, run_cached
+from tests import wait_until
 
 SPECS = ["entropy@q8", "zstd@sign", "l2"]
 HOUR_AGO = 1_700_000_000
@@ -258,7 +258,13 @@ def test_a_file_written_in_place_under_its_old_time_is_hashed_again(file):
     with Cache() as cache:
         before = content(cache)
         stored = bytearray(file.read_bytes())
-        time.sleep(0.02)  # clocks of file systems tick every few milliseconds
+        probe = file.with_name("probe")
+
+        def clock_has_ticked() -> bool:  # that of the file system does every few milliseconds
+            probe.touch()
+            return probe.stat().st_mtime_ns > file.stat().st_ctime_ns
+
+        wait_until(clock_has_ticked)
         for at in range(1, 200):
             stored[-at] ^= 1
         with file.open("r+b") as same:

@@ -8,10 +8,10 @@ import re
 import subprocess
 import sys
 import textwrap
+from functools import partial
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 from jsonschema import Draft202012Validator
 
 import kcomplexity as kc
@@ -20,13 +20,10 @@ from kcomplexity.estimators import ESTIMATORS
 from kcomplexity.panels import PANELS
 from kcomplexity.schemas import load_schema
 from kcomplexity.views import VIEWS
-from kcomplexity_cli.main import cli
+from tests import ROOT
+from tests import run as invoke
 
-ROOT = Path(__file__).parents[1]
-
-
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(cli, ["estimators", *arguments])
+run = partial(invoke, "estimators")
 
 
 @pytest.fixture(scope="module")

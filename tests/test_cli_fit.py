@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 from safetensors.numpy import load_file, save_file
 
@@ -22,11 +21,7 @@ from kcomplexity.mosaics.fit_options import FitOptions
 from kcomplexity.mosaics.fit_plan import plan_fit
 from kcomplexity.mosaics.selection import select_fitted
 from kcomplexity.schemas import load_schema
-from kcomplexity_cli.main import cli
-
-
-def run(*arguments):
-    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
+from tests import run
 
 
 @pytest.fixture

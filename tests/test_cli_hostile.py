@@ -11,14 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 from safetensors.numpy import save_file
 
-from kcomplexity_cli.main import cli
-
-
-def run(command: str, *arguments: object) -> Result:
-    return CliRunner().invoke(cli, [command, *map(str, arguments)])
+from tests import run
 
 
 def entry(n: int, begin: int) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import shlex
 import subprocess
 import sys
@@ -17,7 +16,6 @@ import pytest
 from click.testing import CliRunner
 from safetensors.numpy import save_file
 
-import kcomplexity
 from kcomplexity.controls import CONTROLS
 from kcomplexity.fitters import FITTERS
 from kcomplexity.panels import PANELS
@@ -27,18 +25,19 @@ from kcomplexity_cli.ending import end_by_rows
 from kcomplexity_cli.main import cli
 from kcomplexity_cli.options import Size
 from kcomplexity_cli.terminal import progress_line
-
-ROOT = Path(kcomplexity.__file__).parents[1]  # the checkout: tests run from there
-ENVIRONMENT = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'cli'}"}
-KCOMPLEXITY = shlex.join([sys.executable, "-m", "kcomplexity_cli"])
+from tests import KCOMPLEXITY, environment, run
 
 
 def shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a line of bash in which ``kcomplexity`` is the command."""
     return subprocess.run(
-        ["bash", "-c", f'set -o pipefail; kcomplexity() {{ {KCOMPLEXITY} "$@"; }}; {script}'],
+        [
+            "bash",
+            "-c",
+            f'set -o pipefail; kcomplexity() {{ {shlex.join(KCOMPLEXITY)} "$@"; }}; {script}',
+        ],
         cwd=folder,
-        env=ENVIRONMENT,
+        env=environment(),
         capture_output=True,
         text=True,
         check=False,
@@ -115,7 +114,7 @@ def test_notes_that_cannot_be_told_change_nothing(folder):
     ],
 )
 def test_a_usage_error_is_one_line_that_says_where_to_read_on(line, message):
-    found = CliRunner().invoke(cli, line.split(), prog_name="kcomplexity")
+    found = run(*line.split(), prog_name="kcomplexity")
     assert found.stderr.startswith("kcomplexity: error: ")
     assert message in found.stderr
     assert found.stderr.endswith(f" (try 'kcomplexity {line.split()[0]} -h')\n")
@@ -132,13 +131,13 @@ def test_a_usage_error_is_one_line_that_says_where_to_read_on(line, message):
     ],
 )
 def test_a_name_that_means_nothing_is_told_with_those_that_do(line, message):
-    found = CliRunner().invoke(cli, line.split(), prog_name="kcomplexity")
+    found = run(*line.split(), prog_name="kcomplexity")
     assert found.stderr == f"kcomplexity: error: {message}\n"
     assert (found.exit_code, found.stdout) == (2, "")
 
 
 def test_no_command_shows_the_help_and_exits_2():
-    found = CliRunner().invoke(cli, [], prog_name="kcomplexity")
+    found = run(prog_name="kcomplexity")
     assert found.exit_code == 2
     assert found.stderr.startswith("Usage: kcomplexity [OPTIONS] COMMAND")
 
@@ -149,14 +148,14 @@ def test_a_bug_is_one_line_unless_debug_asks_for_more(folder, monkeypatch):
 
     monkeypatch.setattr(sys.modules["kcomplexity.scoring"], "open_selected", broken)
     path = str(folder / "s.safetensors")
-    found = CliRunner().invoke(cli, ["score", path])
+    found = run("score", path)
     assert found.exit_code == 1
     assert found.stderr == (
         "kcomplexity: error: KeyError: 'w\\x1b[31m' (a bug: 'kcomplexity --debug ...' shows "
         "where)\n"
     )
     monkeypatch.setattr(sys, "argv", ["kcomplexity", "--debug", "score", path])
-    shown = CliRunner().invoke(cli, ["--debug", "score", path])
+    shown = run("--debug", "score", path)
     assert shown.stderr.startswith("Traceback (most recent call last):\n")
     assert shown.stderr.endswith(found.stderr)
 
@@ -228,7 +227,7 @@ def examples(command: click.Command) -> list[str]:
 @pytest.mark.parametrize("name", [name for name, _ in commands()])
 @pytest.mark.parametrize("option", ["-h", "--help"])
 def test_every_command_has_help_that_ends_with_examples(name, option):
-    found = CliRunner().invoke(cli, [*name.split(), option], prog_name="kcomplexity")
+    found = run(*name.split(), option, prog_name="kcomplexity")
     assert (found.exit_code, found.stderr) == (0, "")
     assert all(len(line) <= 100 for line in found.stdout.splitlines())
     last = found.stdout.partition("Examples:\n")[2]

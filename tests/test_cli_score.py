@@ -12,13 +12,13 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 from jsonschema import Draft202012Validator
 from safetensors.numpy import save_file
 
@@ -27,22 +27,19 @@ from kcomplexity.errors import UnmeasurableError
 from kcomplexity.estimators import ESTIMATORS
 from kcomplexity.estimators.base import Estimator
 from kcomplexity.schemas import load_schema
-from kcomplexity_cli.main import cli
+from tests import KCOMPLEXITY, environment, running, wait_until
+from tests import run as invoke
 
-ROOT = Path(kcomplexity.__file__).parents[1]  # the checkout: tests run from there
-ENVIRONMENT = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'cli'}"}
-KCOMPLEXITY = [sys.executable, "-m", "kcomplexity_cli"]
 FEW = ("-e", "zstd@bytes/planes,entropy@q8,zstd:9@q4,nonzero", "--control", "shuffle:2")
 
 
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(cli, ["score", *map(str, arguments)])
+run = partial(invoke, "score")
 
 
 def process(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*KCOMPLEXITY, "score", *map(str, arguments)],
-        env=ENVIRONMENT,
+        env=environment(),
         capture_output=True,
         text=True,
         check=False,
@@ -205,7 +202,7 @@ def on_terminal(*arguments: object) -> tuple[str, str]:
     leader, follower = pty.openpty()
     done = subprocess.run(
         [*KCOMPLEXITY, "score", *map(str, arguments)],
-        env=ENVIRONMENT | {"TERM": "xterm"},
+        env=environment() | {"TERM": "xterm"},
         stdout=subprocess.PIPE,
         stderr=follower,
         text=True,
@@ -429,23 +426,20 @@ def part_lines(output: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
+def n_lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
 def test_ctrl_c_keeps_a_valid_part_and_resume_gives_the_same_file(layers, tmp_path):
     output = tmp_path / "s.jsonl"
     command = [*KCOMPLEXITY, "score", str(layers), *FEW, "-T", "1", "-o", str(output)]
     part = output.with_name("s.jsonl.part")
-    started = subprocess.Popen(
-        command,
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    # It must not end before this test has looked.
-    os.setpriority(os.PRIO_PROCESS, started.pid, 10)
-    while not (part.exists() and part.read_bytes().count(b"\n") > 40):
-        assert started.poll() is None
-    started.send_signal(signal.SIGINT)
-    stdout, stderr = started.communicate(timeout=20)
+    with running(*command[3:], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as started:
+        # It must not end before this test has looked.
+        os.setpriority(os.PRIO_PROCESS, started.pid, 10)
+        wait_until(lambda: n_lines(part) > 40)
+        started.send_signal(signal.SIGINT)
+        stdout, stderr = started.communicate(timeout=30)
     assert started.returncode == 130
     assert stdout == ""
     assert stderr.split("\n") == [
@@ -459,14 +453,14 @@ def test_ctrl_c_keeps_a_valid_part_and_resume_gives_the_same_file(layers, tmp_pa
     assert 40 < len(kept) < 1 + 4 * 300
 
     resumed = subprocess.run(
-        [*command, "--resume"], env=ENVIRONMENT, capture_output=True, text=True, check=True
+        [*command, "--resume"], env=environment(), capture_output=True, text=True, check=True
     )
     assert resumed.stderr == ""
     assert not part.exists()
     again = output.read_bytes()
     for one in kept[1:]:
         assert json.dumps(one).encode() in again  # taken over, seconds and all
-    subprocess.run(command, env=ENVIRONMENT, capture_output=True, check=True)
+    subprocess.run(command, env=environment(), capture_output=True, check=True)
 
     def lines(data: bytes) -> list[Any]:
         found = [json.loads(line) for line in data.splitlines()]
@@ -480,37 +474,29 @@ def test_ctrl_c_keeps_a_valid_part_and_resume_gives_the_same_file(layers, tmp_pa
 
 
 def test_an_interrupted_score_does_not_wait_for_a_big_tensor(tmp_path):
-    path = tmp_path / "big.npy"
-    np.save(path, np.random.default_rng(0).normal(size=(1 << 10, 3 << 10)).astype("f4"))
-    started = subprocess.Popen(
-        [*KCOMPLEXITY, "score", str(path), "-e", "zstd:9@q4", "--control", "shuffle:500"],
-        env=ENVIRONMENT,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with pytest.raises(subprocess.TimeoutExpired):
-        started.wait(timeout=1.5)
-    started.send_signal(signal.SIGINT)
-    _, stderr = started.communicate(timeout=5)
-    assert (started.returncode, stderr) == (130, "\nkcomplexity: interrupted\n")
+    path, output = tmp_path / "big.safetensors", tmp_path / "s.jsonl"
+    weights = np.random.default_rng(0).normal(size=(1 << 10, 3 << 10)).astype("f4")
+    save_file({"a": weights[:2, :40].copy(), "b": weights}, path)
+    # Minutes of work, if it were not interrupted.
+    words = ["-e", "zstd:9@q4", "--control", "shuffle:500", "--exact", "-T", "1", "-o", output]
+    with running("score", path, *words, stderr=subprocess.PIPE) as started:
+        wait_until(lambda: n_lines(output.with_name("s.jsonl.part")) == 2)
+        started.send_signal(signal.SIGINT)
+        _, stderr = started.communicate(timeout=30)
+    assert started.returncode == 130
+    assert stderr.endswith("\nkcomplexity: interrupted\n")
+    assert [row["tensor"] for row in part_lines(output)[1:]] == ["a"]
 
 
 def test_ctrl_c_on_a_terminal_reaches_every_process_and_one_tells(layers, tmp_path):
     part = tmp_path / "s.jsonl.part"
     output = tmp_path / "s.jsonl"
     options = [*FEW, "-T", "2", "--workers", "process", "-o", str(output)]
-    started = subprocess.Popen(
-        [*KCOMPLEXITY, "score", str(layers), *options],
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    while not (part.exists() and part.read_bytes().count(b"\n") > 40):
-        assert started.poll() is None
-    os.killpg(started.pid, signal.SIGINT)
-    stdout, stderr = started.communicate(timeout=20)
+    pipes = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
+    with running("score", layers, *options, **pipes, start_new_session=True) as started:
+        wait_until(lambda: n_lines(part) > 40)
+        os.killpg(started.pid, signal.SIGINT)
+        stdout, stderr = started.communicate(timeout=30)
     assert (started.returncode, stdout) == (130, "")
     assert stderr.count("\n") == 3
     assert stderr.endswith("kcomplexity: interrupted\n")

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 from safetensors.numpy import save_file
 
@@ -16,7 +15,7 @@ import kcomplexity as kc
 from kcomplexity.errors import SpecError
 from kcomplexity.samples import INIT, TRAINED
 from kcomplexity.schemas import load_schema
-from kcomplexity_cli.main import cli
+from tests import read_rows, read_tables, run
 
 SPECS = ["zstd:9@q4", "entropy:two-part@q4", "l2", "zstd@bytes"]
 
@@ -311,9 +310,15 @@ def test_an_initialisation_is_drawn_where_there_is_none():
     assert found.rows[0].reference_bits_per_weight < found.rows[0].bits_per_weight
 
 
-@pytest.mark.parametrize("text", ["init:torch:5", "init:nonsense"])
-def test_a_reference_that_is_no_single_draw_is_refused(text):
-    with pytest.raises(SpecError):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("init:torch:5", "expected one draw of an initialisation: init:torch"),
+        ("init:nonsense", "unknown scheme 'nonsense'"),
+    ],
+)
+def test_a_reference_that_is_no_single_draw_is_refused(text, message):
+    with pytest.raises(SpecError, match=message):
         compared(text, arrays(1), specs=["l2"])
 
 
@@ -381,7 +386,7 @@ def test_runs_that_cannot_be_paired_are_refused(runs):
 def test_the_demo_pair_gives_the_sentence_the_table_and_a_document_of_its_schema(tmp_path):
     output = tmp_path / "changes.json"
     args = ["compare", str(INIT), str(TRAINED), "-e", "zstd:9@q4,bdm2d@sign"]
-    shown = CliRunner().invoke(cli, [*args, "--control", "shuffle:19", "-T", "2"])
+    shown = run(*args, "--control", "shuffle:19", "-T", "2")
     assert shown.exit_code == 0, shown.stderr
     text = shown.stdout
     assert "digits-trained.safetensors against digits-init.safetensors, lower = simpler:" in text
@@ -398,19 +403,28 @@ def test_the_demo_pair_gives_the_sentence_the_table_and_a_document_of_its_schema
     ):
         assert words in text, words
     assert "significant" not in text
-    printed = CliRunner().invoke(cli, [*args, "--json"])
+    printed = run(*args, "--json")
     document = json.loads(printed.stdout)
     Draft202012Validator(load_schema("compare")).validate(document)
-    saved = CliRunner().invoke(cli, [*args, "-q", "-o", str(output)])
+    saved = run(*args, "-q", "-o", str(output))
     assert saved.exit_code == 0
     assert json.loads(output.read_text())["rows"] == document["rows"]
 
 
-@pytest.mark.parametrize("kind", ["csv", "md", "jsonl", "parquet"])
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_every_format_is_written(pair, tmp_path, kind):
     path = tmp_path / f"changes.{kind}"
     pair.save(path)
-    assert path.stat().st_size > 500
+    rows = read_rows(path)
+    assert len(rows) == len(pair.rows) > 0
+    assert float(rows[0]["structure_change"]) == pair.rows[0].structure_change
+
+
+def test_a_page_of_markdown_has_every_row(pair, tmp_path):
+    pair.save(tmp_path / "changes.md")
+    whole, _changed_most, rows = read_tables(tmp_path / "changes.md")
+    assert (len(whole), len(rows)) == (len(pair.summary), len(pair.rows))
+    assert rows[0]["arrangement"] == f"{pair.rows[0].structure_change:+.1%}"
 
 
 def test_rows_become_a_data_frame_and_a_notebook_table(pair):
@@ -426,7 +440,7 @@ def test_runs_by_globs_on_the_command_line(tmp_path):
             save_file(arrays(seed, ordered=ordered), tmp_path / f"{side}-{seed}.safetensors")
     sides = [str(tmp_path / f"{side}-*.safetensors") for side in ("init", "end")]
     args = ["--reference-runs", sides[0], "--runs", sides[1], "-e", "zstd:9@q4"]
-    result = CliRunner().invoke(cli, ["compare", *args, "--control", "shuffle:5"])
+    result = run("compare", *args, "--control", "shuffle:5")
     assert result.exit_code == 0, result.stderr
     assert "2 runs against 2 runs" in result.stdout
     assert "fewer than 5 runs: no verdict" in result.stdout
@@ -445,7 +459,7 @@ def test_runs_by_globs_on_the_command_line(tmp_path):
     ],
 )
 def test_wrong_usage_is_one_message_and_exit_code_2(args, words):
-    result = CliRunner().invoke(cli, ["compare", *args])
+    result = run("compare", *args)
     assert result.exit_code == 2
     assert words in result.stderr
 
@@ -454,7 +468,7 @@ def test_nothing_measured_is_exit_code_4(tmp_path):
     for name in ("a", "b"):
         save_file({"mask": np.ones(4, bool)}, tmp_path / f"{name}.safetensors")
     files = [str(tmp_path / f"{name}.safetensors") for name in ("a", "b")]
-    result = CliRunner().invoke(cli, ["compare", *files, "-e", "entropy@q8", "-q"])
+    result = run("compare", *files, "-e", "entropy@q8", "-q")
     assert result.exit_code == 4
     assert result.stderr == "kcomplexity: nothing was measured: each row tells why\n"
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import zstandard
-from click.testing import CliRunner
 from hypothesis import given as over
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -26,7 +25,7 @@ from kcomplexity.comparison.long_window import (
 )
 from kcomplexity.errors import SpecError
 from kcomplexity.schemas import load_schema
-from kcomplexity_cli.main import cli
+from tests import run
 from tests.tensors import tensor_of
 
 RNG = np.random.default_rng(0)
@@ -203,11 +202,11 @@ def test_the_command_adds_it_to_a_comparison(tmp_path):
         save_file(weights, tmp_path / f"{name}.safetensors")
     files = [str(tmp_path / f"{name}.safetensors") for name in ("base", "tuned", "again")]
     args = ["compare", *files[:2], "--rerun", files[2], "-e", "l2"]
-    shown = CliRunner().invoke(cli, args)
+    shown = run(*args)
     assert shown.exit_code == 0, shown.stderr
     for words in ("given the reference it needs", "noise floor", "exactly unchanged", "ncd"):
         assert words in shown.stdout, words
-    document = json.loads(CliRunner().invoke(cli, [*args, "--json"]).stdout)
+    document = json.loads(run(*args, "--json").stdout)
     Draft202012Validator(load_schema("compare")).validate(document)
     assert [row["tensor"] for row in document["conditional"]] == ["b", "w", None]
     assert len(document["checkpoints"]) == 2

@@ -3,7 +3,6 @@
 import ml_dtypes
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from safetensors.numpy import load_file, save_file
 
 from kcomplexity.checkpoint import ArrayTensor
@@ -14,8 +13,7 @@ from kcomplexity.loaders import open_checkpoint
 from kcomplexity.loaders.ggml_blocks import BLOCKS
 from kcomplexity.scoring import score
 from kcomplexity.writers import write_safetensors
-from kcomplexity_cli.main import cli
-from tests import test_loaders_gguf, test_loaders_onnx, torch_files
+from tests import run, test_loaders_gguf, test_loaders_onnx, torch_files
 from tests.tensors import random_tensor, tensor_of_words
 
 WEIGHTS = np.arange(24, dtype=np.float32).reshape(4, 6)
@@ -140,16 +138,16 @@ def test_the_command_writes_and_tells(tmp_path):
     )
     path = torch_files.save_zip(tmp_path / "m.ckpt", opcodes, {"0": array, "1": WEIGHTS})
     out = tmp_path / "m.safetensors"
-    result = CliRunner().invoke(cli, ["convert", str(path), str(out)])
+    result = run("convert", str(path), str(out))
     assert result.exit_code == 0
     assert result.stdout == f"{out}: 1 tensor, 24 weights, 48 B, from pytorch\n"
     assert "1 tensor of ema is left out" in result.stderr
     with open_checkpoint(out) as checkpoint:
         assert checkpoint["w"].dtype.code == "BF16"
-    result = CliRunner().invoke(cli, ["convert", str(path), str(out), "--root", "ema", "-q"])
+    result = run("convert", str(path), str(out), "--root", "ema", "-q")
     assert (result.exit_code, result.output) == (0, "")
     assert np.array_equal(load_file(out)["w"], WEIGHTS)
-    result = CliRunner().invoke(cli, ["convert", str(path), str(tmp_path / "m.npz")])
+    result = run("convert", str(path), str(tmp_path / "m.npz"))
     assert result.exit_code == 2
     assert "expected a name that ends in .safetensors" in result.stderr
 
@@ -158,9 +156,9 @@ def test_several_files_are_scored_and_inspected_as_one(tmp_path):
     save_file({"a": WEIGHTS}, tmp_path / "a.safetensors")
     save_file({"b": WEIGHTS}, tmp_path / "b.safetensors")
     paths = [str(tmp_path / f"{name}.safetensors") for name in "ab"]
-    result = CliRunner().invoke(cli, ["inspect", *paths, "--as-one"])
+    result = run("inspect", *paths, "--as-one")
     assert result.exit_code == 0
     assert "sharded, 2 tensors, 48 weights" in result.stdout
-    result = CliRunner().invoke(cli, ["score", *paths, "--as-one", "-e", "l2", "--json"])
+    result = run("score", *paths, "--as-one", "-e", "l2", "--json")
     assert result.exit_code == 0
     assert result.stdout.count('"fingerprint"') == 1

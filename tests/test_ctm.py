@@ -30,13 +30,6 @@ from kcomplexity.errors import CtmTableError, SpecError
 from tests.pybdm_oracle import pybdm
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _leave_the_users_cache_alone(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KCOMPLEXITY_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     """An empty cache folder, and a process that has not read a table yet."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from jsonschema import Draft202012Validator
 
 from kcomplexity import PANELS
@@ -17,13 +18,12 @@ from kcomplexity.schemas import load_schema
 from kcomplexity.scoring import score
 from kcomplexity_cli import demo as module
 from kcomplexity_cli import known_answers
-from kcomplexity_cli.main import cli
+from tests import run as invoke
 
 WIDTH = 100
 
 
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(cli, ["demo", *arguments])
+run = partial(invoke, "demo")
 
 
 @pytest.fixture(scope="module")

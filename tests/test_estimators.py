@@ -474,7 +474,10 @@ def test_an_empty_tensor_costs_nothing(text):
     assert measured(np.empty((0, 4), np.float32), text).value == 0
 
 
-@pytest.mark.parametrize("text", ["nonzero", "block-entropy@bytes"])
-def test_an_empty_tensor_has_no_share_and_no_block(text):
-    with pytest.raises(UnmeasurableError):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("nonzero", "no share of its weights"), ("block-entropy@bytes", "no block")],
+)
+def test_an_empty_tensor_has_no_share_and_no_block(text, message):
+    with pytest.raises(UnmeasurableError, match=message):
         measured(np.empty((0, 4), np.float32), text)

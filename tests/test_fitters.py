@@ -120,6 +120,24 @@ def test_kmeans_loses_less_than_sample_and_about_what_theory_says():
     assert lloyd < 0.8 * sampled
 
 
+def test_no_round_raises_the_error():
+    told: list[str] = []
+    options = KMeans(start="sample", iterations=40, tolerance=0)
+    options.fit(problem(heavy(2000, 4), progress=told.append), Goal(k=50))
+    errors = [float(text.rpartition(" ")[2]) for text in told]
+    assert len(errors) > 10
+    assert errors == sorted(errors, reverse=True)
+
+
+def test_motifs_without_blocks_are_taken_to_those_that_lie_farthest_off():
+    few = heavy(10, 2)
+    blocks = np.concatenate([np.repeat(few[:1], 200, axis=0), few])
+    given_problem = problem(blocks)
+    assert len(np.unique(draw(given_problem, 10), axis=0)) < 5  # the start repeats itself
+    fit = KMeans(start="sample").fit(given_problem, Goal(k=10))
+    assert fit.relative_mse == 0
+
+
 def test_means_are_means_and_empty_motifs_are_zero():
     blocks = heavy(100, 3)
     indices = np.random.default_rng(0).integers(0, 5, 100)

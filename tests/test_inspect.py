@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import ml_dtypes
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
@@ -21,7 +21,7 @@ from kcomplexity.inspection import ValueInfo, document, inspect_checkpoint
 from kcomplexity.parallel import LEAF
 from kcomplexity.pool import Pool
 from kcomplexity.schemas import load_schema
-from kcomplexity_cli.main import cli
+from tests import run as invoke
 
 
 def values_of(array: np.ndarray) -> ValueInfo:
@@ -32,8 +32,7 @@ def values_of(array: np.ndarray) -> ValueInfo:
     return found.values
 
 
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(cli, ["inspect", *map(str, arguments)])
+run = partial(invoke, "inspect")
 
 
 @pytest.fixture

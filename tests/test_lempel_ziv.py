@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from kcomplexity.lempel_ziv import (
     lz76_complexity,
     lz76_entropy_rate,
     lz76_phrases,
+    parse,
 )
 
 
@@ -151,19 +152,31 @@ def test_large_sequences_have_the_phrases_of_lzcomplexity(make):
     assert lz76_phrases(symbols) == len(boundaries) - 1
 
 
-def test_time_grows_almost_as_the_length():
-    bits = np.random.default_rng(2).integers(0, 2, 800_000, dtype=np.uint8)
+@pytest.mark.parametrize("make", LARGE.values(), ids=LARGE)
+def test_work_grows_almost_as_the_length(make, monkeypatch):
+    handled: list[int] = []
 
-    def seconds(symbols):
-        runs = []
-        for _ in range(3):
-            start = time.perf_counter()
-            lz76_phrases(symbols)
-            runs.append(time.perf_counter() - start)
-        return min(runs)
+    def counting(function):
+        def counted(*given):
+            handled.extend(np.size(array) for array in given)
+            return function(*given)
 
-    # 16 times as many: quadratic would be 256. The bound is loose, for busy machines.
-    assert seconds(bits) < 80 * seconds(bits[:50_000])
+        return counted
+
+    heavy = ("argsort", "flatnonzero", "where", "append")
+    counted = vars(np) | {name: counting(getattr(np, name)) for name in heavy}
+    monkeypatch.setattr(parse, "np", SimpleNamespace(**counted))
+
+    def work(symbols):
+        handled.clear()
+        lz76_phrases(symbols)
+        return sum(handled)
+
+    symbols = make(np.random.default_rng(2))[:100_000]
+    few = work(symbols[: symbols.size // 16])
+    assert 5 * symbols.size / 16 < few
+    # 16 times as many: quadratic would be 256.
+    assert work(symbols) < 32 * few
 
 
 # --- input ----------------------------------------------------------------------------------------

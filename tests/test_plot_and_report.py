@@ -7,7 +7,6 @@ import re
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 import kcomplexity as kc
 from kcomplexity.errors import ResultError
@@ -16,13 +15,9 @@ from kcomplexity.report.reading import read_metric, read_result
 from kcomplexity.report.tables import Table
 from kcomplexity.samples import INIT, TRAINED
 from kcomplexity_cli.bars import bars, can_show
-from kcomplexity_cli.main import cli
 from kcomplexity_cli.terminal import plain_text
+from tests import run
 from tests.results import HOSTILE, score_result, trajectory_result
-
-
-def run(*arguments):
-    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
 
 
 @pytest.fixture
@@ -90,7 +85,7 @@ def test_list_tells_what_can_be_drawn_and_what_the_others_need(result):
 
 def test_a_result_can_come_from_another_command(result, tmp_path):
     arguments = ["plot", "-", "-o", str(tmp_path / "f"), "--kind", "bits"]
-    done = CliRunner().invoke(cli, arguments, input=result.read_bytes())
+    done = run(*arguments, input=result.read_bytes())
     assert done.stdout == f"{tmp_path / 'f' / 'bits.png'}\n"
 
 

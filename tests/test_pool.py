@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kcomplexity.pool import Pool, available_processors
+from tests import wait_until
 
 
 class Gauge:
@@ -161,8 +162,8 @@ def test_an_interrupt_leaves_no_job_running():
     jobs = [Sized(gauge, 1, seconds=0.2) for _ in range(40)]
 
     def interrupt() -> None:
-        jobs[0].started.wait(20)
-        time.sleep(0.05)  # the waiting thread has handed out what it may, and waits
+        # The waiting thread has handed out what it may, and waits.
+        wait_until(lambda: pool._budget.jobs == 2 * 2 + 1)
         os.kill(os.getpid(), signal.SIGINT)
 
     with Pool(2) as pool:
@@ -195,12 +196,12 @@ def test_a_broken_executor_takes_no_memory_with_it():
 
 def test_finished_results_wait_in_a_bounded_queue():
     gauge = Gauge()
-    taken: list[int] = []
+    ahead: list[int] = []
     with Pool(2) as pool:
         for i, _ in enumerate(pool.run(Sized(gauge, 1) for _ in range(200))):
-            taken.append(gauge.n_run - i)
-            time.sleep(1e-4)
-    assert max(taken) <= 2 * 2 + 2
+            wait_until(lambda: pool._budget.jobs == 0)  # all that was handed out is done
+            ahead.append(gauge.n_run - i)
+    assert max(ahead) == ahead[0] == 2 * 2 + 1
 
 
 def test_progress_is_told_as_results_are_taken():

@@ -3,7 +3,6 @@
 import pickle
 import subprocess
 import sys
-import time
 import tracemalloc
 import zipfile
 
@@ -112,11 +111,11 @@ def test_a_server_that_lies_is_refused_in_one_line(lie, message):
 
 @pytest.mark.parametrize(("lie", "first"), [("drips", 2), ("drips headers", 1)])
 def test_a_server_that_drips_is_given_up(lie, first):
-    start = time.monotonic()
-    with serving({"/m.safetensors": MODEL}, lambda n: lie if n >= first else "") as server:
-        with pytest.raises(RemoteError, match="slower than 20 kB/s") as refusal:
-            open_checkpoint(f"{server.url}/m.safetensors")
-        assert time.monotonic() - start < 5
+    with (
+        serving({"/m.safetensors": MODEL}, lambda n: lie if n >= first else "") as server,
+        pytest.raises(RemoteError, match="slower than 20 kB/s") as refusal,
+    ):
+        open_checkpoint(f"{server.url}/m.safetensors")
     assert "\n" not in str(refusal.value)
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from jsonschema import Draft202012Validator, ValidationError
 from safetensors.numpy import save_file
 
@@ -43,7 +42,7 @@ from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Provenance, Repo
 from kcomplexity.schemas import load_schema, schema_names
 from kcomplexity.training.series import Series, Step, StepScore
 from kcomplexity.training.trajectory import Trajectory
-from kcomplexity_cli.main import cli
+from tests import run
 
 
 def validate(name: str, found: Any) -> None:
@@ -209,7 +208,7 @@ def test_the_command_writes_what_the_schema_says(arrays, tmp_path: Path):
     path = tmp_path / "few.npz"
     np.savez(path, w=arrays["layers.0.w"], v=arrays["broken"])
     arguments = ["score", str(path), "--json", "-q", "-e", "zstd@bytes,entropy@q8"]
-    result = CliRunner().invoke(cli, [*arguments, "--control", "shuffle:2"])
+    result = run(*arguments, "--control", "shuffle:2")
     assert result.exit_code == 0, result.stderr
     validate("score", json.loads(result.stdout))
 
@@ -256,7 +255,7 @@ def test_a_calibration_is_as_its_schema_says():
 def test_the_plan_of_a_fit_is_as_its_schema_says(tmp_path, target):
     path = tmp_path / "m.safetensors"
     save_file({"w": np.ones((8, 8), np.float32)}, path)
-    result = CliRunner().invoke(cli, ["fit", str(path), *target, "--dry-run", "--json"])
+    result = run("fit", path, *target, "--dry-run", "--json")
     assert result.exit_code == 0
     found = json.loads(result.stdout)
     validate("fit-plan", found)
@@ -268,13 +267,13 @@ def test_the_plan_of_a_fit_is_as_its_schema_says(tmp_path, target):
 
 @pytest.mark.parametrize("name", schema_names())
 def test_the_command_prints_a_schema(name):
-    result = CliRunner().invoke(cli, ["schema", name])
+    result = run("schema", name)
     assert result.exit_code == 0
     assert json.loads(result.stdout) == load_schema(name)
 
 
 def test_without_a_name_the_command_lists_them():
-    result = CliRunner().invoke(cli, ["schema"])
+    result = run("schema")
     assert result.exit_code == 0
     lines = dict(line.split(maxsplit=1) for line in result.stdout.splitlines())
     assert tuple(lines) == schema_names()
@@ -284,7 +283,7 @@ def test_without_a_name_the_command_lists_them():
 
 
 def test_an_unknown_name_is_an_error_of_usage():
-    result = CliRunner().invoke(cli, ["schema", "nothing"])
+    result = run("schema", "nothing")
     assert result.exit_code == 2
     assert result.stdout == ""
     assert result.stderr == (

@@ -6,14 +6,13 @@ import json
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from safetensors.numpy import save_file
 
 import kcomplexity as kc
 from kcomplexity.bdm import bdm2d
 from kcomplexity.errors import SpecError, UnmeasurableError
 from kcomplexity.pool import Pool
-from kcomplexity_cli.main import cli
+from tests import run
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:
@@ -62,9 +61,7 @@ def test_the_same_seed_gives_the_same_map_and_another_another():
 def test_score_puts_the_map_into_the_details_of_the_rows_it_belongs_to(tmp_path):
     path = tmp_path / "net.safetensors"
     save_file({"layer": with_a_striped_corner(), "bias": noise(64)}, path)
-    result = CliRunner().invoke(
-        cli, ["score", str(path), "-e", "bdm2d@sign,nonzero", "--tiles", "64", "--json", "-q"]
-    )
+    result = run("score", str(path), "-e", "bdm2d@sign,nonzero", "--tiles", "64", "--json", "-q")
     assert result.exit_code == 0, result.output
     rows = json.loads(result.stdout)["rows"]
     (row,) = (row for row in rows if row["spec"] == "bdm2d@sign" and row["status"] == "ok")

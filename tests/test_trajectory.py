@@ -7,13 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 from safetensors.numpy import save_file
 from scipy.stats import kendalltau
@@ -22,7 +23,7 @@ import kcomplexity as kc
 from kcomplexity.errors import CheckpointError, SpecError
 from kcomplexity.schemas import load_schema
 from kcomplexity.training.steps import in_order
-from kcomplexity_cli.main import cli
+from tests import read_rows, read_tables, run, running, wait_until
 
 SPECS = ["entropy@q8", "zstd:9@q4", "l2"]
 
@@ -216,31 +217,42 @@ def test_steps_that_tie_are_told_and_stand_in_natural_order():
 def test_the_command_prints_tables_and_a_document_of_its_schema(tmp_path):
     write(tmp_path / "run", range(3), step=10)
     args = ["trajectory", str(tmp_path / "run"), "-e", ",".join(SPECS), "--control", "shuffle:3"]
-    shown = CliRunner().invoke(cli, args)
+    shown = run(*args)
     assert shown.exit_code == 0, shown.stderr
     for words in ("3 checkpoints, from step 0 to 20", "tau", "zstd:9@q4 / shuffled", "new"):
         assert words in shown.stdout, words
-    printed = CliRunner().invoke(cli, [*args, "--json"])
+    printed = run(*args, "--json")
     document = json.loads(printed.stdout)
     Draft202012Validator(load_schema("trajectory")).validate(document)
     assert all(row["cached"] for row in document["rows"])
-    again = CliRunner().invoke(cli, [*args, "--json", "--no-cache"])
+    again = run(*args, "--json", "--no-cache")
     assert [row["bits"] for row in json.loads(again.stdout)["rows"]] == [
         row["bits"] for row in document["rows"]
     ]
 
 
-@pytest.mark.parametrize("kind", ["json", "jsonl", "csv", "md", "parquet"])
+@pytest.mark.parametrize("kind", ["json", "jsonl", "csv", "parquet"])
 def test_every_format_is_written(tmp_path, kind):
     path = tmp_path / f"run.{kind}"
-    follow([state(0), state(1)], cache=False).save(path)
-    assert path.stat().st_size > 500
+    found = follow([state(0), state(1)], cache=False)
+    found.save(path)
+    rows = read_rows(path)
+    assert len(rows) == len(found.rows) == 12
+    assert float(rows[0]["bits"]) == found.rows[0].bits
+
+
+def test_a_page_of_markdown_has_every_step_and_every_series(tmp_path):
+    found = follow([state(0), state(1)], cache=False)
+    found.save(tmp_path / "run.md")
+    steps, trends, tensors = read_tables(tmp_path / "run.md")
+    assert (len(steps), len(trends) + len(tensors)) == (2, len(found.series))
+    assert steps[1]["entropy@q8"] == f"{one(found, 'entropy@q8').values[1]:.4g}"
 
 
 def test_a_step_that_failed_is_exit_code_3(tmp_path):
     paths = write(tmp_path / "run", range(2))
     Path(paths[0]).write_bytes(b"nothing")
-    result = CliRunner().invoke(cli, ["trajectory", str(tmp_path / "run"), "-e", "l2"])
+    result = run("trajectory", str(tmp_path / "run"), "-e", "l2")
     assert result.exit_code == 3
     assert "failed" in result.stdout
 
@@ -248,34 +260,31 @@ def test_a_step_that_failed_is_exit_code_3(tmp_path):
 def test_a_training_without_a_figure_is_exit_code_4_and_says_so(tmp_path):
     for step in range(2):
         save_file({"mask": np.ones(4, bool)}, tmp_path / f"step-{step}.safetensors")
-    result = CliRunner().invoke(cli, ["trajectory", str(tmp_path), "-e", "entropy@q8", "-q"])
+    result = run("trajectory", tmp_path, "-e", "entropy@q8", "-q")
     assert result.exit_code == 4
     assert result.stderr == "kcomplexity: nothing was measured: each row tells why\n"
 
 
-def watching(run: Path, *options: str) -> Any:
-    root = Path(__file__).resolve().parents[1]
-    paths = os.pathsep.join([str(root), str(root / "cli")])
-    return subprocess.Popen(
-        [
-            *(sys.executable, "-m", "kcomplexity_cli", "trajectory", str(run)),
-            *("--watch", "--interval", "0.1", "--json", *options),
-        ],
-        env=os.environ | {"PYTHONPATH": paths},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@contextmanager
+def watching(folder: Path, *options: str) -> Iterator[Any]:
+    """Watch a folder; what is told is in a file, so that waiting for it has an end."""
+    path = folder.parent / "told"
+    words = ["trajectory", folder, "--watch", "--interval", "0.1", "--json", *options]
+    with path.open("w") as told, running(*words, stdout=subprocess.PIPE, stderr=told) as watch:
+        yield watch, lambda: path.read_text().splitlines()
 
 
 def test_watch_takes_what_comes_and_stops_cleanly(tmp_path):
     write(tmp_path / "run", range(1))
-    watch = watching(tmp_path / "run", "-e", "entropy@q8")
-    assert "step 0: entropy@q8" in watch.stderr.readline()
-    write(tmp_path / "run", [1])
-    assert "step 1: entropy@q8" in watch.stderr.readline()
-    watch.send_signal(signal.SIGINT)
-    out, _ = watch.communicate(timeout=20)
+    with watching(tmp_path / "run", "-e", "entropy@q8") as (watch, told):
+        wait_until(lambda: len(told()) == 1)
+        write(tmp_path / "run", [1])
+        wait_until(lambda: len(told()) == 2)
+        watch.send_signal(signal.SIGINT)
+        out, _ = watch.communicate(timeout=30)
+    first, second = told()
+    assert "step 0: entropy@q8" in first
+    assert "step 1: entropy@q8" in second
     assert watch.returncode == 0
     assert [step["step"] for step in json.loads(out)["steps"]] == [0, 1]
 
@@ -295,16 +304,17 @@ def test_the_line_of_a_step_tells_statistics_with_their_units():
 def test_watch_goes_on_where_the_first_file_cannot_be_read(tmp_path):
     (path,) = write(tmp_path / "run", [0])
     Path(path).write_bytes(b"nothing")
-    watch = watching(tmp_path / "run", "-e", "entropy@q8")
-    said = watch.stderr.readline()
-    assert "no checkpoint can be read" in said
-    assert "waiting for more" in said
-    write(tmp_path / "run", [1])
-    lines = [watch.stderr.readline() for _ in range(2)]
-    assert "step 0: failed" in lines[0]
-    assert "step 1: entropy@q8" in lines[1]
-    watch.send_signal(signal.SIGINT)
-    out, _ = watch.communicate(timeout=20)
+    with watching(tmp_path / "run", "-e", "entropy@q8") as (watch, told):
+        wait_until(lambda: len(told()) == 1)
+        write(tmp_path / "run", [1])
+        wait_until(lambda: len(told()) == 3)
+        watch.send_signal(signal.SIGINT)
+        out, _ = watch.communicate(timeout=30)
+    unreadable, failed, read = told()
+    assert "no checkpoint can be read" in unreadable
+    assert "waiting for more" in unreadable
+    assert "step 0: failed" in failed
+    assert "step 1: entropy@q8" in read
     assert watch.returncode == 3
     assert [step["status"] for step in json.loads(out)["steps"]] == ["failed", "ok"]
 
@@ -312,26 +322,38 @@ def test_watch_goes_on_where_the_first_file_cannot_be_read(tmp_path):
 def test_a_watch_in_which_nothing_could_be_read_ends_with_the_reason(tmp_path):
     (path,) = write(tmp_path / "run", [0])
     Path(path).write_bytes(b"nothing")
-    watch = watching(tmp_path / "run", "-e", "entropy@q8")
-    assert "waiting for more" in watch.stderr.readline()
-    watch.send_signal(signal.SIGTERM)
-    _, said = watch.communicate(timeout=20)
+    with watching(tmp_path / "run", "-e", "entropy@q8") as (watch, told):
+        wait_until(told)
+        watch.send_signal(signal.SIGTERM)
+        watch.communicate(timeout=30)
     assert watch.returncode != 0
+    waiting, said = told()
+    assert "waiting for more" in waiting
     assert "no checkpoint can be read" in said
-    assert "Traceback" not in said
 
 
-def test_a_file_that_is_still_being_written_waits(tmp_path):
-    from kcomplexity_cli.trajectory import _settled
+def test_a_file_that_is_still_being_written_waits(tmp_path, monkeypatch):
+    from kcomplexity_cli import trajectory as command
 
     (path,) = write(tmp_path / "run", [0])
+    looks: list[int] = []
+    n_bytes = [Path(path).stat().st_size]
+
+    def sleep(seconds: float) -> None:
+        """Write on between two looks, three times."""
+        looks.append(len(n_bytes))
+        if len(n_bytes) < 4:
+            with Path(path).open("ab") as file:
+                n_bytes.append(n_bytes[-1] + file.write(b"more"))
+
+    clock = SimpleNamespace(monotonic=lambda: 1.0 * len(looks), sleep=sleep)
+    monkeypatch.setattr(command, "time", clock)
     stopped: list[bool] = []
-    looks = _settled((str(tmp_path / "run"),), 0.05, stopped)
-    started = time.monotonic()
-    assert next(looks) == [path]
-    assert time.monotonic() - started > 0.04  # two looks at least
+    found = command._settled((str(tmp_path / "run"),), 0.5, stopped)
+    assert next(found) == [path]
+    assert looks == [1, 2, 3, 4]
     stopped.append(True)
-    assert next(looks, None) is None
+    assert next(found, None) is None
 
 
 def test_a_step_without_figures_is_not_told_as_the_end_of_the_way():
