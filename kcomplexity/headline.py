@@ -20,12 +20,14 @@ from kcomplexity.records import CheckpointInfo, Score
 from kcomplexity.structure import Structure, structure
 from kcomplexity.structure_sentences import structure_sentences
 from kcomplexity.summary import counted, leave_one_out
-from kcomplexity.text import LEAST_SHARE, human_bytes, of_weights, plural, shorten
+from kcomplexity.text import LEAST_SHARE, human_bytes, of_weights, plural, shorten, without_numbers
 
-__all__ = ["Needed", "headline", "needed"]
+__all__ = ["Needed", "headline", "needed", "without_error"]
 
 #: The error at which the engineer's sentence asks for bytes.
 _TARGET = 0.01
+#: A larger share of the weights without a size at an error is told.
+_MUCH = 0.1
 
 
 @dataclass(frozen=True)
@@ -176,19 +178,52 @@ def _bytes_needed(info: CheckpointInfo, rows: Sequence[Score]) -> list[str]:
     lossy, lossless = needed(info, rows, _TARGET), needed(info, rows, None)
     found = []
     # A size that is mostly of tensors as stored tells nothing of the codes that were asked for.
-    if lossy and lossy.coded_share > 0.5 and (lossless is None or lossy.bits < lossless.bits):
+    share, refusals = without_error(rows)
+    tells = lossy is not None and lossy.coded_share - share > 0.5
+    if lossy and tells and (lossless is None or lossy.bits < lossless.bits):
         found.append(
             f"{_amount(lossy)} needed {lossy.at(_TARGET)} "
             f"({_weights(lossy)}, decodable, all side information{_exact(lossy)}{_rest(lossy)}); "
             "accuracy not checked"
             + ("" if lossy.by_tensor else "; an error of the whole is that of its largest weights")
         )
+    found += refusals
     if lossless:
         found.append(
             f"{_amount(lossless)} needed without loss "
             f"({_weights(lossless)}, decodable{_rest(lossless)})"
         )
     return found
+
+
+def without_error(rows: Sequence[Score]) -> tuple[float, list[str]]:
+    """Say so where much of a network has no size at an error, as when a training diverged.
+
+    Returns
+    -------
+    share : float
+        Of the weights, those that every code at an error refused.
+    sentences : list of str
+    """
+    by_unit: dict[object, list[Score]] = {}
+    for row in rows:
+        if row.dtype is not None and row.kind == "code":
+            by_unit.setdefault((row.tensor, row.group, row.dtype), []).append(row)
+    n_weights = sum(codes[0].n_weights for codes in by_unit.values())
+    refused: dict[str, list[Score]] = {}
+    for codes in by_unit.values():
+        skipped = [row for row in codes if row.status == "skipped"]
+        if skipped and all(row.decodes == "weights" for row in codes if row.status == "ok"):
+            refused.setdefault(without_numbers(skipped[0].reason or ""), []).append(skipped[0])
+    total, sentences = 0.0, []
+    for units in refused.values():
+        share = sum(row.n_weights for row in units) / n_weights
+        total += share
+        if share > _MUCH:
+            why = (units[0].reason or "").partition(":")[0]
+            where = f" in {shorten(units[0].label)}" if units[0].tensor else ""
+            sentences.append(f"no size at an error for {share:.1%} of the weights: {why}{where}")
+    return total, sentences
 
 
 def _order(rows: Sequence[Score], totals: Sequence[Score]) -> list[str]:

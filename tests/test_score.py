@@ -468,3 +468,19 @@ def test_a_code_that_no_tensor_has_at_the_error_asked_gives_no_size():
     arrays = {"a": np.random.default_rng(0).normal(size=(64, 64)), "b": np.ones((2, 2))}
     report = kc.score(arrays, specs=["mosaic:s=4:mse=0.3"])
     assert not any("weight error" in sentence for sentence in report.headline)
+
+
+def test_a_network_that_diverged_is_not_told_as_a_simple_one():
+    rng = np.random.default_rng(0)
+    sound = {"a": rng.normal(size=(64, 64)), "b": rng.normal(size=(8, 8))}
+    diverged = sound | {"a": np.full((64, 64), np.nan)}
+    specs = ["zstd@bytes", "entropy:two-part@q8"]
+    said = kc.score(diverged, specs=specs).headline
+    assert (
+        "no size at an error for 98.5% of the weights: 4096 NaN and 0 infinite weights in a" in said
+    )
+    assert not any("weight error" in text for text in said)
+    assert any(
+        "no size at an error" in text for text in kc.compare(sound, diverged, specs=specs).headline
+    )
+    assert not any("no size" in text for text in kc.score(sound, specs=specs).headline)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from kcomplexity.comparison.changes import FEWEST_RUNS, Change, Effect
-from kcomplexity.headline import Needed, needed
+from kcomplexity.headline import Needed, needed, without_error
 from kcomplexity.records import CheckpointInfo, Score
 from kcomplexity.text import (
     LEAST_SHARE,
@@ -57,6 +57,9 @@ def verdict(
         told = [row for row in own if row.structure or "@rd" in row.spec] or own
         if own[0].paired is None:
             found = _size(infos, scores, reference, other)
+            for path in (reference, other):
+                _, refusals = without_error([row for row in scores if row.checkpoint == path])
+                found += [f"{short[path]}: {text}" for text in refusals]
             n_weights = next(info.n_weights for info in infos if info.path == other)
             found += [_sentence(row, n_weights, _error_shift(row, rows)) for row in told]
             end = "describes these two files; training runs vary"
