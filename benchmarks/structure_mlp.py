@@ -36,10 +36,11 @@ def figures(weights: Mapping[str, Any], metrics: Mapping[str, float]) -> Figures
     found = structure(report.rows)
     assert found is not None
     total = {row.spec: row for row in report.summary}
-    bdm = next(c for c in total["bdm2d@sign"].controls if c["kind"] == "shuffle")
+    bdm = total["bdm2d@sign"].control("shuffle")
+    assert bdm is not None
     return {
         "validation accuracy": metrics["validation_accuracy"],
-        "`bdm2d@sign` / shuffled": bdm["ratio"],
+        "`bdm2d@sign` / shuffled": bdm.ratio or 0.0,
         "`ctx` saved, %": 100 * found.context_saving,
         "... shuffled, %": 100 * statistics.fmean(found.shuffled_savings),
         "`lowrank` saved, %": 100 * (found.low_rank_saving or 0.0),

@@ -16,6 +16,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kcomplexity.control_results import SHUFFLE, ControlResult
 from kcomplexity.records import CheckpointInfo, Score
 from kcomplexity.structure import Structure, structure
 from kcomplexity.structure_sentences import structure_sentences
@@ -230,17 +231,18 @@ def _order(rows: Sequence[Score], totals: Sequence[Score]) -> list[str]:
     """Say what the order of the weights contributes, by each spec with shuffles."""
     found = []
     for total in totals:
-        controls = {control["kind"]: control for control in total.controls}
-        shuffled = controls.pop("shuffle", None)
-        if shuffled is None or not shuffled["ratio"]:
+        shuffled = total.control(SHUFFLE)
+        if shuffled is None or not shuffled.ratio or not shuffled.mean_bits:
             continue
         own = [row for row in rows if row.spec == total.spec and row.status != "ok"]
         own += counted([row for row in rows if row.spec == total.spec and row.status == "ok"])
-        found.append(f"{total.spec}: {_effect(shuffled, own)}{_limits(total, own)}")
+        spread = (shuffled.sd_bits or 0.0) / shuffled.mean_bits
+        effect = _effect(shuffled, shuffled.ratio, spread, own)
+        found.append(f"{total.spec}: {effect}{_limits(total, own)}")
         found += [
-            f"{total.spec}: {_factors(kind, own)}"
-            for kind in controls
-            if kind.startswith("init:") and controls[kind]["ratio"]
+            f"{total.spec}: {_factors(control.kind, own)}"
+            for control in total.controls
+            if control.kind.startswith("init:") and control.ratio
         ]
     return found
 
@@ -249,9 +251,9 @@ def _factors(kind: str, rows: Sequence[Score]) -> str:
     """Take a ratio to an initialisation apart, over the tensors that have both controls."""
     both = []
     for row in rows:
-        means = {control["kind"]: control["mean_bits"] for control in row.controls}
-        if means.get("shuffle") and means.get(kind):
-            both.append((row.bits or 0.0, means["shuffle"], means[kind], row.n_weights))
+        order, init = row.control(SHUFFLE), row.control(kind)
+        if order and init and order.mean_bits and init.mean_bits:
+            both.append((row.bits or 0.0, order.mean_bits, init.mean_bits, row.n_weights))
     bits, shuffled, drawn, n_weights = (math.fsum(one) for one in zip(*both, strict=True))
     of = of_weights(int(n_weights), sum(row.n_weights for row in rows))
     return (
@@ -260,15 +262,13 @@ def _factors(kind: str, rows: Sequence[Score]) -> str:
     )
 
 
-def _effect(control: dict[str, float], rows: Sequence[Score]) -> str:
-    ratio, n = control["ratio"], int(control["n"])
-    spread = (control["sd_bits"] or 0.0) / control["mean_bits"]
+def _effect(control: ControlResult, ratio: float, spread: float, rows: Sequence[Score]) -> str:
     threshold = max(2 * spread, LEAST_SHARE)
     if abs(1 - ratio) <= threshold:
-        return f"no structure found above {threshold:.1%} ({plural(n, 'shuffle')})"
+        return f"no structure found above {threshold:.1%} ({plural(control.n, 'shuffle')})"
     side = "below" if ratio < 1 else "above"
-    text = f"{abs(1 - ratio):.1%} {side} its own shuffles (below {control['n_lower']} of {n}"
-    out = leave_one_out(rows, "shuffle")
+    text = f"{abs(1 - ratio):.1%} {side} its own shuffles (below {control.n_lower} of {control.n}"
+    out = leave_one_out(rows, SHUFFLE)
     if out:
         text += f"; ratio {out[0]:.3f} to {out[1]:.3f} when any one tensor is left out"
     return text + ")"

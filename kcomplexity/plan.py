@@ -19,7 +19,7 @@ from kcomplexity.units import SCOPES, Scope, Unit, units
 __all__ = ["Plan", "Task", "make_plan", "unit_work"]
 
 #: Seconds to shuffle one weight: the memory access that misses every cache.
-_SHUFFLE = 1.5e-8
+_SHUFFLE_SECONDS = 1.5e-8
 #: A spec with controls costs at least the shuffles: this many weights, replicates included.
 _CONTROLLED_CAP = 1 << 28
 
@@ -95,7 +95,7 @@ class Plan:
             for spec in unit.specs:
                 task = self.task_of[spec]
                 n = unit.n_bytes if spec.estimator.kind == "code" else unit.tensor.n_weights
-                cost = n / spec.estimator.rate + unit.tensor.n_weights * _SHUFFLE * len(
+                cost = n / spec.estimator.rate + unit.tensor.n_weights * _SHUFFLE_SECONDS * len(
                     task.controls
                 )
                 share = sampled_share(

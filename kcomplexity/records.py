@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from kcomplexity.control_results import ControlResult
 from kcomplexity.errors import SpecError
 from kcomplexity.text import about_row
 
@@ -96,8 +97,8 @@ class Score:
     details : dict
         What else the estimator and the view tell; ``tiles`` holds a tile map (``--tiles``). Rows
         over several tensors name the largest and its weights.
-    controls : tuple of dict
-        kind, n, bits, mean_bits, sd_bits, ratio, z, n_lower, p for each control.
+    controls : tuple of ControlResult
+        At most one of a kind: see :meth:`control`.
     cached : bool
     seconds : float
         This row's share of the time its tensor took.
@@ -134,7 +135,7 @@ class Score:
     n_codes_seen: int | None = None
     saturated: bool | None = None
     details: dict[str, Any] = field(default_factory=dict)
-    controls: tuple[dict[str, Any], ...] = ()
+    controls: tuple[ControlResult, ...] = ()
     cached: bool = False
     seconds: float = 0.0
 
@@ -152,6 +153,10 @@ class Score:
             self.details.get("largest_tensor_weights", own[1]),
         )
 
+    def control(self, kind: str) -> ControlResult | None:
+        """Return what the bits are beside a control, e.g. ``"shuffle"``; None if it has none."""
+        return next((control for control in self.controls if control.kind == kind), None)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
         record: dict[str, Any] = plain(self)
@@ -163,7 +168,7 @@ class Score:
         known = {f.name for f in fields(cls)}
         values = {key: value for key, value in record.items() if key in known}
         values["shape"] = None if values.get("shape") is None else tuple(values["shape"])
-        values["controls"] = tuple(values.get("controls", ()))
+        values["controls"] = tuple(map(ControlResult.from_dict, values.get("controls", ())))
         return cls(**values)
 
 

@@ -17,7 +17,8 @@ from operator import add
 from typing import Any
 
 from kcomplexity.checkpoint import Tensor
-from kcomplexity.controls import Control, control_statistics, unmeasured_control
+from kcomplexity.control_results import ControlResult
+from kcomplexity.controls import Control
 from kcomplexity.derived import Concat, rebuilt
 from kcomplexity.errors import CheckpointError, UnmeasurableError
 from kcomplexity.measure import Encoders, Gathered, Outcome, gather, outcome, prepare
@@ -72,8 +73,8 @@ def _rows(unit: Unit, tasks: Mapping[Spec, Task], seed: int, pool: Pool) -> list
             states = [one[spec] for one in found]
             rows[spec] = _measured(unit, spec, encoders[spec.view], states, share)
         for control, controlled in _controlled(specs, tasks, rows):
-            for spec, record in _held(control, share, controlled, rows, encoders, seed, pool):
-                rows[spec] = replace(rows[spec], controls=(*rows[spec].controls, record))
+            for spec, result in _held(control, share, controlled, rows, encoders, seed, pool):
+                rows[spec] = replace(rows[spec], controls=(*rows[spec].controls, result))
     return [rows[spec] for spec in unit.specs]
 
 
@@ -197,7 +198,7 @@ def _held(
     encoders: Encoders,
     seed: int,
     pool: Pool,
-) -> Iterator[tuple[Spec, dict[str, Any]]]:
+) -> Iterator[tuple[Spec, ControlResult]]:
     """Hold the bits of each spec against those of the control's replicates."""
     reason = f"{control.kind} leaves such a tensor as it is"
     if control.applies(share.tensor):
@@ -207,10 +208,10 @@ def _held(
             reason = str(error)
         else:
             for spec in specs:
-                yield spec, control_statistics(control, rows[spec].bits or 0.0, found[spec])
+                yield spec, ControlResult.of(control.kind, rows[spec].bits or 0.0, found[spec])
             return
     for spec in specs:
-        yield spec, unmeasured_control(control, reason)
+        yield spec, ControlResult(kind=control.kind, n=0, bits=(), reason=reason)
 
 
 def _control_bits(

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from kcomplexity.checkpoint import Checkpoint
+from kcomplexity.control_results import SHUFFLE
 from kcomplexity.controls.unit_permutation import symmetry_bits
 from kcomplexity.learned import left_out
 from kcomplexity.records import Score
@@ -261,9 +262,9 @@ def _tensor(row: Score, low_rank: Score | None) -> TensorStructure:
 
     def replicates(kind: str, otherwise: float) -> tuple[float, ...]:
         """Bits of the shorter code on each replicate, where `otherwise` is what lowrank takes."""
-        bits = _control(row, kind)
+        bits = _control_bits(row, kind)
         if low_rank is not None:
-            by_rank = _control(low_rank, kind) or (otherwise,) * len(bits)
+            by_rank = _control_bits(low_rank, kind) or (otherwise,) * len(bits)
             bits = tuple(min(a, b) + 1 for a, b in zip(bits, by_rank, strict=False))
         return tuple(min(b, own + saved) for b in bits)
 
@@ -283,12 +284,12 @@ def _tensor(row: Score, low_rank: Score | None) -> TensorStructure:
         low_rank_bits=other,
         # Shuffled weights have hardly any rank that pays; the order of rows and columns has no
         # part in rank at all.
-        shuffled=replicates("shuffle", math.inf),
+        shuffled=replicates(SHUFFLE, math.inf),
         permuted=replicates("unit-permutation", math.inf if other is None else other),
         variance=variance,
         order0_variance=sampling["variance"],
         covariance=together,
-        fully_shuffled=low_rank is None or bool(_control(low_rank, "shuffle")),
+        fully_shuffled=low_rank is None or bool(_control_bits(low_rank, SHUFFLE)),
     )
 
 
@@ -297,11 +298,9 @@ def _scale(row: Score) -> float:
     return 1 / row.sampled_fraction
 
 
-def _control(row: Score, kind: str) -> tuple[float, ...]:
-    for control in row.controls:
-        if control["kind"] == kind:
-            return tuple(control["bits"])
-    return ()
+def _control_bits(row: Score, kind: str) -> tuple[float, ...]:
+    control = row.control(kind)
+    return control.bits if control else ()
 
 
 def with_structure(

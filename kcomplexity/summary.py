@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
-from kcomplexity.controls import control_record
+from kcomplexity.control_results import ControlResult, SummedControl
 from kcomplexity.records import Score
 from kcomplexity.specs import parse_spec
 
@@ -102,22 +101,21 @@ def _any_if_all(values: Iterable[bool | None]) -> bool | None:
     return None if None in known else any(known)
 
 
-def _sum_controls(rows: Sequence[Score], bits: float) -> tuple[dict[str, Any], ...]:
+def _sum_controls(rows: Sequence[Score], bits: float) -> tuple[SummedControl, ...]:
     """Add the replicates of each control over the tensors, seed by seed.
 
     A control that some tensor could not have is compared over the tensors that have it.
     """
-    records: dict[str, list[tuple[float, list[float]]]] = {}
+    found: dict[str, list[tuple[float, tuple[float, ...]]]] = {}
     for row in rows:
         for control in row.controls:
-            if control["bits"]:
-                of_row = records.setdefault(control["kind"], [])
-                of_row.append((row.bits or 0.0, control["bits"]))
+            if control.bits:
+                found.setdefault(control.kind, []).append((row.bits or 0.0, control.bits))
     totals = []
-    for kind, measured in records.items():
+    for kind, measured in found.items():
         own = bits if len(measured) == len(rows) else math.fsum(b for b, _ in measured)
         sums = [math.fsum(seed) for seed in zip(*(values for _, values in measured), strict=True)]
-        totals.append(control_record(kind, own, sums) | {"n_tensors": len(measured)})
+        totals.append(SummedControl.over(len(measured), ControlResult.of(kind, own, sums)))
     return tuple(totals)
 
 
@@ -137,10 +135,9 @@ def leave_one_out(rows: Sequence[Score], kind: str) -> tuple[float, float] | Non
         None with fewer than two tensors that have the control.
     """
     pairs = [
-        (row.bits or 0.0, control["mean_bits"])
+        (row.bits or 0.0, control.mean_bits)
         for row in rows
-        for control in row.controls
-        if control["kind"] == kind and control["bits"]
+        if (control := row.control(kind)) and control.mean_bits is not None
     ]
     if len(pairs) < 2:
         return None

@@ -52,7 +52,7 @@ def test_the_three_changes_are_their_definitions_from_two_scores(pair, scores, t
     row = by_spec(pair.rows if tensor else pair.summary, "zstd:9@q4", tensor)
     before, after = (by_spec(s.rows if tensor else s.summary, "zstd:9@q4", tensor) for s in scores)
     b0, b1 = before.bits, after.bits
-    s0, s1 = np.array(before.controls[0]["bits"]), np.array(after.controls[0]["bits"])
+    s0, s1 = np.array(before.controls[0].bits), np.array(after.controls[0].bits)
     n = before.n_weights
     assert row.total_change == pytest.approx(b1 / b0 - 1, rel=1e-12)
     assert row.values_change == pytest.approx(s1.mean() / s0.mean() - 1, rel=1e-12)

@@ -211,7 +211,9 @@ def test_what_tiles_of_their_own_save_is_arrangement(monkeypatch):
     assert known > 0.05
     (record,) = (s.details["structure"] for s in report.summary if "structure" in s.details)
     assert record["saving"] == pytest.approx(known, abs=2e-4)
-    assert 1 - row.controls[0]["ratio"] == pytest.approx(known, abs=5e-3)
+    ratio = row.controls[0].ratio
+    assert ratio is not None
+    assert 1 - ratio == pytest.approx(known, abs=5e-3)
     # Both tell the view's step and range; one bit says whether tiles have histograms of their own.
     saved = sum(row.details["saved_bits"].values())
     assert row.bits + saved == pytest.approx(order0.bits + 1, abs=1e-6)

@@ -1,6 +1,7 @@
 """Controls: what replicates keep, what they change, and what is said about them."""
 
 import inspect
+import json
 import math
 import pickle
 import statistics
@@ -14,23 +15,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kcomplexity.checkpoint import ArrayTensor, StoredTensor
+from kcomplexity.control_results import ControlResult, SummedControl
 from kcomplexity.controls import (
     CONTROLS,
     Control,
-    ControlResult,
     Init,
-    control_record,
-    control_statistics,
     parse_control,
     shuffles,
     shuffling,
     stores,
-    unmeasured_control,
 )
 from kcomplexity.derived import Cast, Part, concat, origins, packed, stored_words
 from kcomplexity.dtypes import DTYPES
 from kcomplexity.errors import SpecError, UnmeasurableError
 from kcomplexity.pool import Pool
+from kcomplexity.records import plain
 from kcomplexity.replicas import SignFlipped
 
 DISTINCT = ["F4", "F8_E4M3", "BF16", "F32", "F64", "C64", "I8", "U16", "BOOL"]
@@ -396,7 +395,7 @@ class TestInit:
 
 class TestStatistics:
     def test_by_hand(self):
-        assert control_statistics(parse_control("shuffle:5"), 8.0, [10, 12, 10, 8, 10]) == {
+        assert plain(ControlResult.of("shuffle", 8.0, [10, 12, 10, 8, 10])) == {
             "kind": "shuffle",
             "n": 5,
             "bits": [10, 12, 10, 8, 10],
@@ -415,18 +414,27 @@ class TestStatistics:
         assert result.z == pytest.approx((1 - 11) / statistics.stdev(range(2, 21)))
 
     def test_there_is_no_z_below_five_replicates_or_without_spread(self):
-        assert control_record("signs", 1.0, [2.0, 3.0, 4.0, 5.0])["z"] is None
-        alike = control_record("signs", 1.0, [0.1] * 9)
-        assert (alike["sd_bits"], alike["z"], alike["n_lower"], alike["p"]) == (0, None, 0, 1)
+        assert ControlResult.of("signs", 1.0, [2.0, 3.0, 4.0, 5.0]).z is None
+        alike = ControlResult.of("signs", 1.0, [0.1] * 9)
+        assert (alike.sd_bits, alike.z, alike.n_lower, alike.p) == (0, None, 0, 1)
 
     def test_one_replicate_has_no_standard_deviation(self):
-        record = control_record("signs", 1.0, [2.0])
-        assert (record["mean_bits"], record["sd_bits"], record["p"]) == (2.0, None, 0.5)
+        result = ControlResult.of("signs", 1.0, [2.0])
+        assert (result.mean_bits, result.sd_bits, result.p) == (2.0, None, 0.5)
 
     def test_nothing_is_no_share_of_nothing(self):
-        assert control_record("signs", 0.0, [0.0, 0.0])["ratio"] is None
+        assert ControlResult.of("signs", 0.0, [0.0, 0.0]).ratio is None
 
-    def test_an_unmeasured_control_says_why(self):
-        record = unmeasured_control(parse_control("init:torch:7"), "it is raining")
-        assert (record["kind"], record["n"], record["bits"]) == ("init:torch", 0, [])
-        assert (record["ratio"], record["reason"]) == (None, "it is raining")
+    @pytest.mark.parametrize(
+        "result",
+        [
+            ControlResult.of("shuffle", 8.0, [10.0, 12.0, 10.0, 8.0, 10.0]),
+            ControlResult(kind="signs", n=0, bits=(), reason="it is raining"),
+            SummedControl.over(3, ControlResult.of("init:torch", 8.0, [9.0])),
+        ],
+        ids=lambda result: result.kind,
+    )
+    def test_the_json_form_gives_it_back(self, result):
+        record = json.loads(json.dumps(plain(result)))
+        assert ("n_tensors" in record) == isinstance(result, SummedControl)
+        assert ControlResult.from_dict(record | {"of a later version": 1}) == result

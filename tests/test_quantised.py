@@ -143,4 +143,4 @@ def test_shuffles_and_planes_of_packed_codes_are_measured():
     report = score(arrays, specs=specs, controls=["shuffle:2"])
     ok = [row for row in report.rows if row.status == "ok"]
     assert {row.spec for row in ok} == {"zstd@codes", "bdm2d@codes/bits"}
-    assert all(len(row.controls[0]["bits"]) == 2 for row in ok)
+    assert all(len(row.controls[0].bits) == 2 for row in ok)

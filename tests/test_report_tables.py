@@ -69,9 +69,7 @@ def test_error_control_and_bits_are_those_of_the_summary(report):
         else:
             assert row["error"] == f"{100 * total.relative_mse:.2g}%"
     control = by_spec["zstd:9@q4"].controls[0]
-    assert cells(codes)["zstd:9@q4"]["of shuffle"] == (
-        f"{control['ratio']:.3f} {control['n_lower']}/19"
-    )
+    assert cells(codes)["zstd:9@q4"]["of shuffle"] == f"{control.ratio:.3f} {control.n_lower}/19"
     assert cells(codes)["zstd@bytes"]["of shuffle"] == ""
 
 

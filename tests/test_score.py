@@ -17,6 +17,7 @@ import kcomplexity as kc
 from kcomplexity.errors import SpecError
 from kcomplexity.parallel import LEAF
 from kcomplexity.plan import make_plan
+from kcomplexity.records import Score
 from kcomplexity.sampling import covariance, sample_parts
 from kcomplexity.scoring import score
 
@@ -147,16 +148,20 @@ def test_shuffles_hold_positional_specs_alone() -> None:
     (compressed, entropy, norm) = report.rows
     assert entropy.controls == norm.controls == ()
     (control,) = compressed.controls
-    assert control["kind"] == "shuffle"
-    assert control["n"] == len(control["bits"]) == 5
-    assert control["ratio"] < 0.2  # sorted weights are far simpler than their own shuffle
-    assert control["n_lower"] == 5
-    assert report.summary[0].controls[0]["bits"] == control["bits"]
+    assert compressed.control("shuffle") is control
+    assert compressed.control("signs") is None
+    assert control.n == len(control.bits) == 5
+    assert control.ratio is not None
+    assert control.ratio < 0.2  # sorted weights are far simpler than their own shuffle
+    assert control.n_lower == 5
+    assert report.summary[0].controls[0].bits == control.bits
+    for row in (*report.rows, *report.summary):
+        assert Score.from_dict(json.loads(json.dumps(row.to_dict()))) == row
 
 
 def test_shuffles_change_nothing_of_weights_without_order() -> None:
     (row,) = score({"w": weights((300, 300))}, specs=["zstd@q8"], controls=["shuffle:5"]).rows
-    assert row.controls[0]["ratio"] == pytest.approx(1, abs=0.002)
+    assert row.controls[0].ratio == pytest.approx(1, abs=0.002)
 
 
 @pytest.mark.parametrize("scope", ["group", "model"])
@@ -311,10 +316,9 @@ def test_a_sample_is_held_against_its_controls_as_the_whole_is(
     (exact,) = score(network, specs=[spec], controls=CONTROLS, scope=scope, exact=True).rows
     (sampled,) = score(network, specs=[spec], controls=CONTROLS, scope=scope, sample=0.5).rows
     assert sampled.sampled_fraction == 0.5 < exact.sampled_fraction
-    by_kind = {control["kind"]: control for control in exact.controls}
-    assert [c["kind"] for c in sampled.controls] == list(by_kind)
-    for control in sampled.controls:
-        assert control["ratio"] == pytest.approx(by_kind[control["kind"]]["ratio"], abs=0.01)
+    assert [c.kind for c in sampled.controls] == [c.kind for c in exact.controls]
+    for some, every in zip(sampled.controls, exact.controls, strict=True):
+        assert some.ratio == pytest.approx(every.ratio, abs=0.01)
 
 
 def test_a_capped_spec_takes_its_share_of_many_tensors(monkeypatch: Any) -> None:

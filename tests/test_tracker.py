@@ -24,7 +24,7 @@ def test_a_row_holds_the_sums_of_a_score():
     assert row["step"] == 7
     assert row["n_weights"] == 681
     assert row["zstd:9@q4"] == bits.bits_per_weight
-    assert row["zstd:9@q4 / shuffled"] == bits.controls[0]["ratio"]
+    assert row["zstd:9@q4 / shuffled"] == bits.controls[0].ratio
     assert row["l2"] == norm.value
     assert row["seconds"] > 0
     assert track.seconds == row["seconds"]

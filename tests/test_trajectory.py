@@ -78,9 +78,7 @@ def test_every_step_is_its_score_and_every_trend_is_scipys():
         assert (series.tau, series.p) == pytest.approx((expected.statistic, expected.pvalue))
         assert series.change == pytest.approx((values[-1] or 0) / (values[0] or 1) - 1)
     shuffled = one(found, "zstd:9@q4", quantity="of_shuffled")
-    ratios = [
-        next(r for r in s.summary if r.spec == "zstd:9@q4").controls[0]["ratio"] for s in scores
-    ]
+    ratios = [next(r for r in s.summary if r.spec == "zstd:9@q4").controls[0].ratio for s in scores]
     assert shuffled.values == pytest.approx(ratios)
     assert one(found, "entropy@q8", "frozen").tau is None  # nothing varies
 

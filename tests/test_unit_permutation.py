@@ -125,7 +125,8 @@ def test_a_sorted_layer_owes_its_structure_to_the_layout():
         weights, specs=["ctx", "bdm2d@sign"], controls=["unit-permutation:3", "shuffle:3"]
     )
     ctx = next(row for row in report.rows if row.spec == "ctx@rd0.1")
-    layout = next(c for c in ctx.controls if c["kind"] == "unit-permutation")
-    assert layout["n_lower"] == 3  # sorted rows are told by the row above
+    layout = ctx.control("unit-permutation")
+    assert layout is not None
+    assert layout.n_lower == 3  # sorted rows are told by the row above
     assert any(s.startswith("layout:") for s in report.headline)
     assert any(s.startswith("symmetry:") for s in report.headline)

@@ -189,7 +189,10 @@ def _both(before: float | None, after: float | None, form: str, scale: float = 1
 
 def _of_control(row: Score) -> float | None:
     """Return bits over those of the same weights shuffled; None for what sees no positions."""
-    return row.controls[0]["ratio"] if row.controls else None
+    from kcomplexity.control_results import SHUFFLE
+
+    control = row.control(SHUFFLE)
+    return control.ratio if control else None
 
 
 def _reading(report: Report) -> list[str]:
@@ -214,7 +217,7 @@ def _reading(report: Report) -> list[str]:
     order = (
         f"Order: the initial weights need {_of_control(ordered[0]):.3f} of the bits of the same "
         f"weights shuffled, the trained ones {_of_control(ordered[1]):.3f} (zstd:9@rd0.1, below "
-        f"{control['n_lower']} of {control['n']} shuffles). Training arranged the weights; on "
+        f"{control.n_lower} of {control.n} shuffles). Training arranged the weights; on "
         "images that is in part the layout of the pixels."
     )
     estimates = (

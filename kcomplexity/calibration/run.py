@@ -8,13 +8,14 @@ import numpy as np
 
 from kcomplexity.calibration.cases import CASES
 from kcomplexity.calibration.records import Answer, Arrays, Calibrated, Case, Known, Quantity
+from kcomplexity.control_results import SHUFFLE
 from kcomplexity.records import Score
 from kcomplexity.scoring import score
 from kcomplexity.units import Scope
 
 __all__ = ["calibrate"]
 
-_SHUFFLE = "shuffle:5"
+_CONTROL = f"{SHUFFLE}:5"
 
 
 def calibrate(
@@ -54,7 +55,7 @@ def _answers(case: Case, arrays: Arrays, seed: int, threads: int | None) -> tupl
         report = score(
             arrays if tensor is None else {tensor: arrays[tensor]},
             specs=[known.spec for known in members],
-            controls=[_SHUFFLE] if shuffled else (),
+            controls=[_CONTROL] if shuffled else (),
             scope=scope,
             seed=seed,
             exact=True,
@@ -66,10 +67,11 @@ def _answers(case: Case, arrays: Arrays, seed: int, threads: int | None) -> tupl
 
 
 def _answer(known: Known, row: Score) -> Answer:
+    control = row.control(SHUFFLE)
     found: dict[Quantity, float | None] = {
         "bits": row.bits,
         "bits/weight": row.bits_per_weight,
         "raw/comp": row.ratio_raw_over_comp,
-        "of shuffled": row.controls[0]["ratio"] if row.controls else None,
+        "of shuffled": control.ratio if control else None,
     }
     return Answer(known, found[known.quantity], row.reason)

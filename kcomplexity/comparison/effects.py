@@ -19,13 +19,12 @@ from dataclasses import dataclass, field, replace
 
 from kcomplexity.comparison.changes import FEWEST_RUNS, Change, Effect
 from kcomplexity.comparison.given import quotient
+from kcomplexity.control_results import SHUFFLE, SummedControl
 from kcomplexity.inference import paired_interval, welch_interval
 from kcomplexity.records import Score
 from kcomplexity.text import plural
 
-__all__ = ["SHUFFLE", "change_between", "change_over_runs", "ranges_without_one"]
-
-SHUFFLE = "shuffle"
+__all__ = ["change_between", "change_over_runs", "ranges_without_one"]
 
 
 @dataclass(frozen=True)
@@ -117,11 +116,10 @@ def _sides(before: Score, after: Score) -> _Sides:
 
 def _shuffles(row: Score) -> tuple[float, ...]:
     """Return the bits of each shuffle; none where a whole lacks those of some tensor."""
-    for control in row.controls:
-        n_tensors = row.details.get("n_tensors")
-        if control["kind"] == SHUFFLE and control.get("n_tensors", n_tensors) == n_tensors:
-            return tuple(control["bits"])
-    return ()
+    control = row.control(SHUFFLE)
+    if isinstance(control, SummedControl) and control.n_tensors != row.details.get("n_tensors"):
+        return ()
+    return control.bits if control else ()
 
 
 def _with_shuffles(change: Change, sides: _Sides) -> Change:

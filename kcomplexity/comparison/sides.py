@@ -10,12 +10,8 @@ from kcomplexity.checkpoint import Checkpoint
 from kcomplexity.comparison.align import Unmatched
 from kcomplexity.comparison.changes import Change
 from kcomplexity.comparison.differences import unchanged
-from kcomplexity.comparison.effects import (
-    SHUFFLE,
-    change_between,
-    change_over_runs,
-    ranges_without_one,
-)
+from kcomplexity.comparison.effects import change_between, change_over_runs, ranges_without_one
+from kcomplexity.control_results import SHUFFLE
 from kcomplexity.controls import Init, parse_control
 from kcomplexity.errors import SpecError
 from kcomplexity.learned import left_out
@@ -187,7 +183,7 @@ def _ok(rows: Sequence[Score]) -> bool:
 
 def _shuffled(row: Score) -> bool:
     """Whether its order is told from its histogram."""
-    return row.positional and any(control["kind"] == SHUFFLE for control in row.controls)
+    return row.positional and row.control(SHUFFLE) is not None
 
 
 def _share(same: _Counts, pairs: Sequence[tuple[Score, ...]]) -> float | None:

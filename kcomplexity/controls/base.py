@@ -27,6 +27,7 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, ClassVar, Self
 
 from kcomplexity.checkpoint import Checkpoint, Tensor
+from kcomplexity.control_results import FEWEST_FOR_Z
 from kcomplexity.derived import origins
 from kcomplexity.errors import SpecError
 from kcomplexity.pool import Pool
@@ -34,7 +35,6 @@ from kcomplexity.registry import Registry
 
 __all__ = [
     "CONTROLS",
-    "FEWEST_FOR_Z",
     "Control",
     "is_signed",
     "parse_control",
@@ -42,8 +42,6 @@ __all__ = [
     "words_of",
 ]
 
-#: Fewest replicates with a z: a standard deviation of four has an error of some 40 %.
-FEWEST_FOR_Z = 5
 #: 999 replicates tell p down to .001; more than that says nothing more and takes days.
 _MOST = 999
 

@@ -8,7 +8,14 @@ from typing import Any
 
 from kcomplexity.report.figures.base import Record
 from kcomplexity.report.figures.layers import kind_of_layer
-from kcomplexity.report.figures.selecting import depth_sorted, label, last_step, number, specs_of
+from kcomplexity.report.figures.selecting import (
+    control_of,
+    depth_sorted,
+    label,
+    last_step,
+    number,
+    specs_of,
+)
 from kcomplexity.report.glossary import TERMS, definitions
 from kcomplexity.text import human_bytes, printable
 
@@ -256,10 +263,8 @@ def _measured(row: Record | None) -> str:
 
 
 def _ratio(row: Record | None, kind: str) -> str:
-    for control in (row or {}).get("controls") or ():
-        if control["kind"] == kind and control.get("ratio") is not None:
-            return f"{control['ratio']:.4f}"
-    return ""
+    control = control_of(row or {}, kind)
+    return f"{control['ratio']:.4f}" if control else ""
 
 
 def _figure(value: Any) -> str:

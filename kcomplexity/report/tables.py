@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
+from kcomplexity.control_results import ControlResult
 from kcomplexity.records import Report, Score
 from kcomplexity.report.main_code import main_spec
 from kcomplexity.text import human_bytes, plural, printable, shape_text, shorten, without_numbers
@@ -75,7 +75,7 @@ def _summary_table(title: str, rows: Sequence[Score], report: Report) -> Table:
         "error": [_error(row) for row in rows],
     }
     for kind in _control_kinds(report):
-        columns[f"of {kind}"] = [_of_control(row, kind) for row in rows]
+        columns[f"of {kind}"] = [_of_control(row.control(kind)) for row in rows]
     columns["largest"] = [f"{_largest_share(row, report.rows):.0%}" for row in rows]
     weights = _weights_by_checkpoint(report)
     columns["note"] = [_note(row, weights[row.checkpoint]) for row in rows]
@@ -103,7 +103,7 @@ def _caption(report: Report) -> str:
 
 
 def _control_kinds(report: Report) -> list[str]:
-    kinds = (control["kind"] for row in report.summary for control in row.controls)
+    kinds = (control.kind for row in report.summary for control in row.controls)
     return list(dict.fromkeys(kinds))
 
 
@@ -160,16 +160,13 @@ def _error(row: Score) -> str:
     return f"{100 * row.relative_mse:.2g}%" if row.relative_mse is not None else ""
 
 
-def _of_control(row: Score, kind: str) -> str:
+def _of_control(control: ControlResult | None) -> str:
     """Effect size first, then how many replicates agree."""
-    found = next((control for control in row.controls if control["kind"] == kind), None)
-    if found is None:
+    if control is None:
         return ""
-    return "none" if found["ratio"] is None else f"{found['ratio']:.3f} {_agree(found)}"
-
-
-def _agree(control: dict[str, Any]) -> str:
-    return f"{control['n_lower']}/{control['n']}"
+    if control.ratio is None:
+        return "none"
+    return f"{control.ratio:.3f} {control.n_lower}/{control.n}"
 
 
 def _bits(row: Score) -> str:
@@ -201,7 +198,7 @@ def full_table(report: Report) -> Table:
             _number(row.value) if row.kind == "statistic" else "",
             row.unit if row.kind == "statistic" else "",
             f"{row.ratio_raw_over_comp:.3f}" if row.ratio_raw_over_comp else "",
-            "; ".join(f"{_of_control(row, c['kind'])} of {c['kind']}" for c in row.controls),
+            "; ".join(f"{_of_control(c)} of {c.kind}" for c in row.controls),
             f"{row.status}: {printable(row.reason)}" if row.reason else "",
         )
         for row in report.rows

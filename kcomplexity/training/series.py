@@ -7,13 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
+from kcomplexity.control_results import SHUFFLE
 from kcomplexity.inference import kendall
 from kcomplexity.records import CheckpointInfo, Score, Status
 from kcomplexity.summary import summarise
 
 __all__ = ["Series", "Step", "StepScore", "over_common", "series_of"]
-
-_SHUFFLE = "shuffle"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,8 +160,8 @@ def series_of(rows: Sequence[StepScore], steps: Sequence[Step]) -> list[Series]:
 
 
 def _of_shuffled(row: Score) -> float | None:
-    ratios = [c["ratio"] for c in row.controls if c["kind"] == _SHUFFLE]
-    return ratios[0] if ratios else None
+    control = row.control(SHUFFLE)
+    return control.ratio if control else None
 
 
 #: What is followed over the steps.

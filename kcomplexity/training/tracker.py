@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from kcomplexity.control_results import SHUFFLE
 from kcomplexity.errors import OutputError
 from kcomplexity.loaders import open_checkpoint
 from kcomplexity.plan import make_plan
@@ -128,9 +129,9 @@ class Tracker:
         row: dict[str, Any] = {"step": step, "seconds": 0.0, "n_weights": n_weights}
         for score in summary:
             row[score.spec] = score.value if score.bits is None else score.bits_per_weight
-            for control in score.controls:
-                if control["kind"] == "shuffle":
-                    row[f"{score.spec} / shuffled"] = control["ratio"]
+            control = score.control(SHUFFLE)
+            if control is not None:
+                row[f"{score.spec} / shuffled"] = control.ratio
         row = plain(row)
         row["seconds"] = round(time.perf_counter() - started, 6)
         self.seconds += row["seconds"]

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Series", "Step", "StepScore", "Trajectory", "trajectory"]
 
-_SHUFFLE = "shuffle"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Trajectory(Document):

@@ -9,6 +9,7 @@ from kcomplexity.report.figures.marks import MANY, Along, legend
 from kcomplexity.report.figures.selecting import (
     by_checkpoint,
     checkpoint_name,
+    control_of,
     depth_sorted,
     label,
     measured,
@@ -36,8 +37,12 @@ def _charts(record: Record) -> list[Chart]:
 
 
 def _chart(record: Record, path: str, spec: str, kind: str, rows: list[dict[str, Any]]) -> Chart:
-    ordered = [row for row in depth_sorted(rows) if _control(row, kind)]
-    found = [_against(row, kind) for row in ordered]
+    pairs = [
+        (row, control)
+        for row in depth_sorted(rows)
+        if (control := control_of(row, kind)) and control["bits"]
+    ]
+    found = [_against(row, control) for row, control in pairs]
     below = sum(one[4] == one[3] for one in found)
     n = max((one[3] for one in found), default=0)
     noun = "shuffle" if kind.startswith("shuffle") else f"{kind} replicate"
@@ -48,14 +53,13 @@ def _chart(record: Record, path: str, spec: str, kind: str, rows: list[dict[str,
         (f"whole ({control['n_lower']} of {control['n']} above it)", control["ratio"])
         for row in record.get("summary", ())
         if str(row.get("checkpoint", "")) == path and row["spec"] == spec
-        for control in row.get("controls", ())
-        if control["kind"] == kind and control.get("ratio") is not None
+        if (control := control_of(row, kind))
     ]
     return Chart(
         variant=" ".join(
             part for part in (checkpoint_name(path) if several else "", spec, kind) if part
         ),
-        title=f"{spec}: {below} of {plural(len(ordered), 'tensor')} below every one of its own "
+        title=f"{spec}: {below} of {plural(len(pairs), 'tensor')} below every one of its own "
         + (f"{n} {noun}s" if n > 1 else noun)
         + f" (by chance: up to {number(expected)})",
         subtitle=f"bits over the mean of the {noun}s; the bar is the range of the {noun}s "
@@ -64,24 +68,15 @@ def _chart(record: Record, path: str, spec: str, kind: str, rows: list[dict[str,
         y="tensor",
         columns=("tensor", "ratio", "lowest", "highest", "n", "n_lower", "n_weights"),
         rows=tuple(
-            (label(row), *one, row["n_weights"]) for row, one in zip(ordered, found, strict=True)
+            (label(row), *one, row["n_weights"]) for (row, _), one in zip(pairs, found, strict=True)
         ),
         levels=tuple(whole),
-        size=len(ordered) if len(ordered) <= MANY else 0,
+        size=len(pairs) if len(pairs) <= MANY else 0,
     )
 
 
-def _control(row: Record, kind: str) -> dict[str, Any] | None:
-    for control in row["controls"]:
-        if control["kind"] == kind and control.get("ratio") is not None and control["bits"]:
-            found: dict[str, Any] = control
-            return found
-    return None
-
-
-def _against(row: Record, kind: str) -> tuple[float, float, float, int, int]:
+def _against(row: Record, control: Record) -> tuple[float, float, float, int, int]:
     """Return ratio, lowest and highest replicate over their mean, how many, how many above it."""
-    control = _control(row, kind) or {}
     bits, mean = control["bits"], control["mean_bits"]
     n_lower = sum(row["bits"] < b for b in bits)
     return control["ratio"], min(bits) / mean, max(bits) / mean, len(bits), n_lower

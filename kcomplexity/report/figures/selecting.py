@@ -14,6 +14,7 @@ __all__ = [
     "about",
     "by_checkpoint",
     "checkpoint_name",
+    "control_of",
     "depth_sorted",
     "label",
     "last_step",
@@ -70,6 +71,15 @@ def by_checkpoint(rows: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, An
 def depth_sorted(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return rows, one a tensor, in depth order."""
     return [rows[i] for i in in_depth_order([label(row) for row in rows])]
+
+
+def control_of(row: Record, kind: str) -> dict[str, Any] | None:
+    """Return the control of a kind that a row was held against; None if it has no ratio to it."""
+    for control in row.get("controls") or ():
+        if control["kind"] == kind and control.get("ratio") is not None:
+            found: dict[str, Any] = control
+            return found
+    return None
 
 
 def specs_of(rows: Iterable[Record]) -> list[str]:

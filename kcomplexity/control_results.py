@@ -1,18 +1,24 @@
-"""What a tensor's bits are beside those of its replicates."""
+"""What a tensor's bits are beside those of its replicates: what :mod:`kcomplexity.controls` gives.
+
+Apart from the controls themselves, so that who reads a report needs nothing that makes one.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Self
 
-from kcomplexity.controls.base import FEWEST_FOR_Z, Control
+__all__ = ["FEWEST_FOR_Z", "SHUFFLE", "ControlResult", "SummedControl"]
 
-__all__ = ["ControlResult", "control_record", "control_statistics", "unmeasured_control"]
+#: The kind of the control that leaves nothing but the order of the weights to chance.
+SHUFFLE = "shuffle"
+#: Fewest replicates with a z: a standard deviation of four has an error of some 40 %.
+FEWEST_FOR_Z = 5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ControlResult:
     """A tensor's bits held against those of its replicates.
 
@@ -52,19 +58,22 @@ class ControlResult:
     n_lower: int = 0
     reason: str | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return asdict(self) | {"bits": list(self.bits)}
+    @staticmethod
+    def of(kind: str, bits: float, control_bits: Sequence[float]) -> ControlResult:
+        """Hold `bits` against the bits of one or more replicates.
 
-    @classmethod
-    def of(cls, kind: str, bits: float, control_bits: Sequence[float]) -> Self:
-        """Hold `bits` against the bits of one or more replicates."""
+        Examples
+        --------
+        >>> found = ControlResult.of("shuffle", 8, [10, 12, 10, 8, 10])
+        >>> found.ratio, found.n_lower, found.p
+        (0.8, 4, 0.3333333333333333)
+        """
         from statistics import stdev  # exact, and slow to import
 
         n = len(control_bits)
         mean = math.fsum(control_bits) / n
         sd = stdev(control_bits) if n > 1 else None
-        return cls(
+        return ControlResult(
             kind=kind,
             n=n,
             bits=tuple(control_bits),
@@ -76,26 +85,27 @@ class ControlResult:
             n_lower=sum(bits < b for b in control_bits),
         )
 
+    @staticmethod
+    def from_dict(record: dict[str, Any]) -> ControlResult:
+        """Rebuild a result from its JSON form; unknown keys of a later version are left out."""
+        own = SummedControl if "n_tensors" in record else ControlResult
+        values = {f.name: record[f.name] for f in fields(own) if f.name in record}
+        return own(**values | {"bits": tuple(record["bits"])})
 
-def control_statistics(
-    control: Control, bits: float, control_bits: Sequence[float]
-) -> dict[str, Any]:
-    """Return the JSON record of `bits` against one or more replicates of `control`."""
-    return control_record(control.kind, bits, control_bits)
 
+@dataclass(frozen=True, kw_only=True)
+class SummedControl(ControlResult):
+    """Bits and replicates, each summed over the tensors that have the control.
 
-def control_record(kind: str, bits: float, control_bits: Sequence[float]) -> dict[str, Any]:
-    """Return the JSON record of :meth:`ControlResult.of`: the same, when only the kind is known.
-
-    Examples
-    --------
-    >>> record = control_record("shuffle", 8, [10, 12, 10, 8, 10])
-    >>> record["ratio"], record["n_lower"], record["p"]
-    (0.8, 4, 0.3333333333333333)
+    Attributes
+    ----------
+    n_tensors : int
+        Over how many.
     """
-    return ControlResult.of(kind, bits, control_bits).to_dict()
 
+    n_tensors: int
 
-def unmeasured_control(control: Control, reason: str) -> dict[str, Any]:
-    """Return the JSON record of a control that has no replicates for a tensor, and why."""
-    return ControlResult(control.kind, 0, (), reason=reason).to_dict()
+    @classmethod
+    def over(cls, n_tensors: int, result: ControlResult) -> Self:
+        """Say over how many tensors a result is."""
+        return cls(n_tensors=n_tensors, **{f.name: getattr(result, f.name) for f in fields(result)})
