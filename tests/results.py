@@ -277,6 +277,7 @@ def sweep_result() -> dict[str, Any]:
             "status": "ok",
             "bits_per_weight": 0.5 * math.log2(1 / error) + above,
             "relative_mse": error,
+            "on_front": coding == "ecvq",
             "metric": 0.97 - error,
         }
         for coding, above in (("scalar", 0.25), ("ecvq", 0.1), ("prune", 0.6))

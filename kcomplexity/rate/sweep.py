@@ -36,6 +36,8 @@ __all__ = ["CODINGS", "SweepPoint", "SweepReport", "gaussian_bits", "sweep"]
 
 #: Errors that codings with a target aim at, unless the user gives others.
 ERRORS = (0.01, 0.03, 0.1, 0.2, 0.3, 0.5)
+#: An error that is lower by a smaller share than this is not lower.
+_CHANCE = 1e-3
 CAPACITIES = (0.0003, 0.001, 0.003, 0.01, 0.03)
 CODINGS = ("ecvq", "kmeans", "sample", "scalar", "prune", "low-rank")
 Progress = Callable[[str], None]
@@ -282,12 +284,15 @@ def _evaluated(
 
 
 def _front(points: Sequence[SweepPoint]) -> tuple[SweepPoint, ...]:
-    """Mark the points that no other beats in both bits and error."""
+    """Mark the points that no other beats in both bits and error.
+
+    No bits at all give an error of 1. What more bits lower by less than a thousandth is chance.
+    """
     measured = [p for p in points if p.bits is not None and p.relative_mse is not None]
-    best = math.nextafter(1, 2)
+    best = 1 / (1 - _CHANCE)
     front = set()
     for point in sorted(measured, key=lambda p: (p.bits or 0.0, p.relative_mse or 0.0)):
-        if point.relative_mse is not None and point.relative_mse < best:
+        if point.relative_mse is not None and point.relative_mse <= (1 - _CHANCE) * best:
             best = point.relative_mse
             front.add(id(point))
     return tuple(replace(p, on_front=id(p) in front) for p in points)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from kcomplexity.report.figures.base import Chart, FigureKind, Record
@@ -33,14 +34,20 @@ def _points(record: Record) -> list[dict[str, Any]]:
             "bits": point["bits_per_weight"],
             "error": point["relative_mse"],
             "accuracy": point.get("metric"),
+            "on_front": bool(point.get("on_front")),
         }
         for point in record.get("points", ())
         if point.get("status", "ok") == "ok"
         and point.get("bits_per_weight") is not None
         and point.get("relative_mse") is not None
     ]
+    return [point for point in points or _codes(record) if point["error"] > 0]
+
+
+def _codes(record: Record) -> list[dict[str, Any]]:
+    points = []
     several = len(record.get("checkpoints", ())) > 1
-    for row in [] if points else record.get("summary", ()):
+    for row in record.get("summary", ()):
         # A comparison has two of each, and is no code of one checkpoint.
         if "checkpoint" not in row or row.get("kind") != "code":
             continue
@@ -59,7 +66,8 @@ def _points(record: Record) -> list[dict[str, Any]]:
                     "accuracy": None,
                 }
             )
-    return [point for point in points if point["error"] > 0]
+    ends = front([(point["bits"], point["error"]) for point in points])
+    return [point | {"on_front": (point["bits"], point["error"]) in ends} for point in points]
 
 
 def front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -81,13 +89,9 @@ def _rate_charts(record: Record) -> list[Chart]:
     points = _points(record)
     if not points:
         return []
-    ends = front([(p["bits"], p["error"]) for p in points])
     methods = list(dict.fromkeys(p["method"] for p in points))
-    leaders = dict.fromkeys(p["method"] for p in points if (p["bits"], p["error"]) in ends)
-    rows = [
-        (p["method"], p["what"], p["bits"], p["error"], int((p["bits"], p["error"]) in ends))
-        for p in points
-    ]
+    leaders = Counter(p["method"] for p in points if p["on_front"]).most_common()
+    rows = [(p["method"], p["what"], p["bits"], p["error"], int(p["on_front"])) for p in points]
     # R(E) = 0.5 log2(1/E), the fewest bits at which a Gaussian source can have the error E.
     errors = [p["error"] for p in points]
     low, high = math.log(min(*errors, 0.1)), math.log(min(max(*errors, 0.2), 0.99))
@@ -95,7 +99,8 @@ def _rate_charts(record: Record) -> list[Chart]:
         error = math.exp(low + (high - low) * i / 32)
         rows.append((_BOUND, "", 0.5 * math.log2(1 / error), error, 0))
     title = f"{plural(len(points), 'point')} of {plural(len(methods), 'method')}"
-    title += f"; fewest bits at its error: {', '.join(list(leaders)[:2])}"
+    if leaders:
+        title += f"; fewest bits at its error: {', '.join(name for name, _ in leaders[:2])}"
     return [
         Chart(
             title=title + (", ..." if len(leaders) > 2 else ""),
@@ -114,7 +119,8 @@ def _draw_rates(ax: Axes, chart: Chart, theme: Theme) -> None:
     methods = [name for name in dict.fromkeys(chart["method"]) if name != _BOUND]
     bits, errors = chart["bits_per_weight"], chart["relative_mse"]
     entries = _scatter(ax, chart, methods, errors, theme, "relative error")
-    ends = front([(b, e) for b, e, on in zip(bits, errors, chart["on_front"], strict=True) if on])
+    on = zip(bits, errors, chart["on_front"], strict=True)
+    ends = sorted((bit, error) for bit, error, is_on in on if is_on)
     ax.plot([b for b, _ in ends], [e for _, e in ends], color=theme.ink, linewidth=0.8, zorder=2)
     bound = [at for at, name in enumerate(chart["method"]) if name == _BOUND]
     ax.plot(
