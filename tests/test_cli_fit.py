@@ -159,7 +159,12 @@ def test_a_dry_run_prints_the_budget_and_fits_nothing(source):
     assert found["bits"]["total_nominal"] == 50 * 4 * 32 + 500 * 6 + 40 * 32
     for limit in ((), ("-k", "100")):
         text = run("fit", source, "--relative-mse", "0.1", *limit, "--dry-run").stdout
-        assert "follows from the target" in text
+        assert "follows from the target: about 415 B (1.66 bits/weight)" in text
+    kept = 40 * 4
+    sized = json.loads(run("fit", source, "--size", "1000B", "--dry-run", "--json").stdout)
+    assert sized["bits"]["target"] == 8 * (1000 - kept)
+    rated = json.loads(run("fit", source, "--bits-per-weight", "2", "--dry-run", "--json").stdout)
+    assert rated["bits"]["target"] == 2 * 2000
 
 
 def test_the_budget_counts_the_motifs_of_each_set(source):
@@ -180,6 +185,7 @@ def test_the_budget_counts_the_motifs_of_each_set(source):
             "motifs": 204 * 160,
             "indices_fixed": 3216,
             "kept": 0,
+            "target": None,
             "total_nominal": 204 * 160 + 3216,
         },
     }

@@ -205,7 +205,11 @@ def _tell_budget(budget: FitBudget) -> None:
         f"{human_bytes(budget.kept_bits / 8)} are kept as they are"
     )
     if budget.motifs is None:
-        click.echo("the number of motifs follows from the target")
+        bits = budget.target_bits or 0.0
+        click.echo(
+            f"the number of motifs follows from the target: about {human_bytes(bits / 8)} "
+            f"({bits / budget.n_fitted:.2f} bits/weight) for motifs, indices and scales"
+        )
         return
     motifs = budget.motifs
     click.echo(

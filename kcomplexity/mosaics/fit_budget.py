@@ -53,6 +53,9 @@ class FitBudget:
         Of the tensors that stay as they are.
     motifs : MotifBudget or None
         None where the number of motifs follows from a target that only the fit can meet.
+    target_bits : float or None
+        What such a target leaves for motifs, indices and scales; of an error, what Gaussian weights
+        of one variance need: 0.5 log2(1 / E) each.
     """
 
     n_fitted: int
@@ -61,6 +64,7 @@ class FitBudget:
     source_bits: int
     kept_bits: int
     motifs: MotifBudget | None
+    target_bits: float | None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON document that the schema ``fit-plan`` describes."""
@@ -75,6 +79,7 @@ class FitBudget:
                 "motifs": motifs.motif_bits if motifs else None,
                 "indices_fixed": motifs.index_bits if motifs else None,
                 "kept": self.kept_bits,
+                "target": self.target_bits,
                 "total_nominal": motifs.bits + self.kept_bits if motifs else None,
             },
         }
@@ -89,7 +94,19 @@ def fit_budget(plan: FitPlan) -> FitBudget:
         source_bits=8 * sum(tensor.n_bytes for tensor in plan.selection.fitted.values()),
         kept_bits=plan.kept_bits,
         motifs=_motifs(plan),
+        target_bits=_target_bits(plan),
     )
+
+
+def _target_bits(plan: FitPlan) -> float | None:
+    options = plan.options
+    if options.relative_mse is not None:
+        return 0.5 * math.log2(1 / options.relative_mse) * plan.n_fitted
+    if options.bits_per_weight is not None:
+        return options.bits_per_weight * plan.n_fitted
+    if options.size is not None:
+        return max(8.0 * options.size - plan.kept_bits, 0.0)
+    return None
 
 
 def _motifs(plan: FitPlan) -> MotifBudget | None:
