@@ -73,7 +73,7 @@ def tables(record: Record) -> list[PageTable]:
             of_it = [row for row in rows if row.get("checkpoint") == info["path"]]
             found.append(_by_tensor(of_it, str(info["path"]) if several else ""))
     else:
-        names = ("summary", "rows", "points", "bounds", "tensors", "unmatched")
+        names = ("summary", "rows", "points", "bounds", "controls", "tensors", "unmatched")
         found = [*_lists(record, names), _facts(record)]
     return [table for table in found if table.rows]
 
