@@ -4,8 +4,8 @@
 
 trains the MLP of ``train_mnist_mlp.py`` under each of its conditions, over some seeds, and prints
 one Markdown table: validation accuracy, the signs' BDM against shuffles, and what ``ctx`` and
-``lowrank`` save of the order-0 bits at 10 % weight error. Means over seeds, with the range behind.
-All runs of a seed share initialisation, samples and the order of batches.
+``lowrank`` save of the order-0 bits at 10 % squared weight error. Means over seeds, with the range
+behind. All runs of a seed share initialisation, samples and the order of batches.
 """
 
 from __future__ import annotations

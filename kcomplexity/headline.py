@@ -78,9 +78,9 @@ class Needed:
         """Say at which weight error this is: the target's, or what it is if far below."""
         if self.error <= target / 2:
             which = "in the worst tensor" if self.by_tensor else "of the whole"
-            return f"at {100 * self.error:.2g}% weight error {which}"
+            return f"at {100 * self.error:.2g}% squared weight error {which}"
         if self.by_tensor:
-            return f"at {target:.0%} weight error"
+            return f"at {target:.0%} squared weight error"
         return f"at {target:.0%} error of the whole"
 
 

@@ -63,7 +63,7 @@ def score_result(n: int = 5, names: list[str] | None = None, seed: int = 0) -> d
                 "metadata": {},
             }
         ],
-        "headline": ["14.7 kB of 127 kB needed at 1% weight error (3.44 bits/weight)"],
+        "headline": ["14.7 kB of 127 kB needed at 1% squared weight error (3.44 bits/weight)"],
         "rows": rows,
         "summary": [summed([row for row in rows if row["spec"] == r["spec"]]) for r in rows[:3]],
     }

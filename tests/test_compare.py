@@ -185,7 +185,7 @@ def test_a_run_that_diverged_is_told_by_what_is_measured_on_both_sides():
     lossy = by_spec(found.rows, specs[0], "w")
     assert lossy.reference_bits
     told = (lossy.reference_bits + 2) / 8
-    assert f" against {told:.0f} B needed at 1% weight error" in found.headline[1]
+    assert f" against {told:.0f} B needed at 1% squared weight error" in found.headline[1]
     assert found.headline[1].endswith("; on 76% of the weights")
     # Codes without loss are of all.
     raw = [by_spec(found.rows, specs[1], name).reference_bits or 0.0 for name in ("w", "v")]
@@ -204,7 +204,7 @@ def test_sizes_at_an_error_are_not_told_of_what_starts_as_zeros():
         for side in (before, after)
     ]
     b0, b1 = (f"{(bits + 2) / 8:.0f} B" for bits in alone)
-    assert found.headline[1].startswith(f"{b1} against {b0} needed at 1% weight error")
+    assert found.headline[1].startswith(f"{b1} against {b0} needed at 1% squared weight error")
     assert found.headline[1].endswith("; on 76% of the weights")
     assert " needed without loss " in found.headline[2]
 
@@ -482,8 +482,8 @@ def test_sizes_of_codes_at_other_errors_say_at_which() -> None:
     (size,) = (text for text in found.headline if " needed " in text)
     errors = [row.relative_mse or 0.0 for row in found.rows]
     before = kc.score({"w": flat}, specs=["entropy:two-part@q8"]).rows[0].relative_mse or 0.0
-    assert f"at weight errors of {100 * errors[0]:.2g}% against {100 * before:.2g}%" in size
-    assert "1% weight error" not in size
+    assert f"at squared weight errors of {100 * errors[0]:.2g}% against {100 * before:.2g}%" in size
+    assert "1% squared weight error" not in size
 
 
 def test_a_larger_error_is_told_with_what_it_is_worth():

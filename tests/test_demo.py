@@ -57,7 +57,7 @@ def test_demo_ends_well_and_says_nothing_on_stderr(page: Result) -> None:
         "13.1% before, 93.1% after, on held-out images",
         "digits-init.safetensors:",
         "digits-trained.safetensors:",
-        "needed at 1% weight error",
+        "needed at 1% squared weight error",
         "lower = simpler",
         "lower = sparser",
         "This describes these two files; training runs vary.",

@@ -439,4 +439,4 @@ def test_the_page_of_a_fit_holds_its_motif_gain():
     gain = {"kind": "shuffle", "n": 2, "relative_mse": 0.21, "bits": [90.0, 110.0], "ratio": 0.75}
     (table,) = (t for t in tables(fit_result() | {"controls": [gain]}) if t.title == "Controls")
     assert [column.name for column in table.columns] == ["kind", "n", "relative mse", "ratio"]
-    assert table.rows == (("shuffle", "2", "0.21", "0.75"),)
+    assert table.rows == (("shuffle", "2", "0.2100", "0.7500"),)

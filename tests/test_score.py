@@ -244,7 +244,7 @@ def test_headline_counts_the_best_decodable_code_the_choice_and_the_container(
     # it for the integer: one bit.
     n_bytes = container + (at_error + 2) / 8 + 8 + 1 / 8
     assert f"{n_bytes / 1000:.1f} kB of {path.stat().st_size / 1000:.0f} kB" in report.headline[0]
-    assert "1% weight error" in report.headline[0]
+    assert "1% squared weight error" in report.headline[0]
     assert "1 tensor kept as stored" in report.headline[0]
 
 
@@ -465,13 +465,13 @@ def test_a_size_at_an_error_says_whose_error_it_is():
     assert "at 1% error of the whole" in whole
     assert whole.endswith("an error of the whole is that of its largest weights")
     each = kc.score(arrays, specs=["entropy:two-part@q8"]).headline[0]
-    assert "% weight error in the worst tensor" in each
+    assert "% squared weight error in the worst tensor" in each
 
 
 def test_a_code_that_no_tensor_has_at_the_error_asked_gives_no_size():
     arrays = {"a": np.random.default_rng(0).normal(size=(64, 64)), "b": np.ones((2, 2))}
     report = kc.score(arrays, specs=["mosaic:s=4:mse=0.3"])
-    assert not any("weight error" in sentence for sentence in report.headline)
+    assert not any("squared weight error" in sentence for sentence in report.headline)
 
 
 def test_a_network_that_diverged_is_not_told_as_a_simple_one():
@@ -483,7 +483,7 @@ def test_a_network_that_diverged_is_not_told_as_a_simple_one():
     assert (
         "no size at an error for 98.5% of the weights: 4096 NaN and 0 infinite weights in a" in said
     )
-    assert not any("weight error" in text for text in said)
+    assert not any("squared weight error" in text for text in said)
     assert any(
         "no size at an error" in text for text in kc.compare(sound, diverged, specs=specs).headline
     )

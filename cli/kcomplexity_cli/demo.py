@@ -209,7 +209,7 @@ def _reading(report: Report) -> list[str]:
     )
     equal_error = (
         "Equal error: beside the initial weights the trained ones need "
-        f"{_words(pairs['entropy:two-part@rd0.01'])} at a weight error of 1%, "
+        f"{_words(pairs['entropy:two-part@rd0.01'])} at a squared weight error of 1%, "
         f"{_words(pairs['entropy:two-part@rd0.1'])} at 10% (entropy:two-part). "
         f"zstd:9@q4 says {_change(levels[0].value, levels[1].value)}, but at {_times(levels)} "
         "times the error: compare bits where the error is the same."

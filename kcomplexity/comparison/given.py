@@ -149,15 +149,16 @@ def told(whole: Given) -> list[str]:
     if whole.error_bits is not None and whole.alone_error_bits:
         found.append(
             f"given the reference it needs {cost(whole.error_bits, whole.alone_error_bits)}, at "
-            f"{ERROR:.0%} weight error: an upper bound on what a copy at that error took from the "
-            "data, the noise of the optimiser included; finer changes count without loss alone"
+            f"{ERROR:.0%} squared weight error: an upper bound on what a copy at that error took "
+            "from the data, the noise of the optimiser included; finer changes count without loss "
+            "alone"
         )
     if whole.floor_error_bits is not None and whole.error_bits is not None:
         above = max(whole.error_bits - whole.floor_error_bits, 0.0)
         found.append(
             f"given the rerun as well it needs {human_bytes(whole.floor_error_bits / 8)} at "
-            f"{ERROR:.0%} weight error, the noise floor; above it: {human_bytes(above / 8)} "
-            f"({above / n:.2f} bits/weight)"
+            f"{ERROR:.0%} squared weight error, the noise floor; above it: "
+            f"{human_bytes(above / 8)} ({above / n:.2f} bits/weight)"
         )
     if whole.unchanged_share is not None:
         found.append(f"{whole.unchanged_share:.1%} of the weights are exactly unchanged")

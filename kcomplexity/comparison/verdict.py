@@ -114,7 +114,7 @@ def _at(before: Needed, after: Needed, target: float) -> str:
     """Say at which weight error both sizes are; at which each, where the codes' errors differ."""
     if bool(before.error) == bool(after.error) and not _far_apart(before.error, after.error):
         return after.at(target)
-    return f"at weight errors of {100 * after.error:.2g}% against {100 * before.error:.2g}%"
+    return f"at squared weight errors of {100 * after.error:.2g}% against {100 * before.error:.2g}%"
 
 
 def _coded_alike(
