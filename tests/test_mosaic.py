@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 import kcomplexity as kc
 from kcomplexity.ans import quantised
@@ -27,6 +27,7 @@ from kcomplexity.mosaics.index_coding import MODES
 from kcomplexity.mosaics.mosaic import Mosaic
 from kcomplexity.mosaics.mosaic_file import header_checksum
 from kcomplexity.mosaics.mosaic_reading import _expect_blocks
+from kcomplexity.mosaics.selection import select_fitted
 
 
 def weights(*shape, seed=0, dtype=np.float32):
@@ -475,6 +476,8 @@ def test_nothing_is_left_where_writing_fails(tmp_path):
         ({"motif_dtype": "f8"}, "motif dtype 'f8'"),
         ({"method": "sample", "train_points": 5}, "no train points"),
         ({"train_points": 0}, "0 train points: expected at least one"),
+        ({"size": "1KB"}, "size '1KB': expected a number"),
+        ({"motif": 3}, "a fit has no option 'motif': expected one of block_size, method, motifs"),
         ({"method": "sample", "bits_per_weight": 1e-4}, "cannot be reached: the cheapest fit"),
     ],
 )
@@ -518,6 +521,15 @@ def test_weights_that_are_not_finite_are_named_or_kept():
 def test_weights_that_float32_does_not_hold_are_refused(weight, reason):
     with pytest.raises(kc.UnmeasurableError, match=f"w holds {reason}"):
         fit_mosaic({"w": np.full((4, 4), weight)}, relative_mse=0.1)
+
+
+def test_codes_with_scales_beside_them_are_told_from_weights(tmp_path):
+    path = tmp_path / "fp8.safetensors"
+    codes = np.random.default_rng(0).normal(size=(16, 16)).astype(ml_dtypes.float8_e4m3fn)
+    save_file({"w": codes, "w_scale": np.ones((16, 1), np.float32)}, path)
+    with kc.open_checkpoint(path) as checkpoint:
+        (note,) = select_fitted(checkpoint).notes
+    assert "1 tensor (w, ...) hold codes whose scales lie beside them" in note
 
 
 def test_only_floats_of_two_dimensions_are_fitted_unless_the_user_says_more():

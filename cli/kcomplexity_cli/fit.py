@@ -89,7 +89,7 @@ Examples:
     type=click.Choice(["model", "group", "tensor"]),
     default="model",
     show_default=True,
-    help="Which tensors share motifs.",
+    help="Which tensors share motifs: all, those of one name but for layer numbers, none.",
 )
 @click.option(
     "--scale",

@@ -101,8 +101,8 @@ def sweep(checkpoint: str, **options: Any) -> None:
     """Draw bits against error: mosaics, scalar quantisers, pruning and low rank on one footing.
 
     Every point is a stream that was really written, side information included. The Pareto front is
-    marked; the Gaussian bound is printed for reference. With --eval, your own measure of each
-    expanded checkpoint stands beside them.
+    marked; what Gaussian weights of one variance need stands beside for reference. With --eval,
+    your own measure of each expanded checkpoint does too.
     """
     from kcomplexity.pool import available_processors
     from kcomplexity.provenance import describe, provenance
@@ -184,7 +184,8 @@ def _table(report: Any) -> Any:
     columns: tuple[str, ...] = ("coding", "setting", "bits/weight", "error", "Gaussian", "")
     columns += ("metric",) if evaluated else ()
     return Table(
-        "bits against error: lower = better in both",
+        "bits against error: lower = better in both; Gaussian: what weights of one Gaussian variance "
+        "need at that error",
         (*columns, ""),
         tuple(rows),
         frozenset({2, 3, 4}),

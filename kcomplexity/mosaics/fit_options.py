@@ -41,6 +41,9 @@ class FitOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name in (*_TARGETS, "train_points"):
+            if not isinstance(getattr(self, name), int | float | None):
+                raise SpecError(f"{name} {getattr(self, name)!r}: expected a number")
         given = [name for name in _TARGETS if getattr(self, name) is not None]
         if len(given) > 1 and given != ["motifs", "relative_mse"]:
             raise SpecError(f"{' and '.join(given)} are given: a fit has one target")

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kcomplexity.checkpoint import Checkpoint
+from kcomplexity.errors import SpecError
 from kcomplexity.loaders import open_checkpoint
 from kcomplexity.mosaics.fit_options import FitOptions
 from kcomplexity.mosaics.fit_plan import FitPlan, plan_fit
@@ -82,6 +83,10 @@ def fit_mosaic(
     >>> mosaic.distortion.sse, mosaic.n_blocks
     (0.0, 4)
     """
+    known = FitOptions.__dataclass_fields__
+    for name in options:
+        if name not in known:
+            raise SpecError(f"a fit has no option {name!r}: expected one of {', '.join(known)}")
     chosen = FitOptions(**options)
     checkpoint = open_checkpoint(source)
     selection = select_fitted(

@@ -86,10 +86,12 @@ def select_fitted(
                 f"be fitted holds NaN or infinite weights, {len(notes)} in all; mend the checkpoint"
             )
         codes = ", ".join(sorted({t.dtype.code for t in checkpoint.values()})) or "none"
+        vectors = any(tensor.dtype.is_signed and tensor.n_weights for tensor in admitted.values())
+        hint = "; --all-tensors fits vectors too" if vectors else ""
         raise SpecError(
             f"{printable(checkpoint.path)}: nothing to fit among "
             f"{plural(len(checkpoint), 'tensor')} (dtypes: {codes}): expected "
-            "floating-point tensors of two or more dimensions; --all-tensors fits vectors too"
+            f"floating-point tensors of two or more dimensions{hint}"
         )
     for name, tensor in checkpoint.items():
         if tensor.dtype.code not in DTYPES:
@@ -98,6 +100,12 @@ def select_fitted(
                 "can keep: convert the checkpoint first (kcomplexity convert), or read quantised "
                 "blocks as weights (--dequantize)"
             )
+    scaled = sorted({tensor.side_of for tensor in checkpoint.values()} & set(fitted))
+    if scaled:
+        notes.append(
+            f"{plural(len(scaled), 'tensor')} ({printable(scaled[0])}, ...) hold codes whose "
+            "scales lie beside them: motifs and errors are of the codes, not of the weights"
+        )
     return Selection(fitted, tuple(notes))
 
 
