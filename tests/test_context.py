@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 import kcomplexity as kc
 from kcomplexity import parallel
 from kcomplexity.coding import BitWriter
-from kcomplexity.estimators import context
-from kcomplexity.estimators.context_codec import (
+from kcomplexity.context.codec import (
     decode_tile,
     encode_tile,
     weight_costs,
     write_tile,
 )
-from kcomplexity.estimators.context_length import tile_code
-from kcomplexity.estimators.context_model import MODES, Kernel, offsets
+from kcomplexity.context.length import tile_code
+from kcomplexity.context.model import MODES, Kernel, offsets
+from kcomplexity.estimators import context
 
 KERNELS = [Kernel(), Kernel(4, 2), Kernel(9, 3), Kernel(5, 5)]
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 import kcomplexity as kc
 from kcomplexity.coding import BitWriter
 from kcomplexity.estimators import low_rank
-from kcomplexity.estimators.low_rank_codec import decode_band, encode_band, write_band
-from kcomplexity.estimators.low_rank_model import low_rank_code, singular_vectors
+from kcomplexity.low_rank.codec import decode_band, encode_band, write_band
+from kcomplexity.low_rank.model import low_rank_code, singular_vectors
 
 
 def planted(rows, columns, rank, noise, seed=0):

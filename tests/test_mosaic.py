@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 import kcomplexity as kc
-from kcomplexity.ans import quantised
+from kcomplexity.coding.ans import quantised
 from kcomplexity.errors import CheckpointError, CorruptCheckpointError, OutputError, SpecError
 from kcomplexity.fitters import FITTERS
 from kcomplexity.mosaics.fit_options import FitOptions, capacity_motifs

@@ -17,11 +17,11 @@ from safetensors.numpy import save_file
 
 import kcomplexity as kc
 from kcomplexity.coding import BitWriter
-from kcomplexity.estimators.context_codec import write_tile
-from kcomplexity.estimators.context_length import tile_code
-from kcomplexity.estimators.context_model import Kernel
-from kcomplexity.estimators.low_rank_codec import write_band
-from kcomplexity.estimators.low_rank_model import low_rank_code
+from kcomplexity.context.codec import write_tile
+from kcomplexity.context.length import tile_code
+from kcomplexity.context.model import Kernel
+from kcomplexity.low_rank.codec import write_band
+from kcomplexity.low_rank.model import low_rank_code
 from kcomplexity.panels import PANELS
 from tests import definitions
 from tests.pybdm_oracle import pybdm_bdm

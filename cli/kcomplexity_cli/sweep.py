@@ -184,8 +184,8 @@ def _table(report: Any) -> Any:
     columns: tuple[str, ...] = ("coding", "setting", "bits/weight", "error", "Gaussian", "")
     columns += ("metric",) if evaluated else ()
     return Table(
-        "bits against error: lower = better in both; Gaussian: what weights of one Gaussian variance "
-        "need at that error",
+        "bits against error: lower = better in both; Gaussian: what weights of one Gaussian "
+        "variance need at that error",
         (*columns, ""),
         tuple(rows),
         frozenset({2, 3, 4}),

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.ans import Encoder
 from kcomplexity.checkpoint import Tensor
+from kcomplexity.coding.ans import Encoder
 from kcomplexity.fitters import Fit
 from kcomplexity.mosaics.index_coding import (
     MODES,

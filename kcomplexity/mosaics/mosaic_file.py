@@ -28,8 +28,8 @@ import ml_dtypes
 import numpy as np
 import zstandard
 
-from kcomplexity.ans import Encoder
 from kcomplexity.checkpoint import ArrayTensor, Tensor
+from kcomplexity.coding.ans import Encoder
 from kcomplexity.dtypes import DTYPES
 from kcomplexity.errors import OutputError
 from kcomplexity.mosaics.mosaic import (

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.ans import Decoder, weights_of
 from kcomplexity.checkpoint import Checkpoint, Tensor
+from kcomplexity.coding.ans import Decoder, weights_of
 from kcomplexity.errors import CheckpointError, CorruptCheckpointError
 from kcomplexity.loaders.base import Options, layout_of
 from kcomplexity.loaders.safetensors import SafetensorsLoader

@@ -16,8 +16,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.ans import Encoder
 from kcomplexity.checkpoint import Bytes, Tensor
+from kcomplexity.coding.ans import Encoder
 from kcomplexity.parallel import FRAME
 
 __all__ = ["Coded", "Coding", "Ints", "Levels", "Quantised", "add_levels", "levels_of"]

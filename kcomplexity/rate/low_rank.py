@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.ans import Encoder
 from kcomplexity.checkpoint import ArrayTensor, Tensor
+from kcomplexity.coding.ans import Encoder
 from kcomplexity.rate.base import Coded, Coding, Levels, add_levels
 
 __all__ = ["LowRank"]

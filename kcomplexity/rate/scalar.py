@@ -15,8 +15,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from kcomplexity.ans import Encoder
 from kcomplexity.checkpoint import Tensor
+from kcomplexity.coding.ans import Encoder
 from kcomplexity.errors import SpecError
 from kcomplexity.mosaics.blocks import BlockShape, Tiling
 from kcomplexity.mosaics.index_coding import canonical_order, encode_indices, encode_usage

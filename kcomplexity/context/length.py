@@ -1,7 +1,7 @@
 """The length of a tile's context code, from counts: the fast path.
 
 Contexts are found for all weights of a tile at once; how often each symbol occurs in each cell then
-gives the exact length of the sequential code of :mod:`~kcomplexity.estimators.context_codec`,
+gives the exact length of the sequential code of :mod:`~kcomplexity.context.codec`,
 without writing a bit.
 """
 
@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcomplexity.coding.context_tree import tree_bits
-from kcomplexity.estimators.context_features import Floats, Sample, TileFeatures
-from kcomplexity.estimators.context_fit import MOST_FITTED, coefficients, strong_lags
-from kcomplexity.estimators.context_model import (
+from kcomplexity.context.features import Floats, Sample, TileFeatures
+from kcomplexity.context.fit import MOST_FITTED, coefficients, strong_lags
+from kcomplexity.context.model import (
     CLIP,
     ESCAPE,
     FLAG_ORDERS,

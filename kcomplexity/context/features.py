@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.estimators.context_model import CLIP, Kernel
+from kcomplexity.context.model import CLIP, Kernel
 
 __all__ = ["Floats", "Sample", "TileFeatures"]
 
@@ -86,7 +86,7 @@ class TileFeatures:
         return self._means(self.signed, 0)
 
     def _means(self, values: Floats, prior: int) -> list[Floats]:
-        """Return what :func:`~kcomplexity.estimators.context_model.running_mean` defines."""
+        """Return what :func:`~kcomplexity.context.model.running_mean` defines."""
         rows, columns = self.shape
         k = self.kernel.size
         along = np.cumsum(values, axis=1, dtype=np.float64)

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcomplexity.coding import BitReader, BitWriter, read_order0, write_order0
-from kcomplexity.estimators.context_codec import read_tile, write_tile
-from kcomplexity.estimators.context_length import order0_code
-from kcomplexity.estimators.context_model import Kernel, Ranks, TileModel
-from kcomplexity.estimators.low_rank_model import FINENESS, RANKS, LowRankModel, low_rank_code
+from kcomplexity.context.codec import read_tile, write_tile
+from kcomplexity.context.length import order0_code
+from kcomplexity.context.model import Kernel, Ranks, TileModel
+from kcomplexity.low_rank.model import FINENESS, RANKS, LowRankModel, low_rank_code
 
 __all__ = ["decode_band", "encode_band"]
 

@@ -2,7 +2,7 @@
 
 :func:`encode_tile` writes one tile of symbols weight by weight, :func:`decode_tile` reads it back
 and finds each context from what it has decoded so far. Pure Python, some thousand weights a second:
-the proof that :mod:`~kcomplexity.estimators.context_length` computes the length of a code.
+the proof that :mod:`~kcomplexity.context.length` computes the length of a code.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from kcomplexity.coding import BitReader, BitWriter, ContextTrees, read_order0, write_order0
 from kcomplexity.coding.order0 import read_subset, write_subset
-from kcomplexity.estimators.context_length import tile_code
-from kcomplexity.estimators.context_model import (
+from kcomplexity.context.length import tile_code
+from kcomplexity.context.model import (
     CLIP,
     COEFFICIENT_BITS,
     ESCAPE,

@@ -11,8 +11,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.estimators.context_features import Floats, TileFeatures
-from kcomplexity.estimators.context_model import COEFFICIENT_BITS
+from kcomplexity.context.features import Floats, TileFeatures
+from kcomplexity.context.model import COEFFICIENT_BITS
 
 __all__ = ["MOST_FITTED", "coefficients", "strong_lags"]
 
