@@ -17,8 +17,8 @@ from kcomplexity.coding import (
     tree_bits,
     write_order0,
 )
+from kcomplexity.coding.lengths import two_part_bits
 from kcomplexity.coding.order0 import read_subset, write_subset
-from kcomplexity.estimators.entropy import two_part_bits
 
 ORDERS = ((3, 2, 1, 0), (1, 0, 3, 2))
 

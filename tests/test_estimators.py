@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kcomplexity.coding.lengths import two_part_bits
 from kcomplexity.errors import SpecError, UnmeasurableError
 from kcomplexity.estimators import ESTIMATORS, Estimator, Measure, compressors, entropy
 from kcomplexity.parallel import (
@@ -249,7 +250,7 @@ def test_statistics_equal_the_definitions(text, kind):
 )
 def test_two_part_bits_are_the_logarithm_of_exact_integers(counts, more):
     size = len(counts) + more
-    bits = entropy.two_part_bits(np.array(counts), size)
+    bits = two_part_bits(np.array(counts), size)
     assert bits == pytest.approx(definitions.two_part(counts, size), rel=1e-9, abs=1e-6)
 
 

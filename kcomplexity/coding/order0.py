@@ -1,7 +1,7 @@
 """Order-0 codes, written out.
 
 :func:`write_order0` is the enumerative code whose length
-:func:`kcomplexity.estimators.entropy.two_part_bits` computes: how many different symbols, which,
+:func:`kcomplexity.coding.lengths.two_part_bits` computes: how many different symbols, which,
 how often each, and which of the sequences with these counts. Each index in an enumeration is told
 in small steps whose costs multiply to it, so that no big numbers are needed.
 """

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcomplexity.coding.context_tree import tree_bits
+from kcomplexity.coding.lengths import two_part_bits
 from kcomplexity.context.features import Floats, Sample, TileFeatures
 from kcomplexity.context.fit import MOST_FITTED, coefficients, strong_lags
 from kcomplexity.context.model import (
@@ -35,7 +36,6 @@ from kcomplexity.context.model import (
     header_bits,
     offsets,
 )
-from kcomplexity.estimators.entropy import two_part_bits
 
 __all__ = ["TileCode", "occurring", "order0_code", "tile_code"]
 

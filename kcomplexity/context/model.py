@@ -31,7 +31,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.estimators.entropy import log2_binomial
+from kcomplexity.coding.lengths import log2_binomial
 
 __all__ = [
     "CLIP",

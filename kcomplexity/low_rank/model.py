@@ -25,10 +25,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcomplexity.checkpoint import ArrayTensor
+from kcomplexity.coding.lengths import two_part_bits
 from kcomplexity.context.length import occurring, order0_code
 from kcomplexity.dtypes import DTYPES
 from kcomplexity.errors import UnmeasurableError
-from kcomplexity.estimators.entropy import two_part_bits
 from kcomplexity.parallel import Piece, Reducer
 from kcomplexity.views.distortion import elias_gamma_bits, find_step
 
