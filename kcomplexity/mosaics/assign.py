@@ -7,9 +7,9 @@ Two engines, chosen by :func:`engine`:
     block, and towards k with many.
 ``matrix``
     Distances by one float32 matrix product a piece, |z|^2 - 2 x.z, of blocks and motifs centred on
-    the motifs' mean. Rounding could hide the nearest, so every motif whose distance lies within
-    the product's error bound of the smallest is measured again, directly, in float64. Data that
-    share an offset, sit on a grid or repeat only make that second step longer.
+    the motifs' median. Rounding could hide the nearest, so every motif whose distance lies within
+    the product's error bound of the smallest is measured again, directly, in float64 and not
+    centred. Data that share an offset, sit on a grid or repeat only make that second step longer.
 
 Neither takes identical motifs twice: they are one motif, that of the lowest index. Distances are
 recomputed directly in float64. A flat search that returns one neighbour a block (faiss) is faster
@@ -22,8 +22,10 @@ further off is as good a choice, its error is measured directly, and decoding is
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -38,16 +40,15 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 Engine = Literal["tree", "matrix"]
 
-#: Blocks that are looked up together.
+#: Blocks whose distances to their motifs are computed together.
 _PIECE = 1 << 16
-#: Blocks that one thread looks up in the tree before it can be stopped.
-_QUERY = 1 << 13
-#: Entries of a distance matrix held at once: 1 MiB of float32 a thread stays in the cache.
+#: Blocks that one thread looks up before it can be stopped; of faiss at least.
+_QUERY, _FAISS_QUERY = 1 << 13, 1 << 14
+#: Numbers of one array that a thread holds at once: 1 MiB of float32 stays in the cache.
 _ENTRIES = 1 << 18
-#: Nanoseconds that a call of faiss costs beside its work: its threads wait for each other, which is
-#: long on a busy machine.
-_FAISS_CALL_NS = 1e6
-#: Numbers in a call below which faiss takes a loop that is 30 times slower.
+#: Nanoseconds that a call of faiss costs beside its work.
+_FAISS_CALL_NS = 1e5
+#: Numbers in a call below which faiss (1.15) takes a loop that is many times slower.
 _FAISS_LEAST = 1 << 17
 _UNIT = 2.0**-24
 
@@ -70,7 +71,8 @@ def assign_blocks(
     indices : ndarray of shape (m,), int64
         Identical motifs count as the one of the lowest index.
     squared_distances : ndarray of shape (m,), float32
-        Computed directly; within 1e-6 of the smallest there is.
+        Computed directly; within 1e-6 of the smallest there is. Infinite where float32 does not
+        hold it.
 
     Raises
     ------
@@ -91,31 +93,33 @@ def assign_blocks(
             "(k, s) with the same s and at least one motif"
         )
     indices = nearest(found, given, threads=threads)
-    return indices, distances(found, given, indices).astype(np.float32)
+    with np.errstate(over="ignore"):
+        return indices, distances(found, given, indices).astype(np.float32)
 
 
 def engine(s: int, k: int) -> Engine:
     """Return the cheaper engine for motifs of `s` weights, `k` of them.
 
     A k-d tree visits some 1.8**s cells whatever k, and never more than the motifs fill; a matrix
-    looks at every motif. The constants were measured on two hardware threads of one core.
+    looks at every motif, and twice where blocks of few weights crowd. The constants were measured
+    on two hardware threads of one core.
     """
     return "tree" if _tree_ns(s, k) < _matrix_ns(s, k) else "matrix"
 
 
-# Nanoseconds a block, for motifs of `s` weights, `k` of them.
-
-
 def _tree_ns(s: int, k: int) -> float:
+    """Nanoseconds a block for motifs of `s` weights, `k` of them."""
     # Beyond 64 weights k / 15 is less by far, and from 1,207 on a float holds no such power.
     return 40 * (min(1.8 ** min(s, 64), k / 15) + math.log2(k + 1) / 4)
 
 
 def _matrix_ns(s: int, k: int) -> float:
-    return 60 + (0.13 + 0.008 * s) * k
+    """The same, by a matrix."""
+    return 60 + (0.13 + 0.008 * s + 0.3 / s**2) * k
 
 
 def _faiss_ns(s: int, k: int) -> float:
+    """The same, by faiss."""
     return 35 + 0.008 * s * k
 
 
@@ -153,10 +157,9 @@ def nearest_roughly(
     """
     motifs = _lifted(motifs, heights)
     s, k = motifs.T.shape
-    rows = min(len(blocks), _PIECE)
     exactly = min(_tree_ns(s, k), _matrix_ns(s, k))
-    roughly = _faiss_ns(s, k) + _FAISS_CALL_NS / rows
-    if rows * s < _FAISS_LEAST or exactly < roughly or _is_extreme(blocks, motifs):
+    roughly = _faiss_ns(s, k) + _FAISS_CALL_NS / _faiss_rows(s)
+    if blocks.size < _FAISS_LEAST or exactly < roughly or _is_extreme(blocks, motifs):
         return _exactly(blocks, motifs, threads)
     return _by_faiss(blocks, motifs, threads)
 
@@ -222,79 +225,140 @@ def _by_tree(blocks: Floats, motifs: Floats, threads: int | None) -> Ints:
 
 
 def _by_matrix(blocks: Floats, motifs: Floats, threads: int | None) -> Ints:
-    from threadpoolctl import threadpool_limits
-
-    centre = motifs.mean(axis=0, dtype=np.float64)
+    # Of the median: one motif far off would move a mean, and all others away from the centre.
+    centre = np.median(motifs, axis=0).astype(np.float64)
     centred = motifs - centre
     squares = np.square(centred).sum(axis=1)
     # One product gives |z|^2 - 2 x.z: the last column meets a column of ones.
     table = np.concatenate([-2 * centred, squares[:, None]], axis=1).astype(np.float32).T
-    table = np.ascontiguousarray(table)
-    reach = float(np.sqrt(squares.max()))
+    search = _Search(motifs, centre, np.ascontiguousarray(table), np.sqrt(squares))
     found = np.empty(len(blocks), np.int64)
 
     def fill(at: int) -> None:
-        piece = _padded(blocks[at : at + _QUERY], motifs.shape[1]) - centre
-        found[at : at + _QUERY] = _nearest_of_piece(piece, centred, table, reach)
+        piece = _padded(blocks[at : at + _QUERY], motifs.shape[1])
+        found[at : at + _QUERY] = _nearest_of_piece(piece, search)
 
-    with threadpool_limits(1):
+    with _ONE_BLAS_THREAD:
         _in_pieces(fill, len(blocks), threads)
     return found
+
+
+class _SharedLimit:
+    """One thread of BLAS while anybody needs that: the limit is the whole process's."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._limit: Any = None
+
+    def __enter__(self) -> None:
+        from threadpoolctl import threadpool_limits
+
+        with self._lock:
+            if not self._users:
+                self._limit = threadpool_limits(limits=1)
+            self._users += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                self._limit.restore_original_limits()
+
+
+_ONE_BLAS_THREAD = _SharedLimit()
 
 
 def _by_faiss(blocks: Floats, motifs: Floats, threads: int | None) -> Ints:
     """Return a motif about as near as the nearest: off where rounding of float32 decides."""
     import faiss
 
-    # Of float32, so that what float32 rounds is one difference, whichever way it is taken.
-    centre = motifs.mean(axis=0, dtype=np.float64).astype(np.float32)
+    # Of float32, like what it is taken from: the difference is then rounded once.
+    centre = np.median(motifs, axis=0).astype(np.float32)
     centred = motifs - centre
-    # Pieces of one length, so that how a product is blocked depends on no piece.
-    piece = np.zeros((min(len(blocks), _PIECE), motifs.shape[1]), np.float32)
-    piece -= centre
+    rows = min(_faiss_rows(motifs.shape[1]), len(blocks))
     found = np.empty(len(blocks), np.int64)
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(threads or available_processors())
-    try:
-        for at in range(0, len(blocks), _PIECE):
-            some = blocks[at : at + _PIECE]
-            np.subtract(some, centre[: some.shape[1]], out=piece[: len(some), : some.shape[1]])
-            found[at : at + _PIECE] = faiss.knn(piece, centred, 1)[1][: len(some), 0]
-    finally:
-        faiss.omp_set_num_threads(before)
+
+    def fill(at: int) -> None:
+        some = blocks[at : at + rows]
+        # Pieces of one length: how a product is blocked, and so rounded, depends on that.
+        piece = np.zeros((rows, motifs.shape[1]), np.float32)
+        piece -= centre
+        np.subtract(some, centre[: some.shape[1]], out=piece[: len(some), : some.shape[1]])
+        found[at : at + rows] = faiss.knn(piece, centred, 1)[1][: len(some), 0]
+
+    def alone() -> None:
+        # Of the thread that calls it. Several threads of faiss cut a product by their number.
+        faiss.omp_set_num_threads(1)
+
+    _in_pieces(fill, len(blocks), threads, rows, alone)
     return found
 
 
-def _in_pieces(fill: Callable[[int], None], n: int, threads: int | None) -> None:
+def _faiss_rows(s: int) -> int:
+    """Blocks of a call of faiss."""
+    return max(_FAISS_QUERY, -(-_FAISS_LEAST // s))
+
+
+def _in_pieces(
+    fill: Callable[[int], None],
+    n: int,
+    threads: int | None,
+    rows: int = _QUERY,
+    start: Callable[[], None] | None = None,
+) -> None:
     """Call `fill` for the start of every piece of `n` blocks.
 
     Threads of our own, which are waited for: those that scipy's query starts are not when it is
     interrupted, and work on in memory that is freed.
     """
-    with ThreadPoolExecutor(threads or available_processors()) as pool:
-        for _ in pool.map(fill, range(0, n, _QUERY)):
+    with ThreadPoolExecutor(threads or available_processors(), initializer=start) as pool:
+        for _ in pool.map(fill, range(0, n, rows)):
             pass
 
 
-def _nearest_of_piece(
-    blocks: NDArray[np.float64], motifs: NDArray[np.float64], table: Floats, reach: float
-) -> Ints:
-    s = blocks.shape[1]
+@dataclass(frozen=True)
+class _Search:
+    """Motifs, as given and as the columns of a product with blocks about `centre`.
+
+    Attributes
+    ----------
+    motifs : ndarray of shape (k, s), float32
+    centre : ndarray of shape (s,), float64
+    table : ndarray of shape (s + 1, k), float32
+    reach : ndarray of shape (k,), float64
+        Distance of each motif from the centre.
+    """
+
+    motifs: Floats
+    centre: NDArray[np.float64]
+    table: Floats
+    reach: NDArray[np.float64]
+
+
+def _nearest_of_piece(given: Floats, search: _Search) -> Ints:
+    blocks = given - search.centre
+    s, k = blocks.shape[1], len(search.motifs)
     ones = np.ones((len(blocks), s + 1), np.float32)
     ones[:, :s] = blocks
     best = np.empty(len(blocks), np.int64)
     lowest, second = np.empty((2, len(blocks)), np.float32)
-    for some in _slices(np.arange(len(blocks)), len(motifs)):
-        best[some], lowest[some], second[some] = _two_lowest(ones[some] @ table)
+    for some in _slices(np.arange(len(blocks)), k):
+        best[some], lowest[some], second[some] = _two_lowest(ones[some] @ search.table)
     # A sum of s + 1 products whose factors were rounded once: |error| <= (s + 4) u sum |factors|.
+    # The nearest motif is no farther out than the block and the best one found say.
     length = np.sqrt(np.einsum("ij,ij->i", blocks, blocks))
+    reach = np.minimum(search.reach.max(), 2 * length + search.reach[best])
     bound = 2 * (s + 4) * _UNIT * (reach * reach + 2 * length * reach)
     limit = (lowest + bound).astype(np.float32)
     limit = np.nextafter(limit, np.float32(np.inf))
-    for some in _slices(np.flatnonzero(second <= limit), len(motifs)):
-        row, motif = np.nonzero(ones[some] @ table <= limit[some, None])
-        gap = blocks[some[row]] - motifs[motif]
-        squared = np.einsum("ij,ij->i", gap, gap)
+    for some in _slices(np.flatnonzero(second <= limit), k):
+        row, motif = np.nonzero(ones[some] @ search.table <= limit[some, None])
+        squared = np.empty(row.size)
+        for pairs in _slices(np.arange(row.size), s):
+            gap = given[some[row[pairs]]].astype(np.float64)
+            gap -= search.motifs[motif[pairs]]
+            squared[pairs] = np.einsum("ij,ij->i", gap, gap)
         # By row, then distance, then index: the first of each row is the nearest.
         order = np.lexsort((motif, squared, row))
         first = order[np.flatnonzero(np.diff(row[order], prepend=-1))]
@@ -315,8 +379,8 @@ def _two_lowest(scores: Floats) -> tuple[Ints, Floats, Floats]:
     return best, lowest, scores[rows, scores.argmin(axis=1)]
 
 
-def _slices(rows: Ints, k: int) -> Iterator[Ints]:
-    """Yield rows in groups whose scores for `k` motifs are few enough to hold at once."""
-    step = max(_ENTRIES // k, 1)
+def _slices(rows: Ints, width: int) -> Iterator[Ints]:
+    """Yield rows in groups of which arrays that are `width` wide are small enough to hold."""
+    step = max(_ENTRIES // width, 1)
     for at in range(0, rows.size, step):
         yield rows[at : at + step]
