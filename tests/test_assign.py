@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_info
 
 from kcomplexity import assign_blocks
 from kcomplexity.errors import SpecError
@@ -24,7 +26,10 @@ from kcomplexity.mosaics.assign import (
     nearest_roughly,
 )
 
-KINDS = ("normal", "offset", "far", "quantised", "duplicated", "constant", "tiny", "heavy")
+KINDS = (
+    *("normal", "offset", "far", "quantised", "duplicated", "constant", "tiny", "heavy"),
+    *("wide", "spiked"),
+)
 
 
 def data(kind, m, s, seed):
@@ -39,6 +44,8 @@ def data(kind, m, s, seed):
         "constant": np.full((m, s), 0.3),
         "tiny": 1e-30 * x,
         "heavy": rng.standard_cauchy((m, s)) ** 3,
+        "wide": x * 10.0 ** rng.integers(-12, 13, (m, 1)),
+        "spiked": np.where(rng.random((m, 1)) < 0.05, 1e14, 1e-6) * x,
     }[kind]
     return found.astype(np.float32)
 
@@ -101,6 +108,54 @@ def test_tiny_motifs_beside_a_large_block_are_told_apart(size):
     exact = plain(blocks, motifs)
     found = assign_blocks(blocks, motifs)[0]
     assert (exact[np.arange(300), found] <= exact.min(axis=1) * (1 + 1e-6)).all()
+
+
+@pytest.mark.parametrize("s", [4, 64])
+def test_the_rough_search_is_the_same_for_any_number_of_threads(s):
+    """Of many ties, which rounding decides; wide products are cut by the threads of a library."""
+    blocks = np.where(np.random.default_rng(0).random((40_000, s)) < 0.5, -1, 1).astype("f4")
+    found = [_by_faiss(blocks, blocks[:700], threads) for threads in (1, 2, 8)]
+    assert np.array_equal(found[0], found[1])
+    assert np.array_equal(found[0], found[2])
+
+
+def test_every_piece_of_the_rough_search_is_its_own(monkeypatch):
+    blocks, motifs = data("normal", 1000, 8, 0), data("normal", 50, 8, 1)
+    whole = _by_faiss(blocks, motifs, 2)
+    monkeypatch.setattr(assign, "_FAISS_QUERY", 300)
+    monkeypatch.setattr(assign, "_FAISS_LEAST", 8)
+    assert np.array_equal(_by_faiss(blocks, motifs, 2), whole)
+    assert np.array_equal(whole, plain(blocks, motifs).argmin(axis=1))
+
+
+def test_one_motif_far_off_leaves_few_candidates(monkeypatch):
+    blocks = data("normal", 500, 8, 0)
+    motifs = data("normal", 60, 8, 1)
+    motifs[5] *= 1e6
+    seen = []
+    lexsort = np.lexsort
+
+    def counted(keys):
+        seen.append(keys[0].size)
+        return lexsort(keys)
+
+    monkeypatch.setattr(np, "lexsort", counted)
+    found = _by_matrix(blocks, motifs, 1)
+    assert np.array_equal(found, plain(blocks, motifs).argmin(axis=1))
+    assert sum(seen) < 100
+
+
+def test_the_callers_limit_of_blas_stays():
+    def threads():
+        found = [lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"]
+        return sorted(found)
+
+    before = threads()
+    blocks, motifs = data("normal", 20_000, 8, 0), data("normal", 300, 8, 1)
+    with ThreadPoolExecutor(3) as pool:
+        for _ in pool.map(lambda _: _by_matrix(blocks, motifs, 1), range(6)):
+            pass
+    assert threads() == before
 
 
 def test_the_callers_number_of_threads_stays():

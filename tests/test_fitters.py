@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -14,9 +16,12 @@ import kcomplexity as kc
 from kcomplexity.controls import parse_control
 from kcomplexity.errors import SpecError
 from kcomplexity.fitters import FITTERS, Goal, Problem
+from kcomplexity.fitters import base as fitters_base
+from kcomplexity.fitters import kmeans as kmeans_module
 from kcomplexity.fitters.base import centroids
-from kcomplexity.fitters.kmeans import KMeans, spread_start
+from kcomplexity.fitters.kmeans import KMeans, lloyd, spread_start
 from kcomplexity.fitters.sample import Sample, draw
+from kcomplexity.mosaics.assign import distances, nearest_roughly
 from kcomplexity.mosaics.fit_options import FitOptions
 from kcomplexity.mosaics.fit_plan import plan_fit
 from kcomplexity.mosaics.fitting import fit_mosaic, run_fit
@@ -251,6 +256,98 @@ def test_an_error_that_no_number_of_motifs_reaches_is_refused():
     coarse = replace(problem(heavy(500, 4)), motif_dtype="bf16")
     with pytest.raises(SpecError, match="cannot be reached: 500 motifs"):
         Sample().fit(coarse, Goal(relative_mse=1e-12))
+
+
+# --- Rounds -----------------------------------------------------------------------------------
+
+
+def rounds_of(monkeypatch, options, task, k):
+    """Return the motifs that the rounds end with, and of each its start, its choice, its word."""
+    found: list[Any] = []
+    told: list[str] = []
+
+    def watched(blocks, values, **how):
+        found.append((values.copy(), nearest_roughly(blocks, values, **how), len(blocks)))
+        return found[-1][1]
+
+    monkeypatch.setattr(kmeans_module, "nearest_roughly", watched)
+    values = lloyd(options, replace(task, progress=told.append), k)
+    monkeypatch.undo()
+    return values, list(zip(found[-len(told) :], told, strict=True))
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_rounds_tell_their_error_lower_it_and_end_with_means(monkeypatch, seed):
+    rng = np.random.default_rng(seed)
+    m, s, k = int(rng.integers(2, 400)), int(rng.choice([1, 3, 16])), int(rng.integers(1, 12))
+    normal = rng.normal(size=(m, s))
+    kinds = [normal, 1 + 1e-3 * normal, rng.integers(-2, 3, (m, s)), 1e18 * normal, normal**5]
+    blocks = kinds[seed % len(kinds)].astype(np.float32)
+    task = problem(blocks, zero_motif=bool(seed % 2), threads=1, seed=seed)
+    options = KMeans(start="spread" if seed % 3 else "sample", iterations=1 + seed % 9)
+    values, rounds = rounds_of(monkeypatch, options, task, k)
+    if not rounds:
+        assert k >= m
+        return
+    errors = [float(distances(blocks, *found[:2]).sum()) for found, _ in rounds]
+    told = [float(text.split()[-1]) * blocks.size for _, text in rounds]
+    assert np.allclose(told, errors, rtol=2e-3, atol=1e-9 * np.square(blocks, dtype=float).sum())
+    frozen = int(task.zero_motif)
+    for before, after, (found, _) in zip(errors, errors[1:], rounds, strict=False):
+        used = np.bincount(found[1], minlength=len(found[0]))[frozen:]
+        if used.all():
+            assert after <= before * (1 + 1e-5)
+    assert len(values) <= k
+    assert not frozen or not values[0].any()
+    last = rounds[-1][0][1]
+    for motif in range(frozen, len(values)):
+        if (last == motif).any():
+            mean = blocks[last == motif].mean(axis=0, dtype=np.float64)
+            assert np.allclose(values[motif], mean, rtol=1e-5, atol=1e-6 * np.abs(blocks).max())
+    assert np.array_equal(values, lloyd(options, replace(task, threads=8), k))
+
+
+def test_rounds_see_as_many_blocks_as_are_asked_for(monkeypatch):
+    _, rounds = rounds_of(monkeypatch, KMeans(train_points=77), problem(heavy(300, 4)), 5)
+    assert {found[2] for found, _ in rounds} == {77}
+
+
+def test_rounds_end_when_no_block_moves(monkeypatch):
+    task = problem(np.random.default_rng(0).normal(size=(2000, 4)).astype(np.float32))
+    _, rounds = rounds_of(monkeypatch, KMeans(), task, 1)
+    assert len(rounds) == 2
+
+
+def test_weights_at_the_end_of_float32_have_means(monkeypatch):
+    rng = np.random.default_rng(0)
+    task = problem((3.3e38 * np.sign(rng.normal(size=(200, 4)))).astype(np.float32))
+    values, _ = rounds_of(monkeypatch, KMeans(), task, 5)
+    assert np.isfinite(values).all()
+
+
+def test_sums_in_pieces_are_the_sums(monkeypatch):
+    blocks = heavy(500, 3)
+    indices = np.random.default_rng(0).integers(0, 7, 500)
+    monkeypatch.setattr(fitters_base, "_SUMMED", 100)
+    means, counts = centroids(blocks, indices, 8)
+    for motif in range(7):
+        assert np.allclose(means[motif], blocks[indices == motif].mean(axis=0, dtype=np.float64))
+    assert counts.tolist() == np.bincount(indices, minlength=8).tolist()
+
+
+@pytest.mark.parametrize("options", [{"iterations": 0}, {"tolerance": -1.0}, {"start": "nowhere"}])
+def test_rounds_that_mean_nothing_are_refused(options):
+    with pytest.raises(SpecError, match="expected"):
+        KMeans(**options)
+
+
+@pytest.mark.parametrize("method", ["sample", "kmeans", "ecvq"])
+def test_no_fitter_takes_more_motifs_than_the_coder_tells_apart(monkeypatch, method):
+    for name in ("sample", "kmeans", "ecvq"):
+        module = importlib.import_module(f"kcomplexity.fitters.{name}")
+        monkeypatch.setattr(module, "MOST_MOTIFS", 64)
+    with pytest.raises(SpecError, match="cannot be reached"):
+        FITTERS[method]().fit(problem(heavy(2000, 4)), Goal(relative_mse=0.01))
 
 
 # --- Motif gain -------------------------------------------------------------------------------

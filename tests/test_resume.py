@@ -27,10 +27,17 @@ def rows(plan):
         return [row for found in run_plan(plan, pool) for row in found]
 
 
-class Interrupted(bytes):
-    """Lines that are written whole, and an interruption before anything else is done."""
+class Interrupted:
+    """A file to which all is written, and an interruption before anything else is done."""
 
-    def __len__(self) -> int:
+    def __init__(self, file):
+        self._file = file
+
+    def __getattr__(self, name):
+        return getattr(self._file, name)
+
+    def write(self, data):
+        self._file.write(data)
         raise KeyboardInterrupt
 
 
@@ -42,7 +49,8 @@ def test_rows_that_were_written_when_the_interruption_came_stay(plan, rows, tmp_
         journal.write(rows[:1])
         # Two rows in one write, and half of the next.
         whole = lines(rows[1:])
-        monkeypatch.setattr(resume, "_lines", lambda _: Interrupted(whole + whole[:20]))
+        monkeypatch.setattr(resume, "_lines", lambda _: whole + whole[:20])
+        monkeypatch.setattr(journal, "_file", Interrupted(journal._file))
         journal.write(rows[1:])
 
     with (
@@ -57,3 +65,17 @@ def test_rows_that_were_written_when_the_interruption_came_stay(plan, rows, tmp_
         assert [
             journal.known(row.checkpoint, unit) for row, unit in zip(rows, *plan.units, strict=True)
         ] == [[row] for row in rows]
+
+
+def test_a_journal_without_rows_is_removed(plan, tmp_path):
+    with Journal(tmp_path / "s.jsonl", plan, "", resume=False):
+        assert (tmp_path / "s.jsonl.part").exists()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_journal_that_was_taken_away_costs_no_result(plan, rows, tmp_path):
+    with Journal(tmp_path / "s.jsonl", plan, "", resume=False) as journal:
+        journal.write(rows)
+        (tmp_path / "s.jsonl.part").unlink()
+        journal.discard()
+    assert not list(tmp_path.iterdir())

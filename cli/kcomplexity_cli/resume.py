@@ -59,10 +59,11 @@ class Journal:
             )
         self._rows = {self._key(row): row for row in kept}
         # Whole or not at all: a full disk must not cost what an earlier run has measured.
-        head, rows = json_line("plan", self._plan), _lines(kept)
-        write_atomically(self.path, head + rows)
-        self._empty, self._size = len(head), len(head) + len(rows)
-        self._file = self.path.open("ab", buffering=0)
+        head = json_line("plan", self._plan)
+        write_atomically(self.path, head + _lines(kept))
+        self._empty = len(head)
+        # Read as well: the file may be gone from its folder when the score ends.
+        self._file = self.path.open("a+b", buffering=0)
         _claim(self._file, self.path)
         return self
 
@@ -75,12 +76,11 @@ class Journal:
         if self.path is None:
             return
         # What was written when an interruption came stays, but for a line that was cut: no JSON.
-        with self.path.open("rb") as file:
-            file.seek(self._size)
-            self._size += file.read().rfind(b"\n") + 1
-        self._file.truncate(self._size)
+        self._file.seek(self._empty)
+        whole = self._empty + self._file.read().rfind(b"\n") + 1
+        self._file.truncate(whole)
         self._file.close()
-        if self._size == self._empty:
+        if whole == self._empty:
             self.path.unlink(missing_ok=True)
         elif kind is KeyboardInterrupt:
             note(f"{self.path} keeps what was measured: add --resume to go on with it")
@@ -96,8 +96,7 @@ class Journal:
         """Append rows; they are in the file when this returns."""
         if self.path is None:
             return
-        lines = _lines(rows)
-        left = memoryview(lines)
+        left = memoryview(_lines(rows))
         try:
             while left:
                 left = left[self._file.write(left) :]
@@ -106,7 +105,6 @@ class Journal:
                 f"cannot write {self.path}: {error.strerror}; it keeps what was measured: "
                 "make room and add --resume"
             ) from error
-        self._size += len(lines)
 
     def discard(self) -> None:
         """Remove the journal: the result is complete."""

@@ -41,6 +41,10 @@ def _silent(text: str) -> None:
     """Report nothing."""
 
 
+#: Weights that are summed together, as float64.
+_SUMMED = 1 << 20
+
+
 @dataclass(frozen=True)
 class Goal:
     """What a fit is to reach: exactly one of the two, or both as a limit and an aim.
@@ -174,17 +178,14 @@ class Fitter(ABC):
         """
 
 
-#: Blocks that are summed together.
-_PIECE = 1 << 18
-
-
 def centroids(blocks: Floats, indices: Ints, k: int) -> tuple[NDArray[np.float64], Ints]:
     """Return the mean block of each motif, zero where there is none, and how many it has."""
     from scipy.sparse import csc_array
 
     sums = np.zeros((k, blocks.shape[1]))
-    for at in range(0, len(blocks), _PIECE):
-        piece = blocks[at : at + _PIECE].astype(np.float64)
+    rows = max(_SUMMED // blocks.shape[1], 1)
+    for at in range(0, len(blocks), rows):
+        piece = blocks[at : at + rows].astype(np.float64)
         n = len(piece)
         # A column for each block, with a one in the row of its motif.
         chosen = csc_array((np.ones(n), indices[at : at + n], np.arange(n + 1)), shape=(k, n))

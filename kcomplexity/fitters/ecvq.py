@@ -29,7 +29,7 @@ from kcomplexity.fitters.kmeans import KMeans, lloyd
 from kcomplexity.fitters.sample import Sample
 from kcomplexity.mosaics.assign import nearest_roughly
 from kcomplexity.mosaics.index_coding import canonical_order
-from kcomplexity.mosaics.motifs import FINEST, MotifDtype, Motifs, encode_levels
+from kcomplexity.mosaics.motifs import FINEST, MOST_MOTIFS, MotifDtype, Motifs, encode_levels
 
 __all__ = ["Ecvq"]
 
@@ -82,7 +82,7 @@ class Ecvq(Fitter):
 
     def fit(self, problem: Problem, goal: Goal) -> Fit:
         """Start, anneal, round, finish; see the module."""
-        limit = min(goal.k or problem.m, problem.m)
+        limit = min(goal.k or problem.m, problem.m, MOST_MOTIFS)
         error = goal.relative_mse
         if error is None:
             plain = Sample().fit(replace(problem, motif_dtype="f32"), Goal(limit))

@@ -25,6 +25,7 @@ _PART, _LEAST = 4, 8
 #: How far a round moves motifs, in ways to their means. Going past the mean takes fewer rounds and
 #: ends lower (over-relaxation: Du and Emelianenko 2006); from 2 on rounds need not lower the error.
 _STRIDE = 1.9
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,13 @@ class KMeans(Fitter):
     ----------
     start : {"spread", "sample"}
         Where the rounds begin: blocks drawn in proportion to their squared distance from those
-        drawn before (k-means++, in doubling rounds instead of one by one), or drawn uniformly.
+        drawn before (k-means++, in doubling rounds instead of one by one; from a quarter of the
+        blocks where they are many), or drawn uniformly.
     iterations : int
-        Rounds at most.
+        Rounds at most. Each but the last goes 1.9 times the way to the means.
     tolerance : float
-        Stops when a round lowers the squared error by less than this share.
+        Stops when a round lowers the squared error, or moves blocks to another motif, by no more
+        than this share.
     train_points : int or None
         Blocks that the rounds see; None: all. Every block is assigned at the end.
     """
@@ -58,6 +61,11 @@ class KMeans(Fitter):
     def __post_init__(self) -> None:
         if self.start not in ("spread", "sample"):
             raise SpecError(f"kmeans start {self.start!r}: expected spread or sample")
+        if self.iterations < 1 or not self.tolerance >= 0:
+            raise SpecError(
+                f"kmeans of {self.iterations} iterations to {self.tolerance:g}: expected one at "
+                "least, and a tolerance of 0 or more"
+            )
 
     def fit(self, problem: Problem, goal: Goal) -> Fit:
         """Start, take rounds, round, assign."""
@@ -95,27 +103,32 @@ def _some(blocks: Floats, n: int, rng: np.random.Generator) -> Floats:
 
 
 def _rounds(options: KMeans, problem: Problem, blocks: Floats, values: Floats) -> Floats:
-    """Return the means of the blocks after Lloyd's rounds from `values`."""
+    """Return the means of the blocks after Lloyd's rounds, over-relaxed, from `values`."""
     frozen = int(problem.zero_motif)
-    squares = float(_squared(blocks).sum())
-    before = math.inf
+    # About the blocks' mean, where sums of squares keep their digits.
+    centre = blocks.mean(axis=0, dtype=np.float64).astype(np.float32)
+    squares = float(_lost(blocks, centre).sum())
+    before, last = math.inf, np.empty(0, np.int64)
     for number in range(options.iterations):
         indices = nearest_roughly(blocks, values, threads=problem.threads)
         means, counts = centroids(blocks, indices, len(values))
         # The error of the means and what the motifs lie off them, without another pass.
-        total = max(squares + float(counts @ (_squared(values - means) - _squared(means))), 0.0)
+        off = _squared(values - means) - _squared(means - centre)
+        total = max(squares + float(counts @ off), 0.0)
         problem.progress(f"round {number + 1}: mean squared error {total / blocks.size:.4g}")
         empty = np.flatnonzero(counts[frozen:] == 0) + frozen
-        is_settled = total >= (1 - options.tolerance) * before and not empty.size
-        is_last = is_settled or number + 1 == options.iterations
+        n_moved = int(np.count_nonzero(indices != last)) if last.size else len(blocks)
+        is_settled = total >= (1 - options.tolerance) * before or not total
+        is_settled |= n_moved <= options.tolerance * len(blocks)
+        is_last = (is_settled and not empty.size) or number + 1 == options.iterations
         step = means if is_last else values + _STRIDE * (means - values)
         if empty.size:
             worst = _worst(distances(blocks, values, indices), empty.size)
             step[empty[: worst.size]] = blocks[worst]
-        values[frozen:] = step[frozen:]
+        values[frozen:] = np.clip(step[frozen:], -_FLOAT32_MAX, _FLOAT32_MAX)
         if is_last:
             break
-        before = total
+        before, last = total, indices
     return values
 
 
@@ -128,7 +141,7 @@ def spread_start(problem: Problem, blocks: Floats, k: int) -> Floats:
     rng = problem.rng("spread")
     first = np.zeros((1, blocks.shape[1]), np.float32)
     values = first if problem.zero_motif else blocks[rng.integers(len(blocks))][None]
-    lost = np.square(blocks - values[0], dtype=np.float64).sum(axis=1)
+    lost = _lost(blocks, values[0])
     while len(values) < k:
         wanted = min(max(len(values), 8), k - len(values))
         chosen = _draw_by(lost, wanted, rng)
@@ -149,6 +162,11 @@ def _draw_by(weights: NDArray[np.float64], n: int, rng: np.random.Generator) -> 
         return np.zeros(0, np.int64)
     drawn = np.searchsorted(ends, rng.random(n) * ends[-1], side="right")
     return np.unique(np.minimum(drawn, len(weights) - 1))
+
+
+def _lost(blocks: Floats, motif: Floats) -> NDArray[np.float64]:
+    """Return the squared distance of each block to one motif."""
+    return distances(blocks, motif[None], np.zeros(len(blocks), np.int64))
 
 
 def _worst(lost: NDArray[np.float64], n: int) -> Ints:
