@@ -268,7 +268,9 @@ def headline(report: FitReport) -> list[str]:
         "accuracy not checked: kcomplexity sweep --eval",
     ]
     for gain in report.controls:
-        spread = f" ({min(gain.bits):,.0f} to {max(gain.bits):,.0f} bits)" if gain.n > 1 else ""
+        own = gain.ratio * math.fsum(gain.bits) / gain.n
+        ratios = [own / bits if bits else 1.0 for bits in gain.bits]
+        spread = f" ({min(ratios):.3f} to {max(ratios):.3f})" if gain.n > 1 else ""
         lines.append(
             f"motif gain against {gain.kind}: {gain.ratio:.3f} of its bits{spread} at the same "
             f"error of {gain.relative_mse:.4g}; lower = more structure inside blocks"
