@@ -79,8 +79,9 @@ def _layout(found: Structure, symmetry: float | None) -> list[str]:
         )
     if symmetry:
         sentences.append(
-            f"symmetry: as far as shapes tell, the hidden units have 2^{symmetry:,.0f} orders of "
-            f"equal function: {symmetry:,.0f} bits that are not subtracted"
+            "symmetry: if hidden units of one width may trade places, as shapes suggest, "
+            f"2^{symmetry:,.0f} orders have equal function: {symmetry:,.0f} bits that are not "
+            "subtracted"
         )
     return sentences
 

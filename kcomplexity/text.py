@@ -165,17 +165,18 @@ def human_bytes(n_bytes: float) -> str:
 
     Examples
     --------
-    >>> human_bytes(999), human_bytes(1_080_000)
-    ('999 B', '1.08 MB')
+    >>> human_bytes(999), human_bytes(9_997), human_bytes(1_080_000)
+    ('999 B', '10.0 kB', '1.08 MB')
     """
-    if n_bytes < 1000:
+    if n_bytes < 999.5:
         return f"{n_bytes:.0f} B"
     for unit in ("kB", "MB", "GB", "TB"):
         n_bytes /= 1000
         # 999.5 would round to four digits: it belongs to the next unit.
         if n_bytes < 999.5 or unit == "TB":
             break
-    return f"{n_bytes:.{max(0, 2 - len(str(int(n_bytes))) + 1)}f} {unit}"
+    decimals = 2 if n_bytes < 9.995 else 1 if n_bytes < 99.95 else 0
+    return f"{n_bytes:.{decimals}f} {unit}"
 
 
 def json_text(document: dict[str, Any]) -> str:
