@@ -271,6 +271,11 @@ def test_a_mosaic_is_inspected_and_scored_as_weights_or_as_stored(source, tmp_pa
         tensor["name"] for tensor in dense["tensors"]
     ]
     assert run("score", mosaic, "-e", "zstd@bytes", "--stored", "-q").exit_code == 0
+    error = json.loads(run("fit", source, "-c", "0.01", "--json").stdout)["distortion"]
+    told = f"at a relative squared error of {error['relative_mse']:.4g} from those it was fitted to"
+    for command in ("score", "fit"):
+        assert told in run(command, mosaic).stderr
+    assert told in run("inspect", mosaic).output
 
 
 def test_a_sweep_is_what_the_schema_says(source, tmp_path):

@@ -253,6 +253,13 @@ def test_a_truncated_file_is_refused(small, tmp_path, share):
         Mosaic.load(path)
 
 
+@pytest.mark.parametrize("data", [b"hello\n", bytes(range(1, 256)) * 9])
+def test_a_file_of_another_kind_is_no_mosaic(tmp_path, data):
+    (tmp_path / "x.txt").write_bytes(data)
+    with pytest.raises(CorruptCheckpointError, match="no mosaic: expected a file that"):
+        Mosaic.load(tmp_path / "x.txt")
+
+
 def test_a_dense_checkpoint_is_no_mosaic(tmp_path):
     path = tmp_path / "dense.safetensors"
     fit_mosaic(model(), method="sample", capacity=0.1).expand(path)

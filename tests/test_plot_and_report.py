@@ -218,11 +218,12 @@ def test_json_and_json_lines_hold_the_same(tmp_path):
         ('{"schema_version": "1"}', "has schema version '1'"),
         ('{"record": "plan"}\n{"record": "row"}\n', "no record of a result, but 'plan'"),
         ("[" * 100_000, "is no JSON"),
+        ("\udcff", "is no text: expected what a command prints with --json"),
     ],
 )
 def test_a_file_that_is_no_result_is_told(text, message, tmp_path):
     path = tmp_path / "r.json"
-    path.write_text(text)
+    path.write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(ResultError, match=re.escape(message)):
         read_result(path)
     for command in (

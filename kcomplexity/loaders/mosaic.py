@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kcomplexity.checkpoint import Checkpoint
 from kcomplexity.loaders.base import Options
 from kcomplexity.loaders.safetensors import SafetensorsLoader
+from kcomplexity.text import human_bytes
 
 __all__ = ["MosaicLoader"]
 
@@ -33,4 +34,10 @@ class MosaicLoader:
             return _STORED.load(path, options)
         from kcomplexity.mosaics.mosaic_reading import read_mosaic
 
-        return read_mosaic(path).checkpoint()
+        mosaic = read_mosaic(path)
+        note = (
+            f"a mosaic of {human_bytes(mosaic.bits.total_coded / 8)} stands for these weights, at "
+            f"a relative squared error of {mosaic.distortion.relative_mse:.4g} from those it was "
+            "fitted to; --stored reads its own arrays"
+        )
+        return replace(mosaic.checkpoint(), notes=(note,))

@@ -50,7 +50,7 @@ def read_mosaic(path: Path) -> Mosaic:
         If it is truncated, altered, or no mosaic.
     """
     shown = printable(path)
-    checkpoint = SafetensorsLoader().load(path, Options())
+    checkpoint = _opened(path, shown)
     try:
         _check(checkpoint, shown)
         return _decode(checkpoint, shown)
@@ -72,6 +72,19 @@ def read_mosaic(path: Path) -> Mosaic:
     except BaseException:
         checkpoint.close()
         raise
+
+
+def _opened(path: Path, shown: str) -> Checkpoint:
+    loader = SafetensorsLoader()
+    try:
+        return loader.load(path, Options())
+    except CorruptCheckpointError:
+        with path.open("rb") as file:
+            if loader.sniff(path, file.read(9)):
+                raise
+        raise CorruptCheckpointError(
+            f"{shown}: no mosaic: expected a file that kcomplexity fit wrote"
+        ) from None
 
 
 def _check(checkpoint: Checkpoint, shown: str) -> None:

@@ -47,6 +47,10 @@ def read_result(path: str | Path) -> dict[str, Any]:
         raise ResultError(f"{path} is empty: expected what a command prints with --json")
     try:
         document = _parsed(data)
+    except UnicodeDecodeError as error:
+        raise ResultError(
+            f"{path} is no text: expected what a command prints with --json"
+        ) from error
     except (ValueError, RecursionError) as error:
         raise ResultError(
             f"{path} is no JSON: {error}; expected what a command prints with --json"
