@@ -96,7 +96,10 @@ def _caption(report: Report) -> str:
     """Say what the columns mean that not every table of figures has."""
     lines = ["largest: the largest tensor's share of the weights measured"]
     if any(row.relative_mse is not None for row in report.summary):
-        lines.append("error: squared, over the sum of squares, mean included; @rd: in each tensor")
+        lines.append(
+            "error: squared, over the sum of squares, of all tensors together: the largest weights "
+            "decide it; @rd: in each tensor"
+        )
     for kind in _control_kinds(report):
         lines += [f"of {kind}: bits over its replicates' mean, and below how many"]
     return "\n".join(lines)
