@@ -81,7 +81,7 @@ class Needed:
             return f"at {100 * self.error:.2g}% squared weight error {which}"
         if self.by_tensor:
             return f"at {target:.0%} squared weight error"
-        return f"at {target:.0%} error of the whole"
+        return f"at {target:.0%} squared weight error of the whole"
 
 
 def needed(info: CheckpointInfo, rows: Sequence[Score], target: float | None) -> Needed | None:

@@ -462,7 +462,7 @@ def test_a_size_at_an_error_says_whose_error_it_is():
     rng = np.random.default_rng(0)
     arrays = {"a": rng.normal(size=(64, 64)), "b": 0.01 * rng.normal(size=(64, 64))}
     whole = kc.score(arrays, specs=["entropy:two-part@rd0.01"], scope="model").headline[0]
-    assert "at 1% error of the whole" in whole
+    assert "at 1% squared weight error of the whole" in whole
     assert whole.endswith("an error of the whole is that of its largest weights")
     each = kc.score(arrays, specs=["entropy:two-part@q8"]).headline[0]
     assert "% squared weight error in the worst tensor" in each

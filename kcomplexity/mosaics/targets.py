@@ -90,8 +90,8 @@ def _fit(
 
 def _search(plan: FitPlan, prepared: Sequence[tuple[MotifSet, Prepared]]) -> Mosaic:
     """Search the error, or for a fitter that would search motifs for it the motifs themselves."""
-    fitter = plan.options.fitter()
-    if fitter.aims_at_errors:
+    by_error = plan.options.fitter().aims_at_errors
+    if by_error:
         # Six decibels a bit.
         knob, least, most, slope = 0.1, 1e-9, 0.9999, math.log(4)
     else:
@@ -101,10 +101,7 @@ def _search(plan: FitPlan, prepared: Sequence[tuple[MotifSet, Prepared]]) -> Mos
     best: Mosaic | None = None
     tries: list[_Try] = []
     for _ in range(_TRIES):
-        if fitter.aims_at_errors:
-            mosaic = _fit(plan, prepared, knob)
-        else:
-            mosaic = _fit(plan, prepared, None, knob)
+        mosaic = _fit(plan, prepared, knob) if by_error else _fit(plan, prepared, None, knob)
         budget = _budget(plan, mosaic)
         tries.append(_Try(mosaic.bits.fitted, math.log(knob), mosaic))
         if tries[-1].bits <= budget:
