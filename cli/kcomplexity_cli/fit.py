@@ -109,8 +109,8 @@ Examples:
     "--train-points",
     type=int,
     default=None,
-    help="Blocks that the rounds see, drawn at random; ecvq takes 16384 at least.  [default: kmeans "
-    "all, ecvq 262144]",
+    help="Blocks that the rounds see, drawn at random; ecvq takes 16384 at least.  "
+    "[default: kmeans all, ecvq 262144]",
 )
 @click.option(
     "--control",
