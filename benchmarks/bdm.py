@@ -38,9 +38,9 @@ from measuring import Row, paired, seconds, table
 from numpy.typing import NDArray
 
 import kcomplexity as kc
-from kcomplexity.bdm import bdm1d, bdm2d, binary_counts_1d
-from kcomplexity.ctm import ctm_table
-from kcomplexity.lempel_ziv import lz76_phrases
+from kcomplexity.algorithms.bdm import bdm1d, bdm2d, binary_counts_1d
+from kcomplexity.algorithms.ctm import ctm_table
+from kcomplexity.algorithms.lempel_ziv import lz76_phrases
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))  # tests.pybdm_oracle: how to import pybdm where nothing else can
@@ -229,7 +229,7 @@ def _kaspar_schuster(symbols: NDArray[np.uint32]) -> int:
 def tables(_: Bench) -> Iterator[Row]:
     """The largest table, in new processes."""
     code = (
-        "import time, numpy, kcomplexity.ctm as ctm; start = time.perf_counter(); "
+        "import time, numpy, kcomplexity.algorithms.ctm as ctm; start = time.perf_counter(); "
         "ctm.ctm_table(9).lookup(numpy.arange(100_000), 12); print(time.perf_counter() - start)"
     )
     with tempfile.TemporaryDirectory() as folder:

@@ -28,7 +28,7 @@ from measuring import MIB, Row, gpt_layers, heavy_tailed, paired, table, write_s
 from numpy.typing import NDArray
 
 import kcomplexity as kc
-from kcomplexity.checkpoint import FileSource
+from kcomplexity.files.sources import FileSource
 from kcomplexity.text import shorten
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # tests.torch_files writes the opcodes

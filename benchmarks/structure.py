@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 import kcomplexity as kc
-from kcomplexity.low_rank.model import low_rank_code
+from kcomplexity.algorithms.low_rank.model import low_rank_code
 
 
 def layer(rows: int, columns: int) -> NDArray[np.float32]:

@@ -19,13 +19,16 @@ from typing import TYPE_CHECKING
 from kcomplexity._version import __version__
 
 if TYPE_CHECKING:
-    from kcomplexity.bdm import bdm1d, bdm2d, bdm_tiles, block_entropy
+    from kcomplexity.algorithms.bdm import bdm1d, bdm2d, bdm_tiles, block_entropy
+    from kcomplexity.algorithms.lempel_ziv import (
+        binarise_outputs,
+        lz76_complexity,
+        lz76_entropy_rate,
+    )
     from kcomplexity.bounds import Bound, occam_bound
-    from kcomplexity.checkpoint import Checkpoint, Tensor
     from kcomplexity.comparison.compare import Comparison, compare
     from kcomplexity.comparison.conditional import Conditional, conditional
     from kcomplexity.controls import Control, parse_control
-    from kcomplexity.dtypes import StoredDtype
     from kcomplexity.errors import (
         CheckpointError,
         KComplexityError,
@@ -34,7 +37,6 @@ if TYPE_CHECKING:
         UnmeasurableError,
     )
     from kcomplexity.estimators import Estimator, Measure
-    from kcomplexity.lempel_ziv import binarise_outputs, lz76_complexity, lz76_entropy_rate
     from kcomplexity.loaders import open_checkpoint
     from kcomplexity.mosaics.assign import assign_blocks
     from kcomplexity.mosaics.fitting import fit_mosaic
@@ -42,10 +44,12 @@ if TYPE_CHECKING:
     from kcomplexity.mosaics.projection import project
     from kcomplexity.panels import PANELS
     from kcomplexity.parallel import Every, Piece, Reducer, Rows, State, Whole, fold
-    from kcomplexity.pool import Pool
-    from kcomplexity.records import Report, Score
+    from kcomplexity.parallel.pool import Pool
+    from kcomplexity.results.records import Report, Score
     from kcomplexity.scoring import score
     from kcomplexity.specs import Spec, parse_spec
+    from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
+    from kcomplexity.tensors.dtypes import StoredDtype
     from kcomplexity.tile_maps import TileMap, tile_map
     from kcomplexity.training.tracker import Tracker
     from kcomplexity.training.trajectory import Trajectory, trajectory
@@ -110,7 +114,7 @@ __all__ = [
 
 #: Where the names are: each module is imported when one of its names is asked for.
 _NAMES_OF = {
-    "bdm": (
+    "algorithms.bdm": (
         "bdm1d",
         "bdm2d",
         "bdm_tiles",
@@ -120,7 +124,7 @@ _NAMES_OF = {
         "Bound",
         "occam_bound",
     ),
-    "checkpoint": (
+    "tensors.checkpoint": (
         "Checkpoint",
         "Tensor",
     ),
@@ -136,7 +140,7 @@ _NAMES_OF = {
         "Control",
         "parse_control",
     ),
-    "dtypes": ("StoredDtype",),
+    "tensors.dtypes": ("StoredDtype",),
     "errors": (
         "CheckpointError",
         "KComplexityError",
@@ -148,7 +152,7 @@ _NAMES_OF = {
         "Estimator",
         "Measure",
     ),
-    "lempel_ziv": (
+    "algorithms.lempel_ziv": (
         "binarise_outputs",
         "lz76_complexity",
         "lz76_entropy_rate",
@@ -168,8 +172,8 @@ _NAMES_OF = {
         "Whole",
         "fold",
     ),
-    "pool": ("Pool",),
-    "records": (
+    "parallel.pool": ("Pool",),
+    "results.records": (
         "Report",
         "Score",
     ),

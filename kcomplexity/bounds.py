@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kcomplexity.errors import SpecError
-from kcomplexity.records import plain
+from kcomplexity.results.records import plain
 
 __all__ = [
     "ASSUMPTIONS",

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kcomplexity.checkpoint import Bytes, Checkpoint, Tensor
-from kcomplexity.dtypes import CODES, DTYPES
 from kcomplexity.errors import SpecError
+from kcomplexity.files.sources import Bytes
+from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
+from kcomplexity.tensors.dtypes import CODES, DTYPES
 from kcomplexity.text import plural, printable
 from kcomplexity.writers import refuse_input, write_safetensors
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kcomplexity.errors import CheckpointNotFoundError, SpecError
-from kcomplexity.records import Score
+from kcomplexity.results.records import Score
 from kcomplexity.specs import parse_spec
 from kcomplexity.text import plural, printable
 

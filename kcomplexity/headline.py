@@ -16,8 +16,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kcomplexity.control_results import SHUFFLE, ControlResult
-from kcomplexity.records import CheckpointInfo, Score
+from kcomplexity.results.control_results import SHUFFLE, ControlResult
+from kcomplexity.results.records import CheckpointInfo, Score
 from kcomplexity.structure import Structure, structure
 from kcomplexity.structure_sentences import structure_sentences
 from kcomplexity.summary import counted, leave_one_out

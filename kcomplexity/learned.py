@@ -16,8 +16,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.checkpoint import Tensor
 from kcomplexity.parallel import FRAME
+from kcomplexity.tensors.checkpoint import Tensor
 
 __all__ = ["NAMES", "RULES", "copies", "left_out", "not_learned"]
 

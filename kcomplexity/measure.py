@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from kcomplexity.checkpoint import Tensor
 from kcomplexity.errors import UnmeasurableError
 from kcomplexity.estimators import Measure
 from kcomplexity.parallel import (
@@ -34,9 +33,10 @@ from kcomplexity.parallel import (
     merge,
     sharing,
 )
-from kcomplexity.pool import Pool
-from kcomplexity.records import Status
+from kcomplexity.parallel.pool import Pool
+from kcomplexity.results.records import Status
 from kcomplexity.specs import Spec
+from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.views import Encoder, View
 
 __all__ = ["Encoders", "Gathered", "Outcome", "gather", "outcome", "prepare"]

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from kcomplexity.errors import CheckpointNotFoundError
+from kcomplexity.files.urls import is_url
 from kcomplexity.loaders.sharded import TRAINING
-from kcomplexity.remote import is_url
 from kcomplexity.text import printable
 
 __all__ = ["expanded", "in_folder", "natural_key"]

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from kcomplexity.checkpoint import Checkpoint, labelled
 from kcomplexity.controls import Control, parse_control
 from kcomplexity.errors import SpecError
 from kcomplexity.panels import Panel, affordable, panel
 from kcomplexity.sampling import sampled_share
 from kcomplexity.specs import Spec, listed, parse_spec, parse_specs
+from kcomplexity.tensors.checkpoint import Checkpoint, labelled
 from kcomplexity.units import SCOPES, Scope, Unit, units
 
 __all__ = ["Plan", "Task", "make_plan", "unit_work"]

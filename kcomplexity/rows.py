@@ -16,18 +16,18 @@ from functools import reduce as fold_left
 from operator import add
 from typing import Any
 
-from kcomplexity.checkpoint import Tensor
-from kcomplexity.control_results import ControlResult
 from kcomplexity.controls import Control
-from kcomplexity.derived import Concat, rebuilt
 from kcomplexity.errors import CheckpointError, UnmeasurableError
 from kcomplexity.measure import Encoders, Gathered, Outcome, gather, outcome, prepare
 from kcomplexity.parallel import Cut, Every, Rows, spool
+from kcomplexity.parallel.pool import Pool
 from kcomplexity.plan import Task
-from kcomplexity.pool import Pool
-from kcomplexity.records import Score
+from kcomplexity.results.control_results import ControlResult
+from kcomplexity.results.records import Score
 from kcomplexity.sampling import Share, covariance, sample_parts
 from kcomplexity.specs import Spec
+from kcomplexity.tensors.checkpoint import Tensor
+from kcomplexity.tensors.derived import Concat, rebuilt
 from kcomplexity.units import Unit
 from kcomplexity.views import Encoder
 

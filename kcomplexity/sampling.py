@@ -18,9 +18,9 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from kcomplexity.checkpoint import Tensor
-from kcomplexity.derived import Concat, Part, Sample, concat
 from kcomplexity.parallel import FRAME, Cut, Rows
+from kcomplexity.tensors.checkpoint import Tensor
+from kcomplexity.tensors.derived import Concat, Part, Sample, concat
 
 __all__ = ["Share", "covariance", "sample_parts", "sampled_share"]
 

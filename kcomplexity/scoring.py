@@ -14,16 +14,16 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any, Literal
 
-from kcomplexity.checkpoint import Checkpoint
 from kcomplexity.headline import headline
 from kcomplexity.loaders import open_checkpoint
+from kcomplexity.parallel.pool import DEFAULT_MAX_MEMORY, Pool
 from kcomplexity.plan import Plan, make_plan
-from kcomplexity.pool import DEFAULT_MAX_MEMORY, Pool
-from kcomplexity.provenance import describe, provenance
-from kcomplexity.records import Report, Score
+from kcomplexity.results.provenance import describe, provenance
+from kcomplexity.results.records import Report, Score
 from kcomplexity.rows import measure_unit
 from kcomplexity.structure import mark_structure, with_structure
 from kcomplexity.summary import summarise
+from kcomplexity.tensors.checkpoint import Checkpoint
 from kcomplexity.units import Scope, Unit
 
 __all__ = ["assemble", "open_selected", "run_plan", "score"]

@@ -12,11 +12,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from kcomplexity.checkpoint import Checkpoint
-from kcomplexity.control_results import SHUFFLE
 from kcomplexity.controls.unit_permutation import symmetry_bits
 from kcomplexity.learned import left_out
-from kcomplexity.records import Score
+from kcomplexity.results.control_results import SHUFFLE
+from kcomplexity.results.records import Score
+from kcomplexity.tensors.checkpoint import Checkpoint
 
 __all__ = [
     "Structure",

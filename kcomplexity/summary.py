@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from kcomplexity.control_results import ControlResult, SummedControl
-from kcomplexity.records import Score
+from kcomplexity.results.control_results import ControlResult, SummedControl
+from kcomplexity.results.records import Score
 from kcomplexity.specs import parse_spec
 
 __all__ = ["counted", "leave_one_out", "summarise"]

@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kcomplexity.bdm import bdm_tiles
-from kcomplexity.checkpoint import Tensor
+from kcomplexity.algorithms.bdm import bdm_tiles
 from kcomplexity.controls.shuffles import Shuffle
 from kcomplexity.errors import SpecError
 from kcomplexity.loaders.mapping import from_mapping
 from kcomplexity.parallel import Reducer, State, fold, spool
+from kcomplexity.parallel.pool import Pool
 from kcomplexity.plan import Plan
-from kcomplexity.pool import Pool
-from kcomplexity.records import Score
+from kcomplexity.results.records import Score
+from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.views.levels import SignView
 
 __all__ = ["TILED", "TileMap", "tile_map", "with_tile_maps"]

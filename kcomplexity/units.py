@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from kcomplexity.checkpoint import Checkpoint, Tensor
-from kcomplexity.derived import Cast, concat
 from kcomplexity.specs import Spec
+from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
+from kcomplexity.tensors.derived import Cast, concat
 
 __all__ = ["SCOPES", "Scope", "Unit", "group_name", "units"]
 

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from kcomplexity.checkpoint import Checkpoint, Tensor
-from kcomplexity.dtypes import DTYPES
 from kcomplexity.errors import KComplexityError, OutputError, SpecError
 from kcomplexity.parallel import FRAME
+from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
+from kcomplexity.tensors.dtypes import DTYPES
 from kcomplexity.text import plural, printable
 
 __all__ = [

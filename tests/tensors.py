@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from kcomplexity.checkpoint import ArrayTensor, Tensor
-from kcomplexity.derived import packed, stored_words
-from kcomplexity.dtypes import CODES, DTYPES, from_numpy
+from kcomplexity.tensors.checkpoint import ArrayTensor, Tensor
+from kcomplexity.tensors.derived import packed, stored_words
+from kcomplexity.tensors.dtypes import CODES, DTYPES, from_numpy
 
 
 def array_tensor(values: np.ndarray) -> ArrayTensor:

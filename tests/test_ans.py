@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kcomplexity.coding.ans import Decoder, Encoder, frequencies_of, model_of, quantised, weights_of
+from kcomplexity.algorithms.entropy_coding.ans import (
+    Decoder,
+    Encoder,
+    frequencies_of,
+    model_of,
+    quantised,
+    weights_of,
+)
 from kcomplexity.mosaics.blocks import BlockShape, Tiling
 from kcomplexity.mosaics.index_coding import (
     MODES,

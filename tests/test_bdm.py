@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kcomplexity.bdm import (
+from kcomplexity.algorithms.bdm import (
     BlockCounts,
     Decomposition,
     bdm1d,
@@ -28,7 +28,7 @@ from kcomplexity.bdm import (
     normalized_bdm,
     normalized_block_entropy,
 )
-from kcomplexity.ctm import ctm_table
+from kcomplexity.algorithms.ctm import ctm_table
 from kcomplexity.errors import KComplexityError, SpecError, UnmeasurableError
 from tests.pybdm_oracle import (
     forget_tables,

@@ -25,8 +25,8 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 import kcomplexity as kc
-from kcomplexity.bdm import bdm1d, bdm2d, bdm_tiles
-from kcomplexity.records import Score
+from kcomplexity.algorithms.bdm import bdm1d, bdm2d, bdm_tiles
+from kcomplexity.results.records import Score
 from tests import run
 from tests.pybdm_oracle import forget_tables, pybdm_bdm, pybdm_entropy
 

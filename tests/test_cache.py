@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 import kcomplexity as kc
-from kcomplexity.checkpoint import FileSource, StoredTensor
 from kcomplexity.controls import CONTROLS
 from kcomplexity.errors import CacheWarning
+from kcomplexity.files.sources import FileSource
 from kcomplexity.plan import make_plan
+from kcomplexity.tensors.checkpoint import StoredTensor
 from kcomplexity.training import cache as cache_module
 from kcomplexity.training.cache import Cache, cache_path, row_keys, run_cached
 from tests import wait_until

@@ -12,9 +12,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kcomplexity.bdm import bdm1d
+from kcomplexity.algorithms.bdm import bdm1d
 from kcomplexity.calibration import CASES, Calibrated, Case, Known, calibrate, document
-from kcomplexity.provenance import provenance
+from kcomplexity.results.provenance import provenance
 from kcomplexity.specs import parse_spec
 
 BY_NAME = {case.name: case for case in CASES}

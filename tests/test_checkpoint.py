@@ -12,15 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from kcomplexity.checkpoint import Checkpoint, FileSource, StoredTensor
-from kcomplexity.dtypes import DTYPES
 from kcomplexity.errors import (
     CheckpointError,
     CheckpointNotFoundError,
     CorruptCheckpointError,
     SpecError,
 )
+from kcomplexity.files.sources import FileSource
 from kcomplexity.loaders import open_checkpoint
+from kcomplexity.tensors.checkpoint import Checkpoint, StoredTensor
+from kcomplexity.tensors.dtypes import DTYPES
 
 FP4 = np.dtype(ml_dtypes.float4_e2m1fn)
 ARRAYS: dict[str, Any] = {

@@ -19,7 +19,7 @@ from safetensors.numpy import save_file
 from kcomplexity.controls import CONTROLS
 from kcomplexity.fitters import FITTERS
 from kcomplexity.panels import PANELS
-from kcomplexity.pool import DEFAULT_MAX_MEMORY
+from kcomplexity.parallel.pool import DEFAULT_MAX_MEMORY
 from kcomplexity.schemas import schema_names
 from kcomplexity_cli.ending import end_by_rows
 from kcomplexity_cli.main import cli

@@ -234,8 +234,8 @@ def test_a_dry_run_tells_specs_controls_bytes_and_time_and_reads_no_weight(model
     def read(*_: Any, **__: Any) -> None:
         raise AssertionError("a weight was read")
 
-    monkeypatch.setattr("kcomplexity.checkpoint.StoredTensor.raw", read)
-    monkeypatch.setattr("kcomplexity.checkpoint.StoredTensor.read", read)
+    monkeypatch.setattr("kcomplexity.tensors.checkpoint.StoredTensor.raw", read)
+    monkeypatch.setattr("kcomplexity.tensors.checkpoint.StoredTensor.read", read)
     found = run(model, "--dry-run", *FEW, "-T", 2)
     assert (found.exit_code, found.stderr) == (0, "")
     first, *table = found.stdout.splitlines()
@@ -363,7 +363,7 @@ def test_a_target_that_cannot_be_is_told_before_anything_is_measured(
     model, tmp_path, monkeypatch, target, message
 ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("kcomplexity.pool.Pool.__enter__", None)
+    monkeypatch.setattr("kcomplexity.parallel.pool.Pool.__enter__", None)
     os.mkfifo("pipe.json")
     found = run(model, "-p", "fast", "-o", target)
     assert (found.exit_code, found.stdout) == (1, "")

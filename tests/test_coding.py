@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kcomplexity.coding import (
+from kcomplexity.algorithms.entropy_coding import (
     BitReader,
     BitWriter,
     ContextTrees,
@@ -17,8 +17,8 @@ from kcomplexity.coding import (
     tree_bits,
     write_order0,
 )
-from kcomplexity.coding.lengths import two_part_bits
-from kcomplexity.coding.order0 import read_subset, write_subset
+from kcomplexity.algorithms.entropy_coding.lengths import two_part_bits
+from kcomplexity.algorithms.entropy_coding.order0 import read_subset, write_subset
 
 ORDERS = ((3, 2, 1, 0), (1, 0, 3, 2))
 

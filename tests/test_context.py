@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 
 import kcomplexity as kc
 from kcomplexity import parallel
-from kcomplexity.coding import BitWriter
-from kcomplexity.context.codec import (
+from kcomplexity.algorithms.context.codec import (
     decode_tile,
     encode_tile,
     weight_costs,
     write_tile,
 )
-from kcomplexity.context.length import tile_code
-from kcomplexity.context.model import MODES, Kernel, offsets
+from kcomplexity.algorithms.context.length import tile_code
+from kcomplexity.algorithms.context.model import MODES, Kernel, offsets
+from kcomplexity.algorithms.entropy_coding import BitWriter
 from kcomplexity.estimators import context
 
 KERNELS = [Kernel(), Kernel(4, 2), Kernel(9, 3), Kernel(5, 5)]

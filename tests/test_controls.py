@@ -14,8 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kcomplexity.checkpoint import ArrayTensor, StoredTensor
-from kcomplexity.control_results import ControlResult, SummedControl
 from kcomplexity.controls import (
     CONTROLS,
     Control,
@@ -25,12 +23,14 @@ from kcomplexity.controls import (
     shuffling,
     stores,
 )
-from kcomplexity.derived import Cast, Part, concat, origins, packed, stored_words
-from kcomplexity.dtypes import DTYPES
 from kcomplexity.errors import SpecError, UnmeasurableError
-from kcomplexity.pool import Pool
-from kcomplexity.records import plain
-from kcomplexity.replicas import SignFlipped
+from kcomplexity.parallel.pool import Pool
+from kcomplexity.results.control_results import ControlResult, SummedControl
+from kcomplexity.results.records import plain
+from kcomplexity.tensors.checkpoint import ArrayTensor, StoredTensor
+from kcomplexity.tensors.derived import Cast, Part, concat, origins, packed, stored_words
+from kcomplexity.tensors.dtypes import DTYPES
+from kcomplexity.tensors.random import SignFlipped
 
 DISTINCT = ["F4", "F8_E4M3", "BF16", "F32", "F64", "C64", "I8", "U16", "BOOL"]
 SHUFFLES = ["shuffle", "shuffle-rows", "shuffle-cols"]

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kcomplexity.ctm import (
+from kcomplexity.algorithms.ctm import (
     CTM_SOURCES,
     ctm_cache_folder,
     ctm_table,
@@ -132,7 +132,7 @@ def test_an_alphabet_without_a_table_is_refused(n_symbols, ndim):
 def test_pybdm_is_never_imported():
     code = """
 import sys
-from kcomplexity.ctm import ctm_table
+from kcomplexity.algorithms.ctm import ctm_table
 ctm_table(2, 1), ctm_table(2, 2)
 print(sorted({"pybdm", "pkg_resources"} & sys.modules.keys()))
 """
@@ -254,7 +254,9 @@ def test_a_write_that_fails_leaves_nothing_behind(cache, monkeypatch):
 
 
 def test_processes_that_race_all_get_the_table_and_leave_one_file(cache):
-    code = "from kcomplexity.ctm import ctm_table; print(float(ctm_table(4).values.sum()))"
+    code = (
+        "from kcomplexity.algorithms.ctm import ctm_table; print(float(ctm_table(4).values.sum()))"
+    )
     racers = [run_python(code) for _ in range(3)]
     sums = {racer.communicate()[0] for racer in racers}
     assert sums == {f"{float(fresh_table(4).values.sum())}\n"}

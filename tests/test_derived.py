@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kcomplexity.checkpoint import ArrayTensor
-from kcomplexity.derived import Cast, Part, concat, origins, rebuilt
-from kcomplexity.dtypes import DTYPES
 from kcomplexity.errors import UnmeasurableError
-from kcomplexity.replicas import SignFlipped
+from kcomplexity.tensors.checkpoint import ArrayTensor
+from kcomplexity.tensors.derived import Cast, Part, concat, origins, rebuilt
+from kcomplexity.tensors.dtypes import DTYPES
+from kcomplexity.tensors.random import SignFlipped
 from tests.tensors import Slow, numbers, random_tensor, same, tensor_of, words_of
 
 NUMERIC = [d.code for d in DTYPES.values() if d.numpy is not None]

@@ -17,7 +17,7 @@ from kcomplexity.comparison.differences import (
     unchanged,
 )
 from kcomplexity.errors import UnmeasurableError
-from kcomplexity.pool import Pool
+from kcomplexity.parallel.pool import Pool
 from tests.tensors import numbers, random_tensor, same, tensor_of, words_of
 
 CODES = ["F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2", "I8", "U8", "I32", "U16", "I64", "BOOL"]

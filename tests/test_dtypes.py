@@ -6,8 +6,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from kcomplexity.dtypes import DTYPES, from_numpy, opaque
 from kcomplexity.errors import UnmeasurableError
+from kcomplexity.tensors.dtypes import DTYPES, from_numpy, opaque
 
 DECODABLE: list[Any] = [dtype for dtype in DTYPES.values() if dtype.numpy is not None]
 PACKED_SIX = ["F6_E2M3", "F6_E3M2"]

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kcomplexity.coding.lengths import two_part_bits
+from kcomplexity.algorithms.entropy_coding.lengths import two_part_bits
 from kcomplexity.errors import SpecError, UnmeasurableError
 from kcomplexity.estimators import ESTIMATORS, Estimator, Measure, compressors, entropy
 from kcomplexity.parallel import (
@@ -30,7 +30,7 @@ from kcomplexity.parallel import (
     fold,
     folding,
 )
-from kcomplexity.pool import Pool
+from kcomplexity.parallel.pool import Pool
 from kcomplexity.specs import Spec, parse_spec
 from kcomplexity.views import Encoder
 from tests import definitions

@@ -195,6 +195,6 @@ MADE = {
 
 @pytest.mark.parametrize("what", MADE)
 def test_what_takes_more_memory_counts_for_more(tmp_path, monkeypatch, what):
-    monkeypatch.setattr("kcomplexity.loaders.pickles.MAX_STEPS", 20_000)
+    monkeypatch.setattr("kcomplexity.files.pickles.MAX_STEPS", 20_000)
     path = save_zip(tmp_path / "m.pt", MADE[what], {})
     assert peak_of_refusing(path) < 20_000 * 75

@@ -16,11 +16,11 @@ from jsonschema import Draft202012Validator
 from safetensors.numpy import save_file
 
 import kcomplexity as kc
-from kcomplexity.dtypes import DTYPES
 from kcomplexity.inspection import ValueInfo, document, inspect_checkpoint
 from kcomplexity.parallel import LEAF
-from kcomplexity.pool import Pool
+from kcomplexity.parallel.pool import Pool
 from kcomplexity.schemas import load_schema
+from kcomplexity.tensors.dtypes import DTYPES
 from tests import run as invoke
 
 

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kcomplexity.errors import SpecError, UnmeasurableError
-from kcomplexity.lempel_ziv import (
+from kcomplexity.algorithms.lempel_ziv import (
     binarise_outputs,
     lz76_complexity,
     lz76_entropy_rate,
     lz76_phrases,
     parse,
 )
+from kcomplexity.errors import SpecError, UnmeasurableError
 
 
 def phrases_by_definition(text):

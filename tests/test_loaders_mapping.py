@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 
-from kcomplexity.dtypes import DTYPES
 from kcomplexity.errors import CheckpointError, UnmeasurableError
 from kcomplexity.loaders import open_checkpoint
+from kcomplexity.tensors.dtypes import DTYPES
 
 MATRIX = np.arange(60, dtype=np.float32).reshape(3, 4, 5)
 

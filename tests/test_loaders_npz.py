@@ -20,7 +20,8 @@ from kcomplexity.errors import (
     UnknownFormatError,
     UnmeasurableError,
 )
-from kcomplexity.loaders import open_checkpoint, streamed, zips
+from kcomplexity.files import zips
+from kcomplexity.loaders import open_checkpoint, streamed
 
 MATRIX = np.arange(60, dtype=np.float32).reshape(3, 4, 5)
 SAVERS = {"stored": np.savez, "deflated": np.savez_compressed}

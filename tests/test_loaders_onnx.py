@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kcomplexity.dtypes import CODES, DTYPES
 from kcomplexity.errors import CheckpointError, CorruptCheckpointError, UnknownFormatError
-from kcomplexity.loaders import open_checkpoint, protobuf
-from kcomplexity.loaders.streams import StoredBytes
+from kcomplexity.files.streams import StoredBytes
+from kcomplexity.files import protobuf
+from kcomplexity.loaders import open_checkpoint
 from kcomplexity.scoring import score
+from kcomplexity.tensors.dtypes import CODES, DTYPES
 
 WEIGHTS = np.arange(-12, 12, dtype=np.float32).reshape(4, 6)
 _RAW = 9

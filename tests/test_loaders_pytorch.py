@@ -26,8 +26,9 @@ from kcomplexity.errors import (
     SpecError,
     UnknownFormatError,
 )
-from kcomplexity.loaders import open_checkpoint, pickles
-from kcomplexity.loaders.streams import StoredBytes
+from kcomplexity.files.streams import StoredBytes
+from kcomplexity.files import pickles
+from kcomplexity.loaders import open_checkpoint
 from kcomplexity.scoring import score
 from tests.torch_files import (
     call,

@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from kcomplexity.checkpoint import Checkpoint, StoredTensor
-from kcomplexity.dtypes import DTYPES
 from kcomplexity.errors import (
     CheckpointError,
     CheckpointNotFoundError,
@@ -22,6 +20,8 @@ from kcomplexity.errors import (
 from kcomplexity.loaders import LOADERS, open_checkpoint
 from kcomplexity.loaders.safetensors import MAX_HEADER
 from kcomplexity.mosaics.fitting import fit_mosaic
+from kcomplexity.tensors.checkpoint import Checkpoint, StoredTensor
+from kcomplexity.tensors.dtypes import DTYPES
 from tests import (
     test_loaders_flax,
     test_loaders_gguf,

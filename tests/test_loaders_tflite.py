@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kcomplexity.errors import CheckpointError, CorruptCheckpointError
-from kcomplexity.loaders import flatbuffer, open_checkpoint
+from kcomplexity.files import flatbuffer, open_checkpoint
 from kcomplexity.scoring import score
 
 WEIGHTS = np.arange(12, dtype=np.float32).reshape(3, 4)

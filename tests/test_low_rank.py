@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kcomplexity as kc
-from kcomplexity.coding import BitWriter
+from kcomplexity.algorithms.entropy_coding import BitWriter
+from kcomplexity.algorithms.low_rank.codec import decode_band, encode_band, write_band
+from kcomplexity.algorithms.low_rank.model import low_rank_code, singular_vectors
 from kcomplexity.estimators import low_rank
-from kcomplexity.low_rank.codec import decode_band, encode_band, write_band
-from kcomplexity.low_rank.model import low_rank_code, singular_vectors
 
 
 def planted(rows, columns, rank, noise, seed=0):

@@ -10,15 +10,15 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from kcomplexity.checkpoint import ArrayTensor, Tensor
-from kcomplexity.dtypes import DTYPES, StoredDtype, opaque
 from kcomplexity.errors import UnmeasurableError
 from kcomplexity.estimators import Estimator, Measure
 from kcomplexity.measure import Outcome, gather, outcome, prepare
 from kcomplexity.panels import PANELS
 from kcomplexity.parallel import FRAME, LEAF, Cut, Every, Piece, State, folding
-from kcomplexity.pool import Pool
+from kcomplexity.parallel.pool import Pool
 from kcomplexity.specs import parse_spec, parse_specs
+from kcomplexity.tensors.checkpoint import ArrayTensor, Tensor
+from kcomplexity.tensors.dtypes import DTYPES, StoredDtype, opaque
 from kcomplexity.views import Encoder, View
 from tests.tensors import Counting, array_tensor
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 import kcomplexity as kc
-from kcomplexity.coding.ans import quantised
+from kcomplexity.algorithms.entropy_coding.ans import quantised
 from kcomplexity.errors import CheckpointError, CorruptCheckpointError, OutputError, SpecError
 from kcomplexity.fitters import FITTERS, Fit
 from kcomplexity.mosaics.assembly import assemble
@@ -275,8 +275,8 @@ def rewritten(path: Path, change, target: Path) -> Path:
     """Change the table of a mosaic file and put all checksums right again."""
     import zstandard
 
-    from kcomplexity.checkpoint import ArrayTensor
     from kcomplexity.mosaics.mosaic_file import _header, checksums
+    from kcomplexity.tensors.checkpoint import ArrayTensor
 
     with kc.open_checkpoint(path, stored=True) as stored:
         tensors = list(stored.values())

@@ -17,8 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kcomplexity.checkpoint import ArrayTensor, FileSource, StoredTensor, Tensor
-from kcomplexity.dtypes import DTYPES, from_numpy
+from kcomplexity.files.sources import FileSource
 from kcomplexity.parallel import (
     FRAME,
     LEAF,
@@ -37,7 +36,9 @@ from kcomplexity.parallel import (
     sharing,
     spool,
 )
-from kcomplexity.pool import Pool
+from kcomplexity.parallel.pool import Pool
+from kcomplexity.tensors.checkpoint import ArrayTensor, StoredTensor, Tensor
+from kcomplexity.tensors.dtypes import DTYPES, from_numpy
 from tests.tensors import Counting
 from tests.tensors import array_tensor as tensor_of
 

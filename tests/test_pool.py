@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kcomplexity.pool import Pool, available_processors
+from kcomplexity.parallel.pool import Pool, available_processors
 from tests import wait_until
 
 
@@ -294,7 +294,7 @@ def test_figures_do_not_depend_on_the_threads_that_a_blas_would_take(workers):
 def test_every_blas_has_its_threads_back_after_a_pool():
     script = (
         "from threadpoolctl import threadpool_info\n"
-        "from kcomplexity.pool import Pool\n"
+        "from kcomplexity.parallel.pool import Pool\n"
         "def most(): return max(one['num_threads'] for one in threadpool_info())\n"
         "with Pool(1) as pool:\n"
         "    pool.limit_linear_algebra()\n"

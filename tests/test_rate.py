@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kcomplexity as kc
-from kcomplexity.coding.ans import Decoder, Encoder
+from kcomplexity.algorithms.entropy_coding.ans import Decoder, Encoder
 from kcomplexity.errors import SpecError
 from kcomplexity.mosaics.selection import select_fitted
 from kcomplexity.rate import LowRank, Pruned, Scalar, sweep

@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 from safetensors.numpy import save, save_file
 
-from kcomplexity import http_source, remote
 from kcomplexity.errors import (
     CheckpointError,
     CheckpointNotFoundError,
     MissingExtraError,
     RemoteError,
 )
+from kcomplexity.files import http, remote
+from kcomplexity.files.opening import open_source
+from kcomplexity.files.urls import UrlPath
 from kcomplexity.loaders import open_checkpoint
-from kcomplexity.remote import UrlPath
 from kcomplexity.scoring import score
 from tests import test_loaders_gguf, test_loaders_onnx, torch_files
 from tests.range_server import serving
@@ -30,9 +31,9 @@ MODEL = save(ARRAYS)
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr(http_source, "TIMEOUT", 0.3)
+    monkeypatch.setattr(http, "TIMEOUT", 0.3)
     monkeypatch.setattr(remote, "PAUSE", 0)
-    monkeypatch.setattr(http_source, "PAUSE", 0)
+    monkeypatch.setattr(http, "PAUSE", 0)
     monkeypatch.setenv("no_proxy", "*")
 
 
@@ -200,5 +201,5 @@ def test_an_url_has_the_name_of_a_path_and_travels():
     path = UrlPath("https://host.example/a/b/model.safetensors?download=true")
     assert (path.name, path.suffix, path.stem) == ("model.safetensors", ".safetensors", "model")
     assert str(path) == "https://host.example/a/b/model.safetensors?download=true"
-    again = pickle.loads(pickle.dumps(path.source()))
+    again = pickle.loads(pickle.dumps(open_source(path)))
     assert str(again.path) == str(path)

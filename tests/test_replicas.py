@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kcomplexity.checkpoint import ArrayTensor
-from kcomplexity.dtypes import DTYPES
 from kcomplexity.errors import UnmeasurableError
-from kcomplexity.replicas import Law, Reinit, SignFlipped, generator
+from kcomplexity.tensors.checkpoint import ArrayTensor
+from kcomplexity.tensors.dtypes import DTYPES
+from kcomplexity.tensors.random import Law, Reinit, SignFlipped, generator
 from tests.tensors import Slow, numbers, random_tensor, same, tensor_of, words_of
 
 SIGNED = [d.code for d in DTYPES.values() if d.numpy is not None and d.sign_bits]

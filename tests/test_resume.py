@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import kcomplexity as kc
+from kcomplexity.parallel.pool import Pool
 from kcomplexity.plan import make_plan
-from kcomplexity.pool import Pool
 from kcomplexity.scoring import run_plan
 from kcomplexity_cli import resume
 from kcomplexity_cli.resume import Journal

@@ -21,7 +21,6 @@ from kcomplexity.comparison.changes import Change, Effect
 from kcomplexity.comparison.compare import Comparison
 from kcomplexity.comparison.conditional import Conditional
 from kcomplexity.comparison.given import Given
-from kcomplexity.control_results import ControlResult, SummedControl
 from kcomplexity.errors import SpecError
 from kcomplexity.estimators.statistics import L2
 from kcomplexity.inspection import (
@@ -36,9 +35,10 @@ from kcomplexity.inspection import (
 )
 from kcomplexity.mosaics.fit_report import Dictionary, FitReport, Gain, TensorFit, Usage
 from kcomplexity.parallel import FRAME
-from kcomplexity.provenance import provenance
 from kcomplexity.rate import SweepPoint, SweepReport
-from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Provenance, Report, Score
+from kcomplexity.results.control_results import ControlResult, SummedControl
+from kcomplexity.results.provenance import provenance
+from kcomplexity.results.records import SCHEMA_VERSION, CheckpointInfo, Provenance, Report, Score
 from kcomplexity.schemas import load_schema, schema_names
 from kcomplexity.training.series import Series, Step, StepScore
 from kcomplexity.training.trajectory import Trajectory

@@ -17,7 +17,7 @@ import kcomplexity as kc
 from kcomplexity.errors import SpecError
 from kcomplexity.parallel import LEAF
 from kcomplexity.plan import make_plan
-from kcomplexity.records import Score
+from kcomplexity.results.records import Score
 from kcomplexity.sampling import covariance, sample_parts
 from kcomplexity.scoring import score
 

@@ -16,12 +16,12 @@ import pytest
 from safetensors.numpy import save_file
 
 import kcomplexity as kc
-from kcomplexity.coding import BitWriter
-from kcomplexity.context.codec import write_tile
-from kcomplexity.context.length import tile_code
-from kcomplexity.context.model import Kernel
-from kcomplexity.low_rank.codec import write_band
-from kcomplexity.low_rank.model import low_rank_code
+from kcomplexity.algorithms.context.codec import write_tile
+from kcomplexity.algorithms.context.length import tile_code
+from kcomplexity.algorithms.context.model import Kernel
+from kcomplexity.algorithms.entropy_coding import BitWriter
+from kcomplexity.algorithms.low_rank.codec import write_band
+from kcomplexity.algorithms.low_rank.model import low_rank_code
 from kcomplexity.panels import PANELS
 from tests import definitions
 from tests.pybdm_oracle import pybdm_bdm

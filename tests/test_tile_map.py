@@ -9,9 +9,9 @@ import pytest
 from safetensors.numpy import save_file
 
 import kcomplexity as kc
-from kcomplexity.bdm import bdm2d
+from kcomplexity.algorithms.bdm import bdm2d
 from kcomplexity.errors import SpecError, UnmeasurableError
-from kcomplexity.pool import Pool
+from kcomplexity.parallel.pool import Pool
 from tests import run
 
 

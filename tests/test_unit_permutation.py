@@ -10,7 +10,7 @@ import pytest
 import kcomplexity as kc
 from kcomplexity.controls import UnitPermutation, parse_control
 from kcomplexity.controls.unit_permutation import Axes, hidden_axes, symmetry_bits
-from kcomplexity.pool import Pool
+from kcomplexity.parallel.pool import Pool
 from tests.tensors import same
 
 RNG = np.random.default_rng

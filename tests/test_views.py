@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kcomplexity.checkpoint import ArrayTensor, Tensor
-from kcomplexity.dtypes import DTYPES
 from kcomplexity.errors import SpecError, UnmeasurableError
 from kcomplexity.parallel import LEAF, Every, Failed, Reducer, State, fold
-from kcomplexity.pool import Pool
+from kcomplexity.parallel.pool import Pool
 from kcomplexity.specs import parse_spec
+from kcomplexity.tensors.checkpoint import ArrayTensor, Tensor
+from kcomplexity.tensors.dtypes import DTYPES
 from kcomplexity.views import VIEWS, Encoded, Encoder, View, distortion
 from tests import definitions
 from tests.tensors import array_tensor as tensor_of

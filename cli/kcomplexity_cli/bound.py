@@ -83,8 +83,8 @@ def bound(source: Path | None, **options: Any) -> None:
     """
     from kcomplexity.bounds import ASSUMPTIONS, METHODS, occam_bound
     from kcomplexity.descriptions import Description, describe_length
-    from kcomplexity.pool import Pool
-    from kcomplexity.provenance import provenance
+    from kcomplexity.parallel.pool import Pool
+    from kcomplexity.results.provenance import provenance
 
     started = time.time()
     if (source is None) == (options["bits"] is None):
@@ -197,7 +197,7 @@ def _show(
 
 
 def _print_json(what: str, bounds: list[Any], assumptions: tuple[str, ...], made: Any) -> None:
-    from kcomplexity.records import SCHEMA_VERSION, plain
+    from kcomplexity.results.records import SCHEMA_VERSION, plain
     from kcomplexity_cli.terminal import print_json
 
     document = {

@@ -11,8 +11,8 @@ import click
 from kcomplexity_cli.options import json_option, quiet_option, threads_option
 
 if TYPE_CHECKING:
-    from kcomplexity.checkpoint import Checkpoint
     from kcomplexity.mosaics.selection import Selection
+    from kcomplexity.tensors.checkpoint import Checkpoint
 
 __all__ = ["coding_options", "opened_to_code"]
 

@@ -12,8 +12,8 @@ import click
 from kcomplexity_cli.options import Repeatable, command_text, json_option
 
 if TYPE_CHECKING:
-    from kcomplexity.records import CheckpointInfo, Report, Score
     from kcomplexity.report.tables import Table
+    from kcomplexity.results.records import CheckpointInfo, Report, Score
 
 __all__ = ["demo"]
 
@@ -189,7 +189,7 @@ def _both(before: float | None, after: float | None, form: str, scale: float = 1
 
 def _of_control(row: Score) -> float | None:
     """Return bits over those of the same weights shuffled; None for what sees no positions."""
-    from kcomplexity.control_results import SHUFFLE
+    from kcomplexity.results.control_results import SHUFFLE
 
     control = row.control(SHUFFLE)
     return control.ratio if control else None

@@ -58,7 +58,7 @@ def estimators(name: str | None, as_json: bool) -> None:
 
     Those of other packages are listed with them.
     """
-    from kcomplexity.records import SCHEMA_VERSION
+    from kcomplexity.results.records import SCHEMA_VERSION
     from kcomplexity_cli.catalogue import catalogue, only
     from kcomplexity_cli.terminal import note, print_json
 

@@ -69,7 +69,7 @@ def inspect(checkpoints: tuple[str, ...], **options: Any) -> None:
     too.
     """
     from kcomplexity.inspection import document, inspect_checkpoint
-    from kcomplexity.pool import Pool
+    from kcomplexity.parallel.pool import Pool
     from kcomplexity.report import write_atomically
     from kcomplexity.scoring import open_selected
     from kcomplexity.text import json_text

@@ -22,8 +22,8 @@ __all__ = ["show_known_answers"]
 def show_known_answers(*, as_json: bool, quiet: bool) -> None:
     """Measure made tensors, print what is known of them beside it; fail if any is not met."""
     from kcomplexity.calibration import calibrate, document
-    from kcomplexity.pool import Pool
-    from kcomplexity.provenance import provenance
+    from kcomplexity.parallel.pool import Pool
+    from kcomplexity.results.provenance import provenance
     from kcomplexity_cli.terminal import note, print_json, print_table
 
     started = time.time()

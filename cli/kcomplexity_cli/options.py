@@ -184,7 +184,7 @@ def _controls() -> Iterable[str]:
 
 
 def _default_memory() -> int:
-    from kcomplexity.pool import DEFAULT_MAX_MEMORY
+    from kcomplexity.parallel.pool import DEFAULT_MAX_MEMORY
 
     return DEFAULT_MAX_MEMORY
 

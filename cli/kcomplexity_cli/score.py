@@ -65,8 +65,8 @@ def score(checkpoints: tuple[str, ...], **options: Any) -> None:
     or hf:ORG/NAME in the local cache. The content decides the format. Nothing in a file is ever
     executed.
     """
+    from kcomplexity.parallel.pool import Pool
     from kcomplexity.plan import make_plan
-    from kcomplexity.pool import Pool
     from kcomplexity.report import check_target
     from kcomplexity.scoring import assemble, open_selected, run_plan
     from kcomplexity.tile_maps import TILED, with_tile_maps
@@ -171,8 +171,8 @@ def _show(report: Any, *, as_json: bool, everything: bool, silent: bool) -> None
 
 
 def _tell_plan(plan: Any, threads: int, *, as_json: bool) -> None:
-    from kcomplexity.records import SCHEMA_VERSION
     from kcomplexity.report.tables import Table
+    from kcomplexity.results.records import SCHEMA_VERSION
     from kcomplexity.text import human_bytes, plural
     from kcomplexity_cli.terminal import print_json, print_table
 

@@ -104,11 +104,11 @@ def sweep(checkpoint: str, **options: Any) -> None:
     marked; what Gaussian weights of one variance need stands beside for reference. With --eval,
     your own measure of each expanded checkpoint does too.
     """
-    from kcomplexity.pool import available_processors
-    from kcomplexity.provenance import describe, provenance
+    from kcomplexity.parallel.pool import available_processors
     from kcomplexity.rate.sweep import SweepReport, gaussian_bits
     from kcomplexity.rate.sweep import sweep as run_sweep
     from kcomplexity.report import write_atomically
+    from kcomplexity.results.provenance import describe, provenance
     from kcomplexity.text import json_text
     from kcomplexity_cli.terminal import print_json, print_table, progress_line
 

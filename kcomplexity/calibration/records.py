@@ -9,7 +9,7 @@ from typing import Any, Literal
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from kcomplexity.records import SCHEMA_VERSION, Provenance, plain
+from kcomplexity.results.records import SCHEMA_VERSION, Provenance, plain
 from kcomplexity.units import Scope
 
 __all__ = ["Answer", "Arrays", "Calibrated", "Case", "Known", "Quantity", "Sees", "document"]

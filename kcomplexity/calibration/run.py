@@ -8,8 +8,8 @@ import numpy as np
 
 from kcomplexity.calibration.cases import CASES
 from kcomplexity.calibration.records import Answer, Arrays, Calibrated, Case, Known, Quantity
-from kcomplexity.control_results import SHUFFLE
-from kcomplexity.records import Score
+from kcomplexity.results.control_results import SHUFFLE
+from kcomplexity.results.records import Score
 from kcomplexity.scoring import score
 from kcomplexity.units import Scope
 

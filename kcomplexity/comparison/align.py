@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from kcomplexity.checkpoint import Checkpoint, Tensor
 from kcomplexity.errors import SpecError
+from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 from kcomplexity.text import plural, printable, shape_text
 
 __all__ = ["Alignment", "Unmatched", "align"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kcomplexity.records import Status
+from kcomplexity.results.records import Status
 from kcomplexity.text import about_row
 
 __all__ = ["FEWEST_RUNS", "Change", "Effect"]

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from kcomplexity.checkpoint import Checkpoint, labelled
 from kcomplexity.comparison.align import Unmatched, align
 from kcomplexity.comparison.changes import Change
 from kcomplexity.comparison.conditional_codes import given_all
@@ -25,11 +24,12 @@ from kcomplexity.comparison.sides import Sides, drawn, spooled
 from kcomplexity.comparison.verdict import verdict
 from kcomplexity.errors import SpecError
 from kcomplexity.loaders import open_checkpoint
+from kcomplexity.parallel.pool import DEFAULT_MAX_MEMORY, Pool
 from kcomplexity.plan import make_plan
-from kcomplexity.pool import DEFAULT_MAX_MEMORY, Pool
-from kcomplexity.provenance import describe, provenance
-from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance
+from kcomplexity.results.provenance import describe, provenance
+from kcomplexity.results.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance
 from kcomplexity.scoring import run_plan
+from kcomplexity.tensors.checkpoint import Checkpoint, labelled
 from kcomplexity.text import human_bytes, printable
 from kcomplexity.units import Scope
 

@@ -12,15 +12,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from kcomplexity.checkpoint import labelled
 from kcomplexity.comparison.align import Unmatched, align
 from kcomplexity.comparison.conditional_codes import given_all
 from kcomplexity.comparison.given import Given, told
 from kcomplexity.comparison.sides import spooled
-from kcomplexity.pool import DEFAULT_MAX_MEMORY, Pool
-from kcomplexity.provenance import describe, provenance
-from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance
+from kcomplexity.parallel.pool import DEFAULT_MAX_MEMORY, Pool
+from kcomplexity.results.provenance import describe, provenance
+from kcomplexity.results.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance
 from kcomplexity.scoring import open_selected
+from kcomplexity.tensors.checkpoint import labelled
 
 if TYPE_CHECKING:
     from kcomplexity.report.tables import Table

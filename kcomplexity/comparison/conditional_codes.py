@@ -28,16 +28,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kcomplexity.checkpoint import Checkpoint, Tensor
 from kcomplexity.comparison.differences import Delta, Difference, Xor, blended, unchanged
 from kcomplexity.comparison.given import ERROR, Given, quotient, summed
 from kcomplexity.comparison.long_window import LongWindow, compressed_together, ncd
 from kcomplexity.errors import CheckpointError, UnmeasurableError
+from kcomplexity.parallel.pool import Pool
 from kcomplexity.plan import Plan, Task
-from kcomplexity.pool import Pool
-from kcomplexity.records import Score
+from kcomplexity.results.records import Score
 from kcomplexity.scoring import run_plan
 from kcomplexity.specs import Spec, parse_spec, parse_specs
+from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 from kcomplexity.units import Unit, group_name
 
 __all__ = ["given", "given_all"]

@@ -14,12 +14,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.checkpoint import Bytes, Tensor
-from kcomplexity.derived import set_addressable
-from kcomplexity.dtypes import DTYPES, StoredDtype
 from kcomplexity.errors import UnmeasurableError
+from kcomplexity.files.sources import Bytes
 from kcomplexity.parallel import LEAF, Cut, Every, Failed, Piece, State, fold, leaf_sums
-from kcomplexity.pool import Pool
+from kcomplexity.parallel.pool import Pool
+from kcomplexity.tensors.checkpoint import Tensor
+from kcomplexity.tensors.derived import set_addressable
+from kcomplexity.tensors.dtypes import DTYPES, StoredDtype
 
 __all__ = ["Blend", "Delta", "Difference", "Xor", "blended", "restored", "unchanged"]
 

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field, replace
 
 from kcomplexity.comparison.changes import FEWEST_RUNS, Change, Effect
 from kcomplexity.comparison.given import quotient
-from kcomplexity.control_results import SHUFFLE, SummedControl
 from kcomplexity.inference import paired_interval, welch_interval
-from kcomplexity.records import Score
+from kcomplexity.results.control_results import SHUFFLE, SummedControl
+from kcomplexity.results.records import Score
 from kcomplexity.text import plural
 
 __all__ = ["change_between", "change_over_runs", "ranges_without_one"]

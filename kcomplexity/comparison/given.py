@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from kcomplexity.records import Status
+from kcomplexity.results.records import Status
 from kcomplexity.text import human_bytes
 
 __all__ = ["ERROR", "Given", "quotient", "summed", "told"]

@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from kcomplexity.checkpoint import Tensor
-from kcomplexity.derived import Part, concat
 from kcomplexity.parallel import Cut, Failed, Piece, State, Whole, fold
-from kcomplexity.pool import Pool
+from kcomplexity.parallel.pool import Pool
+from kcomplexity.tensors.checkpoint import Tensor
+from kcomplexity.tensors.derived import Part, concat
 
 __all__ = ["LongWindow", "after", "compressed_together", "ncd"]
 

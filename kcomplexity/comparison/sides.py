@@ -6,20 +6,20 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from kcomplexity.checkpoint import Checkpoint
 from kcomplexity.comparison.align import Unmatched
 from kcomplexity.comparison.changes import Change
 from kcomplexity.comparison.differences import unchanged
 from kcomplexity.comparison.effects import change_between, change_over_runs, ranges_without_one
-from kcomplexity.control_results import SHUFFLE
 from kcomplexity.controls import Init, parse_control
 from kcomplexity.errors import SpecError
 from kcomplexity.learned import left_out
 from kcomplexity.parallel import spool
+from kcomplexity.parallel.pool import Pool
 from kcomplexity.plan import Plan
-from kcomplexity.pool import Pool
-from kcomplexity.records import Score
+from kcomplexity.results.control_results import SHUFFLE
+from kcomplexity.results.records import Score
 from kcomplexity.summary import summarise
+from kcomplexity.tensors.checkpoint import Checkpoint
 
 __all__ = ["Sides", "drawn", "spooled"]
 

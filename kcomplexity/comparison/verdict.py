@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from kcomplexity.comparison.changes import FEWEST_RUNS, Change, Effect
 from kcomplexity.headline import Needed, needed, without_error
-from kcomplexity.records import CheckpointInfo, Score
+from kcomplexity.results.records import CheckpointInfo, Score
 from kcomplexity.text import (
     LEAST_SHARE,
     human_bytes,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from kcomplexity.control_results import SHUFFLE
 from kcomplexity.controls.base import CONTROLS, Control, parse_control
 from kcomplexity.controls.inits import Init
 from kcomplexity.controls.shuffles import Shuffle, ShuffleCols, ShuffleRows
 from kcomplexity.controls.signs import Signs
 from kcomplexity.controls.unit_permutation import UnitPermutation
+from kcomplexity.results.control_results import SHUFFLE
 
 __all__ = [
     "CONTROLS",

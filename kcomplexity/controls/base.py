@@ -26,12 +26,12 @@ from collections.abc import Generator, Iterable
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, ClassVar, Self
 
-from kcomplexity.checkpoint import Checkpoint, Tensor
-from kcomplexity.control_results import FEWEST_FOR_Z
-from kcomplexity.derived import origins
 from kcomplexity.errors import SpecError
-from kcomplexity.pool import Pool
+from kcomplexity.parallel.pool import Pool
 from kcomplexity.registry import Registry
+from kcomplexity.results.control_results import FEWEST_FOR_Z
+from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
+from kcomplexity.tensors.derived import origins
 
 __all__ = [
     "CONTROLS",

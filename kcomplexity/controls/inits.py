@@ -7,13 +7,13 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from kcomplexity.checkpoint import Tensor
 from kcomplexity.controls.base import Control, is_signed
 from kcomplexity.controls.moments import moments
-from kcomplexity.derived import origins, rebuilt
 from kcomplexity.errors import SpecError
-from kcomplexity.pool import Pool
-from kcomplexity.replicas import Law, Reinit
+from kcomplexity.parallel.pool import Pool
+from kcomplexity.tensors.checkpoint import Tensor
+from kcomplexity.tensors.derived import origins, rebuilt
+from kcomplexity.tensors.random import Law, Reinit
 
 __all__ = ["Init"]
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from kcomplexity.checkpoint import Tensor
 from kcomplexity.errors import UnmeasurableError
 from kcomplexity.parallel import LEAF, Cut, Every, Failed, Piece, State, fold, leaf_sums
-from kcomplexity.pool import Pool
+from kcomplexity.parallel.pool import Pool
+from kcomplexity.tensors.checkpoint import Tensor
 
 __all__ = ["moments"]
 

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
-from kcomplexity.checkpoint import Tensor
 from kcomplexity.controls.base import Control
 from kcomplexity.controls.shuffling import (
     fits_in_memory,
@@ -27,9 +26,10 @@ from kcomplexity.controls.shuffling import (
     working_bytes,
 )
 from kcomplexity.controls.stores import Sink, Store
-from kcomplexity.derived import rebuilt
 from kcomplexity.errors import UnmeasurableError
-from kcomplexity.pool import Pool
+from kcomplexity.parallel.pool import Pool
+from kcomplexity.tensors.checkpoint import Tensor
+from kcomplexity.tensors.derived import rebuilt
 
 __all__ = ["Shuffle", "ShuffleCols", "ShuffleRows"]
 

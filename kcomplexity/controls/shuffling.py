@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.checkpoint import Tensor
 from kcomplexity.controls.stores import Sink
-from kcomplexity.derived import stored_words
 from kcomplexity.parallel import FRAME
-from kcomplexity.replicas import generator
+from kcomplexity.tensors.checkpoint import Tensor
+from kcomplexity.tensors.derived import stored_words
+from kcomplexity.tensors.random import generator
 
 __all__ = ["fits_in_memory", "permute_columns", "permute_rows", "working_bytes"]
 

@@ -6,11 +6,11 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from kcomplexity.checkpoint import Tensor
 from kcomplexity.controls.base import Control, is_signed
-from kcomplexity.derived import rebuilt
-from kcomplexity.pool import Pool
-from kcomplexity.replicas import SignFlipped
+from kcomplexity.parallel.pool import Pool
+from kcomplexity.tensors.checkpoint import Tensor
+from kcomplexity.tensors.derived import rebuilt
+from kcomplexity.tensors.random import SignFlipped
 
 __all__ = ["Signs"]
 

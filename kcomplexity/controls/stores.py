@@ -14,10 +14,11 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.checkpoint import ArrayTensor, FileSource, StoredTensor, Tensor
-from kcomplexity.derived import packed
+from kcomplexity.files.sources import FileSource
 from kcomplexity.parallel import FRAME
-from kcomplexity.pool import Pool
+from kcomplexity.parallel.pool import Pool
+from kcomplexity.tensors.checkpoint import ArrayTensor, StoredTensor, Tensor
+from kcomplexity.tensors.derived import packed
 
 __all__ = ["Sink", "Store"]
 

@@ -24,10 +24,11 @@ from typing import ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.checkpoint import Bytes, Checkpoint, Tensor
 from kcomplexity.controls.base import Control
-from kcomplexity.derived import origins, packed, rebuilt, set_addressable, stored_words
-from kcomplexity.pool import Pool
+from kcomplexity.files.sources import Bytes
+from kcomplexity.parallel.pool import Pool
+from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
+from kcomplexity.tensors.derived import origins, packed, rebuilt, set_addressable, stored_words
 
 __all__ = ["Axes", "UnitPermutation", "hidden_axes", "symmetry_bits"]
 

@@ -33,8 +33,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from kcomplexity.checkpoint import Tensor
 from kcomplexity.parallel import Reducer, State
+from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.views.base import Alphabet, Encoder
 
 __all__ = ["Estimator", "Kind", "Measure", "bits_by_name", "weighted_mean"]

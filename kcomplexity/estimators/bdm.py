@@ -1,6 +1,6 @@
 """BDM as an estimator: the block decomposition of symbols, counted while they are read.
 
-The maths is in :mod:`kcomplexity.bdm`. Blocks side by side (``ignore``, the default, and
+The maths is in :mod:`kcomplexity.algorithms.bdm`. Blocks side by side (``ignore``, the default, and
 ``recursive``) are counted in any pieces; a sliding window (``correlated``) is one ordered stream;
 ``tile=N`` adds up the BDM of each tile, so that the sum does not saturate.
 """
@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from kcomplexity.bdm import (
+from kcomplexity.algorithms.bdm import (
     Decomposition,
     normalized_bdm,
 )
-from kcomplexity.ctm import CTM_SOURCES
+from kcomplexity.algorithms.ctm import CTM_SOURCES
 from kcomplexity.errors import SpecError, UnmeasurableError
 from kcomplexity.estimators.base import Estimator, Kind, Measure, bits_by_name
 from kcomplexity.estimators.bdm_reducers import (

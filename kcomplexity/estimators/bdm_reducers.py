@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.bdm import (
+from kcomplexity.algorithms.bdm import (
     BdmResult,
     BlockCounts,
     Decomposition,

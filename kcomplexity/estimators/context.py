@@ -4,9 +4,9 @@ Levels are coded one after the other, each with probabilities that depend on wha
 it: how large and of which sign its neighbours, its row, its column and its kernel have been.
 Shuffled weights gain nothing by that; trained ones do, and the row tells from what.
 
-The code is defined in :mod:`~kcomplexity.context.model` (what a decoder is told, where
-each weight looks) and :mod:`~kcomplexity.context.codec` (a plain encoder and decoder);
-its length is computed from counts in :mod:`~kcomplexity.context.length`.
+The code is defined in :mod:`~kcomplexity.algorithms.context.model` (what a decoder is told, where
+each weight looks) and :mod:`~kcomplexity.algorithms.context.codec` (a plain encoder and decoder);
+its length is computed from counts in :mod:`~kcomplexity.algorithms.context.length`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from kcomplexity.checkpoint import Tensor
-from kcomplexity.context.length import TileCode, tile_code
-from kcomplexity.context.model import MODES, Kernel
+from kcomplexity.algorithms.context.length import TileCode, tile_code
+from kcomplexity.algorithms.context.model import MODES, Kernel
 from kcomplexity.estimators.base import Estimator, Kind, Measure
 from kcomplexity.estimators.entropy import Entropy
 from kcomplexity.parallel import Reducer, Rows, State
+from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.views.base import Alphabet, Encoder
 
 __all__ = ["Context"]

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.coding.lengths import two_part_bits
+from kcomplexity.algorithms.entropy_coding.lengths import two_part_bits
 from kcomplexity.errors import SpecError, UnmeasurableError
 from kcomplexity.estimators.base import Estimator, Kind, Measure, bits_by_name
 from kcomplexity.parallel import LEAF, Cut, Every, Reducer, State
@@ -37,7 +37,7 @@ class Entropy(Estimator):
 
     ``entropy`` is n * H of the observed frequencies: no code reaches it, since a decoder would
     have to know them. ``entropy:two-part`` is a code: see
-    :func:`~kcomplexity.coding.lengths.two_part_bits`.
+    :func:`~kcomplexity.algorithms.entropy_coding.lengths.two_part_bits`.
     """
 
     form: str = "plug-in"

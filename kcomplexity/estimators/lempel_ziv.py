@@ -1,6 +1,6 @@
 """Lempel-Ziv (LZ76) complexity as an estimator: one parse over the whole stream.
 
-The maths is in :mod:`kcomplexity.lempel_ziv`; it needs all symbols at once.
+The maths is in :mod:`kcomplexity.algorithms.lempel_ziv`; it needs all symbols at once.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from kcomplexity.algorithms.lempel_ziv import lz76_complexity, lz76_entropy_rate, lz76_phrases
 from kcomplexity.errors import SpecError, UnmeasurableError
 from kcomplexity.estimators.base import Estimator, Kind, Measure, bits_by_name
-from kcomplexity.lempel_ziv import lz76_complexity, lz76_entropy_rate, lz76_phrases
 from kcomplexity.parallel import Cut, Reducer, State, Whole
 from kcomplexity.views.base import Alphabet
 

@@ -6,8 +6,8 @@ columns, and with it the layout of hidden units and of inputs, is not what it fi
 bits by the rounding of the factors alone - within 0.5 % - and in tensors of several bands by what
 lies in which.
 
-The code is defined in :mod:`~kcomplexity.low_rank.model` and written out in
-:mod:`~kcomplexity.low_rank.codec`.
+The code is defined in :mod:`~kcomplexity.algorithms.low_rank.model` and written out in
+:mod:`~kcomplexity.algorithms.low_rank.codec`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.checkpoint import Tensor
+from kcomplexity.algorithms.low_rank.model import low_rank_code
 from kcomplexity.errors import UnmeasurableError
 from kcomplexity.estimators.base import Estimator, Kind, Measure
-from kcomplexity.low_rank.model import low_rank_code
 from kcomplexity.parallel import Piece, Reducer, Rows, State
+from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.views.base import Alphabet, Encoder
 from kcomplexity.views.distortion import StepEncoder
 

@@ -15,10 +15,10 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.checkpoint import Tensor
 from kcomplexity.errors import UnmeasurableError
 from kcomplexity.estimators.base import Estimator, Kind, Measure, weighted_mean
 from kcomplexity.parallel import Cut, Piece, Reducer, State, Whole
+from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.views.base import Alphabet, Encoder, weights_only
 
 __all__ = ["SpectralEntropy", "StableRank"]

@@ -22,7 +22,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.coding.ans import Encoder
+from kcomplexity.algorithms.entropy_coding.ans import Encoder
 from kcomplexity.errors import SpecError
 from kcomplexity.fitters.base import Fit, Fitter, Goal, Ints, Problem, centroids
 from kcomplexity.fitters.kmeans import KMeans, lloyd

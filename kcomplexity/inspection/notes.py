@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from kcomplexity.dtypes import DTYPES
 from kcomplexity.inspection.records import TensorInfo, ValueInfo
+from kcomplexity.tensors.dtypes import DTYPES
 from kcomplexity.text import human_bytes, plural, shorten
 
 __all__ = ["value_notes"]

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from kcomplexity.checkpoint import Tensor
-from kcomplexity.records import SCHEMA_VERSION, plain
+from kcomplexity.results.records import SCHEMA_VERSION, plain
+from kcomplexity.tensors.checkpoint import Tensor
 
 __all__ = [
     "DtypeInfo",

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.checkpoint import Tensor
-from kcomplexity.dtypes import DTYPES, StoredDtype
 from kcomplexity.inspection.records import TensorInfo, ValueInfo
 from kcomplexity.parallel import LEAF, Cut, Every, Failed, Piece, State, fold, spool
-from kcomplexity.pool import Pool
+from kcomplexity.parallel.pool import Pool
+from kcomplexity.tensors.checkpoint import Tensor
+from kcomplexity.tensors.dtypes import DTYPES, StoredDtype
 from kcomplexity.views.base import leaves
 from kcomplexity.views.passes import compute_dtype, finite_part
 

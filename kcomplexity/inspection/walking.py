@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 
-from kcomplexity.checkpoint import Checkpoint
 from kcomplexity.inspection.notes import value_notes
 from kcomplexity.inspection.records import (
     DtypeInfo,
@@ -16,7 +15,8 @@ from kcomplexity.inspection.records import (
     TensorInfo,
 )
 from kcomplexity.inspection.values import look_at_all
-from kcomplexity.pool import Pool
+from kcomplexity.parallel.pool import Pool
+from kcomplexity.tensors.checkpoint import Checkpoint
 from kcomplexity.units import group_name
 
 __all__ = ["inspect_checkpoint"]

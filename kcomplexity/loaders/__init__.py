@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kcomplexity.checkpoint import Checkpoint, FileSource
 from kcomplexity.errors import (
     CheckpointError,
     CheckpointNotFoundError,
@@ -16,9 +15,12 @@ from kcomplexity.errors import (
     SpecError,
     UnknownFormatError,
 )
-from kcomplexity.loaders.base import HEAD, Loader, Options, opened
+from kcomplexity.files.locations import locate
+from kcomplexity.files.opening import opened
+from kcomplexity.files.sources import FileSource
+from kcomplexity.files.urls import UrlPath
+from kcomplexity.loaders.base import HEAD, Loader, Options
 from kcomplexity.loaders.deferred import Deferred
-from kcomplexity.loaders.locations import locate
 from kcomplexity.loaders.mapping import from_mapping
 from kcomplexity.loaders.mosaic import MosaicLoader
 from kcomplexity.loaders.npy import NpyLoader
@@ -27,7 +29,7 @@ from kcomplexity.loaders.quantised import with_codes
 from kcomplexity.loaders.safetensors import SafetensorsLoader
 from kcomplexity.loaders.sharded import ShardedLoader, join_files
 from kcomplexity.registry import Registry
-from kcomplexity.remote import UrlPath
+from kcomplexity.tensors.checkpoint import Checkpoint
 from kcomplexity.text import printable, shorten
 
 __all__ = ["LOADERS", "Loader", "Options", "open_checkpoint"]

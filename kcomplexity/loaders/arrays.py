@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.checkpoint import Tensor
-from kcomplexity.dtypes import DTYPES, StoredDtype, from_numpy, opaque
+from kcomplexity.tensors.checkpoint import Tensor
+from kcomplexity.tensors.dtypes import DTYPES, StoredDtype, from_numpy, opaque
 
 __all__ = ["StridedTensor", "little", "ranges", "stored_dtype", "why_left_out"]
 

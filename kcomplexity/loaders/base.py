@@ -14,12 +14,12 @@ A loader reads one file format. It is an object with three things:
     yes gets the file.
 
 ``load(path, options)``
-    Open the file and return a :class:`~kcomplexity.checkpoint.Checkpoint`. Read headers only: the
-    tensors read their own bytes when asked. The file is hostile until checked: bound what is read
-    before it is believed, execute nothing it contains, follow no path that leaves its folder, and
-    never allocate what a number in the file asks for. Raise a subclass of
-    :class:`~kcomplexity.errors.CheckpointError` whose message is one line that names the file,
-    what was expected and what to do; names out of the file pass through
+    Open the file and return a :class:`~kcomplexity.tensors.checkpoint.Checkpoint`. Read headers
+    only: the tensors read their own bytes when asked. The file is hostile until checked: bound what
+    is read before it is believed, execute nothing it contains, follow no path that leaves its
+    folder, and never allocate what a number in the file asks for. Raise a subclass of
+    :class:`~kcomplexity.errors.CheckpointError` whose message is one line that names the file, what
+    was expected and what to do; names out of the file pass through
     :func:`kcomplexity.text.printable`. What cannot be decoded but whose bytes are known becomes a
     tensor with an opaque dtype; what is left out altogether is told in ``notes``.
 
@@ -32,7 +32,8 @@ error names the extra that brings it. The loader is registered under the name th
 :class:`~kcomplexity.loaders.deferred.Deferred`, so that it is imported for its own files alone),
 or as an entry point of the group ``kcomplexity.loaders`` that points to such an object.
 
-`path` may be an URL (:class:`kcomplexity.remote.UrlPath`): read it through :func:`opened` alone,
+`path` may be an URL (:class:`kcomplexity.files.urls.UrlPath`): read it through
+:func:`kcomplexity.files.opening.opened` alone,
 and its tensors are read by range.
 """
 
@@ -40,19 +41,17 @@ from __future__ import annotations
 
 import fnmatch
 import importlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from kcomplexity.checkpoint import Checkpoint, FileSource, Layout, Tensor
-from kcomplexity.dtypes import DTYPES
 from kcomplexity.errors import MissingExtraError, SpecError
-from kcomplexity.remote import UrlPath
+from kcomplexity.tensors.checkpoint import Checkpoint, Layout, Tensor
+from kcomplexity.tensors.dtypes import DTYPES
 from kcomplexity.text import printable
 
-__all__ = ["HEAD", "Loader", "Options", "layout_of", "needed", "opened"]
+__all__ = ["HEAD", "Loader", "Options", "layout_of", "needed"]
 
 #: Bytes of a file that :meth:`Loader.sniff` is shown.
 HEAD = 4096
@@ -139,17 +138,6 @@ class Loader(Protocol):
 
     def load(self, path: Path, options: Options) -> Checkpoint:
         """Open `path`, reading headers only."""
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[FileSource]:
-    """Open a file for a loader, and close it again if loading fails."""
-    source = path.source() if isinstance(path, UrlPath) else FileSource(path)
-    try:
-        yield source
-    except BaseException:
-        source.close()
-        raise
 
 
 def needed(module: str, extra: str, what: str) -> Any:

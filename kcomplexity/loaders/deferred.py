@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from kcomplexity.checkpoint import Checkpoint
 from kcomplexity.loaders.base import Loader, Options
+from kcomplexity.tensors.checkpoint import Checkpoint
 
 __all__ = ["Deferred"]
 

@@ -16,14 +16,16 @@ from typing import Any, ClassVar
 import ml_dtypes
 import numpy as np
 
-from kcomplexity.checkpoint import Checkpoint, FileSource, StoredTensor, Tensor
+from kcomplexity.files.opening import opened
+from kcomplexity.files.sources import FileSource
+from kcomplexity.files.streams import JoinedBytes, StoredBytes
+from kcomplexity.files.window import Cursor
 from kcomplexity.loaders.arrays import stored_dtype
-from kcomplexity.loaders.base import Options, opened
+from kcomplexity.loaders.base import Options
 from kcomplexity.loaders.streamed import StreamedTensor
-from kcomplexity.loaders.streams import JoinedBytes, StoredBytes
 from kcomplexity.loaders.torch_objects import Storage, TensorRef
 from kcomplexity.loaders.torch_tree import find_tensors
-from kcomplexity.loaders.window import Cursor
+from kcomplexity.tensors.checkpoint import Checkpoint, StoredTensor, Tensor
 from kcomplexity.text import printable, shorten
 
 __all__ = ["FlaxLoader"]

@@ -26,8 +26,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.checkpoint import FileSource, Tensor
-from kcomplexity.dtypes import CODES, DTYPES, StoredDtype
+from kcomplexity.files.sources import FileSource
+from kcomplexity.tensors.checkpoint import Tensor
+from kcomplexity.tensors.dtypes import CODES, DTYPES, StoredDtype
 
 __all__ = ["BLOCKS", "BlockPart", "BlockType", "Dequantized", "Part"]
 

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from kcomplexity.checkpoint import Checkpoint, FileSource, StoredTensor, Tensor
-from kcomplexity.dtypes import DTYPES, StoredDtype
 from kcomplexity.errors import CorruptCheckpointError
-from kcomplexity.loaders.base import Options, needed, opened
+from kcomplexity.files.opening import opened
+from kcomplexity.files.sources import FileSource
+from kcomplexity.files.window import Cursor
+from kcomplexity.loaders.base import Options, needed
 from kcomplexity.loaders.ggml_blocks import BLOCKS, BlockPart, BlockType, Dequantized
-from kcomplexity.loaders.window import Cursor
+from kcomplexity.tensors.checkpoint import Checkpoint, StoredTensor, Tensor
+from kcomplexity.tensors.dtypes import DTYPES, StoredDtype
 from kcomplexity.text import plural, printable, shorten
 
 __all__ = ["GgufLoader"]

@@ -13,14 +13,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kcomplexity.checkpoint import Checkpoint, FileSource, Layout, StoredTensor, Tensor
 from kcomplexity.errors import CorruptCheckpointError, SpecError
+from kcomplexity.files.opening import opened
+from kcomplexity.files.sources import FileSource
+from kcomplexity.files.streams import StoredBytes, StreamFile, whole_file
+from kcomplexity.files.zips import MAX_DEFLATE_RATIO, member_names, read_directory
 from kcomplexity.loaders.arrays import little, stored_dtype, why_left_out
-from kcomplexity.loaders.base import Options, needed, opened
+from kcomplexity.loaders.base import Options, needed
 from kcomplexity.loaders.slabs import DAMAGE, MOST_CHUNK, SlabTensor
 from kcomplexity.loaders.streamed import StreamedTensor
-from kcomplexity.loaders.streams import StoredBytes, StreamFile, whole_file
-from kcomplexity.loaders.zips import MAX_DEFLATE_RATIO, member_names, read_directory
+from kcomplexity.tensors.checkpoint import Checkpoint, Layout, StoredTensor, Tensor
 from kcomplexity.text import plural, printable, shorten
 
 __all__ = ["Hdf5Loader"]

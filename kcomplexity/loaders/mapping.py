@@ -15,9 +15,9 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.checkpoint import ArrayTensor, Checkpoint, Tensor
 from kcomplexity.errors import CheckpointError
 from kcomplexity.loaders.arrays import StridedTensor, little, stored_dtype, why_left_out
+from kcomplexity.tensors.checkpoint import ArrayTensor, Checkpoint, Tensor
 from kcomplexity.text import printable
 
 __all__ = ["UNNAMED", "from_mapping"]

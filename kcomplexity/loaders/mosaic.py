@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kcomplexity.checkpoint import Checkpoint
 from kcomplexity.loaders.base import Options
 from kcomplexity.loaders.safetensors import SafetensorsLoader
+from kcomplexity.tensors.checkpoint import Checkpoint
 from kcomplexity.text import human_bytes
 
 __all__ = ["MosaicLoader"]

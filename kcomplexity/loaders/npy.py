@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from kcomplexity.checkpoint import Checkpoint, StoredTensor, Tensor
 from kcomplexity.errors import CorruptCheckpointError
+from kcomplexity.files.opening import opened
+from kcomplexity.files.streams import ByteStream, StoredBytes, whole_file
 from kcomplexity.loaders.arrays import little, stored_dtype, why_left_out
-from kcomplexity.loaders.base import Options, opened
+from kcomplexity.loaders.base import Options
 from kcomplexity.loaders.streamed import FortranTensor, StreamedTensor, TransposedCopy
-from kcomplexity.loaders.streams import ByteStream, StoredBytes, whole_file
+from kcomplexity.tensors.checkpoint import Checkpoint, StoredTensor, Tensor
 from kcomplexity.text import printable
 
 __all__ = ["MAGIC", "NpyLoader", "Parsed", "parse"]

@@ -9,11 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from kcomplexity.checkpoint import Checkpoint, FileSource, Tensor
 from kcomplexity.errors import CorruptCheckpointError, UnknownFormatError
-from kcomplexity.loaders.base import Options, opened
+from kcomplexity.files.opening import opened
+from kcomplexity.files.sources import FileSource
+from kcomplexity.files.zips import Member, member_names, read_directory
+from kcomplexity.loaders.base import Options
 from kcomplexity.loaders.npy import Parsed, parse
-from kcomplexity.loaders.zips import Member, member_names, read_directory
+from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 from kcomplexity.text import printable
 
 __all__ = ["NpzLoader"]

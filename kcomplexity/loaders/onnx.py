@@ -1,6 +1,6 @@
 """ONNX models: initialisers and constants, where they lie in the file or beside it.
 
-The protocol buffer is walked field by field (:mod:`kcomplexity.loaders.protobuf`), so no library
+The protocol buffer is walked field by field (:mod:`kcomplexity.files.protobuf`), so no library
 is needed and no weight is read to open a model. External data are read only from files inside the
 model's folder.
 """
@@ -13,13 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
-from kcomplexity.checkpoint import ArrayTensor, Checkpoint, FileSource, StoredTensor, Tensor
-from kcomplexity.dtypes import CODES, DTYPES, StoredDtype, opaque
 from kcomplexity.errors import CheckpointError, CorruptCheckpointError
-from kcomplexity.loaders.base import Options, opened
-from kcomplexity.loaders.protobuf import Message, Reader
+from kcomplexity.files.opening import opened
+from kcomplexity.files.protobuf import Message, Reader
+from kcomplexity.files.sources import FileSource
+from kcomplexity.files.streams import StoredBytes, whole_file
+from kcomplexity.loaders.base import Options
 from kcomplexity.loaders.shard_index import leaves_folder, lies_inside
-from kcomplexity.loaders.streams import StoredBytes, whole_file
+from kcomplexity.tensors.checkpoint import ArrayTensor, Checkpoint, StoredTensor, Tensor
+from kcomplexity.tensors.dtypes import CODES, DTYPES, StoredDtype, opaque
 from kcomplexity.text import plural, printable, shorten
 
 __all__ = ["OnnxLoader"]

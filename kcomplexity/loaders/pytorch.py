@@ -18,18 +18,20 @@ from typing import Any
 
 import numpy as np
 
-from kcomplexity.checkpoint import Checkpoint, FileSource, StoredTensor, Tensor
 from kcomplexity.errors import CorruptCheckpointError, UnknownFormatError
-from kcomplexity.loaders.base import Options, opened
-from kcomplexity.loaders.pickle_reader import MAX_PICKLE, PickleReader
-from kcomplexity.loaders.pickles import read_pickle
+from kcomplexity.files.opening import opened
+from kcomplexity.files.pickle_reader import MAX_PICKLE, PickleReader
+from kcomplexity.files.pickles import read_pickle
+from kcomplexity.files.sources import FileSource
+from kcomplexity.files.streams import ByteStream, DeflatedBytes, StoredBytes
+from kcomplexity.files.zips import Member, member_names, read_directory
+from kcomplexity.loaders.base import Options
 from kcomplexity.loaders.streamed import StreamedTensor
-from kcomplexity.loaders.streams import ByteStream, DeflatedBytes, StoredBytes
 from kcomplexity.loaders.strided import StridedWindow
 from kcomplexity.loaders.torch_legacy import MAGIC, read_legacy
 from kcomplexity.loaders.torch_objects import HANDLERS, TensorRef, storage_of
 from kcomplexity.loaders.torch_tree import find_tensors
-from kcomplexity.loaders.zips import Member, member_names, read_directory
+from kcomplexity.tensors.checkpoint import Checkpoint, StoredTensor, Tensor
 from kcomplexity.text import printable, shorten
 
 __all__ = ["PytorchLoader"]

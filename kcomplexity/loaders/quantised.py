@@ -15,8 +15,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from kcomplexity.checkpoint import Checkpoint, Tensor
-from kcomplexity.dtypes import CODES, DTYPES, StoredDtype
+from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
+from kcomplexity.tensors.dtypes import CODES, DTYPES, StoredDtype
 from kcomplexity.text import plural
 
 __all__ = ["with_codes"]

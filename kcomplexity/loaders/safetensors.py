@@ -15,11 +15,13 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from kcomplexity.checkpoint import Checkpoint, FileSource, StoredTensor, Tensor
-from kcomplexity.dtypes import DTYPES, StoredDtype
 from kcomplexity.errors import CorruptCheckpointError
-from kcomplexity.loaders.base import Options, layout_of, opened
-from kcomplexity.loaders.strict_json import parse_object
+from kcomplexity.files.opening import opened
+from kcomplexity.files.sources import FileSource
+from kcomplexity.files.strict_json import parse_object
+from kcomplexity.loaders.base import Options, layout_of
+from kcomplexity.tensors.checkpoint import Checkpoint, StoredTensor, Tensor
+from kcomplexity.tensors.dtypes import DTYPES, StoredDtype
 from kcomplexity.text import printable
 
 __all__ = ["SHARD", "SafetensorsLoader"]

@@ -7,8 +7,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from kcomplexity.errors import CorruptCheckpointError, ShardError
-from kcomplexity.loaders.base import opened
-from kcomplexity.loaders.strict_json import parse_object
+from kcomplexity.files.opening import opened
+from kcomplexity.files.strict_json import parse_object
 from kcomplexity.text import printable
 
 __all__ = ["Index", "leaves_folder", "lies_inside", "read_index"]

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kcomplexity.checkpoint import Checkpoint, Tensor
 from kcomplexity.errors import (
     CheckpointNotFoundError,
     ShardError,
@@ -24,6 +23,7 @@ from kcomplexity.errors import (
 from kcomplexity.loaders.base import Loader, Options
 from kcomplexity.loaders.safetensors import SHARD
 from kcomplexity.loaders.shard_index import Index, read_index
+from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 from kcomplexity.text import plural, printable
 
 __all__ = ["SUFFIX", "TRAINING", "ShardedLoader", "join_files"]

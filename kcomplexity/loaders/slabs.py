@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.checkpoint import Tensor
 from kcomplexity.errors import CorruptCheckpointError
 from kcomplexity.loaders.arrays import little
+from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.text import printable, shorten
 
 __all__ = ["DAMAGE", "MOST_CHUNK", "Slab", "SlabTensor", "slabs"]

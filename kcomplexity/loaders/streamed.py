@@ -16,10 +16,10 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.checkpoint import Tensor
 from kcomplexity.errors import OutputError
+from kcomplexity.files.streams import ByteStream
 from kcomplexity.loaders.arrays import little, ranges
-from kcomplexity.loaders.streams import ByteStream
+from kcomplexity.tensors.checkpoint import Tensor
 
 __all__ = ["FortranTensor", "StreamedTensor", "TransposedCopy"]
 

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from kcomplexity.checkpoint import FileSource, Tensor
 from kcomplexity.errors import CheckpointError, CorruptCheckpointError
+from kcomplexity.files.sources import FileSource
+from kcomplexity.files.streams import StoredBytes
 from kcomplexity.loaders.arrays import ranges
-from kcomplexity.loaders.streams import StoredBytes
+from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.text import printable, shorten
 
 __all__ = ["StridedWindow"]

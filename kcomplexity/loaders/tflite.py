@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from kcomplexity.checkpoint import Checkpoint, FileSource, StoredTensor, Tensor
-from kcomplexity.dtypes import CODES, DTYPES, StoredDtype, opaque
 from kcomplexity.errors import CorruptCheckpointError
-from kcomplexity.loaders.base import Options, opened
-from kcomplexity.loaders.flatbuffer import Flat, Table
-from kcomplexity.loaders.streams import whole_file
+from kcomplexity.files.flatbuffer import Flat, Table
+from kcomplexity.files.opening import opened
+from kcomplexity.files.sources import FileSource
+from kcomplexity.files.streams import whole_file
+from kcomplexity.loaders.base import Options
+from kcomplexity.tensors.checkpoint import Checkpoint, StoredTensor, Tensor
+from kcomplexity.tensors.dtypes import CODES, DTYPES, StoredDtype, opaque
 from kcomplexity.text import printable, shorten
 
 __all__ = ["TfliteLoader"]

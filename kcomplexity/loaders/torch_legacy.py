@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from kcomplexity.checkpoint import FileSource
 from kcomplexity.errors import CorruptCheckpointError
-from kcomplexity.loaders.pickle_reader import PickleReader
-from kcomplexity.loaders.pickles import read_pickle
-from kcomplexity.loaders.streams import ByteStream, StoredBytes, whole_file
+from kcomplexity.files.pickle_reader import PickleReader
+from kcomplexity.files.pickles import read_pickle
+from kcomplexity.files.sources import FileSource
+from kcomplexity.files.streams import ByteStream, StoredBytes, whole_file
 from kcomplexity.loaders.torch_objects import HANDLERS, Storage, storage_of
 from kcomplexity.text import shorten
 

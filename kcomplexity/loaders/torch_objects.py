@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from kcomplexity.dtypes import DTYPES, StoredDtype, opaque
-from kcomplexity.loaders.pickles import Global, Handler, Record, as_key
+from kcomplexity.files.pickles import Global, Handler, Record, as_key
+from kcomplexity.tensors.dtypes import DTYPES, StoredDtype, opaque
 from kcomplexity.text import shorten
 
 __all__ = ["HANDLERS", "Storage", "TensorRef", "storage_of"]

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kcomplexity.checkpoint import Checkpoint, FileSource, Layout, Tensor
 from kcomplexity.errors import CorruptCheckpointError, SpecError
+from kcomplexity.files.sources import FileSource
+from kcomplexity.files.zips import MAX_DEFLATE_RATIO
 from kcomplexity.loaders.arrays import stored_dtype, why_left_out
 from kcomplexity.loaders.base import Options, needed
 from kcomplexity.loaders.shard_index import lies_inside
 from kcomplexity.loaders.slabs import DAMAGE, MOST_CHUNK, Slab, SlabTensor
 from kcomplexity.loaders.torch_tree import is_training
-from kcomplexity.loaders.zips import MAX_DEFLATE_RATIO
+from kcomplexity.tensors.checkpoint import Checkpoint, Layout, Tensor
 from kcomplexity.text import plural, printable, shorten
 
 __all__ = ["ZarrLoader"]

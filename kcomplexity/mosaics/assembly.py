@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.checkpoint import Tensor
-from kcomplexity.coding.ans import Encoder
+from kcomplexity.algorithms.entropy_coding.ans import Encoder
 from kcomplexity.fitters import Fit
 from kcomplexity.mosaics.index_coding import (
     MODES,
@@ -25,6 +24,7 @@ from kcomplexity.mosaics.mosaic import Distortion, Mosaic, MosaicTensor
 from kcomplexity.mosaics.motifs import Motifs
 from kcomplexity.mosaics.source_layout import source_layout
 from kcomplexity.parallel import LEAF, leaf_sums
+from kcomplexity.tensors.checkpoint import Tensor
 
 if TYPE_CHECKING:
     from kcomplexity.mosaics.fit_plan import FitPlan, MotifSet

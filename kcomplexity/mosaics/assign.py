@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcomplexity.errors import SpecError
-from kcomplexity.pool import available_processors
+from kcomplexity.parallel.pool import available_processors
 
 __all__ = ["assign_blocks", "distances", "engine", "nearest", "nearest_roughly"]
 

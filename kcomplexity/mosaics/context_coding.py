@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.coding.ans import Decoder, Encoder, model_of, weights_of
+from kcomplexity.algorithms.entropy_coding.ans import Decoder, Encoder, model_of, weights_of
 from kcomplexity.mosaics.blocks import Tiling
 from kcomplexity.mosaics.index_coding import Indices, Ints
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from kcomplexity.checkpoint import Checkpoint
 from kcomplexity.mosaics.assembly import distortion_of
 from kcomplexity.mosaics.mosaic import Mosaic
-from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Provenance, versioned
+from kcomplexity.results.records import SCHEMA_VERSION, CheckpointInfo, Provenance, versioned
+from kcomplexity.tensors.checkpoint import Checkpoint
 from kcomplexity.text import human_bytes, plural, shorten
 
 __all__ = ["Dictionary", "FitReport", "Gain", "TensorFit", "Usage", "fit_report", "headline"]

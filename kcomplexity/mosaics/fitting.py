@@ -13,7 +13,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from kcomplexity.checkpoint import Checkpoint
 from kcomplexity.errors import SpecError
 from kcomplexity.loaders import open_checkpoint
 from kcomplexity.mosaics.fit_options import FitOptions
@@ -22,6 +21,7 @@ from kcomplexity.mosaics.mosaic import Mosaic
 from kcomplexity.mosaics.preparing import Run
 from kcomplexity.mosaics.selection import select_fitted
 from kcomplexity.mosaics.targets import fit_to_size
+from kcomplexity.tensors.checkpoint import Checkpoint
 
 __all__ = ["fit_mosaic", "run_fit"]
 

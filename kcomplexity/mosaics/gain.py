@@ -21,7 +21,7 @@ from kcomplexity.mosaics.fitting import run_fit
 from kcomplexity.mosaics.mosaic import Mosaic
 from kcomplexity.mosaics.selection import Selection
 from kcomplexity.parallel import spool
-from kcomplexity.pool import Pool
+from kcomplexity.parallel.pool import Pool
 
 __all__ = ["gain_controls", "motif_gain"]
 

@@ -23,7 +23,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.coding.ans import Decoder, Encoder, quantised, weights_of
+from kcomplexity.algorithms.entropy_coding.ans import Decoder, Encoder, quantised, weights_of
 from kcomplexity.errors import CorruptCheckpointError
 from kcomplexity.mosaics.blocks import Tiling
 

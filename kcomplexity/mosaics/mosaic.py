@@ -18,10 +18,11 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.checkpoint import Bytes, Checkpoint, FileSource, Tensor
+from kcomplexity.files.sources import Bytes, FileSource
 from kcomplexity.mosaics.blocks import BlockShape, Tiling
 from kcomplexity.mosaics.index_coding import Mode
 from kcomplexity.mosaics.motifs import Motifs
+from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 from kcomplexity.writers import FileLayout, refuse_input, write_dense
 
 __all__ = [

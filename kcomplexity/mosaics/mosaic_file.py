@@ -28,9 +28,7 @@ import ml_dtypes
 import numpy as np
 import zstandard
 
-from kcomplexity.checkpoint import ArrayTensor, Tensor
-from kcomplexity.coding.ans import Encoder
-from kcomplexity.dtypes import DTYPES
+from kcomplexity.algorithms.entropy_coding.ans import Encoder
 from kcomplexity.errors import OutputError
 from kcomplexity.mosaics.mosaic import (
     BitBudget,
@@ -43,6 +41,8 @@ from kcomplexity.mosaics.motifs import (
     Motifs,
     encode_levels,
 )
+from kcomplexity.tensors.checkpoint import ArrayTensor, Tensor
+from kcomplexity.tensors.dtypes import DTYPES
 from kcomplexity.text import printable
 from kcomplexity.writers import atomic_file, header_bytes, pieces
 

@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.checkpoint import Checkpoint, Tensor
-from kcomplexity.coding.ans import Decoder, weights_of
+from kcomplexity.algorithms.entropy_coding.ans import Decoder, weights_of
 from kcomplexity.errors import CheckpointError, CorruptCheckpointError
 from kcomplexity.loaders.base import Options, layout_of
 from kcomplexity.loaders.safetensors import SafetensorsLoader
@@ -24,6 +23,7 @@ from kcomplexity.mosaics.mosaic import Mosaic, MosaicTensor
 from kcomplexity.mosaics.mosaic_file import FORMAT, PREFIX, VERSION, checksums, header_checksum
 from kcomplexity.mosaics.mosaic_table import SetEntry, Table, read_table
 from kcomplexity.mosaics.motifs import Motifs, decode_levels, on_grid
+from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 from kcomplexity.text import printable
 
 __all__ = ["read_mosaic"]

@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 import zstandard
 
-from kcomplexity.checkpoint import ArrayTensor, Checkpoint
-from kcomplexity.dtypes import DTYPES, StoredDtype
 from kcomplexity.errors import CorruptCheckpointError
-from kcomplexity.loaders.strict_json import parse_object
+from kcomplexity.files.strict_json import parse_object
 from kcomplexity.mosaics.blocks import BlockShape, Tiling
 from kcomplexity.mosaics.index_coding import MODES, Mode
 from kcomplexity.mosaics.mosaic import SCALE_MODES, Distortion, ScaleMode, SourceLayout
 from kcomplexity.mosaics.mosaic_file import PREFIX
 from kcomplexity.mosaics.motifs import MOTIF_DTYPES, MotifDtype
+from kcomplexity.tensors.checkpoint import ArrayTensor, Checkpoint
+from kcomplexity.tensors.dtypes import DTYPES, StoredDtype
 from kcomplexity.text import printable
 from kcomplexity.writers import FileLayout
 

@@ -17,7 +17,7 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.coding.ans import Decoder, Encoder
+from kcomplexity.algorithms.entropy_coding.ans import Decoder, Encoder
 from kcomplexity.errors import CorruptCheckpointError, SpecError
 
 __all__ = [

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kcomplexity.checkpoint import Checkpoint, Tensor
-from kcomplexity.dtypes import DTYPES
 from kcomplexity.errors import SpecError, UnmeasurableError
 from kcomplexity.parallel import FRAME
+from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
+from kcomplexity.tensors.dtypes import DTYPES
 from kcomplexity.text import plural, printable
 
 __all__ = ["Selection", "select_fitted"]

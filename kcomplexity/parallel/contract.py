@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.dtypes import StoredDtype
 from kcomplexity.errors import UnmeasurableError
+from kcomplexity.tensors.dtypes import StoredDtype
 
 __all__ = [
     "FRAME",

@@ -9,7 +9,6 @@ from functools import partial
 
 import numpy as np
 
-from kcomplexity.checkpoint import Tensor
 from kcomplexity.parallel.contract import (
     FRAME,
     Cut,
@@ -24,7 +23,8 @@ from kcomplexity.parallel.contract import (
     merge,
     sharing,
 )
-from kcomplexity.pool import Pool
+from kcomplexity.parallel.pool import Pool
+from kcomplexity.tensors.checkpoint import Tensor
 
 __all__ = ["fold", "largest_chunk"]
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from kcomplexity.checkpoint import FileSource, StoredTensor, Tensor
+from kcomplexity.files.sources import FileSource
 from kcomplexity.parallel.contract import FRAME
-from kcomplexity.pool import Pool
+from kcomplexity.parallel.pool import Pool
+from kcomplexity.tensors.checkpoint import StoredTensor, Tensor
 
 __all__ = ["spool"]
 

@@ -16,9 +16,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.checkpoint import Bytes, Tensor
-from kcomplexity.coding.ans import Encoder
+from kcomplexity.algorithms.entropy_coding.ans import Encoder
+from kcomplexity.files.sources import Bytes
 from kcomplexity.parallel import FRAME
+from kcomplexity.tensors.checkpoint import Tensor
 
 __all__ = ["Coded", "Coding", "Ints", "Levels", "Quantised", "add_levels", "levels_of"]
 

@@ -15,9 +15,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.checkpoint import ArrayTensor, Tensor
-from kcomplexity.coding.ans import Encoder
+from kcomplexity.algorithms.entropy_coding.ans import Encoder
 from kcomplexity.rate.base import Coded, Coding, Levels, add_levels
+from kcomplexity.tensors.checkpoint import ArrayTensor, Tensor
 
 __all__ = ["LowRank"]
 

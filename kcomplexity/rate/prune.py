@@ -8,9 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from kcomplexity.checkpoint import Tensor
 from kcomplexity.rate.base import Coded, Coding, Levels, Quantised, levels_of
 from kcomplexity.rate.scalar import STEP_BITS, code_levels
+from kcomplexity.tensors.checkpoint import Tensor
 
 __all__ = ["Pruned"]
 

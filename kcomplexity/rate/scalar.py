@@ -15,13 +15,13 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from kcomplexity.checkpoint import Tensor
-from kcomplexity.coding.ans import Encoder
+from kcomplexity.algorithms.entropy_coding.ans import Encoder
 from kcomplexity.errors import SpecError
 from kcomplexity.mosaics.blocks import BlockShape, Tiling
 from kcomplexity.mosaics.index_coding import canonical_order, encode_indices, encode_usage
 from kcomplexity.mosaics.motifs import encode_levels
 from kcomplexity.rate.base import Coded, Coding, Ints, Levels, Quantised, add_levels, levels_of
+from kcomplexity.tensors.checkpoint import Tensor
 
 __all__ = ["STEP_BITS", "Scalar", "Tables", "code_levels", "step_for"]
 

@@ -15,7 +15,6 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, get_args
 
-from kcomplexity.checkpoint import Checkpoint, Tensor
 from kcomplexity.errors import KComplexityError, SpecError
 from kcomplexity.mosaics.assembly import distortion_of, total_distortion
 from kcomplexity.mosaics.blocks import BlockShape
@@ -29,7 +28,8 @@ from kcomplexity.rate.evaluate import Evaluation, evaluate, parse_command
 from kcomplexity.rate.low_rank import LowRank
 from kcomplexity.rate.prune import Pruned
 from kcomplexity.rate.scalar import Scalar, Tables, step_for
-from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Provenance, versioned
+from kcomplexity.results.records import SCHEMA_VERSION, CheckpointInfo, Provenance, versioned
+from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 from kcomplexity.writers import write_dense
 
 __all__ = ["CODINGS", "SweepPoint", "SweepReport", "gaussian_bits", "sweep"]

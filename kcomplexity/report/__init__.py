@@ -2,8 +2,8 @@
 
 JSON and JSON lines are in :mod:`~kcomplexity.report.documents`, CSV and Parquet in
 :mod:`~kcomplexity.report.columns`, Markdown in :mod:`~kcomplexity.report.markdown`. A writer is a
-function from a :class:`~kcomplexity.records.Document` to bytes. :func:`save` writes them to a
-temporary file beside the target and renames it, so that a result is there whole or not at all.
+function from a :class:`~kcomplexity.results.records.Document` to bytes. :func:`save` writes them to
+a temporary file beside the target and renames it, so that a result is there whole or not at all.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kcomplexity.errors import SpecError
-from kcomplexity.records import Document
 from kcomplexity.registry import Registry
 from kcomplexity.report.columns import csv_bytes, parquet_bytes, require_pyarrow
 from kcomplexity.report.documents import json_bytes, jsonl_bytes
 from kcomplexity.report.markdown import markdown_bytes
+from kcomplexity.results.records import Document
 from kcomplexity.writers import atomic_file, check_writable
 
 __all__ = ["FORMATS", "check_target", "format_of", "save", "write_atomically"]

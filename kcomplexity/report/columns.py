@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from kcomplexity.errors import SpecError
-from kcomplexity.records import Document, plain
+from kcomplexity.results.records import Document, plain
 
 __all__ = ["csv_bytes", "parquet_bytes", "require_pyarrow"]
 

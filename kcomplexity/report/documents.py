@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from kcomplexity.records import Document, plain
+from kcomplexity.results.records import Document, plain
 from kcomplexity.text import json_text
 
 __all__ = ["json_bytes", "json_line", "jsonl_bytes", "read_lines"]

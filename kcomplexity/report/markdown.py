@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kcomplexity.records import Document
 from kcomplexity.report.tables import Table
+from kcomplexity.results.records import Document
 from kcomplexity.text import printable
 
 __all__ = ["markdown_bytes"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
-from kcomplexity.records import Document
 from kcomplexity.report.tables import Table
+from kcomplexity.results.records import Document
 
 __all__ = ["summary_html"]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from kcomplexity.errors import ResultError
-from kcomplexity.records import SCHEMA_VERSION
 from kcomplexity.report.documents import read_lines
+from kcomplexity.results.records import SCHEMA_VERSION
 
 __all__ = ["read_metric", "read_result"]
 

@@ -9,9 +9,9 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from kcomplexity.control_results import ControlResult
-from kcomplexity.records import Report, Score
 from kcomplexity.report.main_code import main_spec
+from kcomplexity.results.control_results import ControlResult
+from kcomplexity.results.records import Report, Score
 from kcomplexity.text import human_bytes, plural, printable, shape_text, shorten, without_numbers
 
 __all__ = ["Table", "extremes", "full_table", "problems", "summary_tables"]

@@ -32,17 +32,18 @@ from types import TracebackType
 from typing import Any, Self
 
 from kcomplexity._version import __version__
-from kcomplexity.checkpoint import FileSource, StoredTensor, Tensor
-from kcomplexity.ctm import ctm_cache_folder
-from kcomplexity.derived import origins
+from kcomplexity.algorithms.ctm import ctm_cache_folder
 from kcomplexity.errors import CacheWarning
+from kcomplexity.files.sources import FileSource
 from kcomplexity.parallel import FRAME
+from kcomplexity.parallel.pool import Pool
 from kcomplexity.plan import Plan, Task, unit_work
-from kcomplexity.pool import Pool
-from kcomplexity.provenance import libraries
-from kcomplexity.records import Score
+from kcomplexity.results.provenance import libraries
+from kcomplexity.results.records import Score
 from kcomplexity.scoring import run_plan
 from kcomplexity.specs import Spec
+from kcomplexity.tensors.checkpoint import StoredTensor, Tensor
+from kcomplexity.tensors.derived import origins
 from kcomplexity.units import Unit
 
 __all__ = ["Cache", "cache_path", "run_cached"]

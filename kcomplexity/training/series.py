@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
-from kcomplexity.control_results import SHUFFLE
 from kcomplexity.inference import kendall
-from kcomplexity.records import CheckpointInfo, Score, Status
+from kcomplexity.results.control_results import SHUFFLE
+from kcomplexity.results.records import CheckpointInfo, Score, Status
 from kcomplexity.summary import summarise
 
 __all__ = ["Series", "Step", "StepScore", "over_common", "series_of"]

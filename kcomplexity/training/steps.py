@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from kcomplexity.checkpoint import Checkpoint
 from kcomplexity.errors import CheckpointError, SpecError
 from kcomplexity.loaders import open_checkpoint
 from kcomplexity.loaders.mapping import UNNAMED
 from kcomplexity.paths import natural_key
+from kcomplexity.tensors.checkpoint import Checkpoint
 from kcomplexity.text import printable, told_apart
 
 __all__ = ["Moment", "in_order"]

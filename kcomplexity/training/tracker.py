@@ -10,13 +10,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from kcomplexity.control_results import SHUFFLE
 from kcomplexity.errors import OutputError
 from kcomplexity.loaders import open_checkpoint
+from kcomplexity.parallel.pool import DEFAULT_MAX_MEMORY, Pool
 from kcomplexity.plan import make_plan
-from kcomplexity.pool import DEFAULT_MAX_MEMORY, Pool
-from kcomplexity.records import plain
 from kcomplexity.report.documents import read_lines
+from kcomplexity.results.control_results import SHUFFLE
+from kcomplexity.results.records import plain
 from kcomplexity.specs import listed
 from kcomplexity.summary import summarise
 from kcomplexity.training.cache import Cache, run_cached

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from kcomplexity.errors import CheckpointError
 from kcomplexity.loaders import open_checkpoint
+from kcomplexity.parallel.pool import DEFAULT_MAX_MEMORY, Pool
 from kcomplexity.plan import make_plan
-from kcomplexity.pool import DEFAULT_MAX_MEMORY, Pool
-from kcomplexity.provenance import describe, provenance
-from kcomplexity.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance, Score
+from kcomplexity.results.provenance import describe, provenance
+from kcomplexity.results.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance, Score
 from kcomplexity.specs import listed
 from kcomplexity.text import percent_change, plural, shorten
 from kcomplexity.training.cache import Cache, cache_path, run_cached

@@ -20,10 +20,10 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.checkpoint import Tensor
-from kcomplexity.dtypes import StoredDtype
 from kcomplexity.errors import UnmeasurableError
 from kcomplexity.parallel import LEAF, Piece, Reducer
+from kcomplexity.tensors.checkpoint import Tensor
+from kcomplexity.tensors.dtypes import StoredDtype
 
 __all__ = [
     "Alphabet",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from kcomplexity.checkpoint import Tensor
 from kcomplexity.errors import UnmeasurableError
 from kcomplexity.parallel import Piece
+from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.views.base import (
     Alphabet,
     Encoded,

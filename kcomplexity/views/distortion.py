@@ -27,9 +27,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.checkpoint import Tensor
 from kcomplexity.errors import SpecError, UnmeasurableError
 from kcomplexity.parallel import LEAF, Cut, Every, Piece, State, leaf_sums
+from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.views.base import (
     Alphabet,
     Encoded,

@@ -24,9 +24,9 @@ import numpy as np
 from ml_dtypes import bfloat16
 from numpy.typing import NDArray
 
-from kcomplexity.checkpoint import Tensor
 from kcomplexity.errors import SpecError, UnmeasurableError
 from kcomplexity.parallel import LEAF, Piece
+from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.views.base import (
     Alphabet,
     Encoded,

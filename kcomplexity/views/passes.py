@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.checkpoint import Tensor
-from kcomplexity.dtypes import StoredDtype
 from kcomplexity.errors import UnmeasurableError
 from kcomplexity.parallel import LEAF, Cut, Every, Piece, State, leaf_sums
+from kcomplexity.tensors.checkpoint import Tensor
+from kcomplexity.tensors.dtypes import StoredDtype
 from kcomplexity.views.base import Reduce, leaves
 
 __all__ = [

@@ -19,10 +19,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.checkpoint import Tensor
-from kcomplexity.dtypes import DTYPES, StoredDtype
 from kcomplexity.errors import UnmeasurableError
 from kcomplexity.parallel import Piece
+from kcomplexity.tensors.checkpoint import Tensor
+from kcomplexity.tensors.dtypes import DTYPES, StoredDtype
 from kcomplexity.views.base import (
     Alphabet,
     Encoded,

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.checkpoint import Tensor
 from kcomplexity.errors import KComplexityError
 from kcomplexity.report.figures.base import Chart, FigureKind, Record
 from kcomplexity.report.figures.marks import legend
 from kcomplexity.report.figures.selecting import checkpoint_name, label, measured, number
 from kcomplexity.report.figures.themes import Theme
+from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.text import plural, shorten
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""The mathematics: arrays in, bits or coded streams out. Nothing here opens a file."""

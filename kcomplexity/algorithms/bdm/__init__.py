@@ -1,0 +1,55 @@
+"""BDM, the Block Decomposition Method: algorithmic complexity of arrays of symbols, in bits.
+
+``BDM(X) = sum over distinct blocks of CTM(block) + log2(how often it occurs)`` [1]_. It is an
+estimate, not a code length: nothing can decode it. Figures are those of pybdm 0.1.0 for each of its
+tables, partitions and options; the methods differ:
+
+1. **Decompose**: a :class:`Decomposition` says how an array is cut into blocks, and
+   :meth:`Decomposition.count` gives each block an integer code, with a fast path for the usual
+   binary blocks (:func:`binary_counts_1d`, :func:`binary_counts_2d`).
+2. **Count**: :class:`BlockCounts`, the number of occurrences of each code. Counts of pieces cut at
+   block boundaries add up (``+``) to the counts of the whole.
+3. **Aggregate**: :func:`bdm_result` looks the codes up in a CTM table.
+
+:func:`measure_bdm` does all three and tells what is needed to judge the figure; :func:`bdm1d` and
+:func:`bdm2d` give the figure alone.
+
+**BDM saturates.** Once blocks outnumber the codes there are (4,096 for twelve bits: from some
+34,000 weights on) the sum hardly depends on the data any more. Every :class:`BdmResult` says so,
+and :func:`bdm_tiles` measures pieces small enough not to.
+
+References
+----------
+.. [1] Zenil, Hernandez-Orozco, Kiani, Soler-Toscano, Rueda-Toicen, Tegner: A decomposition method
+       for global evaluation of Shannon entropy and local estimations of algorithmic complexity.
+       Entropy 20(8):605 (2018).
+"""
+
+from kcomplexity.algorithms.bdm.arrays import bdm1d, bdm2d, block_entropy, measure_bdm
+from kcomplexity.algorithms.bdm.codes import binary_counts_1d, binary_counts_2d
+from kcomplexity.algorithms.bdm.counts import BlockCounts
+from kcomplexity.algorithms.bdm.decomposition import Decomposition, Partition
+from kcomplexity.algorithms.bdm.normalized import normalized_bdm, normalized_block_entropy
+from kcomplexity.algorithms.bdm.tiles import BdmTiles, bdm_tiles
+from kcomplexity.algorithms.bdm.value import BdmResult, bdm_result, bdm_value
+from kcomplexity.algorithms.bdm.windows import n_covered
+
+__all__ = [
+    "BdmResult",
+    "BdmTiles",
+    "BlockCounts",
+    "Decomposition",
+    "Partition",
+    "bdm1d",
+    "bdm2d",
+    "bdm_result",
+    "bdm_tiles",
+    "bdm_value",
+    "binary_counts_1d",
+    "binary_counts_2d",
+    "block_entropy",
+    "measure_bdm",
+    "n_covered",
+    "normalized_bdm",
+    "normalized_block_entropy",
+]

@@ -1,0 +1,136 @@
+"""The fast path: integer codes of the usual binary blocks, 12 in a row and 4x4, by packing bits.
+
+Every function here equals the plain definition in :mod:`kcomplexity.algorithms.bdm.windows`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "SLAB_BLOCKS",
+    "USUAL_BLOCK",
+    "binary_counts_1d",
+    "binary_counts_2d",
+    "codes_1d",
+    "codes_2d",
+]
+
+#: Side of a block where none is asked for, by number of dimensions.
+USUAL_BLOCK: Final = {1: 12, 2: 4}
+#: Blocks to code at a time: their codes (8 bytes each) stay in the cache of a core.
+SLAB_BLOCKS: Final = 1 << 15
+
+
+def binary_counts_1d(
+    values: NDArray[Any], out: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
+    """Count the 12-bit blocks of ``values > 0``: the fast path of streaming reducers.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n,)
+        Real numbers of any dtype; a value counts as 1 where it is above zero (NaN is not). Bits and
+        booleans are thus counted as they are, and weights by their sign.
+    out : ndarray of shape (4096,), int64, optional
+        Counts to add to, in place. Spares many small pieces an array each.
+
+    Returns
+    -------
+    ndarray of shape (4096,), int64
+        `out`, or a new array: occurrences of each code, the first symbol being the most significant
+        bit. The last ``n % 12`` values are left out.
+
+    Notes
+    -----
+    About 3 * 10^9 float32 weights a second and core. Memory: 1 MB.
+
+    Examples
+    --------
+    >>> np.flatnonzero(binary_counts_1d(np.array([-1.0] * 11 + [0.5])))
+    array([1])
+    """
+    counts = np.zeros(1 << 12, dtype=np.int64) if out is None else out
+    covered = values[: values.size // 12 * 12]
+    for start in range(0, covered.size, 12 * SLAB_BLOCKS):
+        _add_counts(counts, codes_1d(_bits(covered[start : start + 12 * SLAB_BLOCKS])))
+    return counts
+
+
+def binary_counts_2d(
+    values: NDArray[Any], out: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
+    """Count the 4x4 blocks of ``values > 0``: the fast path of streaming reducers.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_rows, n_columns)
+        As in :func:`binary_counts_1d`.
+    out : ndarray of shape (65536,), int64, optional
+        Counts to add to, in place. Spares many small pieces an array each.
+
+    Returns
+    -------
+    ndarray of shape (65536,), int64
+        `out`, or a new array: occurrences of each code, a block being read in row-major order from
+        its most significant bit on. The last ``n_rows % 4`` rows and ``n_columns % 4`` columns are
+        left out.
+
+    Notes
+    -----
+    About 4 * 10^9 float32 weights a second and core. Memory: 2 MB, more for rows above 10^5.
+    """
+    counts = np.zeros(1 << 16, dtype=np.int64) if out is None else out
+    n_rows, n_columns = (n // 4 * 4 for n in values.shape)
+    slab = max(4, 16 * SLAB_BLOCKS // max(n_columns, 1) // 4 * 4)
+    for start in range(0, n_rows, slab):
+        bits = _bits(values[start : min(start + slab, n_rows), :n_columns])
+        _add_counts(counts, codes_2d(bits))
+    return counts
+
+
+def _add_counts(counts: NDArray[np.int64], codes: NDArray[np.integer[Any]]) -> None:
+    if 2 * codes.size < counts.size:
+        np.add.at(counts, codes, 1)  # does not touch all of a large array for a few blocks
+    else:
+        counts += np.bincount(codes, minlength=counts.size)
+
+
+def _bits(values: NDArray[Any]) -> NDArray[Any]:
+    """Where values are above zero; not copied where packing reads them as truth values anyway."""
+    return values if values.dtype in (np.bool_, np.uint8) else values > 0
+
+
+def codes_1d(bits: NDArray[Any]) -> NDArray[np.intp]:
+    """Codes of the blocks of a positive multiple of 12 bits, in no particular order."""
+    n_blocks = bits.size // 12
+    packed = np.packbits(bits)
+    packed.resize(3 * -(-n_blocks // 2), refcheck=False)  # two blocks make three bytes
+    codes = np.empty((2, packed.size // 3), dtype=np.intp)
+    # Bytes 0 and 1 of three, read as one big-endian word, start with the first block of the pair;
+    # bytes 1 and 2 end with the second.
+    heads, tails = (np.ndarray(codes.shape[1:], ">u2", packed, at, strides=(3,)) for at in (0, 1))
+    np.right_shift(heads, 4, out=codes[0], casting="unsafe")
+    np.bitwise_and(tails, 0xFFF, out=codes[1], casting="unsafe")
+    return codes.reshape(-1)[:n_blocks]  # of an odd number the last second block is padding
+
+
+def codes_2d(bits: NDArray[Any]) -> NDArray[np.uint16]:
+    """Codes of the 4x4 blocks of a matrix with sides that 4 divides, in no particular order."""
+    n_rows, n_columns = bits.shape
+    packed = np.packbits(bits, axis=1)
+    rows = packed.reshape(n_rows // 4, 4, packed.shape[1]).astype(np.uint16)
+    # A byte is four columns of a left block (high nibble) and four of a right block (low nibble).
+    left = (rows[:, 0] & 0xF0) << 8
+    left |= (rows[:, 1] & 0xF0) << 4
+    left |= rows[:, 2] & 0xF0
+    left |= rows[:, 3] >> 4
+    right = (rows[:, 0] & 0x0F) << 12
+    right |= (rows[:, 1] & 0x0F) << 8
+    right |= (rows[:, 2] & 0x0F) << 4
+    right |= rows[:, 3] & 0x0F
+    right = right[:, : n_columns // 8]  # an odd number of blocks: the last right one is padding
+    return np.concatenate([left.reshape(-1), right.reshape(-1)])

@@ -1,0 +1,178 @@
+"""How an array of symbols is cut into blocks, and the counting of those blocks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from kcomplexity.algorithms.bdm.codes import USUAL_BLOCK
+from kcomplexity.algorithms.bdm.counts import BlockCounts
+from kcomplexity.algorithms.bdm.tally import merged, tally
+from kcomplexity.algorithms.bdm.windows import Symbols, leftover_codes, n_covered, tally_windows
+from kcomplexity.errors import SpecError, UnmeasurableError
+
+__all__ = [
+    "Decomposition",
+    "Partition",
+    "as_symbols",
+    "integer_option",
+]
+
+Partition = Literal["ignore", "correlated", "recursive"]
+
+_PARTITIONS: Final = ("ignore", "correlated", "recursive")
+
+
+@dataclass(frozen=True)
+class Decomposition:
+    """How an array of symbols is cut into blocks. Picklable, and checked when made.
+
+    Attributes
+    ----------
+    ndim : {1, 2}
+        Dimensions of the array and of its blocks.
+    n_symbols : int
+        Size of the alphabet, at least 2.
+    block : int
+        Side of a block, the same along each axis; ``None`` stands for 12 or 4x4.
+    partition : {"ignore", "correlated", "recursive"}
+        "ignore": blocks side by side; what is left at the far edges is not covered, and counted in
+        `n_ignored`. "correlated": a window that slides by `shift`, so that blocks overlap.
+        "recursive": as "ignore", then the left-over strips are cut into the largest squares that
+        fit (in one dimension, the left-over end is one shorter block), and so on down to
+        `min_length`.
+    shift : int
+        Step of "correlated", at least 1.
+    min_length : int
+        The shortest side that "recursive" keeps, at least 1.
+    """
+
+    ndim: int
+    n_symbols: int = 2
+    block: int | None = None
+    partition: Partition = "ignore"
+    shift: int = 1
+    min_length: int = 2
+
+    def __post_init__(self) -> None:
+        if self.ndim not in USUAL_BLOCK:
+            raise SpecError(f"ndim={self.ndim!r}: blocks have 1 or 2 dimensions")
+        if self.block is None:
+            object.__setattr__(self, "block", USUAL_BLOCK[self.ndim])
+        if self.partition not in _PARTITIONS:
+            raise SpecError(f"partition={self.partition!r}: expected one of {_PARTITIONS}")
+        for name, least in {"n_symbols": 2, "block": 1, "shift": 1, "min_length": 1}.items():
+            object.__setattr__(self, name, integer_option(name, getattr(self, name), least))
+        if self.n_codes > 1 << 62:
+            raise SpecError(
+                f"blocks of {self.size} out of {self.n_symbols} symbols have more than 2^62 codes; "
+                f"choose a smaller block"
+            )
+
+    @property
+    def side(self) -> int:
+        """Side of a block."""
+        return USUAL_BLOCK[self.ndim] if self.block is None else self.block
+
+    @property
+    def size(self) -> int:
+        """Symbols in a block."""
+        return int(self.side**self.ndim)
+
+    @property
+    def n_codes(self) -> int:
+        """How many different blocks there can be."""
+        return int(self.n_symbols**self.size)
+
+    @property
+    def is_usual_binary(self) -> bool:
+        """Whether :func:`binary_counts_1d` or :func:`binary_counts_2d` counts all of the blocks."""
+        return (
+            self.n_symbols == 2
+            and self.side == USUAL_BLOCK[self.ndim]
+            and self.partition == "ignore"
+        )
+
+    def count(self, array: ArrayLike) -> BlockCounts:
+        """Count the blocks of an array, which may be too small to hold any.
+
+        The counts of pieces cut at multiples of `block` along every axis add up to those of the
+        whole with "ignore" and "recursive".
+
+        Parameters
+        ----------
+        array : array_like of `ndim` dimensions, boolean or integer
+            Values 0 to ``n_symbols - 1``.
+
+        Returns
+        -------
+        BlockCounts
+
+        Raises
+        ------
+        UnmeasurableError
+            Wrong number of dimensions, not integers, or symbols out of range.
+
+        Notes
+        -----
+        Memory beyond the array: one byte a symbol for input wider than 8 bits; for alphabets of
+        more than 65,536 blocks also 24 bytes a block.
+
+        Examples
+        --------
+        >>> from kcomplexity.algorithms.bdm import bdm1d, bdm_value
+        >>> how = Decomposition(1)
+        >>> bdm_value(how.count([0] * 12) + how.count([0] * 12)) == bdm1d([0] * 24)
+        True
+        """
+        return self._count_valid(as_symbols(array, self))
+
+    def _count_valid(self, symbols: Symbols) -> BlockCounts:
+        """:meth:`count` of an array that came from :func:`as_symbols`."""
+        step = self.shift if self.partition == "correlated" else self.side
+        tallies = {self.size: [tally_windows(symbols, self, step)]}
+        if self.partition == "recursive":
+            for side, codes in leftover_codes(symbols[np.newaxis], self, self.side):
+                n_codes = self.n_symbols ** (side**self.ndim)
+                tallies.setdefault(side**self.ndim, []).append(tally(codes, n_codes))
+        by_size = {size: merged(parts) for size, parts in sorted(tallies.items())}
+        if self.partition == "correlated":
+            covered = math.prod(n_covered(n, self.side, step) for n in symbols.shape)
+        else:
+            covered = sum(size * int(tally[1].sum()) for size, tally in by_size.items())
+        by_size = {size: tally for size, tally in by_size.items() if tally[0].size}
+        return BlockCounts(self, by_size, symbols.size - covered)
+
+
+def integer_option(name: str, value: object, least: int) -> int:
+    """An option as a Python integer: numbers of codes would wrap around in NumPy's."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise SpecError(f"{name}={value!r}: expected an integer >= {least}")
+    return int(value)
+
+
+def as_symbols(array: ArrayLike, how: Decomposition) -> Symbols:
+    """The one door for arrays: checked, and as uint8 where the alphabet fits."""
+    given = np.asarray(array)
+    if given.ndim != how.ndim:
+        raise UnmeasurableError(
+            f"expected a {how.ndim}-D array of symbols, given shape {given.shape}; "
+            + ("flatten it with .ravel()" if how.ndim == 1 else "reshape it to a matrix")
+        )
+    if given.dtype.kind not in "biu":
+        raise UnmeasurableError(
+            f"symbols must be booleans or integers, given {given.dtype}; "
+            "map the weights to symbols first, for instance with `weights > 0`"
+        )
+    if given.dtype.kind == "b":
+        return given.view(np.uint8)
+    if given.size and (int(given.min()) < 0 or int(given.max()) >= how.n_symbols):
+        raise UnmeasurableError(
+            f"symbols range from {given.min()} to {given.max()}, expected 0 to "
+            f"{how.n_symbols - 1} for n_symbols={how.n_symbols}; set n_symbols or map the values"
+        )
+    return given.astype(np.uint8 if how.n_symbols <= 256 else np.int64, copy=False)

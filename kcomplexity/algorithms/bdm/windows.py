@@ -1,0 +1,106 @@
+"""Blocks of any alphabet, side and step: the plain definition, vectorised."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kcomplexity.algorithms.bdm.codes import (
+    SLAB_BLOCKS,
+    USUAL_BLOCK,
+    binary_counts_1d,
+    binary_counts_2d,
+    codes_1d,
+    codes_2d,
+)
+from kcomplexity.algorithms.bdm.tally import Codes, Tally, few, seen, tally
+
+if TYPE_CHECKING:
+    from kcomplexity.algorithms.bdm.decomposition import Decomposition
+
+__all__ = ["Symbols", "leftover_codes", "n_covered", "tally_windows"]
+
+Symbols = NDArray[np.integer[Any]]
+
+
+def tally_windows(symbols: Symbols, how: Decomposition, step: int) -> Tally:
+    """Count the blocks whose starts are `step` apart along each axis."""
+    n_windows = [max((n - how.side) // step + 1, 0) for n in symbols.shape]
+    n_blocks = math.prod(n_windows)
+    if not n_blocks:
+        return tally(np.empty(0, dtype=np.int64), how.n_codes)
+    if how.n_symbols == 2 and how.side == step == USUAL_BLOCK[how.ndim]:
+        if few(n_blocks, how.n_codes):
+            covered = symbols[tuple(slice(n * how.side) for n in n_windows)]
+            return tally((codes_1d if how.ndim == 1 else codes_2d)(covered), how.n_codes)
+        return seen((binary_counts_1d if how.ndim == 1 else binary_counts_2d)(symbols))
+    slabs = _slab_codes(symbols, how, step, n_windows)
+    if few(n_blocks, how.n_codes):
+        return tally(np.concatenate(list(slabs)), how.n_codes)
+    counts = np.zeros(how.n_codes, dtype=np.int64)
+    for codes in slabs:
+        counts += np.bincount(codes, minlength=counts.size)
+    return seen(counts)
+
+
+def leftover_codes(pieces: Symbols, how: Decomposition, side: int) -> Iterator[tuple[int, Codes]]:
+    """Blocks that "recursive" finds beside the whole ones: (side, codes) for each kind of strip.
+
+    Parameters
+    ----------
+    pieces : ndarray of shape (n_pieces, ...)
+        Equal pieces, each of which was cut into blocks of `side` from its own corner.
+    """
+    n_whole = [n // side * side for n in pieces.shape[1:]]
+    for ragged in itertools.product((False, True), repeat=how.ndim):
+        at = (slice(n, None) if r else slice(n) for n, r in zip(n_whole, ragged, strict=True))
+        strip = pieces[(slice(None), *at)]
+        if not any(ragged) or not strip.size:
+            continue
+        shape = [n if r else side for n, r in zip(strip.shape[1:], ragged, strict=True)]
+        parts = _cut(strip, shape)
+        inner = min(shape)
+        if inner >= how.min_length:
+            yield inner, _window_codes(parts, inner, inner, how.n_symbols)
+            yield from leftover_codes(parts, how, inner)
+
+
+def n_covered(n: int, side: int, step: int) -> int:
+    """Elements of an axis of n that windows of `side`, `step` apart, cover."""
+    n_windows = max((n - side) // step + 1, 0)
+    return n_windows * min(side, step) + (max(side - step, 0) if n_windows else 0)
+
+
+def _slab_codes(
+    symbols: Symbols, how: Decomposition, step: int, n_windows: list[int]
+) -> Iterator[Codes]:
+    """Codes of the blocks, some rows of blocks at a time."""
+    n_rows = max(1, SLAB_BLOCKS // math.prod(n_windows[1:]))
+    for start in range(0, n_windows[0], n_rows):
+        stop = min(start + n_rows, n_windows[0])
+        slab = symbols[start * step : (stop - 1) * step + how.side]
+        yield _window_codes(slab[np.newaxis], how.side, step, how.n_symbols)
+
+
+def _window_codes(pieces: Symbols, side: int, step: int, n_symbols: int) -> Codes:
+    """Codes of the blocks of each of a stack of equal pieces: the plain definition, vectorised."""
+    n_windows = [(n - side) // step + 1 for n in pieces.shape[1:]]
+    codes = np.zeros((pieces.shape[0], *n_windows), dtype=np.int64)
+    for corner in itertools.product(range(side), repeat=len(n_windows)):
+        at = tuple(slice(c, c + n * step, step) for c, n in zip(corner, n_windows, strict=True))
+        codes *= n_symbols
+        codes += pieces[(slice(None), *at)]
+    return codes.reshape(-1)
+
+
+def _cut(stack: Symbols, shape: list[int]) -> Symbols:
+    """Cut each array of a stack into parts of `shape`, which divides it, and stack the parts."""
+    split = [(n // k, k) for n, k in zip(stack.shape[1:], shape, strict=True)]
+    axes = range(1, 1 + 2 * len(shape))
+    cut = stack.reshape(stack.shape[0], *itertools.chain(*split))
+    return cut.transpose(0, *axes[::2], *axes[1::2]).reshape(-1, *shape)

@@ -1,0 +1,115 @@
+"""FlatBuffers, table by table, without reading what is not asked for and without its library.
+
+Every position is checked against the file before it is read; nothing is followed in a circle,
+since callers walk a schema that has none.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+from kcomplexity.errors import CorruptCheckpointError
+from kcomplexity.files.streams import ByteStream
+from kcomplexity.files.window import Window
+
+__all__ = ["Flat", "Table"]
+
+_MOST_TEXT = 4096
+#: A table of more fields than that is none.
+_MOST_FIELDS = 1000
+#: Tables looked at; many positions may lead to one table, so the file's length is no bound.
+_MOST_TABLES = 2_000_000
+
+
+class Flat:
+    """The bytes of one file.
+
+    Parameters
+    ----------
+    stream : ByteStream
+    where : str
+        Which file, printable, to open the message of an error.
+    """
+
+    def __init__(self, stream: ByteStream, where: str) -> None:
+        self.stream = stream
+        self.where = where
+        self.n_tables = 0
+        self._window = Window(stream)
+
+    def root(self) -> Table:
+        """Return the table that the file is."""
+        return Table(self, self.number("I", 0))
+
+    def number(self, letter: str, at: int) -> Any:
+        """Return the little-endian number at a position."""
+        return struct.unpack(f"<{letter}", self.take(at, struct.calcsize(f"<{letter}")))[0]
+
+    def take(self, at: int, n: int) -> bytes:
+        """Return `n` bytes from a position."""
+        if not 0 <= at <= at + n <= self.stream.size:
+            raise self.damaged(f"bytes {at} to {at + n} of {self.stream.size} are asked for")
+        return self._window.read(at, at + n)
+
+    def damaged(self, why: str) -> CorruptCheckpointError:
+        """Return the error that says what is wrong."""
+        return CorruptCheckpointError(f"{self.where}: {why}; the file is damaged: copy it again")
+
+
+class Table:
+    """A table at a position of the file; its fields are known by their numbers in the schema."""
+
+    def __init__(self, flat: Flat, at: int) -> None:
+        flat.n_tables += 1
+        if flat.n_tables > _MOST_TABLES:
+            raise flat.damaged(f"more than {_MOST_TABLES:,} tables")
+        self._flat = flat
+        self._at = at
+        self._fields = at - int(flat.number("i", at))
+        n_bytes = int(flat.number("H", self._fields))
+        self._n_fields = (n_bytes - 4) // 2
+        if n_bytes < 4 or self._n_fields > _MOST_FIELDS:
+            raise flat.damaged(f"no table is at byte {at}")
+
+    def number(self, field: int, letter: str) -> Any:
+        """Return a number; 0 if the field is not there."""
+        at = self._field(field)
+        return 0 if at is None else self._flat.number(letter, at)
+
+    def table(self, field: int) -> Table | None:
+        """Return a nested table."""
+        at = self._field(field)
+        return None if at is None else Table(self._flat, self._follow(at))
+
+    def vector(self, field: int, width: int) -> tuple[int, int]:
+        """Return where a vector of items of `width` bytes starts, and how many there are."""
+        at = self._field(field)
+        if at is None:
+            return 0, 0
+        start = self._follow(at)
+        count = int(self._flat.number("I", start))
+        if start + 4 + count * width > self._flat.stream.size:
+            raise self._flat.damaged(f"a vector of {count} items at byte {start} leaves the file")
+        return start + 4, count
+
+    def tables(self, field: int) -> list[Table]:
+        """Return a vector of tables."""
+        start, count = self.vector(field, 4)
+        return [Table(self._flat, self._follow(start + 4 * i)) for i in range(count)]
+
+    def text(self, field: int) -> str:
+        """Return a text; empty if it is not there."""
+        start, count = self.vector(field, 1)
+        if count > _MOST_TEXT:
+            raise self._flat.damaged(f"a name of {count} bytes")
+        return self._flat.take(start, count).decode("utf-8", "replace")
+
+    def _field(self, field: int) -> int | None:
+        if field >= self._n_fields:
+            return None
+        offset = int(self._flat.number("H", self._fields + 4 + 2 * field))
+        return self._at + offset if offset else None
+
+    def _follow(self, at: int) -> int:
+        return at + int(self._flat.number("I", at))

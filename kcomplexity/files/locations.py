@@ -1,0 +1,83 @@
+"""Where a checkpoint is: a path, a glob, an URL, or a model in the local Hugging Face cache."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from pathlib import Path
+
+from kcomplexity.errors import CheckpointError, CheckpointNotFoundError
+from kcomplexity.files.urls import UrlPath, is_url
+from kcomplexity.text import printable
+
+__all__ = ["locate"]
+
+_HUB = "hf:"
+_MODEL = re.compile(r"(?P<name>[\w.-]+(?:/[\w.-]+)?)(?:@(?P<revision>[\w./-]+))?")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def locate(source: str | os.PathLike[str]) -> list[Path]:
+    """Return the path that a source means, or those that a glob matches, sorted.
+
+    Parameters
+    ----------
+    source : str or path
+        ``hf:ORG/NAME`` and ``hf:ORG/NAME@REVISION`` are looked up in the local cache; no network
+        is asked. A name that is there is never taken as a glob.
+
+    Raises
+    ------
+    CheckpointNotFoundError
+        If a glob matches nothing, or the model is not in the cache.
+    """
+    text = str(source) if isinstance(source, UrlPath) else os.fspath(source)
+    if not text:
+        raise CheckpointNotFoundError(
+            "an empty path was given; expected a checkpoint's, or . for here"
+        )
+    if text.startswith(_HUB) and not text.startswith(f"{_HUB}//"):
+        return [_snapshot(text)]
+    if text.startswith("file://"):
+        return [Path(text.removeprefix("file://"))]
+    if is_url(text):
+        return [UrlPath(text)]
+    path = Path(text)
+    if not glob.has_magic(text) or os.path.lexists(path):
+        return [path]
+    found = sorted(Path(name) for name in glob.glob(text, recursive=True))  # noqa: PTH207
+    if not found:
+        raise CheckpointNotFoundError(
+            f"{printable(text)}: no such file, and none that it matches as a "
+            "pattern; check the path"
+        )
+    return found
+
+
+def _snapshot(text: str) -> Path:
+    """Return the folder of a model in the cache of the Hugging Face hub."""
+    match = _MODEL.fullmatch(text.removeprefix(_HUB))
+    if match is None or ".." in text:
+        raise CheckpointError(f"{printable(text)}: expected hf:ORG/NAME or hf:ORG/NAME@REVISION")
+    name, revision = match["name"], match["revision"] or "main"
+    folder = _cache() / f"models--{name.replace('/', '--')}"
+    commit = revision
+    reference = folder / "refs" / revision
+    if reference.is_file():
+        commit = reference.read_bytes()[:64].decode("ascii", "replace").strip()
+    snapshot = folder / "snapshots" / commit
+    if not _COMMIT.fullmatch(commit) or not snapshot.is_dir():
+        at = f" at {revision}" if match["revision"] else ""
+        raise CheckpointNotFoundError(
+            f"{printable(text)}: not in the cache {printable(folder.parent)}{at}; get it with "
+            f"'hf download {name}', or set HF_HOME"
+        )
+    return snapshot
+
+
+def _cache() -> Path:
+    if "HF_HUB_CACHE" in os.environ:
+        return Path(os.environ["HF_HUB_CACHE"])
+    home = os.environ.get("HF_HOME")
+    return (Path(home) if home else Path.home() / ".cache" / "huggingface") / "hub"

@@ -1,0 +1,149 @@
+"""Protocol buffers, field by field, without reading what is not asked for.
+
+The library parses a whole file into memory, weights and all, at most 2 GiB. Here a message is a
+range of the file; a nested one or a string is told by where it lies, so tensors stay where they
+are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kcomplexity.errors import CorruptCheckpointError
+from kcomplexity.files.streams import ByteStream
+from kcomplexity.files.window import Window
+
+__all__ = ["Field", "Message", "Reader"]
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+#: A model has some ten fields a node or tensor.
+_MOST_FIELDS = 5_000_000
+
+
+@dataclass(frozen=True)
+class Message:
+    """The bytes `start` to `stop` of a file."""
+
+    start: int
+    stop: int
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        return self.stop - self.start
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a message.
+
+    Attributes
+    ----------
+    number : int
+        Which field of its message it is.
+    value : int or Message
+        A number, or where the bytes of a string, a nested message or packed numbers lie.
+    """
+
+    number: int
+    value: int | Message
+
+
+class Reader:
+    """Reads fields out of one file, counting them: a hostile file ends too.
+
+    Parameters
+    ----------
+    stream : ByteStream
+    where : str
+        Which file, printable, to open the message of an error.
+    """
+
+    def __init__(self, stream: ByteStream, where: str) -> None:
+        self.stream = stream
+        self.where = where
+        self._window = Window(stream)
+        self._fields = 0
+
+    def whole(self) -> Message:
+        """Return the message that is the file."""
+        return Message(0, self.stream.size)
+
+    def fields(self, message: Message) -> Iterator[Field]:
+        """Yield the fields of a message in file order.
+
+        Raises
+        ------
+        CorruptCheckpointError
+            If a field leaves its message, or is of no known kind.
+        """
+        at = message.start
+        while at < message.stop:
+            self._fields += 1
+            if self._fields > _MOST_FIELDS:
+                raise self.damaged(f"it has more than {_MOST_FIELDS:,} fields")
+            tag, at = self._varint(at, message.stop)
+            kind = tag & 7
+            value: int | Message
+            if kind == _VARINT:
+                value, at = self._varint(at, message.stop)
+            elif kind in (_FIXED32, _FIXED64):
+                end = at + (4 if kind == _FIXED32 else 8)
+                value, at = Message(at, end), end
+            elif kind == _BYTES:
+                size, at = self._varint(at, message.stop)
+                value, at = Message(at, at + size), at + size
+            else:
+                raise self.damaged(f"byte {at} starts a field of kind {kind}")
+            if at > message.stop:
+                raise self.damaged(f"the field that ends at byte {at} leaves its message")
+            yield Field(tag >> 3, value)
+
+    def text(self, value: int | Message, most: int = 4096) -> str:
+        """Return a string of at most `most` bytes."""
+        if not isinstance(value, Message) or value.size > most:
+            raise self.damaged(f"a name is longer than {most} bytes, or is none")
+        return self._window.read(value.start, value.stop).decode("utf-8", "replace")
+
+    def numbers(self, value: int | Message, most: int) -> NDArray[np.uint64]:
+        """Return one number, or packed ones of at most `most` bytes together."""
+        if isinstance(value, int):
+            return np.array([value], np.uint64)
+        if value.size > most:
+            raise self.damaged(f"{value.size} bytes of packed numbers; at most {most} are read")
+        return _unpack(np.frombuffer(self._window.read(value.start, value.stop), np.uint8), self)
+
+    def damaged(self, why: str) -> CorruptCheckpointError:
+        """Return the error that says what is wrong."""
+        return CorruptCheckpointError(f"{self.where}: {why}; the file is damaged: copy it again")
+
+    def _varint(self, at: int, stop: int) -> tuple[int, int]:
+        value = 0
+        for i, byte in enumerate(self._window.read(at, min(at + 10, stop))):
+            value |= (byte & 0x7F) << 7 * i
+            if byte < 0x80:
+                return value & (1 << 64) - 1, at + i + 1
+        raise self.damaged(f"the number at byte {at} does not end")
+
+
+def _unpack(data: NDArray[np.uint8], reader: Reader) -> NDArray[np.uint64]:
+    """Decode varints that follow each other."""
+    last = np.flatnonzero(data < 0x80)
+    if not data.size:
+        return np.zeros(0, np.uint64)
+    if not last.size or last[-1] != data.size - 1:
+        raise reader.damaged("packed numbers do not end")
+    starts = np.concatenate([[0], last[:-1] + 1])
+    lengths = last - starts + 1
+    if lengths.max() > 10:
+        raise reader.damaged("a packed number takes more than ten bytes")
+    values = np.zeros(last.size, np.uint64)
+    for i in range(int(lengths.max())):
+        longer = lengths > i
+        digits = (data[starts[longer] + i] & 0x7F).astype(np.uint64)
+        values[longer] |= digits << np.uint64(7 * i)
+    return values

@@ -1,0 +1,243 @@
+"""Bytes of a file or of a deflated zip member, read by range from any position."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import threading
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kcomplexity.errors import CorruptCheckpointError
+from kcomplexity.files.sources import FileSource
+from kcomplexity.text import printable
+
+__all__ = ["ByteStream", "DeflatedBytes", "JoinedBytes", "StoredBytes", "StreamFile", "whole_file"]
+
+Bytes = NDArray[np.uint8]
+_CHUNK = 1 << 18
+
+
+class ByteStream(Protocol):
+    """A run of bytes; cheap to pickle."""
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+
+    def read(self, start: int, n_bytes: int, out: Bytes | None = None) -> Bytes:
+        """Return `n_bytes` bytes from `start`, in `out` when it is given."""
+
+    def sample(self) -> Iterator[Bytes]:
+        """Yield bytes that tell this run from another, without reading it all."""
+
+
+@dataclass(frozen=True)
+class StoredBytes:
+    """Bytes that lie in the file as they are."""
+
+    source: FileSource
+    offset: int
+    size: int
+
+    def read(self, start: int, n_bytes: int, out: Bytes | None = None) -> Bytes:
+        """Read just that range."""
+        return self.source.read(self.offset + start, n_bytes, out)
+
+    def sample(self) -> Iterator[Bytes]:
+        """Yield up to 16 runs of 4 KiB, spread evenly."""
+        run = 4096
+        if self.size <= 16 * run:
+            yield self.read(0, self.size)
+            return
+        for i in range(16):
+            yield self.read((self.size - run) * i // 15, run)
+
+
+@dataclass(frozen=True)
+class JoinedBytes:
+    """Runs of bytes that lie apart, read as one."""
+
+    parts: tuple[StoredBytes, ...]
+
+    @property
+    def size(self) -> int:
+        """Length of all of them."""
+        return sum(part.size for part in self.parts)
+
+    def read(self, start: int, n_bytes: int, out: Bytes | None = None) -> Bytes:
+        """Read a range that may go over several of them."""
+        buffer = np.empty(n_bytes, np.uint8) if out is None else out[:n_bytes]
+        done, at = 0, 0
+        for part in self.parts:
+            skip = start + done - at
+            n = min(part.size - skip, n_bytes - done)
+            if n > 0:
+                part.read(skip, n, buffer[done : done + n])
+                done += n
+            at += part.size
+        return buffer
+
+    def sample(self) -> Iterator[Bytes]:
+        """Yield what each of them does."""
+        for part in self.parts:
+            yield from part.sample()
+
+
+def whole_file(source: FileSource) -> StoredBytes:
+    """Return all bytes of a file as a stream."""
+    return StoredBytes(source, 0, source.size())
+
+
+class DeflatedBytes:
+    """A deflated zip member, inflated forwards a chunk at a time and never held whole.
+
+    Reading on from where the last read ended costs that range alone; going back starts over.
+
+    Parameters
+    ----------
+    source : FileSource
+    name : str
+        Of the member, for messages.
+    offset, compressed_size : int
+        Where the deflated bytes lie in the file.
+    size, crc : int
+        What the zip's directory says about the inflated bytes. The checksum is compared when the
+        last byte is reached.
+    """
+
+    def __init__(
+        self, source: FileSource, name: str, offset: int, compressed_size: int, size: int, crc: int
+    ) -> None:
+        self.source = source
+        self.name = name
+        self.offset = offset
+        self.compressed_size = compressed_size
+        self.size = size
+        self.crc = crc
+        self._lock = threading.Lock()
+        self._restart()
+
+    def __reduce__(self) -> tuple[type[DeflatedBytes], tuple[object, ...]]:
+        return DeflatedBytes, (
+            self.source,
+            self.name,
+            self.offset,
+            self.compressed_size,
+            self.size,
+            self.crc,
+        )
+
+    def read(self, start: int, n_bytes: int, out: Bytes | None = None) -> Bytes:
+        """Inflate forwards to `start` and on to the end of the range.
+
+        Raises
+        ------
+        CorruptCheckpointError
+            If the deflated bytes are damaged, or are not what the directory says.
+        """
+        buffer = np.empty(n_bytes, np.uint8) if out is None else out[:n_bytes]
+        with self._lock:
+            if start < self._at:
+                self._restart()
+            try:
+                while self._at < start:
+                    self._inflate(min(_CHUNK, start - self._at))
+                view, done = buffer.data, 0
+                while done < n_bytes:
+                    data = self._inflate(min(_CHUNK, n_bytes - done))
+                    view[done : done + len(data)] = data
+                    done += len(data)
+            except (zlib.error, CorruptCheckpointError) as error:
+                self._restart()
+                raise self._damaged(str(error)) from None
+        return buffer
+
+    def sample(self) -> Iterator[Bytes]:
+        """Yield the checksum of the whole, which costs no inflating."""
+        yield np.array([self.crc, self.size], "<u8").view(np.uint8)
+
+    def _restart(self) -> None:
+        self._at = self._taken = self._sum = 0
+        self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+
+    def _inflate(self, limit: int) -> bytes:
+        """Return the next 1 to `limit` bytes; at the end compare the checksum."""
+        data = b""
+        while not data:
+            fresh = self._inflater.unconsumed_tail
+            if not fresh:
+                fresh = self._fetch()
+            data = self._inflater.decompress(fresh, limit)
+            if not data and (self._inflater.eof or not fresh):
+                raise CorruptCheckpointError(f"they end after {self._at} of {self.size} bytes")
+        self._at += len(data)
+        self._sum = zlib.crc32(data, self._sum)
+        if self._at == self.size and self._sum != self.crc:
+            raise CorruptCheckpointError("their checksum is wrong")
+        return data
+
+    def _fetch(self) -> bytes:
+        n = min(_CHUNK, self.compressed_size - self._taken)
+        data = self.source.read(self.offset + self._taken, n)
+        self._taken += n
+        return data.tobytes()
+
+    def _damaged(self, why: str) -> CorruptCheckpointError:
+        return CorruptCheckpointError(
+            f"{printable(self.source.path)}: the bytes of member {printable(self.name)} are "
+            f"damaged: {printable(why)}; copy the file again"
+        )
+
+
+class StreamFile(io.RawIOBase):
+    """A file as libraries want one, over a stream: they read what it reads, and no more.
+
+    Parameters
+    ----------
+    stream : ByteStream
+        Stays open when this is closed.
+    """
+
+    def __init__(self, stream: ByteStream) -> None:
+        super().__init__()
+        self._stream = stream
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._stream.size}[whence]
+        if start + offset < 0:
+            # As files do: zipfile looks whether a negative position is one.
+            raise OSError(errno.EINVAL, f"a seek to byte {start + offset}")
+        self._at = start + offset
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        n = max(min(len(view), self._stream.size - self._at), 0)
+        self._stream.read(self._at, n, np.frombuffer(view, np.uint8))
+        self._at += n
+        return n
+
+    def read(self, n: int | None = -1) -> bytes:
+        # The base class makes room for all that is asked for, which a hostile file decides.
+        left = max(self._stream.size - self._at, 0)
+        wanted = left if n is None or n < 0 else min(n, left)
+        found = self._stream.read(self._at, wanted).tobytes()
+        self._at += wanted
+        return found
