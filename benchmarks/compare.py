@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 import kcomplexity as kc
-from kcomplexity.training.cache import Cache
+from kcomplexity.scoring.cache import Cache
 
 N_STEPS = 20
 N_LAYERS = 10

@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 from train_mnist_mlp import CONDITIONS, load_images, train_condition
 
 import kcomplexity as kc
-from kcomplexity.structure import structure
+from kcomplexity.scoring.structure import structure
 
 SPECS = ("ctx@rd0.1", "lowrank@rd0.1", "bdm2d@sign", "entropy:two-part@rd0.1")
 COLUMNS = ("init", *CONDITIONS)

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
         lz76_complexity,
         lz76_entropy_rate,
     )
-    from kcomplexity.bounds import Bound, occam_bound
+    from kcomplexity.bounds.generalisation import Bound, occam_bound
     from kcomplexity.comparison.compare import Comparison, compare
     from kcomplexity.comparison.conditional import Conditional, conditional
+    from kcomplexity.containers.mosaic import Mosaic
     from kcomplexity.controls import Control, parse_control
     from kcomplexity.errors import (
         CheckpointError,
@@ -40,17 +41,16 @@ if TYPE_CHECKING:
     from kcomplexity.loaders import open_checkpoint
     from kcomplexity.mosaics.assign import assign_blocks
     from kcomplexity.mosaics.fitting import fit_mosaic
-    from kcomplexity.mosaics.mosaic import Mosaic
     from kcomplexity.mosaics.projection import project
-    from kcomplexity.panels import PANELS
     from kcomplexity.parallel import Every, Piece, Reducer, Rows, State, Whole, fold
     from kcomplexity.parallel.pool import Pool
     from kcomplexity.results.records import Report, Score
-    from kcomplexity.scoring import score
-    from kcomplexity.specs import Spec, parse_spec
+    from kcomplexity.scoring.panels import PANELS
+    from kcomplexity.scoring.score import score
+    from kcomplexity.scoring.specs import Spec, parse_spec
+    from kcomplexity.scoring.tile_maps import TileMap, tile_map
     from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
     from kcomplexity.tensors.dtypes import StoredDtype
-    from kcomplexity.tile_maps import TileMap, tile_map
     from kcomplexity.training.tracker import Tracker
     from kcomplexity.training.trajectory import Trajectory, trajectory
     from kcomplexity.views import Alphabet, Encoded, Encoder, View
@@ -120,7 +120,7 @@ _NAMES_OF = {
         "bdm_tiles",
         "block_entropy",
     ),
-    "bounds": (
+    "bounds.generalisation": (
         "Bound",
         "occam_bound",
     ),
@@ -160,9 +160,9 @@ _NAMES_OF = {
     "loaders": ("open_checkpoint",),
     "mosaics.assign": ("assign_blocks",),
     "mosaics.fitting": ("fit_mosaic",),
-    "mosaics.mosaic": ("Mosaic",),
+    "containers.mosaic": ("Mosaic",),
     "mosaics.projection": ("project",),
-    "panels": ("PANELS",),
+    "scoring.panels": ("PANELS",),
     "parallel": (
         "Every",
         "Piece",
@@ -177,12 +177,12 @@ _NAMES_OF = {
         "Report",
         "Score",
     ),
-    "scoring": ("score",),
-    "specs": (
+    "scoring.score": ("score",),
+    "scoring.specs": (
         "Spec",
         "parse_spec",
     ),
-    "tile_maps": (
+    "scoring.tile_maps": (
         "TileMap",
         "tile_map",
     ),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kcomplexity.panels import Panel, panel
+from kcomplexity.scoring.panels import Panel, panel
 
 HOSTILE = "<script>alert('x')</script>&\"$x^2_{$\x1b[31m\n漢字 ]]>"
 

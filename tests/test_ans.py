@@ -17,8 +17,8 @@ from kcomplexity.algorithms.entropy_coding.ans import (
     quantised,
     weights_of,
 )
-from kcomplexity.mosaics.blocks import BlockShape, Tiling
-from kcomplexity.mosaics.index_coding import (
+from kcomplexity.containers.blocks import BlockShape, Tiling
+from kcomplexity.containers.index_coding import (
     MODES,
     canonical_order,
     decode_indices,
@@ -26,7 +26,7 @@ from kcomplexity.mosaics.index_coding import (
     encode_indices,
     encode_usage,
 )
-from kcomplexity.mosaics.motifs import decode_levels, encode_levels
+from kcomplexity.containers.motifs import decode_levels, encode_levels
 
 INTEGERS = st.lists(st.one_of(st.integers(0, 5), st.integers(0, 2**47 - 1)), max_size=40)
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kcomplexity.containers.blocks import BlockShape, Tiling
 from kcomplexity.errors import SpecError
-from kcomplexity.mosaics.blocks import BlockShape, Tiling
 
 SHAPES = st.sampled_from(["1", "3", "4", "8", "1x4", "2x2", "3x2", "5x7"])
 

@@ -14,8 +14,14 @@ from jsonschema import Draft202012Validator
 from safetensors.numpy import save_file
 
 import kcomplexity as kc
-from kcomplexity.bounds import METHODS, kl_inverse, occam_bound, prefix_free_bits, smoothed_range
-from kcomplexity.descriptions import describe_length
+from kcomplexity.bounds.descriptions import describe_length
+from kcomplexity.bounds.generalisation import (
+    METHODS,
+    kl_inverse,
+    occam_bound,
+    prefix_free_bits,
+    smoothed_range,
+)
 from kcomplexity.errors import CheckpointNotFoundError, SpecError
 from kcomplexity.schemas import load_schema
 from tests import run as invoke

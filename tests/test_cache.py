@@ -20,10 +20,10 @@ import kcomplexity as kc
 from kcomplexity.controls import CONTROLS
 from kcomplexity.errors import CacheWarning
 from kcomplexity.files.sources import FileSource
-from kcomplexity.plan import make_plan
+from kcomplexity.scoring import cache as cache_module
+from kcomplexity.scoring.cache import Cache, cache_path, row_keys, run_cached
+from kcomplexity.scoring.plan import make_plan
 from kcomplexity.tensors.checkpoint import StoredTensor
-from kcomplexity.training import cache as cache_module
-from kcomplexity.training.cache import Cache, cache_path, row_keys, run_cached
 from tests import wait_until
 
 SPECS = ["entropy@q8", "zstd@sign", "l2"]

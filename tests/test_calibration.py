@@ -15,7 +15,7 @@ import pytest
 from kcomplexity.algorithms.bdm import bdm1d
 from kcomplexity.calibration import CASES, Calibrated, Case, Known, calibrate, document
 from kcomplexity.results.provenance import provenance
-from kcomplexity.specs import parse_spec
+from kcomplexity.scoring.specs import parse_spec
 
 BY_NAME = {case.name: case for case in CASES}
 ANSWERS = [(case.name, i) for case in CASES for i in range(len(case.expect))]

@@ -17,8 +17,8 @@ from jsonschema import Draft202012Validator
 import kcomplexity as kc
 from kcomplexity.controls import CONTROLS, parse_control
 from kcomplexity.estimators import ESTIMATORS
-from kcomplexity.panels import PANELS
 from kcomplexity.schemas import load_schema
+from kcomplexity.scoring.panels import PANELS
 from kcomplexity.views import VIEWS
 from tests import ROOT
 from tests import run as invoke

@@ -17,10 +17,10 @@ from click.testing import CliRunner
 from safetensors.numpy import save_file
 
 from kcomplexity.controls import CONTROLS
-from kcomplexity.fitters import FITTERS
-from kcomplexity.panels import PANELS
+from kcomplexity.mosaics.fitters import FITTERS
 from kcomplexity.parallel.pool import DEFAULT_MAX_MEMORY
 from kcomplexity.schemas import schema_names
+from kcomplexity.scoring.panels import PANELS
 from kcomplexity_cli.ending import end_by_rows
 from kcomplexity_cli.main import cli
 from kcomplexity_cli.options import Size
@@ -146,7 +146,7 @@ def test_a_bug_is_one_line_unless_debug_asks_for_more(folder, monkeypatch):
     def broken(*_, **__):
         raise KeyError("w\x1b[31m")
 
-    monkeypatch.setattr(sys.modules["kcomplexity.scoring"], "open_selected", broken)
+    monkeypatch.setattr(sys.modules["kcomplexity.scoring.score"], "open_selected", broken)
     path = str(folder / "s.safetensors")
     found = run("score", path)
     assert found.exit_code == 1

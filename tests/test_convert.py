@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from kcomplexity.convert import convert
+from kcomplexity.containers.writers import write_safetensors
 from kcomplexity.errors import CheckpointError, OutputError, SpecError
 from kcomplexity.loaders import open_checkpoint
+from kcomplexity.loaders.convert import convert
 from kcomplexity.loaders.ggml_blocks import BLOCKS
-from kcomplexity.scoring import score
+from kcomplexity.scoring.score import score
 from kcomplexity.tensors.checkpoint import ArrayTensor
 from kcomplexity.tensors.dtypes import DTYPES
-from kcomplexity.writers import write_safetensors
 from tests import run, test_loaders_gguf, test_loaders_onnx, torch_files
 from tests.tensors import random_tensor, tensor_of_words
 

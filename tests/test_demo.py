@@ -15,7 +15,7 @@ from kcomplexity import PANELS
 from kcomplexity.calibration import CASES, Answer, Calibrated
 from kcomplexity.samples import sample_paths
 from kcomplexity.schemas import load_schema
-from kcomplexity.scoring import score
+from kcomplexity.scoring.score import score
 from kcomplexity_cli import demo as module
 from kcomplexity_cli import known_answers
 from tests import run as invoke

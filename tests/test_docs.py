@@ -69,7 +69,7 @@ def test_the_contributors_page_says_where_each_kind_of_thing_goes() -> None:
         assert f"`{registry.group}`" in text
     for registry in (LOADERS, VIEWS, ESTIMATORS):
         assert f"| `{registry.group.replace('.', '/')}/" in text
-    assert "| a panel | `kcomplexity/panels.py`" in text
+    assert "| a panel | `kcomplexity/scoring/panels.py`" in text
 
 
 @pytest.mark.parametrize("path", MODULES, ids=str)

@@ -31,7 +31,7 @@ from kcomplexity.parallel import (
     folding,
 )
 from kcomplexity.parallel.pool import Pool
-from kcomplexity.specs import Spec, parse_spec
+from kcomplexity.scoring.specs import Spec, parse_spec
 from kcomplexity.views import Encoder
 from tests import definitions
 from tests.tensors import array_tensor as tensor_of

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 import kcomplexity as kc
 from kcomplexity.controls import parse_control
 from kcomplexity.errors import SpecError
-from kcomplexity.fitters import FITTERS, Goal, Problem
-from kcomplexity.fitters import base as fitters_base
-from kcomplexity.fitters import kmeans as kmeans_module
-from kcomplexity.fitters.base import centroids
-from kcomplexity.fitters.kmeans import KMeans, lloyd, spread_start
-from kcomplexity.fitters.sample import Sample, draw
 from kcomplexity.mosaics.assign import distances, nearest_roughly
 from kcomplexity.mosaics.fit_options import FitOptions
 from kcomplexity.mosaics.fit_plan import plan_fit
+from kcomplexity.mosaics.fitters import FITTERS, Goal, Problem
+from kcomplexity.mosaics.fitters import base as fitters_base
+from kcomplexity.mosaics.fitters import kmeans as kmeans_module
+from kcomplexity.mosaics.fitters.base import centroids
+from kcomplexity.mosaics.fitters.kmeans import KMeans, lloyd, spread_start
+from kcomplexity.mosaics.fitters.sample import Sample, draw
 from kcomplexity.mosaics.fitting import fit_mosaic, run_fit
 from kcomplexity.mosaics.gain import gain_controls, motif_gain
 from kcomplexity.mosaics.selection import select_fitted
@@ -206,7 +206,7 @@ def test_ecvq_with_motifs_alone_as_a_target_always_has_an_answer(dtype, zero):
 
 @pytest.mark.parametrize("error", [0.15, 0.3])
 def test_ecvq_is_below_the_scalar_quantiser_at_low_rates(error):
-    from kcomplexity.rate.scalar import Scalar, step_for
+    from kcomplexity.codings.scalar import Scalar, step_for
 
     source = kc.open_checkpoint({"w": heavy(400, 500)})
     mosaic = fit_mosaic(source, relative_mse=error)
@@ -344,7 +344,7 @@ def test_rounds_that_mean_nothing_are_refused(options):
 @pytest.mark.parametrize("method", ["sample", "kmeans", "ecvq"])
 def test_no_fitter_takes_more_motifs_than_the_coder_tells_apart(monkeypatch, method):
     for name in ("sample", "kmeans", "ecvq"):
-        module = importlib.import_module(f"kcomplexity.fitters.{name}")
+        module = importlib.import_module(f"kcomplexity.mosaics.fitters.{name}")
         monkeypatch.setattr(module, "MOST_MOTIFS", 64)
     with pytest.raises(SpecError, match="cannot be reached"):
         FITTERS[method]().fit(problem(heavy(2000, 4)), Goal(relative_mse=0.01))

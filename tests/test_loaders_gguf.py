@@ -11,7 +11,7 @@ import pytest
 from kcomplexity.errors import CheckpointError, CorruptCheckpointError, MissingExtraError
 from kcomplexity.loaders import open_checkpoint
 from kcomplexity.loaders.ggml_blocks import BLOCKS
-from kcomplexity.scoring import score
+from kcomplexity.scoring.score import score
 
 WEIGHTS = np.arange(-32, 32, dtype=np.float32).reshape(2, 32)
 NUMBER_OF = {kind.name: number for number, kind in BLOCKS.items()}

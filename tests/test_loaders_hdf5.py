@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kcomplexity.errors import CheckpointError, CorruptCheckpointError, MissingExtraError, SpecError
 from kcomplexity.loaders import open_checkpoint
 from kcomplexity.loaders.slabs import slabs
-from kcomplexity.scoring import score
+from kcomplexity.scoring.score import score
 
 h5py = pytest.importorskip("h5py")
 

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kcomplexity.errors import CheckpointError, CorruptCheckpointError, UnknownFormatError
-from kcomplexity.files.streams import StoredBytes
 from kcomplexity.files import protobuf
+from kcomplexity.files.streams import StoredBytes
 from kcomplexity.loaders import open_checkpoint
-from kcomplexity.scoring import score
+from kcomplexity.scoring.score import score
 from kcomplexity.tensors.dtypes import CODES, DTYPES
 
 WEIGHTS = np.arange(-12, 12, dtype=np.float32).reshape(4, 6)

@@ -26,10 +26,10 @@ from kcomplexity.errors import (
     SpecError,
     UnknownFormatError,
 )
-from kcomplexity.files.streams import StoredBytes
 from kcomplexity.files import pickles
+from kcomplexity.files.streams import StoredBytes
 from kcomplexity.loaders import open_checkpoint
-from kcomplexity.scoring import score
+from kcomplexity.scoring.score import score
 from tests.torch_files import (
     call,
     integer,

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from kcomplexity.errors import CheckpointError, CorruptCheckpointError
-from kcomplexity.files import flatbuffer, open_checkpoint
-from kcomplexity.scoring import score
+from kcomplexity.files import flatbuffer
+from kcomplexity.loaders import open_checkpoint
+from kcomplexity.scoring.score import score
 
 WEIGHTS = np.arange(12, dtype=np.float32).reshape(3, 4)
 CODES = np.arange(-6, 6, dtype=np.int8).reshape(3, 4)

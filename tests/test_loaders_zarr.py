@@ -9,7 +9,7 @@ import pytest
 
 from kcomplexity.errors import CheckpointError, CorruptCheckpointError, MissingExtraError, SpecError
 from kcomplexity.loaders import open_checkpoint
-from kcomplexity.scoring import score
+from kcomplexity.scoring.score import score
 
 MATRIX = np.arange(60, dtype=np.float32).reshape(3, 4, 5)
 

@@ -14,7 +14,7 @@ from kcomplexity.errors import (
     ShardWarning,
 )
 from kcomplexity.loaders import open_checkpoint
-from kcomplexity.scoring import score
+from kcomplexity.scoring.score import score
 from tests import test_loaders_gguf, torch_files
 
 A, B = np.arange(6, dtype=np.float32), np.arange(4, dtype=np.float32)

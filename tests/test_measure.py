@@ -12,11 +12,11 @@ import pytest
 
 from kcomplexity.errors import UnmeasurableError
 from kcomplexity.estimators import Estimator, Measure
-from kcomplexity.measure import Outcome, gather, outcome, prepare
-from kcomplexity.panels import PANELS
 from kcomplexity.parallel import FRAME, LEAF, Cut, Every, Piece, State, folding
 from kcomplexity.parallel.pool import Pool
-from kcomplexity.specs import parse_spec, parse_specs
+from kcomplexity.scoring.measure import Outcome, gather, outcome, prepare
+from kcomplexity.scoring.panels import PANELS
+from kcomplexity.scoring.specs import parse_spec, parse_specs
 from kcomplexity.tensors.checkpoint import ArrayTensor, Tensor
 from kcomplexity.tensors.dtypes import DTYPES, StoredDtype, opaque
 from kcomplexity.views import Encoder, View

@@ -19,17 +19,17 @@ from safetensors.numpy import load_file, save_file
 
 import kcomplexity as kc
 from kcomplexity.algorithms.entropy_coding.ans import quantised
+from kcomplexity.containers.index_coding import MODES
+from kcomplexity.containers.mosaic import Mosaic
+from kcomplexity.containers.mosaic_file import header_checksum
+from kcomplexity.containers.mosaic_reading import _expect_blocks
+from kcomplexity.containers.motifs import Motifs
 from kcomplexity.errors import CheckpointError, CorruptCheckpointError, OutputError, SpecError
-from kcomplexity.fitters import FITTERS, Fit
 from kcomplexity.mosaics.assembly import assemble
 from kcomplexity.mosaics.fit_options import FitOptions, capacity_motifs
 from kcomplexity.mosaics.fit_plan import plan_fit
+from kcomplexity.mosaics.fitters import FITTERS, Fit
 from kcomplexity.mosaics.fitting import fit_mosaic
-from kcomplexity.mosaics.index_coding import MODES
-from kcomplexity.mosaics.mosaic import Mosaic
-from kcomplexity.mosaics.mosaic_file import header_checksum
-from kcomplexity.mosaics.mosaic_reading import _expect_blocks
-from kcomplexity.mosaics.motifs import Motifs
 from kcomplexity.mosaics.preparing import Run, prepare
 from kcomplexity.mosaics.selection import select_fitted
 
@@ -275,7 +275,7 @@ def rewritten(path: Path, change, target: Path) -> Path:
     """Change the table of a mosaic file and put all checksums right again."""
     import zstandard
 
-    from kcomplexity.mosaics.mosaic_file import _header, checksums
+    from kcomplexity.containers.mosaic_file import _header, checksums
     from kcomplexity.tensors.checkpoint import ArrayTensor
 
     with kc.open_checkpoint(path, stored=True) as stored:

@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from kcomplexity.errors import CheckpointNotFoundError
-from kcomplexity.paths import expanded, in_folder
+from kcomplexity.loaders.paths import expanded, in_folder
 
 
 def write(path):

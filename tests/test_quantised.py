@@ -8,7 +8,7 @@ import pytest
 from kcomplexity.inspection import document, inspect_checkpoint
 from kcomplexity.loaders import open_checkpoint
 from kcomplexity.schemas import load_schema
-from kcomplexity.scoring import score
+from kcomplexity.scoring.score import score
 from tests import test_loaders_gguf
 from tests.test_loaders_gguf import NUMBER_OF
 

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 import kcomplexity as kc
 from kcomplexity.algorithms.entropy_coding.ans import Decoder, Encoder
+from kcomplexity.codings import LowRank, Pruned, Scalar
+from kcomplexity.codings.base import Levels, add_levels
+from kcomplexity.codings.scalar import step_for
 from kcomplexity.errors import SpecError
 from kcomplexity.mosaics.selection import select_fitted
-from kcomplexity.rate import LowRank, Pruned, Scalar, sweep
-from kcomplexity.rate.base import Levels, add_levels
-from kcomplexity.rate.evaluate import evaluate, parse_command
-from kcomplexity.rate.scalar import step_for
-from kcomplexity.rate.sweep import SweepPoint, _front, gaussian_bits
+from kcomplexity.sweeps.evaluate import evaluate, parse_command
+from kcomplexity.sweeps.sweep import SweepPoint, _front, gaussian_bits, sweep
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +155,7 @@ def test_a_full_disk_fails_its_points_and_no_more(checkpoint, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(importlib.import_module("kcomplexity.rate.sweep"), "write_dense", full)
+    monkeypatch.setattr(importlib.import_module("kcomplexity.sweeps.sweep"), "write_dense", full)
     points = sweep(
         checkpoint,
         select_fitted(checkpoint),

@@ -13,7 +13,7 @@ import pytest
 import kcomplexity
 from kcomplexity.errors import SpecError
 from kcomplexity.estimators import ESTIMATORS, Estimator
-from kcomplexity.fitters import FITTERS, Fitter
+from kcomplexity.mosaics.fitters import FITTERS, Fitter
 from kcomplexity.registry import Registry
 from kcomplexity.views import VIEWS, View
 
@@ -68,7 +68,7 @@ def run(site: Path, code: str) -> Any:
         f"import json, sys; sys.path[:0] = [{str(site)!r}, {str(package)!r}]\n"
         "from kcomplexity.errors import SpecError\n"
         "from kcomplexity.estimators import ESTIMATORS\n"
-        "from kcomplexity.specs import parse_spec\n"
+        "from kcomplexity.scoring.specs import parse_spec\n"
         f"{code}"
     )
     done = subprocess.run(

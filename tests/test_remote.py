@@ -20,7 +20,7 @@ from kcomplexity.files import http, remote
 from kcomplexity.files.opening import open_source
 from kcomplexity.files.urls import UrlPath
 from kcomplexity.loaders import open_checkpoint
-from kcomplexity.scoring import score
+from kcomplexity.scoring.score import score
 from tests import test_loaders_gguf, test_loaders_onnx, torch_files
 from tests.range_server import serving
 

@@ -9,8 +9,8 @@ import pytest
 
 import kcomplexity as kc
 from kcomplexity.parallel.pool import Pool
-from kcomplexity.plan import make_plan
-from kcomplexity.scoring import run_plan
+from kcomplexity.scoring.plan import make_plan
+from kcomplexity.scoring.score import run_plan
 from kcomplexity_cli import resume
 from kcomplexity_cli.resume import Journal
 

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from safetensors.numpy import save_file
 
 import kcomplexity as kc
-from kcomplexity.bounds import Bound
+from kcomplexity.bounds.generalisation import Bound
 from kcomplexity.calibration import CASES, calibrate
 from kcomplexity.calibration import document as written_calibration
 from kcomplexity.comparison.align import Unmatched
@@ -35,11 +35,11 @@ from kcomplexity.inspection import (
 )
 from kcomplexity.mosaics.fit_report import Dictionary, FitReport, Gain, TensorFit, Usage
 from kcomplexity.parallel import FRAME
-from kcomplexity.rate import SweepPoint, SweepReport
 from kcomplexity.results.control_results import ControlResult, SummedControl
 from kcomplexity.results.provenance import provenance
 from kcomplexity.results.records import SCHEMA_VERSION, CheckpointInfo, Provenance, Report, Score
 from kcomplexity.schemas import load_schema, schema_names
+from kcomplexity.sweeps.sweep import SweepPoint, SweepReport
 from kcomplexity.training.series import Series, Step, StepScore
 from kcomplexity.training.trajectory import Trajectory
 from tests import run

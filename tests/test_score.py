@@ -16,10 +16,10 @@ from safetensors.numpy import save_file
 import kcomplexity as kc
 from kcomplexity.errors import SpecError
 from kcomplexity.parallel import LEAF
-from kcomplexity.plan import make_plan
 from kcomplexity.results.records import Score
-from kcomplexity.sampling import covariance, sample_parts
-from kcomplexity.scoring import score
+from kcomplexity.scoring.plan import make_plan
+from kcomplexity.scoring.sampling import covariance, sample_parts
+from kcomplexity.scoring.score import score
 
 RNG = np.random.default_rng
 
@@ -276,7 +276,7 @@ def test_sampled_bits_lie_within_three_standard_errors_as_often_as_they_should()
 @pytest.mark.parametrize("seed", range(3))
 def test_a_sampled_score_agrees_with_the_exact_one(seed: int, monkeypatch: Any) -> None:
     # Frames a sixteenth of their size keep the test small; the sampler knows no other difference.
-    monkeypatch.setattr("kcomplexity.sampling.FRAME", LEAF)
+    monkeypatch.setattr("kcomplexity.scoring.sampling.FRAME", LEAF)
     rng = RNG(seed)
     scales = np.exp(rng.normal(size=24) * 0.5)[:, None]
     array = (rng.normal(size=(24, LEAF)) * scales).astype(np.float32)
@@ -307,7 +307,7 @@ def test_a_sample_is_held_against_its_controls_as_the_whole_is(
     spec: str, scope: Any, monkeypatch: Any
 ) -> None:
     """One weight sets the range of all frames, sampled or not."""
-    monkeypatch.setattr("kcomplexity.sampling.FRAME", LEAF)
+    monkeypatch.setattr("kcomplexity.scoring.sampling.FRAME", LEAF)
     array = RNG(5).normal(size=(16, LEAF))
     array[3, 7] = 2 * np.abs(array).max()
     network = {"w": array.astype(np.float32).reshape(-1, 256)}
@@ -323,8 +323,8 @@ def test_a_sample_is_held_against_its_controls_as_the_whole_is(
 
 def test_a_capped_spec_takes_its_share_of_many_tensors(monkeypatch: Any) -> None:
     """None has two cuts to spare: most are left out, and say so; little ones never are."""
-    monkeypatch.setattr("kcomplexity.sampling._LITTLE", 1000)
-    monkeypatch.setattr("kcomplexity.plan._CONTROLLED_CAP", 400_000)
+    monkeypatch.setattr("kcomplexity.scoring.sampling._LITTLE", 1000)
+    monkeypatch.setattr("kcomplexity.scoring.plan._CONTROLLED_CAP", 400_000)
     network = {f"layers.{i}.w": weights((64, 64), i) for i in range(300)}
     network |= {f"layers.{i}.b": weights((64,), i) for i in range(3)}
     report = score(network, specs=["zstd@q4", "entropy@q4"], controls=["shuffle:1"])
@@ -362,7 +362,7 @@ def test_a_sample_of_everything_is_exact() -> None:
 
 
 def test_a_smaller_sample_is_part_of_a_larger_one(monkeypatch: Any) -> None:
-    monkeypatch.setattr("kcomplexity.sampling.FRAME", LEAF)
+    monkeypatch.setattr("kcomplexity.scoring.sampling.FRAME", LEAF)
     with kc.open_checkpoint({"w": np.zeros((40, LEAF), np.float16)}) as checkpoint:
         few = sample_parts(checkpoint["w"], kc.Every(), 0.1, 0)
         many = sample_parts(checkpoint["w"], kc.Every(), 0.5, 0)
@@ -425,8 +425,8 @@ def test_a_file_cut_while_it_is_read_gives_failed_rows(tmp_path: Path) -> None:
     save_file({"a": weights((64, 64)), "b": weights((64, 64))}, path)
     with kc.open_checkpoint(path) as checkpoint:
         path.write_bytes(path.read_bytes()[:-100])
-        from kcomplexity.plan import make_plan as plan_of
-        from kcomplexity.scoring import run_plan
+        from kcomplexity.scoring.plan import make_plan as plan_of
+        from kcomplexity.scoring.score import run_plan
 
         with kc.Pool(2) as pool:
             rows = [

@@ -22,7 +22,7 @@ from kcomplexity.algorithms.context.model import Kernel
 from kcomplexity.algorithms.entropy_coding import BitWriter
 from kcomplexity.algorithms.low_rank.codec import write_band
 from kcomplexity.algorithms.low_rank.model import low_rank_code
-from kcomplexity.panels import PANELS
+from kcomplexity.scoring.panels import PANELS
 from tests import definitions
 from tests.pybdm_oracle import pybdm_bdm
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from kcomplexity.errors import SpecError
 from kcomplexity.estimators import ESTIMATORS, Estimator
-from kcomplexity.panels import PANELS, panel
-from kcomplexity.specs import Spec, parameters, parse_spec, parse_specs
+from kcomplexity.scoring.panels import PANELS, panel
+from kcomplexity.scoring.specs import Spec, parameters, parse_spec, parse_specs
 from kcomplexity.views import VIEWS, View
 
 # --- canonical text --------------------------------------------------------------------------

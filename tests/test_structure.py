@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import kcomplexity as kc
-from kcomplexity.learned import copies, not_learned
-from kcomplexity.structure import structure
+from kcomplexity.scoring.not_learned import copies, not_learned
+from kcomplexity.scoring.structure import structure
 
 RNG = np.random.default_rng
 
@@ -130,8 +130,8 @@ def test_without_ctx_nothing_is_said_of_structure():
 
 @pytest.fixture
 def small_tiles(monkeypatch):
-    from kcomplexity import sampling
     from kcomplexity.estimators import context
+    from kcomplexity.scoring import sampling
 
     monkeypatch.setattr(context, "TILE", 1 << 11)
     monkeypatch.setattr(sampling, "_BAND", 1 << 11)

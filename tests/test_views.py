@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from kcomplexity.errors import SpecError, UnmeasurableError
 from kcomplexity.parallel import LEAF, Every, Failed, Reducer, State, fold
 from kcomplexity.parallel.pool import Pool
-from kcomplexity.specs import parse_spec
+from kcomplexity.scoring.specs import parse_spec
 from kcomplexity.tensors.checkpoint import ArrayTensor, Tensor
 from kcomplexity.tensors.dtypes import DTYPES
 from kcomplexity.views import VIEWS, Encoded, Encoder, View, distortion

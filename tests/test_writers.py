@@ -8,9 +8,9 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 import kcomplexity as kc
+from kcomplexity.containers.writers import atomic_file, write_safetensors
 from kcomplexity.errors import OutputError
 from kcomplexity.tensors.dtypes import DTYPES
-from kcomplexity.writers import atomic_file, write_safetensors
 from tests.tensors import random_tensor, tensor_of
 
 

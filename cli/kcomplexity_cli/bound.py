@@ -81,8 +81,8 @@ def bound(source: Path | None, **options: Any) -> None:
     The bits are those of a file that is the description (a mosaic), of a code in the JSON of
     'score', of a 'fit', or given with --bits. What telling their number costs is added.
     """
-    from kcomplexity.bounds import ASSUMPTIONS, METHODS, occam_bound
-    from kcomplexity.descriptions import Description, describe_length
+    from kcomplexity.bounds.descriptions import Description, describe_length
+    from kcomplexity.bounds.generalisation import ASSUMPTIONS, METHODS, occam_bound
     from kcomplexity.parallel.pool import Pool
     from kcomplexity.results.provenance import provenance
 
@@ -128,7 +128,7 @@ def _range(options: dict[str, Any]) -> tuple[float, float, float | None]:
     """Return the range of the loss, and the loss of guessing where that follows."""
     import math
 
-    from kcomplexity.bounds import smoothed_range
+    from kcomplexity.bounds.generalisation import smoothed_range
 
     smoothed = options["vocabulary"], options["smoothing"]
     if smoothed == (None, None):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kcomplexity.controls import Control
     from kcomplexity.estimators import Estimator
     from kcomplexity.registry import Registry
-    from kcomplexity.specs import Spec
+    from kcomplexity.scoring.specs import Spec
     from kcomplexity.views import View
 
 __all__ = ["Catalogue", "Entry", "catalogue", "only"]
@@ -29,8 +29,8 @@ def catalogue() -> tuple[Catalogue, list[str]]:
     """Return everything that is registered, and why anything that should be here is not."""
     from kcomplexity.controls import CONTROLS
     from kcomplexity.estimators import ESTIMATORS
-    from kcomplexity.panels import PANELS
-    from kcomplexity.specs import parse_specs
+    from kcomplexity.scoring.panels import PANELS
+    from kcomplexity.scoring.specs import parse_specs
     from kcomplexity.views import VIEWS
 
     used = parse_specs(text for panel in PANELS.values() for text in panel.specs)
@@ -80,7 +80,7 @@ def _listed(
 
 
 def _estimator(name: str, cls: type[Estimator], *, used: Iterable[Spec]) -> Entry:
-    from kcomplexity.specs import is_glued, parameters, parse_spec
+    from kcomplexity.scoring.specs import is_glued, parameters, parse_spec
 
     # One whose first value belongs to its name has no default; its class must tell the kind then.
     kind = str(cls.kind) if is_glued(cls) else cls().kind
@@ -105,7 +105,7 @@ def _estimator(name: str, cls: type[Estimator], *, used: Iterable[Spec]) -> Entr
 
 
 def _view(name: str, cls: type[View], *, used: Iterable[Spec]) -> Entry:
-    from kcomplexity.specs import is_glued, parameters
+    from kcomplexity.scoring.specs import is_glued, parameters
 
     texts = [spec.view_text for spec in used if type(spec.view) is cls]
     examples = list(dict.fromkeys(texts))
@@ -136,8 +136,8 @@ def _control(name: str, cls: type[Control]) -> Entry:
 
 
 def _panel(name: str) -> Entry:
-    from kcomplexity.panels import panel
-    from kcomplexity.specs import parse_spec
+    from kcomplexity.scoring.panels import panel
+    from kcomplexity.scoring.specs import parse_spec
 
     found = panel(name)
     specs = [
@@ -159,7 +159,7 @@ def _panel(name: str) -> Entry:
 
 
 def _usage(name: str, cls: type[Any]) -> str:
-    from kcomplexity.specs import is_glued, parameters
+    from kcomplexity.scoring.specs import is_glued, parameters
 
     text = name
     for i, param in enumerate(parameters(cls)):

@@ -47,9 +47,9 @@ def opened_to_code(
     options : mapping
         Those of :func:`coding_options` and of the selection, and ``output``.
     """
+    from kcomplexity.containers.writers import check_writable, refuse_input
     from kcomplexity.loaders import open_checkpoint
     from kcomplexity.mosaics.selection import select_fitted
-    from kcomplexity.writers import check_writable, refuse_input
     from kcomplexity_cli.terminal import note
 
     with open_checkpoint(

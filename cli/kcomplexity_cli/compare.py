@@ -152,7 +152,7 @@ def compare(checkpoints: tuple[str, ...], **options: Any) -> None:
 
 def _sides(checkpoints: tuple[str, ...], options: dict[str, Any]) -> tuple[Any, Any, bool]:
     """Return the reference side, the other side, and whether they are runs."""
-    from kcomplexity.paths import expanded
+    from kcomplexity.loaders.paths import expanded
 
     if bool(options["reference_runs"]) != bool(options["runs"]):
         raise click.UsageError("--reference-runs and --runs go together: name both sides")

@@ -32,8 +32,8 @@ def convert(checkpoint: str, output: Path, **options: Any) -> None:
     Names, dtypes, shapes and stored bytes are kept, and so are metadata. Nothing in IN is ever
     executed, and no framework is needed.
     """
-    from kcomplexity.convert import convert as write
-    from kcomplexity.scoring import open_selected
+    from kcomplexity.loaders.convert import convert as write
+    from kcomplexity.scoring.score import open_selected
     from kcomplexity.text import human_bytes, plural, printable
     from kcomplexity_cli.terminal import note
 

@@ -51,9 +51,9 @@ def demo(calibrating: bool, as_json: bool, quiet: bool) -> None:
 
 
 def _score_pair(*, as_json: bool, quiet: bool) -> None:
-    from kcomplexity.panels import panel
     from kcomplexity.samples import sample_paths
-    from kcomplexity.scoring import score
+    from kcomplexity.scoring.panels import panel
+    from kcomplexity.scoring.score import score
     from kcomplexity_cli.terminal import print_json, print_table
 
     report = score(

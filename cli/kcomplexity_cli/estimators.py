@@ -35,7 +35,7 @@ kcomplexity estimators zstd"""
 def _names() -> Iterable[str]:
     from kcomplexity.controls import CONTROLS
     from kcomplexity.estimators import ESTIMATORS
-    from kcomplexity.panels import PANELS
+    from kcomplexity.scoring.panels import PANELS
     from kcomplexity.views import VIEWS
 
     return (*ESTIMATORS, *VIEWS, *CONTROLS, *PANELS)

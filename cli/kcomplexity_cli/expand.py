@@ -34,7 +34,7 @@ def expand(mosaic: Path, output: Path, *, quiet: bool) -> None:
     It has the names, shapes, dtypes, metadata and shards of what the mosaic was fitted to, so
     whatever loads that loads this.
     """
-    from kcomplexity.mosaics.mosaic import Mosaic
+    from kcomplexity.containers.mosaic import Mosaic
     from kcomplexity.text import human_bytes, plural, printable
 
     with Mosaic.load(mosaic) as found:

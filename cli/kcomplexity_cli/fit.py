@@ -27,7 +27,7 @@ __all__ = ["fit"]
 
 
 def _methods() -> Iterable[str]:
-    from kcomplexity.fitters import FITTERS
+    from kcomplexity.mosaics.fitters import FITTERS
 
     return FITTERS
 

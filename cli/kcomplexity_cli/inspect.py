@@ -68,12 +68,12 @@ def inspect(checkpoints: tuple[str, ...], **options: Any) -> None:
     or hf:ORG/NAME in the local cache. Only headers are read, unless --values asks for the weights
     too.
     """
+    from kcomplexity.containers.writers import check_writable
     from kcomplexity.inspection import document, inspect_checkpoint
     from kcomplexity.parallel.pool import Pool
     from kcomplexity.report import write_atomically
-    from kcomplexity.scoring import open_selected
+    from kcomplexity.scoring.score import open_selected
     from kcomplexity.text import json_text
-    from kcomplexity.writers import check_writable
     from kcomplexity_cli.terminal import print_json, progress_bar
 
     output: Path | None = options["output"]
@@ -180,8 +180,8 @@ def _dtype_table(inspection: Inspection) -> Table:
 
 def _layer_table(inspection: Inspection, *, everything: bool) -> Table:
     from kcomplexity.report.tables import Table
+    from kcomplexity.scoring.units import group_name
     from kcomplexity.text import human_bytes, printable, shorten
-    from kcomplexity.units import group_name
 
     total = max(inspection.n_weights, 1)
     roles = {group_name(t.name): " codes" for t in inspection.tensors if t.code_bits}

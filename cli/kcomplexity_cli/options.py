@@ -172,7 +172,7 @@ def completed_from(names: Callable[[], Iterable[str]]) -> Completer:
 
 
 def _panels() -> Iterable[str]:
-    from kcomplexity.panels import PANELS
+    from kcomplexity.scoring.panels import PANELS
 
     return PANELS
 

@@ -14,13 +14,13 @@ from typing import BinaryIO, Self
 
 from kcomplexity._version import __version__
 from kcomplexity.errors import OutputError, SpecError
-from kcomplexity.plan import Plan
 from kcomplexity.report import write_atomically
 from kcomplexity.report.documents import json_line, read_lines
 from kcomplexity.results.provenance import libraries
 from kcomplexity.results.records import Score
+from kcomplexity.scoring.plan import Plan
+from kcomplexity.scoring.units import Unit
 from kcomplexity.tensors.checkpoint import Checkpoint
-from kcomplexity.units import Unit
 from kcomplexity_cli.terminal import note
 
 __all__ = ["Journal"]

@@ -66,10 +66,10 @@ def score(checkpoints: tuple[str, ...], **options: Any) -> None:
     executed.
     """
     from kcomplexity.parallel.pool import Pool
-    from kcomplexity.plan import make_plan
     from kcomplexity.report import check_target
-    from kcomplexity.scoring import assemble, open_selected, run_plan
-    from kcomplexity.tile_maps import TILED, with_tile_maps
+    from kcomplexity.scoring.plan import make_plan
+    from kcomplexity.scoring.score import assemble, open_selected, run_plan
+    from kcomplexity.scoring.tile_maps import TILED, with_tile_maps
     from kcomplexity_cli.resume import Journal
     from kcomplexity_cli.terminal import note, progress_bar
 

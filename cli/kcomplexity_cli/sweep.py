@@ -105,10 +105,10 @@ def sweep(checkpoint: str, **options: Any) -> None:
     your own measure of each expanded checkpoint does too.
     """
     from kcomplexity.parallel.pool import available_processors
-    from kcomplexity.rate.sweep import SweepReport, gaussian_bits
-    from kcomplexity.rate.sweep import sweep as run_sweep
     from kcomplexity.report import write_atomically
     from kcomplexity.results.provenance import describe, provenance
+    from kcomplexity.sweeps.sweep import SweepReport, gaussian_bits
+    from kcomplexity.sweeps.sweep import sweep as run_sweep
     from kcomplexity.text import json_text
     from kcomplexity_cli.terminal import print_json, print_table, progress_line
 
@@ -155,8 +155,8 @@ def sweep(checkpoint: str, **options: Any) -> None:
 
 
 def _table(report: Any) -> Any:
-    from kcomplexity.rate.sweep import gaussian_bits
     from kcomplexity.report.tables import Table
+    from kcomplexity.sweeps.sweep import gaussian_bits
     from kcomplexity.text import printable, shorten
 
     evaluated = report.eval_command is not None

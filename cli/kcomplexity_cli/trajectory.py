@@ -72,7 +72,7 @@ def trajectory(checkpoints: tuple[str, ...], **options: Any) -> None:
     when it only falls.
     """
     from kcomplexity.report import check_target
-    from kcomplexity.training.cache import Cache, cache_path
+    from kcomplexity.scoring.cache import Cache, cache_path
 
     output: Path | None = options["output"]
     if output:
@@ -82,7 +82,7 @@ def trajectory(checkpoints: tuple[str, ...], **options: Any) -> None:
         if options["watch"]:
             found = _watched(checkpoints, cache, options)
         else:
-            from kcomplexity.paths import expanded
+            from kcomplexity.loaders.paths import expanded
 
             found = _measured(expanded(checkpoints), cache, options)
     if output:
@@ -145,7 +145,7 @@ def _settled(
 ) -> Iterator[list[str]]:
     """Yield the checkpoints that are complete, each time there are more of them."""
     from kcomplexity.errors import CheckpointNotFoundError
-    from kcomplexity.paths import expanded
+    from kcomplexity.loaders.paths import expanded
 
     before: dict[str, object] = {}
     done: dict[str, object] = {}

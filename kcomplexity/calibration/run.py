@@ -10,8 +10,8 @@ from kcomplexity.calibration.cases import CASES
 from kcomplexity.calibration.records import Answer, Arrays, Calibrated, Case, Known, Quantity
 from kcomplexity.results.control_results import SHUFFLE
 from kcomplexity.results.records import Score
-from kcomplexity.scoring import score
-from kcomplexity.units import Scope
+from kcomplexity.scoring.score import score
+from kcomplexity.scoring.units import Scope
 
 __all__ = ["calibrate"]
 

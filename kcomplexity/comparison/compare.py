@@ -1,9 +1,9 @@
 """Compare checkpoints: did training make the weights simpler, and in what.
 
 The stages, and where they are: lay the checkpoints beside each other
-(:mod:`kcomplexity.comparison.align`), score them all by one plan (:mod:`kcomplexity.scoring`), turn
-scores into changes (:mod:`kcomplexity.comparison.effects`), say what they show
-(:mod:`kcomplexity.comparison.verdict`).
+(:mod:`kcomplexity.comparison.align`), score them all by one plan
+(:mod:`kcomplexity.scoring.score`), turn scores into changes
+(:mod:`kcomplexity.comparison.effects`), say what they show (:mod:`kcomplexity.comparison.verdict`).
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from kcomplexity.comparison.verdict import verdict
 from kcomplexity.errors import SpecError
 from kcomplexity.loaders import open_checkpoint
 from kcomplexity.parallel.pool import DEFAULT_MAX_MEMORY, Pool
-from kcomplexity.plan import make_plan
 from kcomplexity.results.provenance import describe, provenance
 from kcomplexity.results.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance
-from kcomplexity.scoring import run_plan
+from kcomplexity.scoring.plan import make_plan
+from kcomplexity.scoring.score import run_plan
+from kcomplexity.scoring.units import Scope
 from kcomplexity.tensors.checkpoint import Checkpoint, labelled
 from kcomplexity.text import human_bytes, printable
-from kcomplexity.units import Scope
 
 if TYPE_CHECKING:
     from kcomplexity.report.tables import Table

@@ -19,7 +19,7 @@ from kcomplexity.comparison.sides import spooled
 from kcomplexity.parallel.pool import DEFAULT_MAX_MEMORY, Pool
 from kcomplexity.results.provenance import describe, provenance
 from kcomplexity.results.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance
-from kcomplexity.scoring import open_selected
+from kcomplexity.scoring.score import open_selected
 from kcomplexity.tensors.checkpoint import labelled
 
 if TYPE_CHECKING:

@@ -33,12 +33,12 @@ from kcomplexity.comparison.given import ERROR, Given, quotient, summed
 from kcomplexity.comparison.long_window import LongWindow, compressed_together, ncd
 from kcomplexity.errors import CheckpointError, UnmeasurableError
 from kcomplexity.parallel.pool import Pool
-from kcomplexity.plan import Plan, Task
 from kcomplexity.results.records import Score
-from kcomplexity.scoring import run_plan
-from kcomplexity.specs import Spec, parse_spec, parse_specs
+from kcomplexity.scoring.plan import Plan, Task
+from kcomplexity.scoring.score import run_plan
+from kcomplexity.scoring.specs import Spec, parse_spec, parse_specs
+from kcomplexity.scoring.units import Unit, group_name
 from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
-from kcomplexity.units import Unit, group_name
 
 __all__ = ["given", "given_all"]
 

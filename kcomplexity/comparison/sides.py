@@ -12,13 +12,13 @@ from kcomplexity.comparison.differences import unchanged
 from kcomplexity.comparison.effects import change_between, change_over_runs, ranges_without_one
 from kcomplexity.controls import Init, parse_control
 from kcomplexity.errors import SpecError
-from kcomplexity.learned import left_out
 from kcomplexity.parallel import spool
 from kcomplexity.parallel.pool import Pool
-from kcomplexity.plan import Plan
 from kcomplexity.results.control_results import SHUFFLE
 from kcomplexity.results.records import Score
-from kcomplexity.summary import summarise
+from kcomplexity.scoring.not_learned import left_out
+from kcomplexity.scoring.plan import Plan
+from kcomplexity.scoring.summary import summarise
 from kcomplexity.tensors.checkpoint import Checkpoint
 
 __all__ = ["Sides", "drawn", "spooled"]

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from kcomplexity.comparison.changes import FEWEST_RUNS, Change, Effect
-from kcomplexity.headline import Needed, needed, without_error
 from kcomplexity.results.records import CheckpointInfo, Score
+from kcomplexity.scoring.headline import Needed, needed, without_error
 from kcomplexity.text import (
     LEAST_SHARE,
     human_bytes,

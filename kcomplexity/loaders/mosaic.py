@@ -32,7 +32,7 @@ class MosaicLoader:
         """Decode motifs and indices; every byte of the file is checked."""
         if options.stored:
             return _STORED.load(path, options)
-        from kcomplexity.mosaics.mosaic_reading import read_mosaic
+        from kcomplexity.containers.mosaic_reading import read_mosaic
 
         mosaic = read_mosaic(path)
         note = (

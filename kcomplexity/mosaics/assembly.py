@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcomplexity.algorithms.entropy_coding.ans import Encoder
-from kcomplexity.fitters import Fit
-from kcomplexity.mosaics.index_coding import (
+from kcomplexity.containers.index_coding import (
     MODES,
     MOST_IN_CONTEXT,
     Mode,
@@ -20,8 +19,9 @@ from kcomplexity.mosaics.index_coding import (
     encode_indices,
     encode_usage,
 )
-from kcomplexity.mosaics.mosaic import Distortion, Mosaic, MosaicTensor
-from kcomplexity.mosaics.motifs import Motifs
+from kcomplexity.containers.mosaic import Distortion, Mosaic, MosaicTensor
+from kcomplexity.containers.motifs import Motifs
+from kcomplexity.mosaics.fitters import Fit
 from kcomplexity.mosaics.source_layout import source_layout
 from kcomplexity.parallel import LEAF, leaf_sums
 from kcomplexity.tensors.checkpoint import Tensor

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from kcomplexity.mosaics.blocks import BlockShape
+from kcomplexity.containers.blocks import BlockShape
 from kcomplexity.mosaics.fit_options import DEFAULT_CAPACITY, capacity_motifs
 from kcomplexity.mosaics.fit_plan import FitPlan
 from kcomplexity.results.records import SCHEMA_VERSION

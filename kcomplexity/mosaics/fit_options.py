@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from kcomplexity.containers.blocks import BlockShape
+from kcomplexity.containers.mosaic import SCALE_MODES, ScaleMode
+from kcomplexity.containers.motifs import MOST_MOTIFS, MOTIF_DTYPES, MotifDtype
 from kcomplexity.errors import SpecError
-from kcomplexity.fitters import FITTERS, Fitter
-from kcomplexity.mosaics.blocks import BlockShape
-from kcomplexity.mosaics.mosaic import SCALE_MODES, ScaleMode
-from kcomplexity.mosaics.motifs import MOST_MOTIFS, MOTIF_DTYPES, MotifDtype
+from kcomplexity.mosaics.fitters import FITTERS, Fitter
+from kcomplexity.scoring.units import SCOPES, Scope
 from kcomplexity.text import plural
-from kcomplexity.units import SCOPES, Scope
 
 __all__ = ["DEFAULT_CAPACITY", "FitOptions", "capacity_motifs"]
 

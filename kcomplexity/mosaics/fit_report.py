@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from kcomplexity.containers.mosaic import Mosaic
 from kcomplexity.mosaics.assembly import distortion_of
-from kcomplexity.mosaics.mosaic import Mosaic
 from kcomplexity.results.records import SCHEMA_VERSION, CheckpointInfo, Provenance, versioned
 from kcomplexity.tensors.checkpoint import Checkpoint
 from kcomplexity.text import human_bytes, plural, shorten

@@ -2,7 +2,7 @@
 
 The stages: open, choose what is fitted (:mod:`kcomplexity.mosaics.selection`), cut it into blocks
 (:mod:`kcomplexity.mosaics.fit_plan`), divide scales out (:mod:`kcomplexity.mosaics.preparing`),
-find motifs for each set of tensors that share them (:mod:`kcomplexity.fitters`,
+find motifs for each set of tensors that share them (:mod:`kcomplexity.mosaics.fitters`,
 :mod:`kcomplexity.mosaics.targets`), put the mosaic together and measure what it lost
 (:func:`kcomplexity.mosaics.assembly.assemble`).
 """
@@ -13,11 +13,11 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from kcomplexity.containers.mosaic import Mosaic
 from kcomplexity.errors import SpecError
 from kcomplexity.loaders import open_checkpoint
 from kcomplexity.mosaics.fit_options import FitOptions
 from kcomplexity.mosaics.fit_plan import FitPlan, plan_fit
-from kcomplexity.mosaics.mosaic import Mosaic
 from kcomplexity.mosaics.preparing import Run
 from kcomplexity.mosaics.selection import select_fitted
 from kcomplexity.mosaics.targets import fit_to_size

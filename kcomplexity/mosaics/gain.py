@@ -13,12 +13,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from kcomplexity.containers.mosaic import Mosaic
 from kcomplexity.controls import Control, parse_control
 from kcomplexity.errors import SpecError
 from kcomplexity.mosaics.fit_plan import FitPlan, plan_fit
 from kcomplexity.mosaics.fit_report import Gain
 from kcomplexity.mosaics.fitting import run_fit
-from kcomplexity.mosaics.mosaic import Mosaic
 from kcomplexity.mosaics.selection import Selection
 from kcomplexity.parallel import spool
 from kcomplexity.parallel.pool import Pool

@@ -10,10 +10,10 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.fitters import Problem
-from kcomplexity.mosaics.blocks import Tiling
+from kcomplexity.containers.blocks import Tiling
+from kcomplexity.containers.mosaic import ScaleMode, spread
 from kcomplexity.mosaics.fit_plan import FitPlan, MotifSet
-from kcomplexity.mosaics.mosaic import ScaleMode, spread
+from kcomplexity.mosaics.fitters import Problem
 from kcomplexity.parallel import FRAME
 
 __all__ = ["Prepared", "Run", "prepare"]

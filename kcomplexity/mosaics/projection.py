@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from kcomplexity.containers.mosaic import Mosaic
 from kcomplexity.mosaics.fitting import fit_mosaic
-from kcomplexity.mosaics.mosaic import Mosaic
 
 __all__ = ["project"]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from kcomplexity.containers.mosaic import SourceLayout
+from kcomplexity.containers.writers import FileLayout
 from kcomplexity.loaders.base import Options
 from kcomplexity.loaders.safetensors import SafetensorsLoader
 from kcomplexity.loaders.shard_index import read_index
 from kcomplexity.loaders.sharded import SUFFIX
-from kcomplexity.mosaics.mosaic import SourceLayout
 from kcomplexity.tensors.checkpoint import Checkpoint, StoredTensor
-from kcomplexity.writers import FileLayout
 
 __all__ = ["source_layout"]
 

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from kcomplexity.errors import SpecError
-from kcomplexity.fitters import Fit, Goal
 from kcomplexity.mosaics.assembly import assemble
 from kcomplexity.mosaics.fit_options import DEFAULT_CAPACITY, capacity_motifs
 from kcomplexity.mosaics.fit_plan import FitPlan, MotifSet
+from kcomplexity.mosaics.fitters import Fit, Goal
 from kcomplexity.mosaics.preparing import Prepared, Run, prepare
 
 if TYPE_CHECKING:
-    from kcomplexity.mosaics.mosaic import Mosaic
+    from kcomplexity.containers.mosaic import Mosaic
 
 __all__ = ["fit_to_size"]
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from kcomplexity.containers.writers import atomic_file, check_writable
 from kcomplexity.errors import SpecError
 from kcomplexity.registry import Registry
 from kcomplexity.report.columns import csv_bytes, parquet_bytes, require_pyarrow
 from kcomplexity.report.documents import json_bytes, jsonl_bytes
 from kcomplexity.report.markdown import markdown_bytes
 from kcomplexity.results.records import Document
-from kcomplexity.writers import atomic_file, check_writable
 
 __all__ = ["FORMATS", "check_target", "format_of", "save", "write_atomically"]
 

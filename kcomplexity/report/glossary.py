@@ -30,7 +30,7 @@ TERMS: Mapping[str, str] = {
 
 def definitions(specs: Sequence[str]) -> dict[str, str]:
     """Return what each spec measures, where its estimator is known here."""
-    from kcomplexity.specs import parse_spec
+    from kcomplexity.scoring.specs import parse_spec
 
     found = {}
     for spec in specs:

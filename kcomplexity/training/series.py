@@ -10,7 +10,7 @@ from typing import Any, Self
 from kcomplexity.inference import kendall
 from kcomplexity.results.control_results import SHUFFLE
 from kcomplexity.results.records import CheckpointInfo, Score, Status
-from kcomplexity.summary import summarise
+from kcomplexity.scoring.summary import summarise
 
 __all__ = ["Series", "Step", "StepScore", "over_common", "series_of"]
 

@@ -12,7 +12,7 @@ from typing import Any
 from kcomplexity.errors import CheckpointError, SpecError
 from kcomplexity.loaders import open_checkpoint
 from kcomplexity.loaders.mapping import UNNAMED
-from kcomplexity.paths import natural_key
+from kcomplexity.loaders.paths import natural_key
 from kcomplexity.tensors.checkpoint import Checkpoint
 from kcomplexity.text import printable, told_apart
 

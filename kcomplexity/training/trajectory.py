@@ -1,7 +1,7 @@
 """A series of checkpoints: what happened to the complexity of the weights while they were trained.
 
 Each checkpoint is scored as :func:`kcomplexity.score` does; what was measured before, in this
-series or in an earlier run, comes from the :mod:`~kcomplexity.training.cache`. Trends are over the
+series or in an earlier run, comes from the :mod:`~kcomplexity.scoring.cache`. Trends are over the
 tensors that every readable checkpoint has, so that no change is a change of what was added up.
 """
 
@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from kcomplexity.errors import CheckpointError
 from kcomplexity.loaders import open_checkpoint
 from kcomplexity.parallel.pool import DEFAULT_MAX_MEMORY, Pool
-from kcomplexity.plan import make_plan
 from kcomplexity.results.provenance import describe, provenance
 from kcomplexity.results.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance, Score
-from kcomplexity.specs import listed
+from kcomplexity.scoring.cache import Cache, cache_path, run_cached
+from kcomplexity.scoring.plan import make_plan
+from kcomplexity.scoring.specs import listed
+from kcomplexity.scoring.units import Scope
 from kcomplexity.text import percent_change, plural, shorten
-from kcomplexity.training.cache import Cache, cache_path, run_cached
 from kcomplexity.training.series import Series, Step, StepScore, over_common, series_of
 from kcomplexity.training.steps import Moment, in_order
-from kcomplexity.units import Scope
 
 if TYPE_CHECKING:
     from kcomplexity.report.tables import Table

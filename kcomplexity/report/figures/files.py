@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from kcomplexity.containers.writers import refuse_paths
 from kcomplexity.errors import OutputError, ResultError, SpecError
 from kcomplexity.report import write_atomically
 from kcomplexity.report.figures import Record, pictures, unmet
 from kcomplexity.report.figures.canvas import FORMATS, csv_bytes, image_bytes
 from kcomplexity.report.figures.themes import theme
-from kcomplexity.writers import refuse_paths
 
 __all__ = ["save_figures"]
 

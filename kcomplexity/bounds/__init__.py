@@ -1,0 +1,1 @@
+"""Generalisation bounds from the length of a description of the model."""

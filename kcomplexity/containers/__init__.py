@@ -1,0 +1,1 @@
+"""Checkpoints and mosaics as they lie in ``.safetensors`` files: written, read, checked."""

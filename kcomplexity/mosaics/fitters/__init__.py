@@ -1,0 +1,18 @@
+"""How motifs are found: one small class per method; see :mod:`kcomplexity.mosaics.fitters.base`."""
+
+from __future__ import annotations
+
+from kcomplexity.mosaics.fitters.base import Fit, Fitter, Goal, Problem
+from kcomplexity.mosaics.fitters.ecvq import Ecvq
+from kcomplexity.mosaics.fitters.kmeans import KMeans
+from kcomplexity.mosaics.fitters.sample import Sample
+from kcomplexity.registry import Registry
+
+__all__ = ["FITTERS", "Fit", "Fitter", "Goal", "Problem"]
+
+#: Every fitter by its name.
+FITTERS: Registry[type[Fitter]] = Registry("kcomplexity.fitters", "method")
+
+FITTERS.register("sample", Sample)
+FITTERS.register("kmeans", KMeans)
+FITTERS.register("ecvq", Ecvq)

@@ -1,0 +1,222 @@
+"""The contract of a fitter: blocks in, motifs and one motif index per block out.
+
+A fitter is a frozen dataclass whose fields are its options. ``fit(problem, goal)`` returns a
+:class:`Fit` whose motifs are already what will be stored (rounded to the motif dtype), and whose
+indices say which motif each block becomes.
+
+A :class:`Goal` is a number of motifs, or a relative squared error to stay at or below with as few
+bits as the fitter can. Targets in bits are searched above the fitters, in
+:mod:`kcomplexity.mosaics.targets`. All chance comes from ``problem.rng``: the same problem gives
+the same fit for any number of threads.
+
+To add one: a class here or in a package of yours with an entry point in the group
+``kcomplexity.mosaics.fitters``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kcomplexity.containers.motifs import MotifDtype, Motifs
+from kcomplexity.errors import SpecError
+from kcomplexity.mosaics.assign import distances
+from kcomplexity.text import plural
+
+__all__ = ["Fit", "Fitter", "Goal", "Problem", "centroids", "within"]
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+Progress = Callable[[str], None]
+
+
+def _silent(text: str) -> None:
+    """Report nothing."""
+
+
+#: Weights that are summed together, as float64.
+_SUMMED = 1 << 20
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a fit is to reach: exactly one of the two, or both as a limit and an aim.
+
+    Attributes
+    ----------
+    k : int or None
+        Motifs; where an error is aimed at as well, at most so many.
+    relative_mse : float or None
+        Squared error over sum of squares, to be met from below.
+    """
+
+    k: int | None = None
+    relative_mse: float | None = None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What motifs are fitted to.
+
+    Attributes
+    ----------
+    blocks : ndarray of shape (m, s), float32
+        Finite; padded with zeros, scales divided out.
+    importance : ndarray of shape (m,), float64, or None
+        What one unit of squared error in a block is in squared weights (its scale, squared).
+    squares : float
+        Sum of the squared weights, scales included.
+    motif_dtype : {"f32", "f16", "bf16", "grid"}
+    zero_motif : bool
+        Whether one of the motifs is the zero block.
+    name : str
+        Of the motif set, for the seed and for messages.
+    seed : int
+    threads : int or None
+    progress : callable
+        Told a line per round.
+    """
+
+    blocks: Floats
+    importance: NDArray[np.float64] | None
+    squares: float
+    motif_dtype: MotifDtype
+    zero_motif: bool = False
+    name: str = "model"
+    seed: int = 0
+    threads: int | None = None
+    progress: Progress = field(default=_silent, compare=False)
+
+    @property
+    def m(self) -> int:
+        """Blocks."""
+        return len(self.blocks)
+
+    @property
+    def rms(self) -> float:
+        """Root mean square of the blocks' entries, padding included."""
+        total = math.fsum(
+            float(np.square(self.blocks[at : at + (1 << 16)], dtype=np.float64).sum())
+            for at in range(0, self.m, 1 << 16)
+        )
+        return math.sqrt(total / max(self.blocks.size, 1))
+
+    def rng(self, purpose: str) -> np.random.Generator:
+        """Return a generator that depends on the seed, the purpose and the set alone."""
+        text = f"{self.seed}\0{purpose}\0{self.name}"
+        key = int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
+        return np.random.Generator(np.random.Philox(key=key))
+
+    def relative_mse(self, values: Floats, indices: Ints) -> float:
+        """Return the error of an assignment relative to the sum of squares."""
+        lost = distances(self.blocks, values, indices)
+        if self.importance is not None:
+            lost *= self.importance
+        total = math.fsum(
+            float(lost[at : at + (1 << 16)].sum()) for at in range(0, lost.size, 1 << 16)
+        )
+        return total / self.squares if self.squares else 0.0
+
+    def round(self, values: NDArray[np.float64] | Floats, step: float) -> Motifs:
+        """Round motifs to what is stored, on a grid of `step` where that is what is asked for."""
+        return Motifs.rounded(values, self.motif_dtype, step if self.motif_dtype == "grid" else 0.0)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a fitter found.
+
+    Attributes
+    ----------
+    motifs : Motifs
+        As stored; some may be unused.
+    indices : ndarray of shape (m,), int64
+    relative_mse : float
+        Of the blocks, scales included.
+    """
+
+    motifs: Motifs
+    indices: Ints
+    relative_mse: float
+
+    @property
+    def index_bits(self) -> float:
+        """Order-0 entropy of the indices, in bits: an estimate for searches."""
+        counts = np.bincount(self.indices)
+        counts = counts[counts > 0]
+        return float(-(counts * np.log2(counts / counts.sum())).sum())
+
+
+@dataclass(frozen=True)
+class Fitter(ABC):
+    """Base of every fitter; the fields of a subclass are its options."""
+
+    #: One line for listings.
+    summary: ClassVar[str]
+    #: Where the method comes from.
+    reference: ClassVar[str]
+    #: How motifs are stored unless the user says otherwise.
+    default_dtype: ClassVar[MotifDtype]
+    #: Whether it fits to an error at once; else it meets one by trying numbers of motifs.
+    aims_at_errors: ClassVar[bool] = False
+
+    @abstractmethod
+    def fit(self, problem: Problem, goal: Goal) -> Fit:
+        """Fit motifs.
+
+        Raises
+        ------
+        SpecError
+            If the goal cannot be reached; the message says what can.
+        """
+
+
+def centroids(blocks: Floats, indices: Ints, k: int) -> tuple[NDArray[np.float64], Ints]:
+    """Return the mean block of each motif, zero where there is none, and how many it has."""
+    from scipy.sparse import csc_array
+
+    sums = np.zeros((k, blocks.shape[1]))
+    rows = max(_SUMMED // blocks.shape[1], 1)
+    for at in range(0, len(blocks), rows):
+        piece = blocks[at : at + rows].astype(np.float64)
+        n = len(piece)
+        # A column for each block, with a one in the row of its motif.
+        chosen = csc_array((np.ones(n), indices[at : at + n], np.arange(n + 1)), shape=(k, n))
+        sums += chosen @ piece
+    counts = np.bincount(indices, minlength=k)
+    return sums / np.maximum(counts, 1)[:, None], counts
+
+
+def within(fit: Callable[[int], Fit], m: int, target: float) -> Fit:
+    """Return the fit of fewest motifs, to about 2 %, whose error is at most `target`.
+
+    The error falls with the number of motifs but for chance; the search bisects its logarithm.
+
+    Raises
+    ------
+    SpecError
+        If even `m` motifs do not reach it.
+    """
+    found = fit(m)
+    if found.relative_mse > target:
+        raise SpecError(
+            f"a relative error of {target:g} cannot be reached: {plural(m, 'motif')}, the "
+            f"most there may be, give {found.relative_mse:.3g}; allow more motifs, a wider motif "
+            "dtype or a larger error"
+        )
+    low, high = 0, m
+    while high > low + 1 and high > 1.02 * low:
+        middle = max(low + 1, min(high - 1, round(math.sqrt(max(low, 1) * high))))
+        tried = fit(middle)
+        if tried.relative_mse <= target:
+            found, high = tried, middle
+        else:
+            low = middle
+    return found

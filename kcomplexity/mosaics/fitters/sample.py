@@ -1,0 +1,57 @@
+"""``sample``: the paper's projection. k blocks drawn at random are the motifs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kcomplexity.containers.motifs import MOST_MOTIFS, MotifDtype
+from kcomplexity.mosaics.assign import nearest
+from kcomplexity.mosaics.fitters.base import Fit, Fitter, Goal, Problem, within
+
+__all__ = ["Sample", "draw", "grid_step"]
+
+
+@dataclass(frozen=True)
+class Sample(Fitter):
+    """k distinct blocks drawn uniformly become the motifs; each block goes to its nearest.
+
+    With a zero motif, one of the k slots is the zero block. The first k of one seed are the
+    beginning of the first k + 1.
+    """
+
+    summary: ClassVar[str] = "the paper's projection: k blocks drawn at random are the motifs"
+    reference: ClassVar[str] = "Bakhtiarifard et al. 2026, arXiv 2602.14896"
+    default_dtype: ClassVar[MotifDtype] = "f32"
+
+    def fit(self, problem: Problem, goal: Goal) -> Fit:
+        """Draw, round, assign."""
+        if goal.relative_mse is not None:
+            most = min(goal.k or problem.m, problem.m, MOST_MOTIFS)
+            return within(partial(self._fit, problem), most, goal.relative_mse)
+        return self._fit(problem, goal.k or 1)
+
+    def _fit(self, problem: Problem, k: int) -> Fit:
+        motifs = problem.round(draw(problem, k), grid_step(problem))
+        indices = nearest(problem.blocks, motifs.values, threads=problem.threads)
+        error = problem.relative_mse(motifs.values, indices)
+        problem.progress(f"{k} motifs: relative error {error:.5f}")
+        return Fit(motifs, indices, error)
+
+
+def draw(problem: Problem, k: int) -> NDArray[np.float32]:
+    """Draw `k` blocks without replacement; the zero block first where it is asked for."""
+    order = problem.rng("sample").permutation(problem.m)
+    chosen = problem.blocks[order[: k - problem.zero_motif]]
+    if problem.zero_motif:
+        chosen = np.concatenate([np.zeros((1, chosen.shape[1]), np.float32), chosen])
+    return chosen
+
+
+def grid_step(problem: Problem) -> float:
+    """Return a quarter of the root mean square: what grids do best with at about 1 bit a weight."""
+    return 0.25 * problem.rms or 1.0

@@ -1,0 +1,1 @@
+"""Flow 1: from a checkpoint to a report of scores."""

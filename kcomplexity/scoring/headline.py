@@ -1,0 +1,315 @@
+"""The figures in sentences.
+
+For an engineer (:func:`needed`): everything a decoder needs is counted - for each tensor the
+smallest *decodable* code among the specs that were run, which of them it was, the tensors that no
+code could take as they are stored, and the container.
+
+For a researcher: structure, what arrangement saves in codes that can be decoded
+(:mod:`kcomplexity.scoring.structure`); and by each spec with shuffles (:func:`_order`), what the
+order of the weights contributes, effect size first, then how many shuffles agree and what one
+tensor could change; against a re-initialisation, arrangement and histogram apart. Never
+"significant".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kcomplexity.results.control_results import SHUFFLE, ControlResult
+from kcomplexity.results.records import CheckpointInfo, Score
+from kcomplexity.scoring.structure import Structure, structure
+from kcomplexity.scoring.structure_sentences import structure_sentences
+from kcomplexity.scoring.summary import counted, leave_one_out
+from kcomplexity.text import LEAST_SHARE, human_bytes, of_weights, plural, shorten, without_numbers
+
+__all__ = ["Needed", "headline", "needed", "without_error"]
+
+#: The error at which the engineer's sentence asks for bytes.
+_TARGET = 0.01
+#: A larger share of the weights without a size at an error is told.
+_MUCH = 0.1
+
+
+@dataclass(frozen=True)
+class Needed:
+    """What a checkpoint needs to be stored, everything counted.
+
+    Attributes
+    ----------
+    bits : float
+        Codes, the choice among them, tensors kept as they are, and the container.
+    weights_bits : float
+        Of that, everything but the container.
+    n_weights : int
+        Of the tensors; scales and zero points are none.
+    bits_per_weight : float
+        `weights_bits` a weight.
+    stored_bits : int
+        What it takes now.
+    coded_share : float
+        Of the weights, those in tensors that some code took.
+    n_exact, n_kept : int
+        Tensors coded without loss, and those kept as they are stored.
+    specs : tuple of str
+        The codes used, the most used first.
+    sampled : bool
+        Whether some of it was scaled up from a sample.
+    error : float
+        The largest relative squared error of what was measured as one; 0 without loss.
+    by_tensor : bool
+        Whether each tensor was measured by itself.
+    """
+
+    bits: float
+    weights_bits: float
+    n_weights: int
+    bits_per_weight: float
+    stored_bits: int
+    coded_share: float
+    n_exact: int
+    n_kept: int
+    specs: tuple[str, ...]
+    sampled: bool
+    error: float
+    by_tensor: bool
+
+    def at(self, target: float) -> str:
+        """Say at which weight error this is: the target's, or what it is if far below."""
+        if self.error <= target / 2:
+            which = "in the worst tensor" if self.by_tensor else "of the whole"
+            return f"at {100 * self.error:.2g}% squared weight error {which}"
+        if self.by_tensor:
+            return f"at {target:.0%} squared weight error"
+        return f"at {target:.0%} squared weight error of the whole"
+
+
+def needed(info: CheckpointInfo, rows: Sequence[Score], target: float | None) -> Needed | None:
+    """Count what the smallest decodable codes need; None if no code was among the specs.
+
+    Parameters
+    ----------
+    info : CheckpointInfo
+    rows : sequence of Score
+        Those of this checkpoint.
+    target : float or None
+        Largest relative squared error of a tensor; None for lossless codes only.
+    """
+    by_unit: dict[object, list[Score]] = {}
+    for row in rows:
+        if row.dtype is not None:  # tensors of mixed dtypes are measured by dtype as well
+            by_unit.setdefault((row.tensor, row.group, row.dtype, row.scope), []).append(row)
+    coded = [_competitors(unit, target) for unit in by_unit.values()]
+    if not any(coded):
+        return None
+    container = 8 * info.n_container_bytes
+    bits, n_weights, used = 0.0, 0, []
+    for unit, codes in zip(by_unit.values(), coded, strict=True):
+        # Its best code, and which of them that is; storing it as it is competes too.
+        choice = math.ceil(math.log2(len(codes) + 1))
+        # Scales and zero points cost bits, but are no weights.
+        n_weights += 0 if unit[0].details.get("side_of") else unit[0].n_weights
+        best = min(codes, key=lambda row: row.bits or 0.0, default=None)
+        if best is None or best.bits is None or best.bits >= best.raw_bits:
+            bits += unit[0].raw_bits + choice
+            continue
+        used.append(best)
+        bits += best.bits + choice
+    weights: dict[str, int] = {}
+    for row in used:
+        weights[row.spec] = weights.get(row.spec, 0) + row.n_weights
+    specs = sorted(weights, key=lambda spec: -weights[spec])
+    return Needed(
+        bits=bits + container,
+        weights_bits=bits,
+        n_weights=n_weights,
+        bits_per_weight=bits / max(n_weights, 1),
+        stored_bits=sum(unit[0].raw_bits for unit in by_unit.values()) + container,
+        coded_share=sum(weights.values()) / max(n_weights, 1),
+        n_exact=sum(row.decodes == "weights" for row in used),
+        n_kept=len(by_unit) - len(used),
+        specs=tuple(specs),
+        sampled=any(row.sampled_fraction < 1 for row in used),
+        error=max((row.relative_mse or 0.0 for row in used), default=0.0),
+        by_tensor=all(row.scope == "tensor" for row in rows),
+    )
+
+
+def _competitors(rows: Sequence[Score], target: float | None) -> list[Score]:
+    def admitted(row: Score) -> bool:
+        if row.status != "ok" or row.kind != "code":
+            return False
+        if row.decodes == "weights":
+            return True
+        return target is not None and row.relative_mse is not None and row.relative_mse <= target
+
+    return [row for row in rows if admitted(row)]
+
+
+def headline(
+    infos: Sequence[CheckpointInfo], rows: Sequence[Score], summary: Sequence[Score]
+) -> tuple[str, ...]:
+    """Return the sentences that open a report, some for each checkpoint."""
+    sentences = []
+    for info in infos:
+        own = [row for row in rows if row.checkpoint == info.path]
+        totals = [row for row in summary if row.checkpoint == info.path]
+        arranged = structure(own)
+        # What the sentence of the structure tells is not told again spec by spec.
+        told = () if arranged is None else (f"ctx@{arranged.view}", f"lowrank@{arranged.view}")
+        found = [
+            *_bytes_needed(info, own),
+            *_structure(arranged, totals),
+            *_order(own, [total for total in totals if total.spec not in told]),
+            *_largest(own),
+        ]
+        which = f"{shorten(info.path, 60)}: " if len(infos) > 1 else ""
+        sentences += [which + text for text in found]
+    return tuple(sentences)
+
+
+def _structure(arranged: Structure | None, totals: Sequence[Score]) -> list[str]:
+    if arranged is None:
+        return []
+    records = [total.details["structure"] for total in totals if "structure" in total.details]
+    return structure_sentences(arranged, records[0]["symmetry_bits"] if records else None)
+
+
+def _bytes_needed(info: CheckpointInfo, rows: Sequence[Score]) -> list[str]:
+    lossy, lossless = needed(info, rows, _TARGET), needed(info, rows, None)
+    found = []
+    # A size that is mostly of tensors as stored tells nothing of the codes that were asked for.
+    share, refusals = without_error(rows)
+    tells = lossy is not None and lossy.coded_share - share > 0.5
+    if lossy and tells and (lossless is None or lossy.bits < lossless.bits):
+        found.append(
+            f"{_amount(lossy)} needed {lossy.at(_TARGET)} "
+            f"({_weights(lossy)}, decodable, all side information{_exact(lossy)}{_rest(lossy)}); "
+            "accuracy not checked"
+            + ("" if lossy.by_tensor else "; an error of the whole is that of its largest weights")
+        )
+    found += refusals
+    if lossless:
+        found.append(
+            f"{_amount(lossless)} needed without loss "
+            f"({_weights(lossless)}, decodable{_rest(lossless)})"
+        )
+    return found
+
+
+def without_error(rows: Sequence[Score]) -> tuple[float, list[str]]:
+    """Say so where much of a network has no size at an error, as when a training diverged.
+
+    Returns
+    -------
+    share : float
+        Of the weights, those that every code at an error refused.
+    sentences : list of str
+    """
+    by_unit: dict[object, list[Score]] = {}
+    for row in rows:
+        if row.dtype is not None and row.kind == "code":
+            by_unit.setdefault((row.tensor, row.group, row.dtype), []).append(row)
+    n_weights = sum(codes[0].n_weights for codes in by_unit.values())
+    refused: dict[str, list[Score]] = {}
+    for codes in by_unit.values():
+        skipped = [row for row in codes if row.status == "skipped"]
+        if skipped and all(row.decodes == "weights" for row in codes if row.status == "ok"):
+            refused.setdefault(without_numbers(skipped[0].reason or ""), []).append(skipped[0])
+    total, sentences = 0.0, []
+    for units in refused.values():
+        share = sum(row.n_weights for row in units) / n_weights
+        total += share
+        if share > _MUCH:
+            why = (units[0].reason or "").partition(":")[0]
+            where = f" in {shorten(units[0].label)}" if units[0].tensor else ""
+            sentences.append(f"no size at an error for {share:.1%} of the weights: {why}{where}")
+    return total, sentences
+
+
+def _order(rows: Sequence[Score], totals: Sequence[Score]) -> list[str]:
+    """Say what the order of the weights contributes, by each spec with shuffles."""
+    found = []
+    for total in totals:
+        shuffled = total.control(SHUFFLE)
+        if shuffled is None or not shuffled.ratio or not shuffled.mean_bits:
+            continue
+        own = [row for row in rows if row.spec == total.spec and row.status != "ok"]
+        own += counted([row for row in rows if row.spec == total.spec and row.status == "ok"])
+        spread = (shuffled.sd_bits or 0.0) / shuffled.mean_bits
+        effect = _effect(shuffled, shuffled.ratio, spread, own)
+        found.append(f"{total.spec}: {effect}{_limits(total, own)}")
+        found += [
+            f"{total.spec}: {_factors(control.kind, own)}"
+            for control in total.controls
+            if control.kind.startswith("init:") and control.ratio
+        ]
+    return found
+
+
+def _factors(kind: str, rows: Sequence[Score]) -> str:
+    """Take a ratio to an initialisation apart, over the tensors that have both controls."""
+    both = []
+    for row in rows:
+        order, init = row.control(SHUFFLE), row.control(kind)
+        if order and init and order.mean_bits and init.mean_bits:
+            both.append((row.bits or 0.0, order.mean_bits, init.mean_bits, row.n_weights))
+    bits, shuffled, drawn, n_weights = (math.fsum(one) for one in zip(*both, strict=True))
+    of = of_weights(int(n_weights), sum(row.n_weights for row in rows))
+    return (
+        f"{bits / drawn:.3f} of {kind} = {bits / shuffled:.3f} arrangement x "
+        f"{shuffled / drawn:.3f} histogram{of}"
+    )
+
+
+def _effect(control: ControlResult, ratio: float, spread: float, rows: Sequence[Score]) -> str:
+    threshold = max(2 * spread, LEAST_SHARE)
+    if abs(1 - ratio) <= threshold:
+        return f"no structure found above {threshold:.1%} ({plural(control.n, 'shuffle')})"
+    side = "below" if ratio < 1 else "above"
+    text = f"{abs(1 - ratio):.1%} {side} its own shuffles (below {control.n_lower} of {control.n}"
+    out = leave_one_out(rows, SHUFFLE)
+    if out:
+        text += f"; ratio {out[0]:.3f} to {out[1]:.3f} when any one tensor is left out"
+    return text + ")"
+
+
+def _limits(total: Score, rows: Sequence[Score]) -> str:
+    """Say of how much of the weights a figure tells, and whether it can tell anything."""
+    part = of_weights(total.n_weights, sum(row.n_weights for row in rows))
+    return part + ("; saturated: measure tiles (tile=N)" if total.saturated else "")
+
+
+def _largest(rows: Sequence[Score]) -> list[str]:
+    tensors = {
+        (row.label, row.dtype): row
+        for row in rows
+        if row.dtype is not None and not row.details.get("side_of")
+    }
+    n_weights = sum(row.n_weights for row in tensors.values())
+    found = (row.largest for row in tensors.values())
+    name, size = max(found, key=lambda largest: largest[1], default=("", 0))
+    if size == n_weights:  # one tensor is all there is
+        return []
+    return [f"the largest tensor, {shorten(name)}, holds {size / n_weights:.0%} of the weights"]
+
+
+def _amount(need: Needed) -> str:
+    about = "about " if need.sampled else ""
+    return f"{about}{human_bytes(need.bits / 8)} of {human_bytes(need.stored_bits / 8)}"
+
+
+def _weights(need: Needed) -> str:
+    return f"{human_bytes(need.weights_bits / 8)} at {need.bits_per_weight:.2f} bits/weight"
+
+
+def _exact(need: Needed) -> str:
+    """Say that a size at some error is of tensors that no lossy code took, as those with NaN."""
+    return f", {plural(need.n_exact, 'tensor')} without loss" if need.n_exact else ""
+
+
+def _rest(need: Needed) -> str:
+    kept = f", {plural(need.n_kept, 'tensor')} kept as stored" if need.n_kept else ""
+    beside = need.bits - need.weights_bits
+    return kept + (f"; {human_bytes(beside / 8)} beside the tensors" if beside else "")

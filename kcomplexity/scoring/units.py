@@ -1,0 +1,120 @@
+"""What is measured as one: each tensor, each group of tensors, or the whole checkpoint.
+
+Several tensors are laid end to end in file order and measured like a single one. They are joined
+only where they are stored alike; views that read any dtype as the same numbers (``@f32``,
+``@sign``) join them all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from kcomplexity.scoring.specs import Spec
+from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
+from kcomplexity.tensors.derived import Cast, concat
+
+__all__ = ["SCOPES", "Scope", "Unit", "group_name", "units"]
+
+Scope = Literal["tensor", "group", "model"]
+SCOPES: tuple[Scope, ...] = ("tensor", "group", "model")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Something measured as one, and the specs it is measured by.
+
+    Attributes
+    ----------
+    tensor : Tensor
+        A stored tensor, or several laid end to end.
+    specs : tuple of Spec
+    scope : {"tensor", "group", "model"}
+    group : str or None
+        The name, or the names' pattern, with layer numbers as ``#``.
+    n_bytes : int
+        Stored bytes, before any cast.
+    dtype : str or None
+        Code of the stored dtype; None where several were joined.
+    """
+
+    tensor: Tensor
+    specs: tuple[Spec, ...]
+    scope: Scope
+    group: str | None
+    n_bytes: int
+    dtype: str | None
+
+    @property
+    def name(self) -> str | None:
+        """The tensor's name; None for several."""
+        return self.tensor.name if self.scope == "tensor" else None
+
+
+def group_name(name: str) -> str:
+    """Return a tensor's name with its layer numbers as ``#``.
+
+    Examples
+    --------
+    >>> group_name("model.layers.11.mlp.conv1.weight")
+    'model.layers.#.mlp.conv1.weight'
+    """
+    return re.sub(r"(?<![^./_-])\d+(?![^./_-])", "#", name)
+
+
+def units(checkpoint: Checkpoint, specs: Sequence[Spec], scope: Scope) -> list[Unit]:
+    """Return what is measured as one in `checkpoint`, in file order."""
+    tensors = list(checkpoint.values())
+    if scope == "tensor":
+        return [
+            Unit(t, tuple(specs), scope, group_name(t.name), t.n_bytes, t.dtype.code)
+            for t in tensors
+        ]
+    groups: dict[str | None, list[Tensor]] = {}
+    for tensor in tensors:
+        groups.setdefault(group_name(tensor.name) if scope == "group" else None, []).append(tensor)
+    return [
+        unit for group, members in groups.items() for unit in _joined(members, specs, scope, group)
+    ]
+
+
+def _joined(
+    members: Sequence[Tensor], specs: Sequence[Spec], scope: Scope, group: str | None
+) -> list[Unit]:
+    name = group or "model"
+    found: list[Unit] = []
+    by_dtype: dict[str, list[Tensor]] = {}
+    for tensor in members:
+        by_dtype.setdefault(tensor.dtype.code, []).append(tensor)
+    apart = tuple(spec for spec in specs if _common(spec) is None)
+    for code, alike in by_dtype.items():
+        whole = concat(f"{name}:{code}", alike)
+        if apart:
+            found.append(Unit(whole, apart, scope, group, whole.n_bytes, code))
+    shared = dict.fromkeys(_common(spec) for spec in specs)
+    for code in filter(None, shared):
+        together = tuple(spec for spec in specs if _common(spec) == code)
+        # What is no number keeps its dtype, and gets its row with the reason.
+        for other, alike in by_dtype.items():
+            if not alike[0].dtype.holds_weights:
+                whole = concat(f"{name}:{other}", alike)
+                found.append(Unit(whole, together, scope, group, whole.n_bytes, other))
+        numbers = [tensor for tensor in members if tensor.dtype.holds_weights]
+        if not numbers:
+            continue
+        whole = concat(f"{name}:{code}", [_as(tensor, code) for tensor in numbers])
+        stored = sum(tensor.n_bytes for tensor in numbers)
+        codes = {tensor.dtype.code for tensor in numbers}
+        dtype = codes.pop() if len(codes) == 1 else None
+        found.append(Unit(whole, together, scope, group, stored, dtype))
+    return found
+
+
+def _common(spec: Spec) -> str | None:
+    return spec.view.common_dtype if spec.view else None
+
+
+def _as(tensor: Tensor, code: str) -> Tensor:
+    return tensor if tensor.dtype.code == code else Cast.of(tensor, code)

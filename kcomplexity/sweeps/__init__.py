@@ -1,0 +1,1 @@
+"""Bits against error: every coding at several errors, and what each does to a network's task."""
