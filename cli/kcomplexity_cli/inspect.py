@@ -180,7 +180,7 @@ def _dtype_table(inspection: Inspection) -> Table:
 
 def _layer_table(inspection: Inspection, *, everything: bool) -> Table:
     from kcomplexity.report.tables import Table
-    from kcomplexity.scoring.units import group_name
+    from kcomplexity.tensors.groups import group_name
     from kcomplexity.text import human_bytes, printable, shorten
 
     total = max(inspection.n_weights, 1)

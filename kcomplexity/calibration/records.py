@@ -10,7 +10,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from kcomplexity.results.records import SCHEMA_VERSION, Provenance, plain
-from kcomplexity.scoring.units import Scope
+from kcomplexity.tensors.groups import Scope
 
 __all__ = ["Answer", "Arrays", "Calibrated", "Case", "Known", "Quantity", "Sees", "document"]
 

@@ -11,7 +11,7 @@ from kcomplexity.calibration.records import Answer, Arrays, Calibrated, Case, Kn
 from kcomplexity.results.control_results import SHUFFLE
 from kcomplexity.results.records import Score
 from kcomplexity.scoring.score import score
-from kcomplexity.scoring.units import Scope
+from kcomplexity.tensors.groups import Scope
 
 __all__ = ["calibrate"]
 

@@ -29,8 +29,8 @@ from kcomplexity.results.provenance import describe, provenance
 from kcomplexity.results.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance
 from kcomplexity.scoring.plan import make_plan
 from kcomplexity.scoring.score import run_plan
-from kcomplexity.scoring.units import Scope
 from kcomplexity.tensors.checkpoint import Checkpoint, labelled
+from kcomplexity.tensors.groups import Scope
 from kcomplexity.text import human_bytes, printable
 
 if TYPE_CHECKING:

@@ -37,8 +37,9 @@ from kcomplexity.results.records import Score
 from kcomplexity.scoring.plan import Plan, Task
 from kcomplexity.scoring.score import run_plan
 from kcomplexity.scoring.specs import Spec, parse_spec, parse_specs
-from kcomplexity.scoring.units import Unit, group_name
+from kcomplexity.scoring.units import Unit
 from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
+from kcomplexity.tensors.groups import group_name
 
 __all__ = ["given", "given_all"]
 

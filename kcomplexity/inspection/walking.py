@@ -16,8 +16,8 @@ from kcomplexity.inspection.records import (
 )
 from kcomplexity.inspection.values import look_at_all
 from kcomplexity.parallel.pool import Pool
-from kcomplexity.scoring.units import group_name
 from kcomplexity.tensors.checkpoint import Checkpoint
+from kcomplexity.tensors.groups import group_name
 
 __all__ = ["inspect_checkpoint"]
 

@@ -10,7 +10,7 @@ from kcomplexity.containers.mosaic import SCALE_MODES, ScaleMode
 from kcomplexity.containers.motifs import MOST_MOTIFS, MOTIF_DTYPES, MotifDtype
 from kcomplexity.errors import SpecError
 from kcomplexity.mosaics.fitters import FITTERS, Fitter
-from kcomplexity.scoring.units import SCOPES, Scope
+from kcomplexity.tensors.groups import SCOPES, Scope
 from kcomplexity.text import plural
 
 __all__ = ["DEFAULT_CAPACITY", "FitOptions", "capacity_motifs"]

@@ -8,8 +8,8 @@ from kcomplexity.containers.blocks import Tiling
 from kcomplexity.errors import SpecError
 from kcomplexity.mosaics.fit_options import FitOptions
 from kcomplexity.mosaics.selection import Selection
-from kcomplexity.scoring.units import group_name
 from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
+from kcomplexity.tensors.groups import group_name
 
 __all__ = ["FitPlan", "MotifSet", "plan_fit"]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from kcomplexity.errors import SpecError
-from kcomplexity.scoring.units import Scope
+from kcomplexity.tensors.groups import Scope
 
 __all__ = ["PANELS", "Panel", "affordable", "panel"]
 

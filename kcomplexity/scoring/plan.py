@@ -13,8 +13,9 @@ from kcomplexity.errors import SpecError
 from kcomplexity.scoring.panels import Panel, affordable, panel
 from kcomplexity.scoring.sampling import sampled_share
 from kcomplexity.scoring.specs import Spec, listed, parse_spec, parse_specs
-from kcomplexity.scoring.units import SCOPES, Scope, Unit, units
+from kcomplexity.scoring.units import Unit, units
 from kcomplexity.tensors.checkpoint import Checkpoint, labelled
+from kcomplexity.tensors.groups import SCOPES, Scope
 
 __all__ = ["Plan", "Task", "make_plan", "unit_work"]
 

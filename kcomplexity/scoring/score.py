@@ -23,8 +23,9 @@ from kcomplexity.scoring.plan import Plan, make_plan
 from kcomplexity.scoring.rows import measure_unit
 from kcomplexity.scoring.structure import mark_structure, with_structure
 from kcomplexity.scoring.summary import summarise
-from kcomplexity.scoring.units import Scope, Unit
+from kcomplexity.scoring.units import Unit
 from kcomplexity.tensors.checkpoint import Checkpoint
+from kcomplexity.tensors.groups import Scope
 
 __all__ = ["assemble", "open_selected", "run_plan", "score"]
 

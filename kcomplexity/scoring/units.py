@@ -7,19 +7,15 @@ only where they are stored alike; views that read any dtype as the same numbers 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from kcomplexity.scoring.specs import Spec
 from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 from kcomplexity.tensors.derived import Cast, concat
+from kcomplexity.tensors.groups import Scope, group_name
 
-__all__ = ["SCOPES", "Scope", "Unit", "group_name", "units"]
-
-Scope = Literal["tensor", "group", "model"]
-SCOPES: tuple[Scope, ...] = ("tensor", "group", "model")
+__all__ = ["Unit", "units"]
 
 
 @dataclass(frozen=True)
@@ -51,17 +47,6 @@ class Unit:
     def name(self) -> str | None:
         """The tensor's name; None for several."""
         return self.tensor.name if self.scope == "tensor" else None
-
-
-def group_name(name: str) -> str:
-    """Return a tensor's name with its layer numbers as ``#``.
-
-    Examples
-    --------
-    >>> group_name("model.layers.11.mlp.conv1.weight")
-    'model.layers.#.mlp.conv1.weight'
-    """
-    return re.sub(r"(?<![^./_-])\d+(?![^./_-])", "#", name)
 
 
 def units(checkpoint: Checkpoint, specs: Sequence[Spec], scope: Scope) -> list[Unit]:

@@ -22,7 +22,7 @@ from kcomplexity.results.records import SCHEMA_VERSION, CheckpointInfo, Document
 from kcomplexity.scoring.cache import Cache, cache_path, run_cached
 from kcomplexity.scoring.plan import make_plan
 from kcomplexity.scoring.specs import listed
-from kcomplexity.scoring.units import Scope
+from kcomplexity.tensors.groups import Scope
 from kcomplexity.text import percent_change, plural, shorten
 from kcomplexity.training.series import Series, Step, StepScore, over_common, series_of
 from kcomplexity.training.steps import Moment, in_order

@@ -1,0 +1,37 @@
+"""How work is done: the options that every long call shares and no figure depends on."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from typing import Literal, TypedDict
+
+from kcomplexity.parallel.progress import OnProgress
+
+__all__ = ["Running"]
+
+
+class Running(TypedDict, total=False):
+    """Keyword arguments that say how figures are computed, never which.
+
+    Attributes
+    ----------
+    threads : int or None
+        Workers; all processors by default.
+    workers : {"thread", "process"}
+        What the workers are; threads by default.
+    executor : concurrent.futures.Executor or None
+        One of your own instead.
+    max_memory : int
+        Bytes that the work in flight may take; 768 MiB by default.
+    progress : callable or None
+        Called with a :class:`~kcomplexity.parallel.progress.Progress` as work is done.
+    command : str
+        What the user typed, for the provenance.
+    """
+
+    threads: int | None
+    workers: Literal["thread", "process"]
+    executor: Executor | None
+    max_memory: int
+    progress: OnProgress | None
+    command: str
