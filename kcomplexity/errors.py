@@ -19,6 +19,7 @@
 
     KComplexityWarning (UserWarning)
     ├── CacheWarning                          figures are measured anew
+    ├── JournalWarning                        rows of an interrupted run are replaced
     └── ShardWarning                          odd, but nothing is lost
 
 Leaves also inherit the builtin a caller would expect, so ``except FileNotFoundError`` works.
@@ -34,6 +35,7 @@ __all__ = [
     "CorruptCheckpointError",
     "CtmTableError",
     "ForbiddenGlobalError",
+    "JournalWarning",
     "KComplexityError",
     "KComplexityWarning",
     "MissingExtraError",
@@ -110,6 +112,10 @@ class KComplexityWarning(UserWarning):
 
 class CacheWarning(KComplexityWarning):
     """The cache of rows cannot be used; everything is measured."""
+
+
+class JournalWarning(KComplexityWarning):
+    """The rows of an interrupted run are replaced: nobody asked to resume it."""
 
 
 class ShardWarning(KComplexityWarning):

@@ -90,7 +90,7 @@ def test_qubd_is_pybdm_on_the_planes_of_its_definition(array):
     expected = qubd_by_pybdm(array)
     assert row.bits == row.value == pytest.approx(math.fsum(expected), rel=EXACT)
     planes = {f"bit {bit}": value for bit, value in zip(range(7, -1, -1), expected, strict=True)}
-    assert row.details["bits"] == pytest.approx(planes, rel=EXACT)
+    assert row.stream_bits == pytest.approx(planes, rel=EXACT)
 
 
 def test_qubd_of_a_network_adds_its_matrices_and_leaves_the_rest_out_with_reasons():

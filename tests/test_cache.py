@@ -21,8 +21,9 @@ from kcomplexity.controls import CONTROLS
 from kcomplexity.errors import CacheWarning
 from kcomplexity.files.sources import FileSource
 from kcomplexity.scoring import cache as cache_module
-from kcomplexity.scoring.cache import Cache, cache_path, row_keys, run_cached
+from kcomplexity.scoring.cache import Cache, CachedRows, cache_path, row_keys
 from kcomplexity.scoring.plan import make_plan
+from kcomplexity.scoring.score import measure_plan
 from kcomplexity.tensors.checkpoint import StoredTensor
 from tests import wait_until
 
@@ -40,7 +41,9 @@ def run(source, cache, **options) -> Any:
     options = {"specs": SPECS, "controls": ["shuffle:2"]} | options
     before = cache.n_found
     with kc.open_checkpoint(source) as checkpoint, kc.Pool(2) as pool:
-        rows = run_cached(make_plan([checkpoint], **options), pool, cache)
+        plan = make_plan([checkpoint], **options)
+        units = measure_plan(plan, pool, CachedRows(cache, plan))
+        rows = [row for of_unit in units for row in of_unit]
     return [replace(row, seconds=0.0, cached=False) for row in rows], cache.n_found - before
 
 

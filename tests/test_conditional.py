@@ -94,7 +94,7 @@ def test_the_quantised_difference_has_the_others_error():
     score = kc.score({"w": difference}, specs=[f"entropy:two-part@rd{float(0.01 / share)!r}"]).rows[
         0
     ]
-    step = score.details["step"]
+    step = score.level_step
     decoded = w0 + np.rint(difference / step) * step
     assert np.sum((decoded - w1) ** 2) / np.sum(w1**2) == pytest.approx(row.relative_mse, rel=1e-3)
     assert row.codes["difference entropy:two-part"] == pytest.approx(score.bits, rel=1e-3)

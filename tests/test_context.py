@@ -19,8 +19,15 @@ from kcomplexity.algorithms.context.length import tile_code
 from kcomplexity.algorithms.context.model import MODES, Kernel, offsets
 from kcomplexity.algorithms.entropy_coding import BitWriter
 from kcomplexity.estimators import context
+from kcomplexity.results.account import Account
+from kcomplexity.results.records import Score
 
 KERNELS = [Kernel(), Kernel(4, 2), Kernel(9, 3), Kernel(5, 5)]
+
+
+def account(row: Score) -> Account:
+    assert row.account is not None
+    return row.account
 
 
 def laplace(rng, shape, scale):
@@ -130,7 +137,7 @@ def test_noise_saves_nothing(draw, shape):
         row, order0 = kc.score({"w": noise}, specs=[f"ctx@{view}", f"entropy:two-part@{view}"]).rows
         assert row.bits is not None
         assert order0.bits is not None
-        saved = sum(row.details["saved_bits"].values())
+        saved = sum(account(row).saved_bits.values())
         assert abs(saved) <= 0.0005 * row.bits, view
         assert row.bits <= order0.bits + 4, view
 
@@ -169,11 +176,11 @@ def test_the_account_adds_up_and_the_row_says_where_bits_went():
     (row,) = kc.score({"w": smooth}, specs=["ctx"]).rows
     assert row.spec == "ctx@rd0.1"
     assert row.bits is not None
-    side = row.bits - (row.details["order0_bits"] - sum(row.details["saved_bits"].values()))
+    side = row.bits - (account(row).order0_bits - sum(account(row).saved_bits.values()))
     assert 0 < side < 128  # the view's step and range
     assert row.details["tiles"] == {"prediction": 1}
-    assert list(row.details["saved_bits"]) == list(MODES[2:])
-    assert all(saved >= 0 for saved in row.details["saved_bits"].values())
+    assert list(account(row).saved_bits) == list(MODES[2:])
+    assert all(saved >= 0 for saved in account(row).saved_bits.values())
 
 
 def test_tiles_are_cut_at_the_same_rows_for_any_threads(monkeypatch):
@@ -191,9 +198,9 @@ def test_noise_in_many_tiles_costs_no_more_than_coded_whole(monkeypatch):
     monkeypatch.setattr(context, "TILE", 1 << 10)
     noise = np.random.default_rng(0).standard_normal((64, 128)).astype(np.float32)
     (row,) = kc.score({"w": noise}, specs=["ctx"]).rows
-    assert sum(row.details["saved_bits"].values()) == pytest.approx(0, abs=1e-6)
+    assert sum(account(row).saved_bits.values()) == pytest.approx(0, abs=1e-6)
     assert row.bits is not None
-    assert row.bits <= row.details["order0_bits"] + 128
+    assert row.bits <= account(row).order0_bits + 128
 
 
 def test_what_tiles_of_their_own_save_is_arrangement(monkeypatch):
@@ -209,13 +216,13 @@ def test_what_tiles_of_their_own_save_is_arrangement(monkeypatch):
     assert order0.bits is not None
     known = 1 - row.bits / order0.bits
     assert known > 0.05
-    (record,) = (s.details["structure"] for s in report.summary if "structure" in s.details)
-    assert record["saving"] == pytest.approx(known, abs=2e-4)
+    (record,) = (s.structure for s in report.summary if s.structure)
+    assert record.saving == pytest.approx(known, abs=2e-4)
     ratio = row.controls[0].ratio
     assert ratio is not None
     assert 1 - ratio == pytest.approx(known, abs=5e-3)
     # Both tell the view's step and range; one bit says whether tiles have histograms of their own.
-    saved = sum(row.details["saved_bits"].values())
+    saved = sum(account(row).saved_bits.values())
     assert row.bits + saved == pytest.approx(order0.bits + 1, abs=1e-6)
 
 

@@ -204,8 +204,8 @@ def test_the_histogram_shows_all_weights_of_the_largest_tensor(sample):
     assert sum(counts) == weights.size
     levels = [v for mark, v in zip(chart["mark"], chart["from"], strict=True) if mark == "level"]
     row = next(r for r in sample["rows"] if r["tensor"] == "layers.0.weight")
-    assert np.diff(levels) == pytest.approx(row["details"]["step"])
-    assert min(levels) == pytest.approx(weights.min(), abs=row["details"]["step"])
+    assert np.diff(levels) == pytest.approx(row["level_step"])
+    assert min(levels) == pytest.approx(weights.min(), abs=row["level_step"])
     assert b"</svg>" in image_bytes(picture.kind, chart, theme("light"), "svg")
 
 
@@ -307,7 +307,7 @@ def test_of_a_trajectory_only_its_own_figure_shows_more_than_the_last_step():
     shown = {picture.kind.name: picture.chart for picture in pictures(record)}
     assert list(shown) == ["bits", "controls", "trajectory", "streams"]
     assert shown["trajectory"]["step"][0] == 0
-    last = {row["bits_per_weight"] for row in record["rows"] if row["step"] == 4500}
+    last = {row["bits_per_weight"] for row in record["rows"] if row["level_step"] == 4500}
     assert set() < set(shown["bits"]["bits_per_weight"]) <= last
     assert all(
         chart.subtitle.startswith("step 4,500: ")
@@ -390,7 +390,7 @@ def test_the_nominal_size_of_a_mosaic_adds_up():
 
 def test_tiles_that_chance_explains_are_pale():
     record = tiles_result()
-    record["rows"][0]["details"]["tiles"]["ratios"] = [[1.02, 0.99, 0.9], [0.985, 1.0, None]]
+    record["rows"][0]["tiles"]["ratios"] = [[1.02, 0.99, 0.9], [0.985, 1.0, None]]
     picture = next(pictures(record, ["tiles"]))
     assert picture.chart.title.endswith("0.900 in the lowest; 1 of 5 tiles beyond the scatter")
     with styled(theme("light")):

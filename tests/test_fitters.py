@@ -400,7 +400,7 @@ def test_the_estimator_counts_what_a_fit_counts():
     assert row.bits == mosaic.bits.fitted
     assert (row.kind, row.decodes) == ("code", "view")
     assert row.relative_mse == pytest.approx(mosaic.distortion.relative_mse)
-    assert row.details["squared_error"] == mosaic.distortion.sse
+    assert row.squared_error == mosaic.distortion.sse
     assert row.controls[0].n == 2
 
 

@@ -12,9 +12,9 @@ import pytest
 
 from kcomplexity.errors import UnmeasurableError
 from kcomplexity.estimators import Estimator, Measure
-from kcomplexity.parallel import FRAME, LEAF, Cut, Every, Piece, State, folding
+from kcomplexity.parallel import FRAME, LEAF, Cut, Every, Failed, Piece, State, folding
 from kcomplexity.parallel.pool import Pool
-from kcomplexity.scoring.measure import Outcome, gather, outcome, prepare
+from kcomplexity.scoring.measure import finish, gather, prepare_views
 from kcomplexity.scoring.panels import PANELS
 from kcomplexity.scoring.specs import parse_spec, parse_specs
 from kcomplexity.tensors.checkpoint import ArrayTensor, Tensor
@@ -37,11 +37,15 @@ class Watched(Pool):
         return super().run(watched())
 
 
-def measured(tensor: Tensor, texts: Sequence[str], pool: Pool) -> dict[str, Outcome]:
+def measured(tensor: Tensor, texts: Sequence[str], pool: Pool) -> dict[str, Measure | Failed]:
     specs = parse_specs(texts)
-    encoders = prepare(tensor, specs, pool)
-    found = gather(tensor, specs, encoders, pool)
-    return {str(spec): outcome(spec, encoders[spec.view], found[spec]) for spec in specs}
+    encoders = prepare_views(tensor, specs, pool)
+    gathered = gather(tensor, specs, encoders, pool)
+    return {str(spec): finish(spec, encoders[spec.view], gathered[spec]) for spec in specs}
+
+
+def failure(result: Measure | Failed) -> Failed | None:
+    return result if isinstance(result, Failed) else None
 
 
 # --- one read ------------------------------------------------------------------------------------
@@ -53,7 +57,7 @@ def test_cuts_of_odd_lengths_together_are_each_alone_and_within_memory():
     tensor = array_tensor(values.astype(ml_dtypes.bfloat16))
     with Watched(2) as pool:
         together = measured(tensor, texts, pool)
-        assert [found.status for found in together.values()] == ["ok"] * len(texts)
+        assert not any(map(failure, together.values()))
         assert together == {text: measured(tensor, [text], pool)[text] for text in texts}
         # 7 * 11 * 13 leaves, in whole frames, would be 4.2 billion weights.
         assert pool.most < 1 << 28
@@ -95,11 +99,11 @@ def test_no_stored_dtype_makes_a_spec_fail(dtype: StoredDtype, top: int):
     raw = np.random.default_rng(0).integers(0, top, dtype.n_bytes(512))
     tensor = ArrayTensor("w", (16, 32), dtype, data=raw.astype(np.uint8))
     with Pool(1) as pool:
-        found = measured(tensor, list(SPECS), pool)
-    failed = {text: one.reason for text, one in found.items() if one.status == "failed"}
-    assert failed == {}
-    assert all(one.reason for one in found.values() if one.status == "skipped")
-    assert found["zstd@bytes"].status == found["zstd@bytes/planes"].status == "ok"
+        results = measured(tensor, list(SPECS), pool)
+    failures = {text: failed for text, result in results.items() if (failed := failure(result))}
+    assert {text: one.reason for text, one in failures.items() if not one.unmeasurable} == {}
+    assert all(one.reason for one in failures.values())
+    assert not {"zstd@bytes", "zstd@bytes/planes"} & failures.keys()
 
 
 @pytest.mark.parametrize("dtype", [DTYPES["F6_E2M3"], STORED[-2]], ids=lambda dtype: dtype.code)
@@ -108,16 +112,16 @@ def test_words_as_wide_as_no_integer_are_refused_before_anything_is_read(dtype: 
     data = np.zeros(dtype.n_bytes(16), np.uint8)
     tensor = Counting("w", (16,), dtype, data=data, reads=reads)
     with Pool(1) as pool:
-        (found,) = measured(tensor, ["entropy@words"], pool).values()
-    assert (found.status, found.reason) == ("skipped", f"{dtype.code}: {dtype.refusal}")
+        (result,) = measured(tensor, ["entropy@words"], pool).values()
+    assert result == Failed(f"{dtype.code}: {dtype.refusal}", unmeasurable=True)
     assert not reads.any()
 
 
 def test_complex_weights_count_with_both_parts():
     tensor = array_tensor(np.array([3 + 4j, 12j, 0, 0], np.complex64))
     with Pool(1) as pool:
-        found = measured(tensor, ["l2", "nonzero"], pool)
-    values = {text: one.measure.value for text, one in found.items() if one.measure}
+        results = measured(tensor, ["l2", "nonzero"], pool)
+    values = {text: one.value for text, one in results.items() if isinstance(one, Measure)}
     assert values == {"l2": 13, "nonzero": 0.5}
 
 
@@ -173,30 +177,33 @@ class BreakingState(State):
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize(
-    ("error", "status", "reason"),
-    [(ValueError, "failed", "ValueError: oh no"), (UnmeasurableError, "skipped", "oh no")],
+    ("error", "expected"),
+    [
+        (ValueError, Failed("ValueError: oh no")),
+        (UnmeasurableError, Failed("oh no", unmeasurable=True)),
+    ],
 )
-def test_a_step_that_raises_costs_its_own_row(step, error, status, reason, monkeypatch):
+def test_a_step_that_raises_costs_its_own_row(step, error, expected, monkeypatch):
     monkeypatch.setattr(folding, "_JOB", LEAF)  # several jobs, so that states are added
     tensor = array_tensor(np.zeros(6 * LEAF, np.uint8))
     beside = parse_spec("entropy@bytes")
     breaking = replace(beside, estimator=Breaking(step, error))
     with Pool(1) as pool:
-        encoders = prepare(tensor, [breaking, beside], pool)
-        found = gather(tensor, [breaking, beside], encoders, pool)
+        encoders = prepare_views(tensor, [breaking, beside], pool)
+        gathered = gather(tensor, [breaking, beside], encoders, pool)
     encoder = encoders[beside.view]
-    assert outcome(breaking, encoder, found[breaking]) == Outcome(status, reason)
-    assert outcome(beside, encoder, found[beside]).status == "ok"
+    assert finish(breaking, encoder, gathered[breaking]) == expected
+    assert isinstance(finish(beside, encoder, gathered[beside]), Measure)
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "reason"),
+    ("error", "expected"),
     [
-        (ValueError, "failed", "RuntimeError: ValueError: oh no"),
-        (UnmeasurableError, "skipped", "oh no"),
+        (ValueError, Failed("RuntimeError: ValueError: oh no")),
+        (UnmeasurableError, Failed("oh no", unmeasurable=True)),
     ],
 )
-def test_a_pass_of_a_view_that_raises_costs_the_rows_of_the_view(error, status, reason):
+def test_a_pass_of_a_view_that_raises_costs_the_rows_of_the_view(error, expected):
     @dataclass(frozen=True)
     class Passing(View):
         def prepare(self, tensor: Tensor, reduce: Any) -> Encoder:
@@ -205,9 +212,9 @@ def test_a_pass_of_a_view_that_raises_costs_the_rows_of_the_view(error, status, 
     tensor = array_tensor(np.zeros(4, np.uint8))
     spec = replace(parse_spec("entropy@bytes"), view=Passing())
     with Pool(1) as pool:
-        encoders = prepare(tensor, [spec], pool)
-        found = gather(tensor, [spec], encoders, pool)[spec]
-    assert found == encoders[spec.view] == Outcome(status, reason)
+        encoders = prepare_views(tensor, [spec], pool)
+        gathered = gather(tensor, [spec], encoders, pool)[spec]
+    assert gathered == encoders[spec.view] == expected
 
 
 @pytest.mark.parametrize("width", [2, 3, 8, 16])
@@ -217,7 +224,7 @@ def test_byte_planes_of_any_width_are_the_columns_of_the_bytes(width: int):
     tensor = ArrayTensor("w", (50,), dtype, data=data.reshape(-1))
     spec = parse_spec("zstd@bytes/planes")
     with Pool(1) as pool:
-        encoder = prepare(tensor, [spec], pool)[spec.view]
+        encoder = prepare_views(tensor, [spec], pool)[spec.view]
     assert isinstance(encoder, Encoder)
     piece = Piece(dtype, data.reshape(-1), (50,))
     for plane, column in zip(encoder.encode(piece).streams, data.T, strict=True):

@@ -9,10 +9,10 @@ import pytest
 
 import kcomplexity as kc
 from kcomplexity.parallel.pool import Pool
+from kcomplexity.scoring import journal as journal_module
+from kcomplexity.scoring.journal import Journal
 from kcomplexity.scoring.plan import make_plan
-from kcomplexity.scoring.score import run_plan
-from kcomplexity_cli import resume
-from kcomplexity_cli.resume import Journal
+from kcomplexity.scoring.score import measure_plan
 
 
 @pytest.fixture
@@ -24,7 +24,15 @@ def plan():
 @pytest.fixture
 def rows(plan):
     with Pool(1) as pool:
-        return [row for found in run_plan(plan, pool) for row in found]
+        return [row for found in measure_plan(plan, pool) for row in found]
+
+
+def keep(journal, plan, rows):
+    """Hand rows to the journal, each with its unit."""
+    units = dict(zip("abc", *plan.units, strict=True))
+    for row in rows:
+        unit = units[row.tensor]
+        journal.keep(row.checkpoint, unit, {unit.specs[0]: row})
 
 
 class Interrupted:
@@ -43,27 +51,29 @@ class Interrupted:
 
 def test_rows_that_were_written_when_the_interruption_came_stay(plan, rows, tmp_path, monkeypatch):
     path = tmp_path / "s.jsonl"
-    lines = resume._lines
+    lines = journal_module._lines
 
     def interrupt(journal):
-        journal.write(rows[:1])
+        keep(journal, plan, rows[:1])
         # Two rows in one write, and half of the next.
         whole = lines(rows[1:])
-        monkeypatch.setattr(resume, "_lines", lambda _: whole + whole[:20])
+        monkeypatch.setattr(journal_module, "_lines", lambda _: whole + whole[:20])
         monkeypatch.setattr(journal, "_file", Interrupted(journal._file))
-        journal.write(rows[1:])
+        keep(journal, plan, rows[1:])
 
     with (
-        pytest.raises(KeyboardInterrupt),
-        Journal(path, plan, "", resume=False, quiet=True) as journal,
+        pytest.raises(KeyboardInterrupt) as interruption,
+        Journal(path, plan, "", resume=False) as journal,
     ):
         interrupt(journal)
     monkeypatch.undo()
+    assert "add --resume to go on with it" in interruption.value.__notes__[0]
     _, *kept = map(json.loads, (tmp_path / "s.jsonl.part").read_text().splitlines())
     assert [row["tensor"] for row in kept] == ["a", "b", "c"]
     with Journal(path, plan, "", resume=True) as journal:
         assert [
-            journal.known(row.checkpoint, unit) for row, unit in zip(rows, *plan.units, strict=True)
+            [*journal.find(row.checkpoint, unit).values()]
+            for row, unit in zip(rows, *plan.units, strict=True)
         ] == [[row] for row in rows]
 
 
@@ -75,7 +85,7 @@ def test_a_journal_without_rows_is_removed(plan, tmp_path):
 
 def test_a_journal_that_was_taken_away_costs_no_result(plan, rows, tmp_path):
     with Journal(tmp_path / "s.jsonl", plan, "", resume=False) as journal:
-        journal.write(rows)
+        keep(journal, plan, rows)
         (tmp_path / "s.jsonl.part").unlink()
         journal.discard()
     assert not list(tmp_path.iterdir())

@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 import kcomplexity as kc
 from kcomplexity.errors import SpecError
 from kcomplexity.parallel import LEAF
+from kcomplexity.parallel.progress import Progress
 from kcomplexity.results.records import Score
 from kcomplexity.scoring.plan import make_plan
 from kcomplexity.scoring.sampling import covariance, sample_parts
@@ -220,13 +221,13 @@ def test_scales_alone_are_not_summed() -> None:
     }
     with kc.open_checkpoint(network) as checkpoint:
         report = kc.score(checkpoint, specs=["zstd@bytes", "entropy@sign"])
-    sides = {row.tensor for row in report.rows if row.details.get("side_of")}
+    sides = {row.tensor for row in report.rows if row.side_of}
     assert sides == {"l.weight_scale"}
     lossless, signs = report.summary
-    assert lossless.details["n_tensors"] == 3
+    assert lossless.n_tensors == 3
     assert lossless.n_weights == codes.size + 500
     # The codes have no sign, so those of their scales tell nothing.
-    assert signs.details["n_tensors"] == 1
+    assert signs.n_tensors == 1
     assert signs.n_weights == 500
 
 
@@ -426,12 +427,12 @@ def test_a_file_cut_while_it_is_read_gives_failed_rows(tmp_path: Path) -> None:
     with kc.open_checkpoint(path) as checkpoint:
         path.write_bytes(path.read_bytes()[:-100])
         from kcomplexity.scoring.plan import make_plan as plan_of
-        from kcomplexity.scoring.score import run_plan
+        from kcomplexity.scoring.score import measure_plan
 
         with kc.Pool(2) as pool:
             rows = [
                 row
-                for found in run_plan(plan_of([checkpoint], specs=["zstd"]), pool)
+                for found in measure_plan(plan_of([checkpoint], specs=["zstd"]), pool)
                 for row in found
             ]
     assert [row.status for row in rows] == ["ok", "failed"]
@@ -439,16 +440,20 @@ def test_a_file_cut_while_it_is_read_gives_failed_rows(tmp_path: Path) -> None:
 
 
 def test_progress_adds_up_to_the_plans_work(network: dict[str, Any]) -> None:
-    done: list[int] = []
+    events: list[Progress] = []
     specs = ["zstd@bytes", "entropy@q8", "zstd:frame=0@sign"]
     score(
-        {"w": network["layers.0.weight"]}, specs=specs, controls=["shuffle:3"], progress=done.append
+        {"w": network["layers.0.weight"]},
+        specs=specs,
+        controls=["shuffle:3"],
+        progress=events.append,
     )
     with kc.open_checkpoint({"w": network["layers.0.weight"]}) as checkpoint:
         plan = make_plan([checkpoint], specs=specs, controls=["shuffle:3"])
     # Two of the three specs see positions.
     assert plan.work == 300 * 250 * 4 * (3 + 2 * 3)
-    assert sum(done) == pytest.approx(plan.work, rel=0.01)
+    assert {event.total for event in events} == {plan.work}
+    assert events[-1].done == pytest.approx(plan.work, rel=0.01)
 
 
 def test_a_data_frame_without_pandas_names_what_to_install(monkeypatch):

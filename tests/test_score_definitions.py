@@ -79,7 +79,8 @@ def written_bits(values: Array, row: kc.Score) -> float:
     matrix = values.reshape(values.shape[0] if values.ndim > 1 else 1, -1)
     writer = BitWriter()
     if row.estimator == "lowrank":
-        write_band(writer, low_rank_code(matrix.astype(np.float64), row.details["step"]))
+        assert row.level_step is not None
+        write_band(writer, low_rank_code(matrix.astype(np.float64), row.level_step))
         writer.finish()
         return len(writer.bits)
     seen = definitions.view(values, row.view or "")

@@ -8,10 +8,17 @@ import numpy as np
 import pytest
 
 import kcomplexity as kc
+from kcomplexity.results.account import Account
+from kcomplexity.results.records import Score
 from kcomplexity.scoring.not_learned import copies, not_learned
 from kcomplexity.scoring.structure import structure
 
 RNG = np.random.default_rng
+
+
+def account(row: Score) -> Account:
+    assert row.account is not None
+    return row.account
 
 
 def smooth(rows=64, columns=96, seed=0):
@@ -42,7 +49,7 @@ def test_the_whole_is_the_sum_of_the_shorter_codes():
     order0 = bits = 0.0
     for name, row in ctx.items():
         assert row.bits is not None
-        own = row.bits + sum(row.details["saved_bits"].values())
+        own = row.bits + sum(account(row).saved_bits.values())
         order0 += own
         bits += min(row.bits + 1, (rank[name].bits or 0) + 1, own)
     assert found.order0_bits == pytest.approx(order0)
@@ -68,10 +75,10 @@ def test_the_headline_gives_the_effect_first_and_the_json_all_of_it():
     assert not any(s.startswith(("ctx", "lowrank")) for s in report.headline)
     assert any(s.startswith("bdm2d@sign") for s in report.headline)
     (total,) = [row for row in report.summary if row.spec == "ctx@rd0.1"]
-    record = json.loads(json.dumps(total.to_dict()))["details"]["structure"]
+    record = json.loads(json.dumps(total.to_dict()))["structure"]
     assert f"saves {record['saving']:.1%}" in said
     assert len(record["shuffled_savings"]) == 3
-    of_a, of_b = (row.details["structure"] for row in report.rows if row.spec == "ctx@rd0.1")
+    of_a, of_b = (row.saving for row in report.rows if row.spec == "ctx@rd0.1")
     assert of_a > record["saving"] > of_b
 
 
@@ -168,8 +175,8 @@ def test_the_standard_error_is_that_of_the_structure(small_tiles, kind):
 def test_a_sampled_account_is_of_the_sample(small_tiles):
     (row,) = kc.score({"w": smooth(400, 128)}, specs=["ctx"], sample=0.5).rows
     assert row.bits is not None
-    saved = sum(row.details["saved_bits"].values())
-    known = (row.details["order0_bits"] - saved) / row.sampled_fraction
+    saved = sum(account(row).saved_bits.values())
+    known = (account(row).order0_bits - saved) / row.sampled_fraction
     assert 0 < row.bits - known < 128  # what the view tells
     found = structure([row])
     assert found is not None

@@ -12,6 +12,7 @@ import kcomplexity as kc
 from kcomplexity.algorithms.bdm import bdm2d
 from kcomplexity.errors import SpecError, UnmeasurableError
 from kcomplexity.parallel.pool import Pool
+from kcomplexity.results.records import plain
 from tests import run
 
 
@@ -65,11 +66,11 @@ def test_score_puts_the_map_into_the_details_of_the_rows_it_belongs_to(tmp_path)
     assert result.exit_code == 0, result.output
     rows = json.loads(result.stdout)["rows"]
     (row,) = (row for row in rows if row["spec"] == "bdm2d@sign" and row["status"] == "ok")
-    expected = kc.tile_map(with_a_striped_corner(), 64, name="layer").to_dict()
-    assert row["details"]["tiles"] == expected
-    assert expected["n_shuffles"] == 19
-    assert expected["ratios"][2] == [None] * 4
-    assert not any("tiles" in other["details"] for other in rows if other is not row)
+    expected = kc.tile_map(with_a_striped_corner(), 64, name="layer").to_record()
+    assert row["tiles"] == plain(expected)
+    assert expected.n_shuffles == 19
+    assert expected.ratios[2] == (None,) * 4
+    assert not any(other["tiles"] for other in rows if other is not row)
 
 
 def test_a_stack_of_kernels_is_its_matrix_and_a_tensor_brings_its_name():

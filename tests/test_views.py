@@ -119,7 +119,7 @@ def check(values: np.ndarray, text: str) -> None:
         np.testing.assert_array_equal(found.astype(np.uint64), stream.symbols)
     assert encoder.side_bits == expected.side_bits
     if expected.step is not None:
-        assert encoder.details["step"] == expected.step
+        assert encoder.step == expected.step
     assert (relative_mse is None) == (expected.relative_mse is None)
     if relative_mse is not None:
         # float32 levels place each weight to some 1e-7 of its level: on few weights that shows.
@@ -322,7 +322,7 @@ def test_rd_reports_the_error_it_reaches_where_the_error_jumps():
     # Ternary weights: a step of 1 is exact, and every coarser one near it costs (1 - step)**2.
     values = np.array([-1, 0, 1, 1], np.float32)
     encoder, (symbols,), relative_mse = encoded(values, "rd0.01")
-    assert encoder.details["step"] == pytest.approx(1.1, rel=1e-4)
+    assert encoder.step == pytest.approx(1.1, rel=1e-4)
     assert symbols.tolist() == [0, 1, 2, 2]
     assert relative_mse == pytest.approx(0.01, rel=1e-4)
 

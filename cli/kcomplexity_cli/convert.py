@@ -33,15 +33,15 @@ def convert(checkpoint: str, output: Path, **options: Any) -> None:
     executed, and no framework is needed.
     """
     from kcomplexity.loaders.convert import convert as write
-    from kcomplexity.scoring.score import open_selected
+    from kcomplexity.loaders.selecting import open_selected
     from kcomplexity.text import human_bytes, plural, printable
     from kcomplexity_cli.terminal import note
 
     (opened,) = open_selected(
         [checkpoint],
-        options["include"],
-        options["exclude"],
-        dict(options["dtypes"]),
+        include=options["include"],
+        exclude=options["exclude"],
+        dtypes=dict(options["dtypes"]),
         root=options["root"],
         dequantize=options["dequantize"],
     )

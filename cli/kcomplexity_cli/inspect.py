@@ -70,9 +70,9 @@ def inspect(checkpoints: tuple[str, ...], **options: Any) -> None:
     """
     from kcomplexity.containers.writers import check_writable
     from kcomplexity.inspection import document, inspect_checkpoint
+    from kcomplexity.loaders.selecting import open_selected
     from kcomplexity.parallel.pool import Pool
     from kcomplexity.report import write_atomically
-    from kcomplexity.scoring.score import open_selected
     from kcomplexity.text import json_text
     from kcomplexity_cli.terminal import print_json, progress_bar
 
@@ -85,9 +85,9 @@ def inspect(checkpoints: tuple[str, ...], **options: Any) -> None:
             stack.enter_context(checkpoint)
             for checkpoint in open_selected(
                 [checkpoints] if options["as_one"] else list(checkpoints),
-                options["include"],
-                options["exclude"],
-                dict(options["dtypes"]),
+                include=options["include"],
+                exclude=options["exclude"],
+                dtypes=dict(options["dtypes"]),
                 root=options["root"],
                 dequantize=options["dequantize"],
                 stored=options["stored"],

@@ -28,7 +28,7 @@ from kcomplexity.parallel.pool import DEFAULT_MAX_MEMORY, Pool
 from kcomplexity.results.provenance import describe, provenance
 from kcomplexity.results.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance
 from kcomplexity.scoring.plan import make_plan
-from kcomplexity.scoring.score import run_plan
+from kcomplexity.scoring.score import measure_plan
 from kcomplexity.tensors.checkpoint import Checkpoint, labelled
 from kcomplexity.tensors.groups import Scope
 from kcomplexity.text import human_bytes, printable
@@ -212,7 +212,7 @@ def compare(
         aligned_sides = [spooled(checkpoint, pool) for checkpoint in aligned.checkpoints]
         plan = make_plan(
             aligned_sides[: len(starts) + len(opened)],
-            panel_name=panel,
+            panel=panel,
             specs=specs,
             controls=controls,
             scope=scope,
@@ -223,7 +223,7 @@ def compare(
         if progress:
             total = plan.work
             pool.progress = lambda n_bytes: progress(n_bytes, total)
-        measured = [row for found in run_plan(plan, pool) for row in found]
+        measured = [row for found in measure_plan(plan, pool) for row in found]
         sides = Sides(plan, measured, len(starts), pool)
         if over_runs:
             rows, summary = sides.over_runs(paired=bool(paired))

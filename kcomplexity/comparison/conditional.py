@@ -16,10 +16,10 @@ from kcomplexity.comparison.align import Unmatched, align
 from kcomplexity.comparison.conditional_codes import given_all
 from kcomplexity.comparison.given import Given, told
 from kcomplexity.comparison.sides import spooled
+from kcomplexity.loaders.selecting import open_selected
 from kcomplexity.parallel.pool import DEFAULT_MAX_MEMORY, Pool
 from kcomplexity.results.provenance import describe, provenance
 from kcomplexity.results.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance
-from kcomplexity.scoring.score import open_selected
 from kcomplexity.tensors.checkpoint import labelled
 
 if TYPE_CHECKING:
@@ -137,7 +137,12 @@ def conditional(
         opened = [
             stack.enter_context(one)
             for one in open_selected(
-                sources, include, exclude, dtypes or {}, root=root, dequantize=dequantize
+                sources,
+                include=include,
+                exclude=exclude,
+                dtypes=dtypes,
+                root=root,
+                dequantize=dequantize,
             )
         ]
         aligned = align(labelled(opened), strip_prefix=strip_prefix, rename=rename)

@@ -35,7 +35,7 @@ from kcomplexity.errors import CheckpointError, UnmeasurableError
 from kcomplexity.parallel.pool import Pool
 from kcomplexity.results.records import Score
 from kcomplexity.scoring.plan import Plan, Task
-from kcomplexity.scoring.score import run_plan
+from kcomplexity.scoring.score import measure_plan
 from kcomplexity.scoring.specs import Spec, parse_spec, parse_specs
 from kcomplexity.scoring.units import Unit
 from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
@@ -260,8 +260,8 @@ def _made(kind: Any, reference: Tensor, tensor: Tensor) -> Iterator[Tensor]:
 
 def _squares_of(alone: Mapping[str, Score]) -> float | None:
     for score in alone.values():
-        if "sum_of_squares" in score.details:
-            return float(score.details["sum_of_squares"])
+        if score.sum_of_squares is not None:
+            return score.sum_of_squares
     return None
 
 
@@ -276,6 +276,6 @@ def _scored(
     tasks = tuple(Task(spec, ()) for spec in dict.fromkeys(s for u in units for s in u.specs))
     plan = Plan((Checkpoint("made", "made", {}),), (units,), tasks, 0)
     found: dict[str, dict[str, Score]] = {}
-    for (name, _, _), rows in zip(wanted, run_plan(plan, pool), strict=True):
+    for (name, _, _), rows in zip(wanted, measure_plan(plan, pool), strict=True):
         found.setdefault(name, {}).update({row.spec: row for row in rows})
     return found

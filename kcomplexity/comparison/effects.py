@@ -117,7 +117,7 @@ def _sides(before: Score, after: Score) -> _Sides:
 def _shuffles(row: Score) -> tuple[float, ...]:
     """Return the bits of each shuffle; none where a whole lacks those of some tensor."""
     control = row.control(SHUFFLE)
-    if isinstance(control, SummedControl) and control.n_tensors != row.details.get("n_tensors"):
+    if isinstance(control, SummedControl) and control.n_tensors != row.n_tensors:
         return ()
     return control.bits if control else ()
 

@@ -34,6 +34,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from kcomplexity.parallel import Reducer, State
+from kcomplexity.results.account import Account
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.views.base import Alphabet, Encoder
 
@@ -56,8 +57,18 @@ class Measure:
         Blocks counted, and how many different ones.
     saturated : bool or None
         Whether blocks so outnumber codes that the value has stopped growing with complexity.
+    stream_bits : dict of str to float or None
+        Bits of each stream that has a name.
+    account : Account or None
+        Where the bits come from, for codes that take them apart.
+    squared_error, sum_of_squares : float or None
+        In squared weights, of codes that have an error of their own.
+    side_bits : float
+        What a decoder needs beside the symbols; added by what measures, not by the estimator.
+    relative_mse, level_step : float or None
+        Of the view; added by what measures.
     details : dict
-        Anything else worth keeping in the row; JSON values.
+        Anything else worth keeping in the row; JSON values. Nothing else depends on it.
     """
 
     value: float
@@ -65,7 +76,19 @@ class Measure:
     n_blocks: int | None = None
     n_codes_seen: int | None = None
     saturated: bool | None = None
+    stream_bits: dict[str, float] | None = None
+    account: Account | None = None
+    squared_error: float | None = None
+    sum_of_squares: float | None = None
+    side_bits: float = 0.0
+    relative_mse: float | None = None
+    level_step: float | None = None
     details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def bits(self) -> float:
+        """Bits of a code or an estimate, side information included."""
+        return self.value + self.side_bits
 
 
 @dataclass(frozen=True)
@@ -91,8 +114,17 @@ class Estimator(ABC):
     #: Whether it uses ``scipy.linalg``, whose BLAS has to be loaded before it can be kept to one
     #: thread: last digits would depend on how many there are.
     linear_algebra: ClassVar[bool] = False
+    #: Which part of structure S its bits count.
+    structure_part: ClassVar[Literal["context", "low rank"] | None] = None
+    #: Whether its bytes depend on the family of the processor.
+    machine_dependent: ClassVar[bool] = False
     unit: ClassVar[str] = "bits"
     direction: ClassVar[str] = "lower = simpler"
+
+    @property
+    def target_mse(self) -> float | None:
+        """The relative squared error that its parameters ask for; None if they ask for none."""
+        return None
 
     @property
     def rate(self) -> float:
@@ -153,7 +185,6 @@ def weighted_mean(values: Sequence[float], n_weights: Sequence[int]) -> float:
     return math.fsum(v * n for v, n in zip(values, n_weights, strict=True)) / sum(n_weights)
 
 
-def bits_by_name(alphabets: Sequence[Alphabet], bits: Sequence[float]) -> dict[str, Any]:
-    """Return the details of a measure that tell the bits of each stream that has a name."""
-    named = {a.name: b for a, b in zip(alphabets, bits, strict=True) if a.name}
-    return {"bits": named} if named else {}
+def bits_by_name(alphabets: Sequence[Alphabet], bits: Sequence[float]) -> dict[str, float] | None:
+    """Return the bits of each stream that has a name; None if none has."""
+    return {a.name: b for a, b in zip(alphabets, bits, strict=True) if a.name} or None

@@ -126,7 +126,8 @@ class _Bdm(Estimator):
             n_blocks=sum(r.n_blocks for r in found),
             n_codes_seen=sum(r.n_codes_seen for r in found),
             saturated=any(r.saturated for r in found),
-            details=details | bits_by_name(alphabets, [r.bits for r in found]),
+            stream_bits=bits_by_name(alphabets, [r.bits for r in found]),
+            details=details,
         )
 
 

@@ -15,13 +15,14 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from kcomplexity.algorithms.context.length import TileCode, tile_code
 from kcomplexity.algorithms.context.model import MODES, Kernel
 from kcomplexity.estimators.base import Estimator, Kind, Measure
 from kcomplexity.estimators.entropy import Entropy
 from kcomplexity.parallel import Reducer, Rows, State
+from kcomplexity.results.account import Account
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.views.base import Alphabet, Encoder
 
@@ -42,13 +43,11 @@ class Context(Estimator):
     row and column scales, with the magnitudes of neighbours, with their signs. Everything a decoder
     needs is counted but the shape.
 
-    ``details`` says where the bits come from: ``order0_bits``, what one histogram for all tiles
-    takes, and ``saved_bits``, what each further step saves of them; what is won or lost because
-    each tile has its own histogram is told with the scales. Order-0 bits less all that is saved are
-    the bits of the levels; the value has what the view tells the decoder (its step and range) on
-    top. Of a sample, the value is scaled up to the whole tensor, while these details are of the
-    weights that were measured. ``order0_sampling`` has the variance of the order-0 bits when they
-    are scaled up in the same way, and their covariance with the value.
+    The account says where the bits come from: the order-0 bits of one histogram for all tiles, and
+    what each further stage saves of them; what tiles gain or lose by histograms of their own
+    counts with the scales. Order-0 bits less all savings are the bits of the levels; the value has
+    the view's side information (step and range) on top. Of a sample, the value is scaled up to the
+    whole tensor, while the account is of the weights that were measured.
 
     Invariant under a power-of-two scale of the tensor; not under permutations of rows or columns,
     transposition or sign flips of units, which change what lies beside what.
@@ -63,6 +62,7 @@ class Context(Estimator):
     kind: ClassVar[Kind] = "code"
     positional: ClassVar[bool] = True
     default_view: ClassVar[str | None] = "rd0.1"
+    structure_part: ClassVar[Literal["context", "low rank"] | None] = "context"
     reference: ClassVar[str] = (
         "own construction; context-tree weighting: Willems, Shtarkov & Tjalkens 1995"
     )
@@ -95,16 +95,17 @@ class Context(Estimator):
             for state, alphabet in zip(states, alphabets, strict=True)
             if isinstance(state, _TileState)
         ]
-        saved = {stage: math.fsum(one.saved[stage] for one in found) for stage in _STAGES}
+        saved: dict[str, float] = {
+            stage: math.fsum(one.saved[stage] for one in found) for stage in _STAGES
+        }
         modes: Counter[str] = Counter()
         for one in found:
             modes.update(one.modes)
-        details: dict[str, Any] = {
-            "order0_bits": math.fsum(one.order0 for one in found),
-            "saved_bits": saved,
-            "tiles": {mode: modes[mode] for mode in MODES if modes[mode]},
-        }
-        return Measure(math.fsum(one.bits for one in found), details=details)
+        return Measure(
+            math.fsum(one.bits for one in found),
+            account=Account(order0_bits=math.fsum(one.order0 for one in found), saved_bits=saved),
+            details={"tiles": {mode: modes[mode] for mode in MODES if modes[mode]}},
+        )
 
 
 @dataclass(frozen=True)

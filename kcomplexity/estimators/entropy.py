@@ -70,7 +70,7 @@ class Entropy(Estimator):
             for c, a in zip(counts, alphabets, strict=True)
         ]
         details: dict[str, Any] = {"n_distinct": sum(int(np.count_nonzero(c)) for c in counts)}
-        return Measure(math.fsum(bits), details=details | bits_by_name(alphabets, bits))
+        return Measure(math.fsum(bits), stream_bits=bits_by_name(alphabets, bits), details=details)
 
 
 @dataclass(frozen=True)

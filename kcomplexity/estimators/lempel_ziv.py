@@ -67,7 +67,9 @@ class Lz76(Estimator):
         found = [state for state in states if isinstance(state, _ParseState)]
         values = [math.fsum(state.values) for state in found]
         details: dict[str, Any] = {"n_phrases": sum(state.n_phrases for state in found)}
-        return Measure(math.fsum(values), details=details | bits_by_name(alphabets, values))
+        return Measure(
+            math.fsum(values), stream_bits=bits_by_name(alphabets, values), details=details
+        )
 
 
 @dataclass(frozen=True)

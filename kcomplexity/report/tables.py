@@ -123,7 +123,7 @@ def _weights_by_checkpoint(report: Report) -> dict[str, int]:
     sizes = {
         (row.checkpoint, row.label, row.dtype): row.n_weights
         for row in report.rows
-        if not row.details.get("side_of")
+        if not row.side_of
     }
     totals: dict[str, int] = {}
     for (checkpoint, _, dtype), n_weights in sizes.items():

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from kcomplexity.errors import SpecError
+from kcomplexity.results.account import Account, StructureSummary, TileRatios
 from kcomplexity.results.control_results import ControlResult
 from kcomplexity.text import about_row
 
@@ -70,6 +71,10 @@ class Score:
         ``"lower = simpler"`` and the like.
     positional : bool
         Whether the value can change when values trade places.
+    structure_part : str or None
+        Which part of structure S the bits count, ``"context"`` or ``"low rank"``; None for others.
+    target_mse : float or None
+        The relative squared error that the spec asks for; None where it asks for none.
     status : {"ok", "skipped", "failed"}
     reason : str or None
         Why there is no value.
@@ -85,8 +90,14 @@ class Score:
         Higher = smaller than stored.
     relative_mse : float or None
         Squared error over sum of squares, of lossy views.
+    squared_error, sum_of_squares : float or None
+        Its two parts, in squared weights.
+    level_step : float or None
+        Distance of two levels, in weights, of views with uniform levels.
     sampled_fraction : float
         1 when all weights were measured.
+    in_sample : bool
+        False if a sample of the checkpoint leaves this tensor out.
     se_bits : float or None
         Standard error of `bits` over the sampled cuts; None when nothing was sampled.
     n_ignored : int
@@ -94,9 +105,29 @@ class Score:
     n_blocks, n_codes_seen : int or None
     saturated : bool or None
         Whether blocks so outnumber codes that the value is blind.
+    n_tensors : int or None
+        How many tensors a sum is over; None for single rows.
+    largest_tensor : str or None
+        Name of the largest tensor, where several are measured as one.
+    largest_tensor_weights : int or None
+        Its number of weights.
+    side_of : str or None
+        Of scales and zero points, the tensor of codes that they belong to: their bits count, but
+        they are no weights.
+    left_out : str or None
+        Why structure S leaves this tensor out; None where it counts.
+    saving : float or None
+        The tensor's own S, in rows of the context code that S rests on.
+    structure : StructureSummary or None
+        S of the checkpoint, in the sum of that code.
+    account : Account or None
+        Where the bits come from, for codes that take them apart.
+    stream_bits : dict of str to float or None
+        Bits of each named stream of the view.
+    tiles : TileRatios or None
+        Ratios tile by tile, where a map was asked for.
     details : dict
-        What else the estimator and the view tell; ``tiles`` holds a tile map (``--tiles``). Rows
-        over several tensors name the largest and its weights.
+        What else the estimator and the view report; nothing else depends on it.
     controls : tuple of ControlResult
         At most one of a kind: see :meth:`control`.
     cached : bool
@@ -120,6 +151,8 @@ class Score:
     direction: str
     positional: bool
     status: Status
+    structure_part: str | None = None
+    target_mse: float | None = None
     reason: str | None = None
     value: float | None = None
     unit: str = "bits"
@@ -128,12 +161,26 @@ class Score:
     raw_bits: int = 0
     ratio_raw_over_comp: float | None = None
     relative_mse: float | None = None
+    squared_error: float | None = None
+    sum_of_squares: float | None = None
+    level_step: float | None = None
     sampled_fraction: float = 1.0
+    in_sample: bool = True
     se_bits: float | None = None
     n_ignored: int = 0
     n_blocks: int | None = None
     n_codes_seen: int | None = None
     saturated: bool | None = None
+    n_tensors: int | None = None
+    largest_tensor: str | None = None
+    largest_tensor_weights: int | None = None
+    side_of: str | None = None
+    left_out: str | None = None
+    saving: float | None = None
+    structure: StructureSummary | None = None
+    account: Account | None = None
+    stream_bits: dict[str, float] | None = None
+    tiles: TileRatios | None = None
     details: dict[str, Any] = field(default_factory=dict)
     controls: tuple[ControlResult, ...] = ()
     cached: bool = False
@@ -147,11 +194,9 @@ class Score:
     @property
     def largest(self) -> tuple[str, int]:
         """The largest tensor of the row, which may be over several: name and weights."""
-        own = self.label, self.n_weights
-        return (
-            self.details.get("largest_tensor", own[0]),
-            self.details.get("largest_tensor_weights", own[1]),
-        )
+        if self.largest_tensor is None or self.largest_tensor_weights is None:
+            return self.label, self.n_weights
+        return self.largest_tensor, self.largest_tensor_weights
 
     def control(self, kind: str) -> ControlResult | None:
         """Return what the bits are beside a control, e.g. ``"shuffle"``; None if it has none."""
@@ -169,6 +214,13 @@ class Score:
         values = {key: value for key, value in record.items() if key in known}
         values["shape"] = None if values.get("shape") is None else tuple(values["shape"])
         values["controls"] = tuple(map(ControlResult.from_dict, values.get("controls", ())))
+        for key, kind in (
+            ("account", Account),
+            ("structure", StructureSummary),
+            ("tiles", TileRatios),
+        ):
+            if values.get(key) is not None:
+                values[key] = kind(**values[key])
         return cls(**values)
 
 

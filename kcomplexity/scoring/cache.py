@@ -24,6 +24,7 @@ import sys
 import time
 import warnings
 import zlib
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -36,17 +37,15 @@ from kcomplexity.algorithms.ctm import ctm_cache_folder
 from kcomplexity.errors import CacheWarning
 from kcomplexity.files.sources import FileSource
 from kcomplexity.parallel import FRAME
-from kcomplexity.parallel.pool import Pool
 from kcomplexity.results.provenance import libraries
 from kcomplexity.results.records import Score
-from kcomplexity.scoring.plan import Plan, Task, unit_work
-from kcomplexity.scoring.score import run_plan
+from kcomplexity.scoring.plan import Plan, Task
 from kcomplexity.scoring.specs import Spec
 from kcomplexity.scoring.units import Unit
 from kcomplexity.tensors.checkpoint import StoredTensor, Tensor
 from kcomplexity.tensors.derived import origins
 
-__all__ = ["Cache", "cache_path", "run_cached"]
+__all__ = ["Cache", "CachedRows", "cache_path"]
 
 #: Part of every key: rises when what is stored changes its meaning.
 _LAYOUT = 1
@@ -228,44 +227,36 @@ class Cache:
         )
 
 
-def run_cached(plan: Plan, pool: Pool, cache: Cache) -> list[Score]:
-    """Return the rows of a plan: those that are known from the cache, the others measured.
+class CachedRows:
+    """The rows of one plan in a cache: see :class:`~kcomplexity.scoring.known.KnownRows`."""
 
-    The checkpoints have paths of their own. Rows are written to the cache as they come, so that an
-    interruption loses little.
-    """
-    units = [
-        (c, unit) for c, found in zip(plan.checkpoints, plan.units, strict=True) for unit in found
-    ]
-    keys = [row_keys(unit, plan, cache) for _, unit in units]
-    known = cache.rows(key for of in keys for key in of.values())
-    left: dict[str, list[Unit]] = {checkpoint.path: [] for checkpoint in plan.checkpoints}
-    order: list[dict[Spec, str]] = []
-    for (checkpoint, unit), of in zip(units, keys, strict=True):
-        missing = tuple(spec for spec in unit.specs if of[spec] not in known)
-        rest = replace(unit, specs=missing)
-        pool.progress(unit_work(unit, plan.task_of) - unit_work(rest, plan.task_of))
-        if missing:
-            left[checkpoint.path].append(rest)
-            order.append({spec: of[spec] for spec in missing})
-    anew = replace(plan, units=tuple(tuple(found) for found in left.values()))
-    for of, rows in zip(order, run_plan(anew, pool), strict=True):
-        measured = dict(zip(of.values(), rows, strict=True))
-        cache.keep(measured)
-        known |= measured
-    return [
-        replace(known[of[spec]], checkpoint=checkpoint.path)
-        for (checkpoint, unit), of in zip(units, keys, strict=True)
-        for spec in unit.specs
-    ]
+    def __init__(self, cache: Cache, plan: Plan) -> None:
+        self._cache = cache
+        self._plan = plan
+        # Of the units that were looked up and not yet kept.
+        self._keys: deque[dict[Spec, str]] = deque()
+
+    def find(self, path: str, unit: Unit) -> dict[Spec, Score]:
+        """Return the rows of a unit that the cache has, under the path of this checkpoint."""
+        keys = row_keys(unit, self._plan, self._cache)
+        self._keys.append(keys)
+        rows = self._cache.rows(keys.values())
+        return {
+            spec: replace(rows[key], checkpoint=path) for spec, key in keys.items() if key in rows
+        }
+
+    def keep(self, path: str, unit: Unit, rows: Mapping[Spec, Score]) -> None:
+        """Write rows to the cache as they come, so that an interruption loses little."""
+        keys = self._keys.popleft()
+        self._cache.keep({keys[spec]: row for spec, row in rows.items()})
 
 
 def row_keys(unit: Unit, plan: Plan, cache: Cache) -> dict[Spec, str]:
     """Return, for each spec of a unit, the key that its row is kept under."""
     tensor = unit.tensor
     contents = [
-        [one.name, one.dtype.code, one.shape, one.layout, cache.content(one)]
-        for one in origins(tensor)
+        [member.name, member.dtype.code, member.shape, member.layout, cache.content(member)]
+        for member in origins(tensor)
     ]
     what = [unit.scope, unit.group, tensor.name, tensor.dtype.code, tensor.shape, tensor.side_of]
     made_by = [_LAYOUT, __version__, _code(), _versions()]
@@ -281,8 +272,8 @@ def row_keys(unit: Unit, plan: Plan, cache: Cache) -> dict[Spec, str]:
 
 def _task(task: Task, seed: int, tensor: Tensor) -> list[Any]:
     spec = str(task.spec)
-    # The bytes of ISA-L depend on the family of the processor, which only the machine stands for.
-    machine = platform.node() if spec.startswith("igzip") else ""
+    # Which family the processor is of, only the machine stands for.
+    machine = platform.node() if task.spec.estimator.machine_dependent else ""
     measured_by = (task.spec.estimator, task.spec.view, *task.controls)
     theirs = [_file_code(type(one).__module__) for one in measured_by]
     controls = [[str(control), control.linked_to(tensor)] for control in task.controls]

@@ -14,12 +14,12 @@ tensor could change; against a re-initialisation, arrangement and histogram apar
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kcomplexity.results.control_results import SHUFFLE, ControlResult
 from kcomplexity.results.records import CheckpointInfo, Score
-from kcomplexity.scoring.structure import Structure, structure
+from kcomplexity.scoring.structure import Structure
 from kcomplexity.scoring.structure_sentences import structure_sentences
 from kcomplexity.scoring.summary import counted, leave_one_out
 from kcomplexity.text import LEAST_SHARE, human_bytes, of_weights, plural, shorten, without_numbers
@@ -109,7 +109,7 @@ def needed(info: CheckpointInfo, rows: Sequence[Score], target: float | None) ->
         # Its best code, and which of them that is; storing it as it is competes too.
         choice = math.ceil(math.log2(len(codes) + 1))
         # Scales and zero points cost bits, but are no weights.
-        n_weights += 0 if unit[0].details.get("side_of") else unit[0].n_weights
+        n_weights += 0 if unit[0].side_of else unit[0].n_weights
         best = min(codes, key=lambda row: row.bits or 0.0, default=None)
         if best is None or best.bits is None or best.bits >= best.raw_bits:
             bits += unit[0].raw_bits + choice
@@ -148,32 +148,43 @@ def _competitors(rows: Sequence[Score], target: float | None) -> list[Score]:
 
 
 def headline(
-    infos: Sequence[CheckpointInfo], rows: Sequence[Score], summary: Sequence[Score]
+    infos: Sequence[CheckpointInfo],
+    rows: Sequence[Score],
+    summary: Sequence[Score],
+    structures: Mapping[str, Structure],
 ) -> tuple[str, ...]:
-    """Return the sentences that open a report, some for each checkpoint."""
+    """Return the sentences that open a report, some for each checkpoint.
+
+    Parameters
+    ----------
+    infos, rows, summary
+        Of the report.
+    structures : mapping of str to Structure
+        By the path of the checkpoint.
+    """
     sentences = []
     for info in infos:
         own = [row for row in rows if row.checkpoint == info.path]
         totals = [row for row in summary if row.checkpoint == info.path]
-        arranged = structure(own)
-        # What the sentence of the structure tells is not told again spec by spec.
-        told = () if arranged is None else (f"ctx@{arranged.view}", f"lowrank@{arranged.view}")
-        found = [
+        arranged = structures.get(info.path)
+        # The sentence of the structure covers its specs: they get none of their own.
+        covered = arranged.specs if arranged else ()
+        about = [
             *_bytes_needed(info, own),
             *_structure(arranged, totals),
-            *_order(own, [total for total in totals if total.spec not in told]),
+            *_order(own, [total for total in totals if total.spec not in covered]),
             *_largest(own),
         ]
         which = f"{shorten(info.path, 60)}: " if len(infos) > 1 else ""
-        sentences += [which + text for text in found]
+        sentences += [which + text for text in about]
     return tuple(sentences)
 
 
 def _structure(arranged: Structure | None, totals: Sequence[Score]) -> list[str]:
     if arranged is None:
         return []
-    records = [total.details["structure"] for total in totals if "structure" in total.details]
-    return structure_sentences(arranged, records[0]["symmetry_bits"] if records else None)
+    symmetry = next((t.structure.symmetry_bits for t in totals if t.structure), None)
+    return structure_sentences(arranged, symmetry)
 
 
 def _bytes_needed(info: CheckpointInfo, rows: Sequence[Score]) -> list[str]:
@@ -283,9 +294,7 @@ def _limits(total: Score, rows: Sequence[Score]) -> str:
 
 def _largest(rows: Sequence[Score]) -> list[str]:
     tensors = {
-        (row.label, row.dtype): row
-        for row in rows
-        if row.dtype is not None and not row.details.get("side_of")
+        (row.label, row.dtype): row for row in rows if row.dtype is not None and not row.side_of
     }
     n_weights = sum(row.n_weights for row in tensors.values())
     found = (row.largest for row in tensors.values())

@@ -1,88 +1,128 @@
-"""Measure one tensor by many specs in as few reads as the parallel contract allows.
+"""Measure one unit by all its specs, in as few reads of it as the parallel contract allows.
 
-The stages, and the functions that do them:
+The stages of :func:`measure_unit`, and the functions that do them:
 
-1. each distinct view makes its passes: :func:`prepare`;
-2. the reducers of all specs are joined by view and cut, so that a piece is encoded once for all
-   of them (:class:`_Encoding`), and one fold feeds them: :func:`gather`;
-3. each estimator turns its states into a value: :func:`outcome`.
+1. each distinct view makes its passes over the tensor: :func:`prepare_views`;
+2. specs that measure the same part of the tensor, all of it or a sample, are put together;
+3. one read feeds the reducers of all these specs: :func:`gather`;
+4. each estimator turns its states into a value: :func:`finish`;
+5. the same parts of each control's replicates are measured in the same way;
+6. :mod:`kcomplexity.scoring.row` makes a record of each value.
+
+What goes wrong with a tensor, a view or an estimator becomes a row with the reason; it never
+becomes a zero, and never ends the run.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import reduce as fold_left
+from operator import add
 from typing import Any
 
-from kcomplexity.errors import UnmeasurableError
+from kcomplexity.controls import Control
+from kcomplexity.errors import CheckpointError, UnmeasurableError
 from kcomplexity.estimators import Measure
 from kcomplexity.parallel import (
     Cut,
     Every,
     Failed,
-    Piece,
     Reducer,
+    Rows,
     State,
     Whole,
-    begin,
     fold,
-    guarded,
-    largest_chunk,
     merge,
     sharing,
+    spool,
 )
 from kcomplexity.parallel.pool import Pool
-from kcomplexity.results.records import Status
+from kcomplexity.results.control_results import ControlResult
+from kcomplexity.results.records import Score
+from kcomplexity.scoring.encoding import EncodedState, SharedEncoding
+from kcomplexity.scoring.plan import Plan, Task
+from kcomplexity.scoring.row import make_row, sampled_row
+from kcomplexity.scoring.sampling import Share, covariance, sample_parts
 from kcomplexity.scoring.specs import Spec
+from kcomplexity.scoring.units import Unit
 from kcomplexity.tensors.checkpoint import Tensor
+from kcomplexity.tensors.derived import rebuilt
 from kcomplexity.views import Encoder, View
 
-__all__ = ["Encoders", "Gathered", "Outcome", "gather", "outcome", "prepare"]
+__all__ = ["Encoders", "Gathered", "finish", "gather", "measure_unit", "prepare_views"]
+
+#: The encoder of each view, or the reason why the tensor has none; None for specs without a view.
+Encoders = Mapping[View | None, Encoder | Failed | None]
+
+_EMPTY = Failed("the tensor is empty: there is no weight to measure", unmeasurable=True)
+_NOT_SAMPLED = Failed(
+    "not in the sample, which keeps big checkpoints quick: --exact measures every tensor",
+    unmeasurable=True,
+)
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What one spec gave for one tensor.
+def measure_unit(path: str, unit: Unit, plan: Plan, pool: Pool) -> list[Score]:
+    """Measure one unit by its specs and return a row for each, in their order.
 
-    Attributes
+    Parameters
     ----------
-    status : {"ok", "skipped", "failed"}
-    reason : str or None
-    measure : Measure or None
-        Without side information.
-    side_bits : float
-        Of codes; 0 for estimates, which nothing decodes.
-    relative_mse : float or None
-    details : dict
+    path : str
+        The checkpoint that the rows name.
+    unit : Unit
+    plan : Plan
+        Which controls each spec has, and how much of a big tensor it measures.
+    pool : Pool
+
+    Returns
+    -------
+    list of Score
     """
-
-    status: Status
-    reason: str | None = None
-    measure: Measure | None = None
-    side_bits: float = 0.0
-    relative_mse: float | None = None
-    details: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def bits(self) -> float:
-        """Bits, of a code with its side information; only where `measure` is one in bits."""
-        assert self.measure is not None  # noqa: S101 - callers look at status first
-        return self.measure.value + self.side_bits
-
-    @classmethod
-    def without(cls, failed: Failed) -> Outcome:
-        """Return the outcome of a spec of which a step failed, or that cannot be measured."""
-        return cls("skipped" if failed.unmeasurable else "failed", failed.reason)
+    started = time.perf_counter()
+    try:
+        rows = _measure(unit, plan, pool)
+    except (CheckpointError, OSError) as error:
+        rows = [make_row(unit, spec, Failed(str(error))) for spec in unit.specs]
+    seconds = (time.perf_counter() - started) / max(len(rows), 1)
+    return [replace(row, checkpoint=path, seconds=round(seconds, 6)) for row in rows]
 
 
-#: Encoders by view, or the reason why there is none.
-Encoders = Mapping[View | None, "Encoder | Outcome | None"]
+def _measure(unit: Unit, plan: Plan, pool: Pool) -> list[Score]:
+    if not unit.tensor.n_weights:
+        return [make_row(unit, spec, _EMPTY) for spec in unit.specs]
+    tensor = _spooled(unit.tensor, pool)
+    encoders = prepare_views(tensor, unit.specs, pool)
+    rows: dict[Spec, Score] = {}
+    for specs, share in _shares(unit.specs, tensor, encoders, plan):
+        if share is None:
+            rows |= {spec: _left_out_of_sample(unit, spec, encoders) for spec in specs}
+            continue
+        parts = _gather_parts(share.cut(tensor), specs, encoders, pool)
+        for spec in specs:
+            rows[spec] = _row(
+                unit, spec, encoders[spec.view], [part[spec] for part in parts], share
+            )
+        for control, controlled in _by_control(specs, plan, rows):
+            results = _compare(control, controlled, share, rows, encoders, plan.seed, pool)
+            for spec, result in results:
+                rows[spec] = replace(rows[spec], controls=(*rows[spec].controls, result))
+    return [rows[spec] for spec in unit.specs]
 
 
-def prepare(tensor: Tensor, specs: Sequence[Spec], pool: Pool) -> Encoders:
-    """Make the passes that the views of `specs` need over `tensor`; each pass is made once."""
+def _spooled(tensor: Tensor, pool: Pool) -> Tensor:
+    """Spool what workers cannot read by range, member by member: replicates go by the members."""
+    return rebuilt(tensor, lambda member: spool(member, pool), whole=False)
+
+
+# --- Views --------------------------------------------------------------------------------------
+
+
+def prepare_views(tensor: Tensor, specs: Sequence[Spec], pool: Pool) -> Encoders:
+    """Make the passes that the views of `specs` need over `tensor`; no pass is made twice."""
     passes: dict[Reducer, State] = {}
 
     def reduce(reducer: Reducer) -> State:
@@ -93,21 +133,71 @@ def prepare(tensor: Tensor, specs: Sequence[Spec], pool: Pool) -> Encoders:
             raise (UnmeasurableError if state.unmeasurable else RuntimeError)(state.reason)
         return state
 
-    return {view: _prepare_one(view, tensor, reduce) for view in {s.view: None for s in specs}}
+    def prepare(view: View | None) -> Encoder | Failed | None:
+        try:
+            return view.prepare(tensor, reduce) if view else None
+        except Exception as error:  # noqa: BLE001 - a view of any package; its rows have the reason
+            return Failed.of(error)
+
+    return {view: prepare(view) for view in dict.fromkeys(spec.view for spec in specs)}
 
 
-def _prepare_one(view: View | None, tensor: Tensor, reduce: Any) -> Encoder | Outcome | None:
-    if view is None:
-        return None
+# --- What is measured of the tensor -------------------------------------------------------------
+
+
+def _shares(
+    specs: Sequence[Spec], tensor: Tensor, encoders: Encoders, plan: Plan
+) -> Iterator[tuple[list[Spec], Share | None]]:
+    """Put specs that measure the same parts of the tensor together: the whole, some, or none."""
+    tasks = plan.task_of
+    whole = [spec for spec in specs if tasks[spec].fraction >= 1]
+    left_out: list[Spec] = []
+    sampled: dict[tuple[float, bool, Cut], list[Spec]] = {}
+    for spec in specs:
+        task: Task = tasks[spec]
+        if task.fraction < 1:
+            key = task.fraction, task.every_tensor, _sampled_cut(spec, tensor, encoders)
+            sampled.setdefault(key, []).append(spec)
+    for (fraction, every_tensor, cut), members in sampled.items():
+        parts = sample_parts(tensor, cut, fraction, plan.seed, every_tensor=every_tensor)
+        if parts is None:
+            whole += members
+        elif parts:
+            yield members, Share(tensor, tuple(parts))
+        else:
+            left_out += members
+    if whole:
+        yield whole, Share(tensor)
+    if left_out:
+        yield left_out, None
+
+
+def _sampled_cut(spec: Spec, tensor: Tensor, encoders: Encoders) -> Cut:
+    """Return the kind of cut a sample is made of: bands for 2-D estimators, else frames."""
+    encoder = encoders[spec.view]
+    if isinstance(encoder, Failed):
+        return Every()
     try:
-        return view.prepare(tensor, reduce)
-    except Exception as error:  # noqa: BLE001 - a view of any package; told in its rows
-        return Outcome.without(Failed.of(error))
+        cut = spec.estimator.reducers(encoder, tensor)[0].cut
+    except Exception:  # noqa: BLE001 - gathering meets the error again, and its row has the reason
+        return Every()
+    return Rows(cut.height) if isinstance(cut, Rows) else Every()
+
+
+def _left_out_of_sample(unit: Unit, spec: Spec, encoders: Encoders) -> Score:
+    """Make the row of a tensor that the sample leaves out, or that has no such view anyway."""
+    encoder = encoders[spec.view]
+    if isinstance(encoder, Failed):
+        return make_row(unit, spec, encoder)
+    return make_row(unit, spec, _NOT_SAMPLED, in_sample=False)
+
+
+# --- States -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Gathered:
-    """The states of one spec after a fold, mergeable with those of another part of the tensor.
+    """The states of one spec after a fold; those of two parts of a tensor can be added.
 
     Attributes
     ----------
@@ -128,151 +218,199 @@ class Gathered:
 
 def gather(
     tensor: Tensor, specs: Sequence[Spec], encoders: Encoders, pool: Pool
-) -> dict[Spec, Gathered | Outcome]:
-    """Run the reducers of all `specs` over `tensor`, sharing reads and encodings.
+) -> dict[Spec, Gathered | Failed]:
+    """Run the reducers of all `specs` over `tensor`; specs of one view and cut share an encoding.
 
     Returns
     -------
-    dict of Spec to Gathered or Outcome
-        An Outcome where there is nothing to measure, with the reason.
+    dict of Spec to Gathered or Failed
+        Failed where there is nothing to measure, with the reason.
     """
-    results: dict[Spec, Gathered | Outcome] = {}
-    joint: dict[Any, list[tuple[Spec, tuple[Reducer, ...]]]] = {}
+    results: dict[Spec, Gathered | Failed] = {}
+    groups: dict[Any, tuple[Encoder | None, dict[Spec, tuple[Reducer, ...]]]] = {}
     for spec in specs:
         encoder = encoders[spec.view]
-        if isinstance(encoder, Outcome):
+        if isinstance(encoder, Failed):
             results[spec] = encoder
             continue
         try:
             reducers = spec.estimator.reducers(encoder, tensor)
-        except Exception as error:  # noqa: BLE001 - an estimator of any package; told in its row
-            results[spec] = Outcome.without(Failed.of(error))
+        except Exception as error:  # noqa: BLE001 - an estimator of any package
+            results[spec] = Failed.of(error)
             continue
-        cut = reducers[0].cut
-        # An ordered stream runs by itself; those that can share a read share its encoding as well.
         view = None if spec.estimator.sees_weights else spec.view
-        key = (spec,) if cut == Whole() else (view, sharing(cut))
-        joint.setdefault(key, []).append((spec, reducers))
+        cut = reducers[0].cut
+        # An ordered stream runs alone; specs that can share a read share its encoding as well.
+        key = spec if cut == Whole() else (view, sharing(cut))
+        shared = None if spec.estimator.sees_weights else encoder
+        groups.setdefault(key, (shared, {}))[1][spec] = reducers
 
-    encodings = [
-        _Encoding(_encoder(m[0][0], encoders), tuple(r for _, r in m)) for m in joint.values()
-    ]
-    states = fold(tensor, encodings, pool, work=len(specs))
-    for members, state in zip(joint.values(), states, strict=True):
-        for i, (spec, _) in enumerate(members):
-            if isinstance(state, Failed):
-                results[spec] = Outcome.without(state)
-            else:
-                assert isinstance(state, _EncodingState)  # noqa: S101 - our own reducer
-                results[spec] = Gathered(
-                    tuple(state.states[i]), tuple(state.errors), tuple(state.squares)
-                )
+    encodings = [SharedEncoding(e, tuple(members.values())) for e, members in groups.values()]
+    folded = fold(tensor, encodings, pool, work=len(specs))
+    for (_, members), state in zip(groups.values(), folded, strict=True):
+        if isinstance(state, Failed):
+            results |= dict.fromkeys(members, state)
+            continue
+        assert isinstance(state, EncodedState)  # noqa: S101 - the state of our own reducer
+        errors, squares = tuple(state.errors), tuple(state.squares)
+        for spec, states in zip(members, state.states, strict=True):
+            results[spec] = Gathered(tuple(states), errors, squares)
     return results
 
 
-def _encoder(spec: Spec, encoders: Encoders) -> Encoder | Outcome | None:
-    """Return what stands between the weights and the reducers of `spec`."""
-    return None if spec.estimator.sees_weights else encoders[spec.view]
+def _gather_parts(
+    parts: Sequence[Tensor], specs: Sequence[Spec], encoders: Encoders, pool: Pool
+) -> list[dict[Spec, Gathered | Failed]]:
+    """Gather from each part, several at once: a part is one cut and fills one worker."""
+    if len(parts) == 1:
+        return [gather(parts[0], specs, encoders, pool)]
+    with ThreadPoolExecutor(pool.threads) as drivers:
+        return list(drivers.map(lambda part: gather(part, specs, encoders, pool), parts))
 
 
-def outcome(spec: Spec, encoder: Encoder | Outcome | None, found: Gathered | Outcome) -> Outcome:
-    """Turn what was gathered into the value of one spec."""
-    if isinstance(found, Outcome):
-        return found
-    failed = next((state for state in found.states if isinstance(state, Failed)), None)
+# --- Values -------------------------------------------------------------------------------------
+
+
+def finish(
+    spec: Spec, encoder: Encoder | Failed | None, gathered: Gathered | Failed
+) -> Measure | Failed:
+    """Turn what was gathered into the value of one spec, with side information and error."""
+    if isinstance(gathered, Failed):
+        return gathered
+    failed = next((state for state in gathered.states if isinstance(state, Failed)), None)
     if failed is not None:
-        return Outcome.without(failed)
-    assert not isinstance(encoder, Outcome)  # noqa: S101 - it gathered something
+        return failed
+    assert not isinstance(encoder, Failed)  # noqa: S101 - something was gathered through it
     try:
-        measure = spec.estimator.measure(found.states, encoder.streams if encoder else ())
-    except Exception as error:  # noqa: BLE001 - an estimator of any package; told in its row
-        return Outcome.without(Failed.of(error))
+        measure = spec.estimator.measure(gathered.states, encoder.streams if encoder else ())
+    except Exception as error:  # noqa: BLE001 - an estimator of any package
+        return Failed.of(error)
     if not math.isfinite(measure.value):
-        return Outcome("failed", f"the value is {measure.value}: expected a finite number")
+        return Failed(f"the value is {measure.value}: expected a finite number")
+    if measure.sum_of_squares and measure.squared_error is not None:
+        measure = replace(measure, relative_mse=measure.squared_error / measure.sum_of_squares)
     if encoder is None:
-        told = _told_error(measure.details)
-        return Outcome("ok", None, measure, relative_mse=told, details=measure.details)
-    details = {**encoder.details, **measure.details}
-    relative_mse = None
-    if found.squares:
-        lost, squares = math.fsum(found.errors), math.fsum(found.squares)
-        relative_mse = lost / squares if squares else 0.0
-        details["squared_error"] = lost * encoder.error_unit
-        details["sum_of_squares"] = squares * encoder.error_unit
-    elif spec.estimator.sees_weights:
-        relative_mse = _told_error(details)
-    # A decoder is told the scale. What nothing decodes is a figure by its definition alone; what
-    # codes weights rather than the view's symbols tells its decoder everything itself.
-    told = spec.estimator.kind == "code" and not spec.estimator.sees_weights
-    return Outcome("ok", None, measure, encoder.side_bits if told else 0.0, relative_mse, details)
+        return measure
+    measure = replace(
+        measure,
+        level_step=encoder.step,
+        details={**encoder.details, **measure.details},
+    )
+    if gathered.squares:
+        lost, squares = math.fsum(gathered.errors), math.fsum(gathered.squares)
+        measure = replace(
+            measure,
+            relative_mse=lost / squares if squares else 0.0,
+            squared_error=lost * encoder.error_unit,
+            sum_of_squares=squares * encoder.error_unit,
+        )
+    # A decoder needs the scale. An estimate is a figure by its definition alone, and what codes
+    # weights rather than the view's symbols counts its own side information.
+    if spec.estimator.kind == "code" and not spec.estimator.sees_weights:
+        measure = replace(measure, side_bits=encoder.side_bits)
+    return measure
 
 
-def _told_error(details: Mapping[str, Any]) -> float | None:
-    """Return the relative error of a code of weights that tells what it lost."""
-    if not details.get("sum_of_squares"):
-        return None
-    return float(details["squared_error"] / details["sum_of_squares"])
+def _finish_parts(
+    spec: Spec,
+    encoder: Encoder | Failed | None,
+    parts: Sequence[Gathered | Failed],
+    share: Share,
+) -> Measure | Failed:
+    """Turn what was gathered of each part into one value, scaled up to the whole tensor."""
+    failed = next((part for part in parts if isinstance(part, Failed)), None)
+    measure = failed or finish(spec, encoder, fold_left(add, parts))
+    if isinstance(measure, Failed) or not share.parts or spec.estimator.kind == "statistic":
+        return measure
+    return replace(measure, value=measure.value / sum(share.sizes) * share.tensor.n_weights)
 
 
-@dataclass(frozen=True)
-class _Encoding:
-    """Reducers of several specs behind one encoder: a piece is encoded once for all of them.
+def _row(
+    unit: Unit,
+    spec: Spec,
+    encoder: Encoder | Failed | None,
+    parts: Sequence[Gathered | Failed],
+    share: Share,
+) -> Score:
+    """Make the row of one spec from what was gathered of the whole tensor, or of a sample."""
+    row = make_row(unit, spec, _finish_parts(spec, encoder, parts, share))
+    if not share.parts or row.value is None:
+        return row
 
-    Attributes
-    ----------
-    encoder : Encoder or None
-        None hands on the piece itself.
-    members : tuple of tuple of Reducer
-        For each spec, one reducer a stream.
-    """
+    def bits(gathered: Gathered) -> tuple[float, float]:
+        """Bits, and order-0 bits where the estimator counts them: else the same again."""
+        measure = finish(spec, encoder, gathered)
+        if isinstance(measure, Failed):
+            return 0.0, 0.0
+        return measure.value, measure.account.order0_bits if measure.account else measure.value
 
-    encoder: Encoder | Outcome | None
-    members: tuple[tuple[Reducer, ...], ...]
-
-    @property
-    def cut(self) -> Cut:
-        cuts = [reducer.cut for member in self.members for reducer in member]
-        every = [cut.n for cut in cuts if isinstance(cut, Every)]
-        return Every(math.lcm(*every)) if every else cuts[0]
-
-    @property
-    def memory(self) -> int:
-        n = largest_chunk(self.cut)
-        symbols = 0.0
-        if isinstance(self.encoder, Encoder):
-            widths = [-(-a.width // 8) * a.per_weight for a in self.encoder.streams]
-            symbols = n * sum(widths)
-        return int(symbols) + max(r.memory for member in self.members for r in member)
-
-    def start(self) -> _EncodingState:
-        return _EncodingState(self.encoder, [[begin(r) for r in m] for m in self.members])
+    if row.bits is None:
+        return sampled_row(row, share.fraction)
+    gathered = [part for part in parts if isinstance(part, Gathered)]
+    spread = covariance(gathered, share.sizes, unit.tensor.n_weights, bits)
+    return sampled_row(row, share.fraction, spread)
 
 
-@dataclass
-class _EncodingState(State):
-    encoder: Encoder | Outcome | None
-    states: list[list[State]]
-    errors: list[float] = field(default_factory=list)
-    squares: list[float] = field(default_factory=list)
+# --- Controls -----------------------------------------------------------------------------------
 
-    def update(self, chunk: Piece, at: Any) -> None:
-        streams: tuple[Any, ...] = (chunk,)
-        if isinstance(self.encoder, Encoder):
-            streams, errors, squares = self.encoder.encode(chunk)
-            self.errors += errors
-            self.squares += squares
-        for member in self.states:
-            for i, symbols in enumerate(streams):
-                member[i] = guarded(member[i], partial(member[i].update, symbols, at))
 
-    def finish(self) -> None:
-        for member in self.states:
-            member[:] = [guarded(state, state.finish) for state in member]
+def _by_control(
+    specs: Sequence[Spec], plan: Plan, rows: Mapping[Spec, Score]
+) -> list[tuple[Control, list[Spec]]]:
+    """Return each control with the specs that it is measured by: those that have bits."""
+    by_control: dict[Control, list[Spec]] = {}
+    for spec in specs:
+        if rows[spec].bits is not None:
+            for control in plan.task_of[spec].controls:
+                by_control.setdefault(control, []).append(spec)
+    return list(by_control.items())
 
-    def __add__(self, other: _EncodingState) -> _EncodingState:
-        states = [
-            [merge(a, b) for a, b in zip(mine, theirs, strict=True)]
-            for mine, theirs in zip(self.states, other.states, strict=True)
-        ]
-        errors, squares = self.errors + other.errors, self.squares + other.squares
-        return _EncodingState(self.encoder, states, errors, squares)
+
+def _compare(
+    control: Control,
+    specs: Sequence[Spec],
+    share: Share,
+    rows: Mapping[Spec, Score],
+    encoders: Encoders,
+    seed: int,
+    pool: Pool,
+) -> Iterator[tuple[Spec, ControlResult]]:
+    """Compare the bits of each spec with those of the control's replicates."""
+    reason = f"{control.kind} leaves such a tensor as it is"
+    if control.applies(share.tensor):
+        try:
+            bits = _replicate_bits(control, specs, share, encoders, seed, pool)
+        except UnmeasurableError as error:
+            reason = str(error)
+        else:
+            for spec in specs:
+                yield spec, ControlResult.of(control.kind, rows[spec].bits or 0.0, bits[spec])
+            return
+    for spec in specs:
+        yield spec, ControlResult(kind=control.kind, n=0, bits=(), reason=reason)
+
+
+def _replicate_bits(
+    control: Control,
+    specs: Sequence[Spec],
+    share: Share,
+    encoders: Encoders,
+    seed: int,
+    pool: Pool,
+) -> dict[Spec, list[float]]:
+    """Measure the same parts of each replicate; return the bits of each replicate by spec."""
+    bits: dict[Spec, list[float]] = {spec: [] for spec in specs}
+    source = share.tensor if control.lazy else share.sample
+    with closing(control.replicates(source, seed, pool)) as replicates:
+        for replicate in replicates:
+            tensor = _spooled(replicate, pool)
+            # Moved values have the same range and histogram, so the same encoder.
+            own = encoders if control.keeps_values else prepare_views(tensor, specs, pool)
+            cut = share.cut(tensor) if control.lazy else share.cut_sample(tensor)
+            parts = _gather_parts(cut, specs, own, pool)
+            for spec in specs:
+                measure = _finish_parts(spec, own[spec.view], [part[spec] for part in parts], share)
+                if isinstance(measure, Failed):
+                    raise UnmeasurableError(f"{spec} of {control}: {measure.reason}")
+                bits[spec].append(measure.bits)
+    return bits

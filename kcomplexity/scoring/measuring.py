@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
 
+from kcomplexity.errors import SpecError
 from kcomplexity.loaders.selecting import Reading
 from kcomplexity.parallel.running import Running
 from kcomplexity.tensors.groups import Scope
 
-__all__ = ["Measuring"]
+__all__ = ["Measuring", "only", "refuse_unknown"]
+
+T = TypeVar("T")
 
 
 class Measuring(Reading, Running, total=False):
@@ -43,3 +47,23 @@ class Measuring(Reading, Running, total=False):
     seed: int
     sample: float | None
     exact: bool
+
+
+def refuse_unknown(options: Mapping[str, Any], kind: type[Any] = Measuring) -> None:
+    """Refuse keyword arguments that mean nothing.
+
+    Raises
+    ------
+    SpecError
+        If a key of `options` is none of the TypedDict `kind`; the message lists what is.
+    """
+    known = kind.__optional_keys__
+    for name in options:
+        if name not in known:
+            raise SpecError(f"unknown option {name!r}: expected one of {', '.join(sorted(known))}")
+
+
+def only(kind: type[T], options: Mapping[str, Any]) -> T:
+    """Return those of `options` that the TypedDict `kind` has, e.g. to hand on Running alone."""
+    known = kind.__optional_keys__  # type: ignore[attr-defined]
+    return {key: value for key, value in options.items() if key in known}  # type: ignore[return-value]

@@ -5,19 +5,23 @@ A :class:`Plan` is what ``kcomplexity score --dry-run`` prints, and what a score
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Unpack
 
 from kcomplexity.controls import Control, parse_control
 from kcomplexity.errors import SpecError
+from kcomplexity.results.records import SCHEMA_VERSION
+from kcomplexity.scoring.measuring import Measuring
 from kcomplexity.scoring.panels import Panel, affordable, panel
 from kcomplexity.scoring.sampling import sampled_share
 from kcomplexity.scoring.specs import Spec, listed, parse_spec, parse_specs
 from kcomplexity.scoring.units import Unit, units
 from kcomplexity.tensors.checkpoint import Checkpoint, labelled
-from kcomplexity.tensors.groups import SCOPES, Scope
+from kcomplexity.tensors.groups import SCOPES
 
-__all__ = ["Plan", "Task", "make_plan", "unit_work"]
+__all__ = ["Plan", "Task", "make_plan"]
 
 #: Seconds to shuffle one weight: the memory access that misses every cache.
 _SHUFFLE_SECONDS = 1.5e-8
@@ -79,20 +83,49 @@ class Plan:
         """Stored bytes of everything selected."""
         return sum(checkpoint.n_bytes for checkpoint in self.checkpoints)
 
+    def each_unit(self) -> Iterator[tuple[str, Unit]]:
+        """Yield every unit with the path of its checkpoint, in the order of the rows."""
+        for checkpoint, members in zip(self.checkpoints, self.units, strict=True):
+            for unit in members:
+                yield checkpoint.path, unit
+
     @property
     def work(self) -> int:
         """Bytes the progress bar counts: each spec and replicate goes over its tensors once."""
-        return sum(unit_work(unit, self.task_of) for found in self.units for unit in found)
+        return sum(self.work_of(unit, unit.specs) for _, unit in self.each_unit())
 
-    @property
+    def work_of(self, unit: Unit, specs: Iterable[Spec]) -> int:
+        """Return what measuring a unit by these specs counts on the progress bar, in bytes."""
+        return unit.tensor.n_bytes * sum(1 + self.task_of[spec].n_replicates for spec in specs)
+
+    @cached_property
     def task_of(self) -> dict[Spec, Task]:
         """The task of each spec."""
         return {task.spec: task for task in self.tasks}
 
+    def to_dict(self, threads: int) -> dict[str, Any]:
+        """Return what would be done, as the JSON document of a dry run."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "n_tensors": sum(len(checkpoint) for checkpoint in self.checkpoints),
+            "n_weights": sum(checkpoint.n_weights for checkpoint in self.checkpoints),
+            "n_bytes": self.n_bytes,
+            "tasks": [
+                {
+                    "spec": str(task.spec),
+                    "controls": [str(control) for control in task.controls],
+                    "fraction": task.fraction,
+                }
+                for task in self.tasks
+            ],
+            "threads": threads,
+            "predicted_seconds": self.seconds(threads),
+        }
+
     def seconds(self, threads: int) -> float:
         """Predict how long it takes; a rough figure from rates measured once."""
         total = 0.0
-        for unit in (unit for found in self.units for unit in found):
+        for _, unit in self.each_unit():
             for spec in unit.specs:
                 task = self.task_of[spec]
                 n = unit.n_bytes if spec.estimator.kind == "code" else unit.tensor.n_weights
@@ -106,50 +139,58 @@ class Plan:
         return total / threads
 
 
-def make_plan(
-    checkpoints: Sequence[Checkpoint],
-    *,
-    panel_name: str = "default",
-    specs: str | Iterable[str] | None = None,
-    controls: str | Iterable[str] | None = None,
-    scope: Scope | None = None,
-    seed: int = 0,
-    sample: float | None = None,
-    exact: bool = False,
-) -> Plan:
-    """Decide what is measured by what; parameters as for :func:`kcomplexity.score`."""
+def make_plan(checkpoints: Sequence[Checkpoint], **options: Unpack[Measuring]) -> Plan:
+    """Decide what is measured by what.
+
+    Of the options, those that only say how work is done are ignored.
+
+    Raises
+    ------
+    SpecError
+        If a spec, panel, control or option means nothing.
+    """
+    scope, sample, exact = options.get("scope"), options.get("sample"), options.get("exact", False)
     if scope is not None and scope not in SCOPES:
         raise SpecError(f"scope {scope!r}: expected one of {', '.join(SCOPES)}")
     if sample is not None and not 0 < sample <= 1:
         raise SpecError(f"sample {sample:g}: expected a share above 0 and at most 1, e.g. 0.1")
     if sample is not None and exact:
         raise SpecError("a sample was asked for and forbidden: choose one of sample and exact")
-    specs, controls = listed(specs), listed(controls)
-    chosen = panel(panel_name) if specs is None else Panel("own", "specs of your own", tuple(specs))
+    specs, controls = listed(options.get("specs")), listed(options.get("controls"))
+    chosen = (
+        panel(options.get("panel", "default"))
+        if specs is None
+        else Panel("own", "specs of your own", tuple(specs))
+    )
     parsed = parse_specs(chosen.specs)
     if not parsed:
         raise SpecError("no spec was given: expected at least one, e.g. entropy@q8")
     selected = [checkpoint.select(exclude=chosen.exclude) for checkpoint in labelled(checkpoints)]
     # By the largest alone, so that a figure hardly depends on what else is scored beside it.
     n_weights = max((checkpoint.n_weights for checkpoint in selected), default=0)
-    given = None if controls is None else _each_once(parse_control(text) for text in controls)
-    own = {
+    asked = None if controls is None else _each_once(parse_control(text) for text in controls)
+    of_panel = {
         parse_spec(text): [parse_control(f"{name}:{affordable(n_weights)}") for name in names]
         for text, names in chosen.controls.items()
     }
-    tasks = [
+    tasks = tuple(
         _task(
             spec,
-            [c.linked(selected) for c in (own.get(spec, []) if given is None else given)],
+            [c.linked(selected) for c in (of_panel.get(spec, []) if asked is None else asked)],
             n_weights,
             sample,
             exact,
         )
         for spec in parsed
-    ]
+    )
     wide = scope or chosen.scope
-    found = tuple(tuple(units(checkpoint, parsed, wide)) for checkpoint in selected)
-    return Plan(tuple(selected), found, tuple(tasks), seed, chosen.warning)
+    return Plan(
+        tuple(selected),
+        tuple(tuple(units(checkpoint, parsed, wide)) for checkpoint in selected),
+        tasks,
+        options.get("seed", 0),
+        chosen.warning,
+    )
 
 
 def _each_once(controls: Iterable[Control]) -> list[Control]:
@@ -167,25 +208,20 @@ def _task(
 ) -> Task:
     # A statistic has no bits to hold against a control; what sees no positions cannot tell a
     # shuffled tensor from its own.
-    telling = tuple(
+    compared = tuple(
         control
         for control in controls
         if spec.estimator.kind != "statistic"
         and (spec.estimator.positional or not control.keeps_values)
     )
-    task = Task(spec, telling)
-    if exact or not spec.estimator.additive or not all(c.samples for c in telling):
+    task = Task(spec, compared)
+    if exact or not spec.estimator.additive or not all(c.samples for c in compared):
         return task
     if sample is not None:
         return replace(task, fraction=sample)
-    caps = [spec.estimator.cap, _CONTROLLED_CAP if telling else None]
+    caps = [spec.estimator.cap, _CONTROLLED_CAP if compared else None]
     cap = min((cap for cap in caps if cap is not None), default=None)
     cost = n_weights * (1 + task.n_replicates)
     if cap is None or cost <= cap:
         return task
     return replace(task, fraction=cap / cost, every_tensor=False)
-
-
-def unit_work(unit: Unit, tasks: Mapping[Spec, Task]) -> int:
-    """Return the bytes a unit adds to the progress bar."""
-    return unit.tensor.n_bytes * sum(1 + tasks[spec].n_replicates for spec in unit.specs)

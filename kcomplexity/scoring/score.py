@@ -1,57 +1,48 @@
 """Score a checkpoint: the main job, from the file to a report.
 
-The stages, and where they are: open and select (:func:`open_selected`), decide what is measured by
-what (:mod:`kcomplexity.scoring.plan`), measure one unit after the other, several side by side
-(:func:`run_plan`, :mod:`kcomplexity.scoring.rows`), add up (:mod:`kcomplexity.scoring.summary`).
+:func:`score` is the whole of it: :func:`open_plan` opens the checkpoints and decides what is
+measured by what, :func:`score_plan` measures, adds up, and writes the sentences.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
-from contextlib import ExitStack
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Unpack
 
-from kcomplexity.loaders import open_checkpoint
+from kcomplexity.loaders.selecting import Reading, open_selected
 from kcomplexity.parallel.pool import DEFAULT_MAX_MEMORY, Pool
+from kcomplexity.parallel.progress import Progress
+from kcomplexity.parallel.running import Running
 from kcomplexity.results.provenance import describe, provenance
 from kcomplexity.results.records import Report, Score
 from kcomplexity.scoring.headline import headline
+from kcomplexity.scoring.journal import Journal
+from kcomplexity.scoring.known import KnownRows, NothingKnown
+from kcomplexity.scoring.measure import measure_unit
+from kcomplexity.scoring.measuring import Measuring, only, refuse_unknown
 from kcomplexity.scoring.plan import Plan, make_plan
-from kcomplexity.scoring.rows import measure_unit
-from kcomplexity.scoring.structure import mark_structure, with_structure
+from kcomplexity.scoring.specs import Spec
+from kcomplexity.scoring.structure import mark_left_out, structure, with_savings, with_structure
 from kcomplexity.scoring.summary import summarise
+from kcomplexity.scoring.tile_maps import check_tiles, with_tile_maps
 from kcomplexity.scoring.units import Unit
-from kcomplexity.tensors.checkpoint import Checkpoint
-from kcomplexity.tensors.groups import Scope
 
-__all__ = ["assemble", "open_selected", "run_plan", "score"]
+__all__ = ["make_report", "measure_plan", "open_plan", "score", "score_plan"]
 
 
 def score(
     source: Any,
     *,
-    panel: str = "default",
-    specs: str | Iterable[str] | None = None,
-    controls: str | Iterable[str] | None = None,
-    scope: Scope | None = None,
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
-    dtypes: Mapping[str, str] | None = None,
-    root: str | None = None,
-    dequantize: bool = False,
-    seed: int = 0,
-    sample: float | None = None,
-    exact: bool = False,
-    threads: int | None = None,
-    workers: Literal["thread", "process"] = "thread",
-    executor: Executor | None = None,
-    max_memory: int = DEFAULT_MAX_MEMORY,
-    piece: int = 1,
-    progress: Callable[[int], None] | None = None,
-    command: str = "",
+    output: str | Path | None = None,
+    resume: bool = False,
+    tiles: int | None = None,
+    **options: Unpack[Measuring],
 ) -> Report:
     """Measure the complexity of a checkpoint, tensor by tensor.
 
@@ -59,43 +50,18 @@ def score(
     ----------
     source : path, mapping of arrays, Checkpoint, or a list of them
         What :func:`kcomplexity.open_checkpoint` opens.
-    panel : str
-        A named list of specs with their controls; see ``kcomplexity estimators``.
-    specs : str or iterable of str, optional
-        Specs instead of a panel, e.g. ``"zstd:19@bytes/planes,entropy@q8"`` or a list.
-    controls : str or iterable of str, optional
-        Controls for every spec that can see them, e.g. ``["shuffle:19"]``; by default the
-        panel's own, none with `specs`.
-    scope : {"tensor", "group", "model"}, optional
-        What is measured as one; by default what the panel says, mostly each tensor.
-    include, exclude : sequence of str
-        Globs on tensor names.
-    dtypes : mapping of str to str, optional
-        Globs to dtype codes, for files that do not say.
-    root : str, optional
-        Keys of the part to read of a file that nests its tensors.
-    dequantize : bool
-        Read quantised blocks as the weights they stand for, not as codes.
-    seed : int
-        Of the controls and of the sample.
-    sample : float, optional
-        Share of each big tensor to measure, 0 to 1, for every spec.
-    exact : bool
-        Forbid sampling; expensive specs then take as long as they take.
-    threads : int, optional
-        Workers; all processors by default. No figure depends on it.
-    workers : {"thread", "process"}
-    executor : concurrent.futures.Executor, optional
-        One of your own instead.
-    max_memory : int
-        Bytes that the work in flight may take.
-    piece : int
-        Cuts handled at once; no figure depends on it.
-    progress : callable, optional
-        Called with the number of bytes done since the last call. A tensor counts once for every
-        spec, and once more for every replicate of its controls.
-    command : str
-        What the user typed, for the provenance.
+    output : path, optional
+        Where the report is written; the ending chooses the format, as in ``Report.save``. Rows of
+        a ``.jsonl`` file are kept in ``FILE.part`` as they are measured.
+    resume : bool
+        Go on with the ``FILE.part`` of an interrupted run.
+    tiles : int, optional
+        Add a map of the ratios to 19 shuffles, for every tile of so many weights a side, to the
+        rows of ``bdm2d@sign``.
+    **options
+        Which tensors, measured by what and how:
+        :class:`~kcomplexity.scoring.measuring.Measuring`. A tensor counts once in the progress for
+        every spec, and once more for every replicate of its controls.
 
     Returns
     -------
@@ -107,6 +73,8 @@ def score(
         If `source` cannot be read.
     SpecError
         If a spec, panel, control, glob or option means nothing.
+    OutputError
+        If `output` cannot be written.
 
     Examples
     --------
@@ -116,74 +84,68 @@ def score(
     >>> report.rows[0].bits_per_weight
     1.0
     """
-    started = time.time()
+    with open_plan(source, **options) as plan:
+        return score_plan(plan, output=output, resume=resume, tiles=tiles, **only(Running, options))
+
+
+@contextmanager
+def open_plan(source: Any, **options: Unpack[Measuring]) -> Iterator[Plan]:
+    """Open what is to be scored and decide what is measured by what; no weight is read yet."""
+    refuse_unknown(options)
     with ExitStack() as stack:
-        plan = make_plan(
-            [
-                stack.enter_context(opened)
-                for opened in open_selected(
-                    source, include, exclude, dtypes or {}, root=root, dequantize=dequantize
-                )
-            ],
-            panel_name=panel,
-            specs=specs,
-            controls=controls,
-            scope=scope,
-            seed=seed,
-            sample=sample,
-            exact=exact,
-        )
-        pool = stack.enter_context(
-            Pool(
-                threads,
-                kind=workers,
-                executor=executor,
-                max_memory=max_memory,
-                piece=piece,
-                progress=progress,
-            )
-        )
-        rows = [row for found in run_plan(plan, pool) for row in found]
-        return assemble(plan, rows, pool.threads, started, command)
+        opened = open_selected(source, **only(Reading, options))
+        yield make_plan([stack.enter_context(checkpoint) for checkpoint in opened], **options)
 
 
-def assemble(
-    plan: Plan, rows: Sequence[Score], threads: int, started: float, command: str
+def score_plan(
+    plan: Plan,
+    *,
+    output: str | Path | None = None,
+    resume: bool = False,
+    tiles: int | None = None,
+    **running: Unpack[Running],
 ) -> Report:
-    """Put rows, sums, sentences and provenance together."""
-    infos = tuple(describe(checkpoint) for checkpoint in plan.checkpoints)
-    rows = mark_structure(plan.checkpoints, rows)
-    summary = with_structure(plan.checkpoints, rows, summarise(rows))
-    return Report(
-        provenance=provenance(command, plan.seed, threads, started),
-        checkpoints=infos,
-        rows=tuple(rows),
-        summary=summary,
-        headline=((plan.warning,) if plan.warning else ()) + headline(infos, rows, summary),
+    """Measure what a plan says and make the report; parameters as for :func:`score`."""
+    started = time.time()
+    command = running.get("command", "")
+    if tiles is not None:
+        check_tiles(plan)
+    with ExitStack() as stack:
+        journal = stack.enter_context(
+            Journal(None if output is None else Path(output), plan, command, resume=resume)
+        )
+        pool = stack.enter_context(_pool(plan, running))
+        rows = []
+        for measured in measure_plan(plan, pool, journal):
+            rows += measured
+        if tiles is not None:
+            rows = with_tile_maps(rows, plan, tiles, pool)
+        report = make_report(plan, rows, pool.threads, started, command)
+        if output is not None:
+            report.save(output)
+            journal.discard()
+    return report
+
+
+def _pool(plan: Plan, running: Running) -> Pool:
+    on_progress, total, done = running.get("progress"), plan.work, 0
+
+    def report(n_bytes: int) -> None:
+        nonlocal done
+        done += n_bytes
+        if on_progress is not None:
+            on_progress(Progress("measuring", done, total))
+
+    return Pool(
+        running.get("threads"),
+        kind=running.get("workers", "thread"),
+        executor=running.get("executor"),
+        max_memory=running.get("max_memory", DEFAULT_MAX_MEMORY),
+        progress=report,
     )
 
 
-def open_selected(
-    source: Any,
-    include: Sequence[str],
-    exclude: Sequence[str],
-    dtypes: Mapping[str, str],
-    *,
-    root: str | None = None,
-    dequantize: bool = False,
-    stored: bool = False,
-) -> Iterator[Checkpoint]:
-    """Open each source and keep the tensors that the globs admit."""
-    for one in source if isinstance(source, list | tuple) else [source]:
-        opened = open_checkpoint(
-            one, dtypes=dtypes, root=root, dequantize=dequantize, stored=stored
-        )
-        yield opened.select(include, exclude)
-
-
-def run_plan(
-    plan: Plan, pool: Pool, done: Callable[[str, Unit], list[Score] | None] | None = None
-) -> Iterator[list[Score]]:
+def measure_plan(plan: Plan, pool: Pool, known: KnownRows | None = None) -> Iterator[list[Score]]:
     """Yield the rows of one unit after the other, in their order.
 
     Several units are under way at once, each driven by a thread of its own that hands its cuts to
@@ -193,24 +155,49 @@ def run_plan(
     ----------
     plan : Plan
     pool : Pool
-    done : callable, optional
-        Rows that an earlier run has measured already, or None.
+    known : KnownRows, optional
+        Rows that were measured before and are not measured again; it keeps the others.
     """
+    known = known or NothingKnown()
     if any(task.spec.estimator.linear_algebra for task in plan.tasks):
         pool.limit_linear_algebra()
-    return pool.side_by_side(
-        partial(_rows_of, c.path, unit, plan, pool, done)
-        for c, found in zip(plan.checkpoints, plan.units, strict=True)
-        for unit in found
+    started: deque[tuple[str, Unit, dict[Spec, Score]]] = deque()
+
+    def calls() -> Iterator[Callable[[], list[Score]]]:
+        for path, unit in plan.each_unit():
+            rows = known.find(path, unit)
+            pool.progress(plan.work_of(unit, rows))
+            started.append((path, unit, rows))
+            missing = tuple(spec for spec in unit.specs if spec not in rows)
+            yield partial(measure_unit, path, replace(unit, specs=missing), plan, pool)
+
+    for measured in pool.side_by_side(calls()):
+        path, unit, rows = started.popleft()
+        missing = [spec for spec in unit.specs if spec not in rows]
+        new = dict(zip(missing, measured, strict=True))
+        known.keep(path, unit, new)
+        rows |= new
+        yield [rows[spec] for spec in unit.specs]
+
+
+def make_report(
+    plan: Plan, rows: Sequence[Score], threads: int, started: float, command: str
+) -> Report:
+    """Put rows, sums, sentences and provenance together."""
+    infos = tuple(describe(checkpoint) for checkpoint in plan.checkpoints)
+    rows = mark_left_out(plan.checkpoints, rows)
+    structures = {
+        info.path: found
+        for info in infos
+        if (found := structure([row for row in rows if row.checkpoint == info.path])) is not None
+    }
+    rows = with_savings(rows, structures)
+    summary = with_structure(plan.checkpoints, summarise(rows), structures)
+    return Report(
+        provenance=provenance(command, plan.seed, threads, started),
+        checkpoints=infos,
+        rows=tuple(rows),
+        summary=summary,
+        headline=((plan.warning,) if plan.warning else ())
+        + headline(infos, rows, summary, structures),
     )
-
-
-def _rows_of(
-    path: str,
-    unit: Unit,
-    plan: Plan,
-    pool: Pool,
-    done: Callable[[str, Unit], list[Score] | None] | None,
-) -> list[Score]:
-    known = done(path, unit) if done else None
-    return measure_unit(path, unit, plan.task_of, plan.seed, pool) if known is None else known

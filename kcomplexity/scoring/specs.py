@@ -45,8 +45,19 @@ class Spec:
     view: View | None
 
     def __str__(self) -> str:
-        name = _text(ESTIMATORS, self.estimator)
+        name = self.estimator_text
         return name if self.view is None else f"{name}@{self.view_text}"
+
+    @property
+    def estimator_text(self) -> str:
+        """The canonical text of the estimator alone."""
+        return _text(ESTIMATORS, self.estimator)
+
+    @property
+    def target_mse(self) -> float | None:
+        """The relative squared error that the view, or else the estimator, is asked to reach."""
+        error = self.view.target_mse if self.view else None
+        return self.estimator.target_mse if error is None else error
 
     @property
     def view_text(self) -> str | None:

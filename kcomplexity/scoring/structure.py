@@ -1,18 +1,21 @@
 """Structure S: what arrangement saves of the bits of the weights, by codes that can be decoded.
 
-For each tensor, L0 is the order-0 length of its levels (the account of ``ctx`` has it) and L the
-shorter of ``ctx`` and ``lowrank`` at the same view, one bit more for the choice; S = 1 - L / L0,
-for all tensors together from the sums. Copies of a tensor and what does not look learned are left
-out (:mod:`kcomplexity.scoring.not_learned`), and listed.
+For each tensor, L0 is the order-0 length of its levels (from the account of the context code) and
+L the shorter of the context and the low-rank code at the same view, one bit more for the choice;
+S = 1 - L / L0, for all tensors together from the sums. Copies of a tensor and what does not look
+learned are left out (:mod:`kcomplexity.scoring.not_learned`) and listed.
+
+A code takes part by its ``structure_part``, whatever package it comes from.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from kcomplexity.controls.unit_permutation import symmetry_bits
+from kcomplexity.results.account import Account, StructureSummary
 from kcomplexity.results.control_results import SHUFFLE
 from kcomplexity.results.records import Score
 from kcomplexity.scoring.not_learned import left_out
@@ -21,13 +24,14 @@ from kcomplexity.tensors.checkpoint import Checkpoint
 __all__ = [
     "Structure",
     "TensorStructure",
-    "mark_structure",
+    "mark_left_out",
     "structure",
+    "with_savings",
     "with_structure",
 ]
 
-_VIEW = "rd0.1"
-_CODES = ("ctx", "lowrank")
+#: The error at which S is measured, where there is a choice of views.
+_ERROR = 0.1
 
 
 @dataclass(frozen=True)
@@ -83,8 +87,8 @@ class TensorStructure:
 
     def variance_beside(self, ratio: float) -> float:
         """Of the bits less `ratio` times the order-0 bits: what a ratio of sums is uncertain by."""
-        found = self.variance - 2 * ratio * self.covariance + ratio**2 * self.order0_variance
-        return max(found, 0.0)
+        variance = self.variance - 2 * ratio * self.covariance + ratio**2 * self.order0_variance
+        return max(variance, 0.0)
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,8 @@ class Structure:
     ----------
     view : str
         The view whose levels are coded.
+    specs : tuple of str
+        Those whose bits S rests on.
     tensors : tuple of TensorStructure
         None of them where every tensor is left out: there is no S then.
     left_out : dict of str to str
@@ -104,6 +110,7 @@ class Structure:
     """
 
     view: str
+    specs: tuple[str, ...]
     tensors: tuple[TensorStructure, ...]
     left_out: dict[str, str]
     n_weights: int
@@ -168,11 +175,11 @@ class Structure:
         """The range of S when any one tensor is left out; None with fewer than two."""
         if len(self.tensors) < 2:
             return None
-        found = [
+        savings = [
             1 - (self.bits - one.bits) / (self.order0_bits - one.order0_bits)
             for one in self.tensors
         ]
-        return min(found), max(found)
+        return min(savings), max(savings)
 
     @property
     def largest(self) -> TensorStructure:
@@ -181,121 +188,89 @@ class Structure:
 
 
 def structure(rows: Sequence[Score]) -> Structure | None:
-    """Find the structure of one checkpoint from its rows; None where no ``ctx`` was measured.
+    """Return the structure of one checkpoint from its rows; None without a context code.
 
     Parameters
     ----------
     rows : sequence of Score
-        Of one checkpoint. Those at ``rd0.1`` are taken, or else those of the first view of ``ctx``.
+        Of one checkpoint, marked by :func:`mark_left_out`. The view at 10 % error is taken, or else
+        the first that a context code measured.
     """
-    every = [row for row in rows if row.estimator == "ctx" and not row.details.get("side_of")]
-    coded = [row for row in every if row.status == "ok"]
+    context = [row for row in rows if row.structure_part == "context" and not row.side_of]
+    coded = [row for row in context if row.status == "ok" and row.account is not None]
     if not coded:
         return None
-    views = [row.view for row in coded]
-    view = _VIEW if _VIEW in views else views[0]
-    low_rank = {
-        (row.label, row.dtype): row
+    first = next((row for row in coded if row.target_mse == _ERROR), coded[0])
+    by_rank = {
+        _key(row): row
         for row in rows
-        if row.spec == f"lowrank@{view}" and row.status == "ok"
+        if row.structure_part == "low rank" and row.view == first.view and not row.side_of
     }
-    # Both codes or none: the sample of the one need not be that of the other.
-    unsampled = {
-        (row.label, row.dtype)
-        for row in rows
-        if row.spec == f"lowrank@{view}" and not row.details.get("in_sample", True)
-    }
-    measured, without = [], {}
+    tensors: list[TensorStructure] = []
+    without: dict[str, str] = {}
     for row in coded:
-        if row.view != view or (row.label, row.dtype) in unsampled:
+        low_rank = by_rank.get(_key(row))
+        # Both codes or none: the sample of the one need not be that of the other.
+        if row.spec != first.spec or (low_rank is not None and not low_rank.in_sample):
             continue
-        if "left_out" in row.details:
-            without[row.label] = row.details["left_out"]
+        if row.left_out is not None:
+            without[row.label] = row.left_out
         else:
-            measured.append(_tensor(row, low_rank.get((row.label, row.dtype))))
-    kept = tuple(one for one in measured if one.order0_bits > 0)
-    n_weights = sum(row.n_weights for row in every if row.view == view)
-    return Structure(str(view), kept, without, n_weights) if kept or without else None
+            tensors.append(_tensor(row, low_rank))
+    counted = tuple(tensor for tensor in tensors if tensor.order0_bits > 0)
+    if not counted and not without:
+        return None
+    return Structure(
+        view=str(first.view),
+        specs=tuple(dict.fromkeys([first.spec, *(row.spec for row in by_rank.values())])),
+        tensors=counted,
+        left_out=without,
+        n_weights=sum(row.n_weights for row in context if row.spec == first.spec),
+    )
 
 
-def mark_structure(checkpoints: Sequence[Checkpoint], rows: Sequence[Score]) -> list[Score]:
-    """Return the rows, with what is told of structure tensor by tensor in their details.
-
-    ``ctx`` rows that S rests on get ``structure``, the tensor's own S. Rows of ``ctx`` and
-    ``lowrank`` of copies, and of what does not look learned, get ``left_out`` with the reason.
-    """
-    marked = _mark_left_out(checkpoints, rows)
-    savings: dict[tuple[str, str, str], float] = {}
-    for path in {row.checkpoint for row in marked}:
-        found = structure([row for row in marked if row.checkpoint == path])
-        for one in found.tensors if found else ():
-            savings[path, f"ctx@{found.view}" if found else "", one.label] = one.saving
-    return [
-        replace(row, details=row.details | {"structure": savings[key]})
-        if (key := (row.checkpoint, row.spec, row.label)) in savings
-        else row
-        for row in marked
-    ]
-
-
-def _mark_left_out(checkpoints: Sequence[Checkpoint], rows: Sequence[Score]) -> list[Score]:
-    coded = {row.checkpoint for row in rows if row.estimator in _CODES and row.tensor}
-    why: dict[tuple[str, str], str] = {}
-    for checkpoint in checkpoints:
-        if checkpoint.path not in coded:
-            continue
-        for name, reason in left_out(checkpoint).items():
-            why[checkpoint.path, name] = reason
-    return [_marked(row, why.get((row.checkpoint, row.tensor or ""))) for row in rows]
-
-
-def _marked(row: Score, reason: str | None) -> Score:
-    if reason is None or row.estimator not in _CODES:
-        return row
-    return replace(row, details=row.details | {"left_out": reason})
+def _key(row: Score) -> tuple[str, str | None]:
+    return row.label, row.dtype
 
 
 def _tensor(row: Score, low_rank: Score | None) -> TensorStructure:
+    account = row.account or Account(order0_bits=0.0, saved_bits={})
     own = row.bits or 0.0
-    saved = math.fsum(row.details["saved_bits"].values()) * _scale(row)
+    # The account of a sample is of the weights that were measured.
+    order0 = own + math.fsum(account.saved_bits.values()) * (1 / row.sampled_fraction)
+    if low_rank is not None and low_rank.status != "ok":
+        low_rank = None
     other = low_rank.bits if low_rank is not None else None
 
     def replicates(kind: str, otherwise: float) -> tuple[float, ...]:
-        """Bits of the shorter code on each replicate, where `otherwise` is what lowrank takes."""
+        """Bits of the shorter code on each replicate, where `otherwise` is the low-rank code's."""
         bits = _control_bits(row, kind)
         if low_rank is not None:
-            by_rank = _control_bits(low_rank, kind) or (otherwise,) * len(bits)
-            bits = tuple(min(a, b) + 1 for a, b in zip(bits, by_rank, strict=False))
-        return tuple(min(b, own + saved) for b in bits)
+            low_rank_bits = _control_bits(low_rank, kind) or (otherwise,) * len(bits)
+            bits = tuple(min(a, b) + 1 for a, b in zip(bits, low_rank_bits, strict=False))
+        return tuple(min(b, order0) for b in bits)
 
-    order0 = own + saved
-    sampling = row.details.get("order0_sampling", {"variance": 0.0, "covariance": 0.0})
-    variance, together = (row.se_bits or 0.0) ** 2, sampling["covariance"]
+    variance, covariance = (row.se_bits or 0.0) ** 2, account.covariance
     if low_rank is not None and other is not None and other < min(own, order0):
-        # The sample of lowrank need not be that of ctx, where the order-0 bits are from.
-        variance, together = (low_rank.se_bits or 0.0) ** 2, 0.0
+        # The sample of the low-rank code need not be that of the order-0 bits.
+        variance, covariance = (low_rank.se_bits or 0.0) ** 2, 0.0
     elif own >= order0:
-        variance = together = sampling["variance"]
+        variance = covariance = account.order0_variance
     return TensorStructure(
         label=row.label,
         n_weights=row.n_weights,
         order0_bits=order0,
         context_bits=own,
         low_rank_bits=other,
-        # Shuffled weights have hardly any rank that pays; the order of rows and columns has no
+        # Shuffled weights have hardly any rank that pays, and the order of rows and columns has no
         # part in rank at all.
         shuffled=replicates(SHUFFLE, math.inf),
         permuted=replicates("unit-permutation", math.inf if other is None else other),
         variance=variance,
-        order0_variance=sampling["variance"],
-        covariance=together,
+        order0_variance=account.order0_variance,
+        covariance=covariance,
         fully_shuffled=low_rank is None or bool(_control_bits(low_rank, SHUFFLE)),
     )
-
-
-def _scale(row: Score) -> float:
-    """Return what the account of a sample is to be multiplied by."""
-    return 1 / row.sampled_fraction
 
 
 def _control_bits(row: Score, kind: str) -> tuple[float, ...]:
@@ -303,35 +278,75 @@ def _control_bits(row: Score, kind: str) -> tuple[float, ...]:
     return control.bits if control else ()
 
 
+def mark_left_out(checkpoints: Sequence[Checkpoint], rows: Sequence[Score]) -> list[Score]:
+    """Return the rows with the reason in those of tensors that structure leaves out.
+
+    Only rows of codes that take part in S are marked: copies, and what does not look learned.
+    """
+    coded = {row.checkpoint for row in rows if row.structure_part and row.tensor}
+    why = {
+        (checkpoint.path, name): reason
+        for checkpoint in checkpoints
+        if checkpoint.path in coded
+        for name, reason in left_out(checkpoint).items()
+    }
+    return [
+        replace(row, left_out=why.get((row.checkpoint, row.tensor or "")))
+        if row.structure_part
+        else row
+        for row in rows
+    ]
+
+
+def with_savings(rows: Sequence[Score], structures: Mapping[str, Structure]) -> list[Score]:
+    """Return the rows with each tensor's own S in the rows of the context code it rests on.
+
+    Parameters
+    ----------
+    rows : sequence of Score
+    structures : mapping of str to Structure
+        By the path of the checkpoint.
+    """
+    savings = {
+        (path, of.specs[0], tensor.label): tensor.saving
+        for path, of in structures.items()
+        for tensor in of.tensors
+    }
+    return [
+        replace(row, saving=savings.get((row.checkpoint, row.spec, row.label)))
+        if row.structure_part
+        else row
+        for row in rows
+    ]
+
+
 def with_structure(
-    checkpoints: Sequence[Checkpoint], rows: Sequence[Score], summary: Sequence[Score]
+    checkpoints: Sequence[Checkpoint],
+    summary: Sequence[Score],
+    structures: Mapping[str, Structure],
 ) -> tuple[Score, ...]:
-    """Return the summary with S in the details of its ``ctx`` rows, and all that stands beside it.
+    """Return the summary with S in the sums of the context code it rests on.
 
     The symmetry credit is what the orders of hidden units that give the same network are worth:
     shown, never subtracted.
     """
-    found = list(summary)
-    for checkpoint in checkpoints:
-        one = structure([row for row in rows if row.checkpoint == checkpoint.path])
-        for i, total in enumerate(found):
-            if (
-                one
-                and one.tensors
-                and (total.checkpoint, total.spec) == (checkpoint.path, f"ctx@{one.view}")
-            ):
-                record = {
-                    "saving": one.saving,
-                    "order0_bits": one.order0_bits,
-                    "bits": one.bits,
-                    "standard_error": one.standard_error,
-                    "context_saving": one.context_saving,
-                    "low_rank_saving": one.low_rank_saving,
-                    "shuffled_savings": one.shuffled_savings,
-                    "permuted_savings": one.permuted_savings,
-                    "leave_one_out": one.leave_one_out,
-                    "left_out": one.left_out,
-                    "symmetry_bits": symmetry_bits(checkpoint.values()),
-                }
-                found[i] = replace(total, details=total.details | {"structure": record})
-    return tuple(found)
+    summaries = {
+        (checkpoint.path, of.specs[0]): StructureSummary(
+            saving=of.saving,
+            order0_bits=of.order0_bits,
+            bits=of.bits,
+            standard_error=of.standard_error,
+            context_saving=of.context_saving,
+            low_rank_saving=of.low_rank_saving,
+            shuffled_savings=of.shuffled_savings,
+            permuted_savings=of.permuted_savings,
+            leave_one_out=of.leave_one_out,
+            left_out=of.left_out,
+            symmetry_bits=symmetry_bits(checkpoint.values()),
+        )
+        for checkpoint in checkpoints
+        if (of := structures.get(checkpoint.path)) is not None and of.tensors
+    }
+    return tuple(
+        replace(row, structure=summaries.get((row.checkpoint, row.spec))) for row in summary
+    )

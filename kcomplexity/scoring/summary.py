@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from kcomplexity.results.control_results import ControlResult, SummedControl
 from kcomplexity.results.records import Score
 from kcomplexity.scoring.specs import parse_spec
 
 __all__ = ["counted", "leave_one_out", "summarise"]
+
+T = TypeVar("T")
 
 
 def summarise(rows: Sequence[Score]) -> tuple[Score, ...]:
@@ -34,11 +37,11 @@ def summarise(rows: Sequence[Score]) -> tuple[Score, ...]:
 def counted(rows: Sequence[Score]) -> Sequence[Score]:
     """Keep what counts among the measured rows of one checkpoint and spec: no scales alone."""
     names = {row.tensor for row in rows}
-    return [row for row in rows if row.details.get("side_of") in {None, *names}] or rows
+    return [row for row in rows if row.side_of in {None, *names}] or rows
 
 
 def _sum(rows: Sequence[Score]) -> Score:
-    weights = [row for row in rows if not row.details.get("side_of")] or rows
+    weights = [row for row in rows if not row.side_of] or rows
     n_weights = sum(row.n_weights for row in weights)
     raw_bits = sum(row.raw_bits for row in rows)
     dtypes = {row.dtype for row in rows}
@@ -60,7 +63,19 @@ def _sum(rows: Sequence[Score]) -> Score:
         n_blocks=_sum_if_all(row.n_blocks for row in rows),
         n_codes_seen=None,
         saturated=_any_if_all(row.saturated for row in rows),
-        details={"n_tensors": len(rows)},
+        n_tensors=len(rows),
+        largest_tensor=None,
+        largest_tensor_weights=None,
+        squared_error=_fsum_if_all(row.squared_error for row in rows),
+        sum_of_squares=_fsum_if_all(row.sum_of_squares for row in rows),
+        level_step=None,
+        side_of=None,
+        left_out=None,
+        saving=None,
+        account=None,
+        stream_bits=None,
+        tiles=None,
+        details={},
         controls=_sum_controls(rows, bits),
         cached=all(row.cached for row in rows),
         seconds=round(math.fsum(row.seconds for row in rows), 6),
@@ -81,9 +96,9 @@ def _sum(rows: Sequence[Score]) -> Score:
 def _relative_mse(rows: Sequence[Score]) -> float | None:
     if any(row.relative_mse is None for row in rows):
         return None
-    error = math.fsum(row.details["squared_error"] for row in rows)
-    squares = math.fsum(row.details["sum_of_squares"] for row in rows)
-    return error / squares if squares else 0.0
+    error = _fsum_if_all(row.squared_error for row in rows)
+    squares = _fsum_if_all(row.sum_of_squares for row in rows)
+    return error / squares if error is not None and squares else 0.0
 
 
 def _root_sum_of_squares(errors: Iterable[float | None]) -> float | None:
@@ -91,14 +106,25 @@ def _root_sum_of_squares(errors: Iterable[float | None]) -> float | None:
     return math.hypot(*known) if known else None
 
 
-def _sum_if_all(values: Iterable[int | None]) -> int | None:
+def _all_known(values: Iterable[T | None]) -> list[T] | None:
+    """Return the values; None if any of them is."""
     known = list(values)
-    return None if None in known else sum(value for value in known if value is not None)
+    return None if None in known else [value for value in known if value is not None]
+
+
+def _fsum_if_all(values: Iterable[float | None]) -> float | None:
+    known = _all_known(values)
+    return None if known is None else math.fsum(known)
+
+
+def _sum_if_all(values: Iterable[int | None]) -> int | None:
+    known = _all_known(values)
+    return None if known is None else sum(known)
 
 
 def _any_if_all(values: Iterable[bool | None]) -> bool | None:
-    known = list(values)
-    return None if None in known else any(known)
+    known = _all_known(values)
+    return None if known is None else any(known)
 
 
 def _sum_controls(rows: Sequence[Score], bits: float) -> tuple[SummedControl, ...]:

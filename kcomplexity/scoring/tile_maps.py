@@ -1,4 +1,4 @@
-"""Where is the structure? BDM of each tile of a matrix, held against its own shuffled selves.
+"""Where is the structure? BDM of each tile of a matrix, compared with its own shuffled selves.
 
 One figure for a layer says how much order there is, not where. A :class:`TileMap` is the picture:
 a ratio for each tile, below 1 where the tile is simpler than the same tile of shuffled weights.
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,12 +19,13 @@ from kcomplexity.errors import SpecError
 from kcomplexity.loaders.mapping import from_mapping
 from kcomplexity.parallel import Reducer, State, fold, spool
 from kcomplexity.parallel.pool import Pool
+from kcomplexity.results.account import TileRatios
 from kcomplexity.results.records import Score
 from kcomplexity.scoring.plan import Plan
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.views.levels import SignView
 
-__all__ = ["TILED", "TileMap", "tile_map", "with_tile_maps"]
+__all__ = ["TileMap", "check_tiles", "tile_map", "with_tile_maps"]
 
 #: The rows that a map belongs to.
 TILED = "bdm2d@sign"
@@ -58,16 +58,16 @@ class TileMap:
         ratios: NDArray[np.float64] = self.bits / self.shuffled_bits
         return ratios
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form: tile, n_shuffles and the rows of ratios, null where there is none.
+    def to_record(self) -> TileRatios:
+        """Return what a report keeps of it: the ratios, None where a tile has none.
 
         Examples
         --------
-        >>> tile_map(np.eye(8), 4, shuffles=2).to_dict().keys()
-        dict_keys(['tile', 'n_shuffles', 'ratios'])
+        >>> tile_map(np.eye(8), 4, shuffles=2).to_record().n_shuffles
+        2
         """
-        rows = [[None if np.isnan(r) else float(r) for r in row] for row in self.ratios]
-        return {"tile": self.tile, "n_shuffles": self.n_shuffles, "ratios": rows}
+        ratios = tuple(tuple(None if np.isnan(r) else float(r) for r in row) for row in self.ratios)
+        return TileRatios(tile=self.tile, n_shuffles=self.n_shuffles, ratios=ratios)
 
 
 def tile_map(
@@ -131,8 +131,20 @@ def tile_map(
             return _map_of(checkpoint[name], tile, shuffles, seed, pool)
 
 
+def check_tiles(plan: Plan) -> None:
+    """Refuse a map of tiles where no row of the plan could have one.
+
+    Raises
+    ------
+    SpecError
+        If ``bdm2d@sign`` is not among the specs.
+    """
+    if TILED not in {str(task.spec) for task in plan.tasks}:
+        raise SpecError(f"a map of tiles adds to the rows of {TILED}: name it among the specs")
+
+
 def with_tile_maps(rows: Sequence[Score], plan: Plan, tile: int, pool: Pool) -> list[Score]:
-    """Put a map into ``details["tiles"]`` of the rows of ``bdm2d@sign``, one a tensor.
+    """Put a map into the rows of ``bdm2d@sign``, one a tensor.
 
     Parameters
     ----------
@@ -145,14 +157,14 @@ def with_tile_maps(rows: Sequence[Score], plan: Plan, tile: int, pool: Pool) -> 
     pool : Pool
     """
     tensors = {(c.path, t.name): t for c in plan.checkpoints for t in c.values()}
-    found = []
+    mapped = []
     for row in rows:
         if row.spec == TILED and row.scope == "tensor" and row.status == "ok" and row.tensor:
             tensor = tensors[row.checkpoint, row.tensor]
             tiles = _map_of(tensor, tile, _SHUFFLES, plan.seed, pool)
-            row = replace(row, details={**row.details, "tiles": tiles.to_dict()})
-        found.append(row)
-    return found
+            row = replace(row, tiles=tiles.to_record())
+        mapped.append(row)
+    return mapped
 
 
 def _map_of(tensor: Tensor, tile: int, shuffles: int, seed: int, pool: Pool) -> TileMap:

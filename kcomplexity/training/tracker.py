@@ -16,8 +16,9 @@ from kcomplexity.parallel.pool import DEFAULT_MAX_MEMORY, Pool
 from kcomplexity.report.documents import read_lines
 from kcomplexity.results.control_results import SHUFFLE
 from kcomplexity.results.records import plain
-from kcomplexity.scoring.cache import Cache, run_cached
+from kcomplexity.scoring.cache import Cache, CachedRows
 from kcomplexity.scoring.plan import make_plan
+from kcomplexity.scoring.score import measure_plan
 from kcomplexity.scoring.specs import listed
 from kcomplexity.scoring.summary import summarise
 
@@ -79,7 +80,7 @@ class Tracker:
         self.rows: list[dict[str, Any]] = [] if self.path is None else _known(self.path)
         self.seconds = 0.0
         self._options: dict[str, Any] = {
-            "panel_name": panel,
+            "panel": panel,
             "specs": listed(specs),
             "controls": listed(controls),
             "seed": seed,
@@ -124,7 +125,8 @@ class Tracker:
         ):
             checkpoint = replace(opened, path=f"step {step:g}")
             plan = make_plan([checkpoint], **self._options)
-            summary = summarise(run_cached(plan, pool, self._cache))
+            units = measure_plan(plan, pool, CachedRows(self._cache, plan))
+            summary = summarise([row for rows in units for row in rows])
             n_weights = plan.checkpoints[0].n_weights
         row: dict[str, Any] = {"step": step, "seconds": 0.0, "n_weights": n_weights}
         for score in summary:

@@ -19,8 +19,9 @@ from kcomplexity.loaders import open_checkpoint
 from kcomplexity.parallel.pool import DEFAULT_MAX_MEMORY, Pool
 from kcomplexity.results.provenance import describe, provenance
 from kcomplexity.results.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance, Score
-from kcomplexity.scoring.cache import Cache, cache_path, run_cached
+from kcomplexity.scoring.cache import Cache, CachedRows, cache_path
 from kcomplexity.scoring.plan import make_plan
+from kcomplexity.scoring.score import measure_plan
 from kcomplexity.scoring.specs import listed
 from kcomplexity.tensors.groups import Scope
 from kcomplexity.text import percent_change, plural, shorten
@@ -153,7 +154,7 @@ def trajectory(
     read = partial(open_checkpoint, dtypes=dtypes, root=root, dequantize=dequantize)
     moments, notes = in_order(list(sources), steps, read)
     plan_options: dict[str, Any] = {
-        "panel_name": panel,
+        "panel": panel,
         "specs": listed(specs),
         "controls": listed(controls),
         "scope": scope,
@@ -176,7 +177,8 @@ def trajectory(
                         chosen = replace(opened.select(include, exclude), path=moment.name)
                         plan = make_plan([chosen], **plan_options)
                         _report_to(progress, plan.work * len(moments), pool)
-                        measured = run_cached(plan, pool, cache)
+                        units = measure_plan(plan, pool, CachedRows(cache, plan))
+                        measured = [row for of_unit in units for row in of_unit]
                         info = describe(plan.checkpoints[0])
                 except (CheckpointError, OSError) as error:
                     reason = str(error)

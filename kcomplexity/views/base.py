@@ -93,8 +93,10 @@ class Encoder(ABC):
     streams : tuple of Alphabet
     side_bits : float
         Bits a decoder needs beside the symbols: scales, levels, steps.
+    step : float or None
+        Distance of two levels, in weights, where levels are uniform.
     details : dict
-        What the passes found (step, range), kept in the row.
+        What else the passes found (range, clipped share), kept in the row.
     error_unit : float
         What one unit of squared error is in squared weights.
     """
@@ -103,6 +105,7 @@ class Encoder(ABC):
     side_bits: float = 0.0
     details: dict[str, float] = field(default_factory=dict, hash=False, compare=False)
     error_unit: float = 1.0
+    step: float | None = field(default=None, kw_only=True)
 
     @abstractmethod
     def encode(self, piece: Piece) -> Encoded:
@@ -122,6 +125,11 @@ class View(ABC):
     #: Whether tensors of different stored dtypes can be laid end to end in this view, and as
     #: which dtype code they are read then.
     common_dtype: ClassVar[str | None] = None
+
+    @property
+    def target_mse(self) -> float | None:
+        """The relative squared error that it is asked to reach; None if it is asked for none."""
+        return None
 
     @abstractmethod
     def prepare(self, tensor: Tensor, reduce: Reduce) -> Encoder:

@@ -74,6 +74,11 @@ class DistortionView(View):
                 f"rd{self.error:g}: expected a relative error from 1e-9 to 1, e.g. 0.01"
             )
 
+    @property
+    def target_mse(self) -> float:
+        """The relative squared error E."""
+        return self.error
+
     def prepare(self, tensor: Tensor, reduce: Reduce) -> Encoder:
         """Find the step and the range of its levels."""
         weights_only(tensor.dtype)
@@ -92,7 +97,7 @@ class DistortionView(View):
         return StepEncoder(
             plane_alphabets(alphabet.width) if self.split else (alphabet,),
             float(side_bits),
-            {"step": step, "lowest": float(lowest)},
+            {"lowest": float(lowest)},
             step=step,
             lowest=lowest,
             size=size,

@@ -161,7 +161,7 @@ def _level_encoder(
     return _LevelEncoder(
         plane_alphabets(width) if split == "bits" else (Alphabet("", size),),
         side_bits,
-        {"step": step, "zero": zero},
+        {"zero": zero},
         step**2 if step else 1.0,
         zero=zero,
         step=step,

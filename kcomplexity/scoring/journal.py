@@ -1,27 +1,28 @@
 """The journal of a long score: every row as it comes, so that an interruption loses nothing.
 
 Rows go to ``FILE.part``, one JSON object a line, after a first line that says what is measured.
-When the score is complete the journal is removed; after Ctrl-C or on a full disk it is a valid
-JSON-lines file, and ``--resume`` takes its rows instead of measuring them again.
+When the report is written the journal is removed. After Ctrl-C or on a full disk it is a valid
+JSON-lines file, and a run that resumes takes its rows instead of measuring them again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
 from kcomplexity._version import __version__
-from kcomplexity.errors import OutputError, SpecError
+from kcomplexity.errors import JournalWarning, OutputError, SpecError
 from kcomplexity.report import write_atomically
 from kcomplexity.report.documents import json_line, read_lines
 from kcomplexity.results.provenance import libraries
 from kcomplexity.results.records import Score
 from kcomplexity.scoring.plan import Plan
+from kcomplexity.scoring.specs import Spec
 from kcomplexity.scoring.units import Unit
 from kcomplexity.tensors.checkpoint import Checkpoint
-from kcomplexity_cli.terminal import note
 
 __all__ = ["Journal"]
 
@@ -29,14 +30,32 @@ Key = tuple[str, str | None, str | None, str | None, str]
 
 
 class Journal:
-    """Rows on disk as they are measured; does nothing without an output file."""
+    """Rows on disk as they are measured; a context manager.
 
-    def __init__(
-        self, output: Path | None, plan: Plan, command: str, *, resume: bool, quiet: bool = False
-    ) -> None:
-        self.path = output.with_name(output.name + ".part") if output else None
-        self._plan = self._identity(plan) | {"command": command}
-        self._quiet = quiet
+    Parameters
+    ----------
+    output : path or None
+        The report to come. Nothing is kept unless it is a ``.jsonl`` file.
+    plan : Plan
+    command : str
+        What the user typed.
+    resume : bool
+        Take the rows of an interrupted run of the same plan and command.
+
+    Raises
+    ------
+    SpecError
+        When entered, if there is nothing to resume, or it was measured from something else.
+    OutputError
+        If another run is writing the journal, or it cannot be written.
+    """
+
+    def __init__(self, output: Path | None, plan: Plan, command: str, *, resume: bool) -> None:
+        kept = output is not None and output.suffix.lower() == ".jsonl"
+        if resume and not kept:
+            raise SpecError("only the rows of a .jsonl file can be resumed: name it as the output")
+        self.path = output.with_name(output.name + ".part") if output and kept else None
+        self._plan = _identity(plan) | {"command": command}
         self._output = output
         self._rows: dict[Key, Score] = {}
         self._resume = resume
@@ -49,15 +68,19 @@ class Journal:
             with self.path.open("rb") as file:
                 _claim(file, self.path)
             if self._resume:
-                kept = self._read()
-            elif not self._quiet:
-                note(f"starting anew: {self.path} of an earlier run is replaced")
+                kept = self._read(self.path)
+            else:
+                warnings.warn(
+                    f"starting anew: {self.path} of an earlier run is replaced",
+                    JournalWarning,
+                    stacklevel=2,
+                )
         elif self._resume and self._output and self._output.exists():
             raise SpecError(
                 f"{self._output} is there and {self.path} is not: nothing was interrupted; leave "
                 "out --resume to start anew"
             )
-        self._rows = {self._key(row): row for row in kept}
+        self._rows = {_key(row): row for row in kept}
         # Whole or not at all: a full disk must not cost what an earlier run has measured.
         head = json_line("plan", self._plan)
         write_atomically(self.path, head + _lines(kept))
@@ -82,21 +105,19 @@ class Journal:
         self._file.close()
         if whole == self._empty:
             self.path.unlink(missing_ok=True)
-        elif kind is KeyboardInterrupt:
-            note(f"{self.path} keeps what was measured: add --resume to go on with it")
+        elif isinstance(error, KeyboardInterrupt):
+            error.add_note(f"{self.path} keeps what was measured: add --resume to go on with it")
 
-    def known(self, path: str, unit: Unit) -> list[Score] | None:
-        """Return the rows of a unit if all of them were measured before."""
-        keys = [(path, unit.name, unit.group, unit.dtype, str(spec)) for spec in unit.specs]
-        if all(key in self._rows for key in keys):
-            return [self._rows[key] for key in keys]
-        return None
+    def find(self, path: str, unit: Unit) -> dict[Spec, Score]:
+        """Return the rows of a unit that an interrupted run has measured."""
+        keys = {spec: (path, unit.name, unit.group, unit.dtype, str(spec)) for spec in unit.specs}
+        return {spec: self._rows[key] for spec, key in keys.items() if key in self._rows}
 
-    def write(self, rows: Sequence[Score]) -> None:
+    def keep(self, path: str, unit: Unit, rows: Mapping[Spec, Score]) -> None:
         """Append rows; they are in the file when this returns."""
         if self.path is None:
             return
-        left = memoryview(_lines(rows))
+        left = memoryview(_lines(list(rows.values())))
         try:
             while left:
                 left = left[self._file.write(left) :]
@@ -111,47 +132,47 @@ class Journal:
         if self.path is not None:
             self.path.unlink(missing_ok=True)
 
-    def _read(self) -> list[Score]:
-        assert self.path is not None  # noqa: S101 - called with a path only
+    def _read(self, path: Path) -> list[Score]:
         try:
-            lines = read_lines(self.path.read_bytes())
+            lines = read_lines(path.read_bytes())
             plan = {key: value for key, value in lines[0].items() if key != "record"}
             rows = [Score.from_dict(line) for line in lines[1:]]
         except (OSError, ValueError, TypeError, AttributeError, LookupError) as error:
             raise SpecError(
-                f"{self.path} is no journal of an interrupted score ({error}): remove it, or leave "
+                f"{path} is not the journal of an interrupted score ({error}): remove it, or leave "
                 "out --resume to start anew"
             ) from error
         if plan != self._plan:
             raise SpecError(
-                f"{self.path} was measured from other files, with other options or other library "
+                f"{path} was measured from other files, with other options or other library "
                 "versions: repeat those, or leave out --resume to start anew"
             )
         # What failed is worth another try.
         return [row for row in rows if row.status != "failed"]
 
-    @staticmethod
-    def _identity(plan: Plan) -> dict[str, object]:
-        return {
-            # Another version of a codec may give other bytes: one file is of one.
-            "version": __version__,
-            "libraries": libraries(),
-            "checkpoints": [c.fingerprint() for c in plan.checkpoints],
-            # A fingerprint is of a sample: this tells that a file was written since.
-            "files": [_state(c) for c in plan.checkpoints],
-            "tasks": [[str(t.spec), [str(c) for c in t.controls], t.fraction] for t in plan.tasks],
-            "seed": plan.seed,
-        }
 
-    @staticmethod
-    def _key(row: Score) -> Key:
-        return row.checkpoint, row.tensor, row.group, row.dtype, row.spec
+def _identity(plan: Plan) -> dict[str, object]:
+    """Return what has to be the same for rows of an earlier run to be those of this one."""
+    return {
+        # Another version of a codec may give other bytes: one file is of one.
+        "version": __version__,
+        "libraries": libraries(),
+        "checkpoints": [c.fingerprint() for c in plan.checkpoints],
+        # A fingerprint is of a sample: these change when a file was written since.
+        "files": [_state(c) for c in plan.checkpoints],
+        "tasks": [[str(t.spec), [str(c) for c in t.controls], t.fraction] for t in plan.tasks],
+        "seed": plan.seed,
+    }
+
+
+def _key(row: Score) -> Key:
+    return row.checkpoint, row.tensor, row.group, row.dtype, row.spec
 
 
 def _state(checkpoint: Checkpoint) -> list[list[int]]:
     """Return the size and the time of the last change of each local file."""
-    found = [source.status() for source in checkpoint.sources if source.local]
-    return [[one.st_size, one.st_mtime_ns] for one in found]
+    states = [source.status() for source in checkpoint.sources if source.local]
+    return [[state.st_size, state.st_mtime_ns] for state in states]
 
 
 def _claim(file: BinaryIO, path: Path) -> None:
