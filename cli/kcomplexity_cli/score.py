@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kcomplexity_cli.ending import end_by_rows
-from kcomplexity_cli.options import (
-    Repeatable,
-    as_one_option,
-    command_text,
-    measure_options,
-    output_options,
-    plot_option,
-    run_options,
-    selection_options,
-)
+from kcomplexity_cli.options import Output, as_one_option, measure_options, output_options
 from kcomplexity_cli.plot import draw_into
+from kcomplexity_cli.repeatable import Repeatable, command_text
+
+if TYPE_CHECKING:
+    from kcomplexity.scoring.measuring import Measuring
 
 __all__ = ["score"]
 
@@ -40,7 +34,6 @@ Examples:
 """,
 )
 @click.argument("checkpoints", nargs=-1, required=True, metavar="CHECKPOINT...")
-@measure_options
 @click.option(
     "--tiles",
     type=click.IntRange(min=4),
@@ -48,16 +41,24 @@ Examples:
     help="Add to each row of bdm2d@sign, in its JSON details, the ratio to 19 shuffles of every "
     "tile of NxN weights (e.g. 64): where is the structure?",
 )
-@click.option("--all", "everything", is_flag=True, help="Print every row, as plain text.")
 @click.option("--dry-run", is_flag=True, help="Tell what would be measured, and how long it takes.")
-@plot_option
 @click.option("--resume", is_flag=True, help="Go on with an interrupted -o FILE.jsonl.")
 @click.option("--stored", is_flag=True, help="Of a mosaic file: the arrays in it, not the weights.")
-@selection_options
 @as_one_option
-@run_options
+@measure_options
 @output_options
-def score(checkpoints: tuple[str, ...], **options: Any) -> None:
+def score(
+    checkpoints: tuple[str, ...],
+    *,
+    tiles: int | None,
+    dry_run: bool,
+    resume: bool,
+    stored: bool,
+    as_one: bool,
+    measuring: Measuring,
+    output: Output,
+    quiet: bool,
+) -> None:
     """Measure the complexity of checkpoints: bits, bits per weight, structure against controls.
 
     CHECKPOINT is of any known format (safetensors, PyTorch, NumPy, HDF5/Keras, Zarr/Orbax, ONNX,
@@ -66,7 +67,8 @@ def score(checkpoints: tuple[str, ...], **options: Any) -> None:
     executed.
     """
     from kcomplexity.parallel.pool import Pool
-    from kcomplexity.report import check_target
+    from kcomplexity.parallel.progress import counting
+    from kcomplexity.report import format_of
     from kcomplexity.scoring.plan import make_plan
     from kcomplexity.scoring.score import assemble, open_selected, run_plan
     from kcomplexity.scoring.tile_maps import TILED, with_tile_maps
@@ -74,71 +76,77 @@ def score(checkpoints: tuple[str, ...], **options: Any) -> None:
     from kcomplexity_cli.terminal import note, progress_bar
 
     started = time.time()
-    output: Path | None = options["output"]
-    kind = check_target(output) if output else None
-    if options["resume"] and kind != "jsonl":
+    kind = format_of(output.file) if output.file else None
+    if resume and kind != "jsonl":
         raise click.UsageError("--resume goes on with a .jsonl file: name it with -o FILE.jsonl")
-    controls = options["controls"] or None
     with ExitStack() as stack:
         # A file that two globs name is one checkpoint.
         opened = open_selected(
-            [checkpoints] if options["as_one"] else list(dict.fromkeys(checkpoints)),
-            options["include"],
-            options["exclude"],
-            dict(options["dtypes"]),
-            root=options["root"],
-            dequantize=options["dequantize"],
-            stored=options["stored"],
+            [checkpoints] if as_one else list(dict.fromkeys(checkpoints)),
+            measuring["include"],
+            measuring["exclude"],
+            measuring["dtypes"] or {},
+            root=measuring["root"],
+            dequantize=measuring["dequantize"],
+            stored=stored,
         )
         plan = make_plan(
             [stack.enter_context(checkpoint) for checkpoint in opened],
-            panel_name=options["panel"],
-            specs=options["estimators"],
-            controls=() if controls == ("none",) else controls,
-            scope=options["scope"],
-            seed=options["seed"],
-            sample=options["sample"],
-            exact=options["exact"],
+            panel_name=measuring["panel"],
+            specs=measuring["specs"],
+            controls=measuring["controls"],
+            scope=measuring["scope"],
+            seed=measuring["seed"],
+            sample=measuring["sample"],
+            exact=measuring["exact"],
         )
-        if options["tiles"] and TILED not in {str(task.spec) for task in plan.tasks}:
+        if tiles and TILED not in {str(task.spec) for task in plan.tasks}:
             raise click.UsageError(f"--tiles adds to the rows of {TILED}: name it with -e")
-        pool = Pool(options["threads"], kind=options["workers"], max_memory=options["max_memory"])
-        if options["dry_run"]:
-            _tell_plan(plan, pool.threads, as_json=options["as_json"])
+        pool = Pool(
+            measuring["threads"], kind=measuring["workers"], max_memory=measuring["max_memory"]
+        )
+        if dry_run:
+            _tell_plan(plan, pool.threads, as_json=output.as_json)
             return
-        if not options["quiet"]:
+        if not quiet:
             for checkpoint in plan.checkpoints:
                 which = f"{checkpoint.path}: " if len(plan.checkpoints) > 1 else ""
                 for text in checkpoint.notes:
                     note(which + text)
             whole = [str(task.spec) for task in plan.tasks if task.fraction >= 1]
-            if (options["sample"] or 1) < 1 and whole:
+            if (measuring["sample"] or 1) < 1 and whole:
                 why = "parts of a tensor do not add up to it, or its controls need all of it"
                 note(f"not sampled: {', '.join(whole)} ({why})")
         journal = stack.enter_context(
             Journal(
-                output if kind == "jsonl" else None,
+                output.file if kind == "jsonl" else None,
                 plan,
                 command_text(),
-                resume=options["resume"],
-                quiet=options["quiet"],
+                resume=resume,
+                quiet=quiet,
             )
         )
-        pool.progress = stack.enter_context(progress_bar(plan.work, quiet=options["quiet"]))
+        progress = stack.enter_context(progress_bar(quiet=quiet))
+        pool.progress = counting(progress, "measuring", plan.work)
         stack.enter_context(pool)
         rows = []
         for found in run_plan(plan, pool, journal.known):
-            if options["tiles"]:
-                found = with_tile_maps(found, plan, options["tiles"], pool)
+            if tiles:
+                found = with_tile_maps(found, plan, tiles, pool)
             journal.write(found)
             rows += found
         report = assemble(plan, rows, pool.threads, started, command_text())
-    if output:
-        report.save(output)
+    if output.file:
+        report.save(output.file)
         journal.discard()
-    _show(report, as_json=options["as_json"], everything=options["everything"], silent=bool(output))
-    if options["plots"]:
-        draw_into(options["plots"], report.to_dict(), quiet=options["as_json"])
+    _show(
+        report,
+        as_json=output.as_json,
+        everything=output.everything,
+        silent=bool(output.file),
+    )
+    if output.plots:
+        draw_into(output.plots, report.to_dict(), quiet=output.as_json)
     end_by_rows(
         len(rows),
         n_measured=sum(row.status == "ok" for row in rows),
