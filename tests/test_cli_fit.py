@@ -312,7 +312,7 @@ def test_spaces_after_the_commas_of_a_list_mean_nothing(source):
 def test_a_sweep_without_a_point_is_exit_code_4_and_says_so(source):
     done = run("sweep", source, "--codings", "sample", "-s", "3000", "-q")
     assert done.exit_code == 4
-    assert done.stderr == "kcomplexity: nothing was measured: each row tells why\n"
+    assert done.stderr == "kcomplexity: nothing was measured: each row gives the reason\n"
 
 
 def test_an_evaluation_has_its_own_time_limit(source):

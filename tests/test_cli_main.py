@@ -23,8 +23,8 @@ from kcomplexity.schemas import schema_names
 from kcomplexity.scoring.panels import PANELS
 from kcomplexity_cli.ending import end_by_rows
 from kcomplexity_cli.main import cli
-from kcomplexity_cli.options import Size
 from kcomplexity_cli.terminal import progress_line
+from kcomplexity_cli.types import Size
 from tests import KCOMPLEXITY, environment, run
 
 
@@ -166,7 +166,7 @@ def test_a_bug_is_one_line_unless_debug_asks_for_more(folder, monkeypatch):
         (3, 3, 0, 0, ""),
         (3, 1, 0, 0, ""),
         (3, 1, 2, 3, ""),
-        (3, 0, 3, 4, "kcomplexity: nothing was measured: each row tells why\n"),
+        (3, 0, 3, 4, "kcomplexity: nothing was measured: each row gives the reason\n"),
         (0, 0, 0, 4, "kcomplexity: nothing was measured: there is no tensor\n"),
     ],
 )

@@ -150,7 +150,7 @@ def test_skipped_rows_are_no_failure(model):
 def test_nothing_measured_exits_4(model, failing, options):
     found = run(model, *options)
     assert found.exit_code == 4
-    assert found.stderr.endswith("kcomplexity: nothing was measured: each row tells why\n")
+    assert found.stderr.endswith("kcomplexity: nothing was measured: each row gives the reason\n")
     assert "skipped: " in found.stdout
 
 

@@ -454,7 +454,7 @@ def test_runs_by_globs_on_the_command_line(tmp_path):
         (["--reference", "init:torch"], "OTHER is missing"),
         (["a", "b", "--paired"], "--reference-runs and --runs"),
         (["--runs", "a"], "go together"),
-        (["a", "--runs", "a", "--reference-runs", "b"], "beside --runs"),
+        (["a", "--runs", "a", "--reference-runs", "b"], "with --runs"),
         (["a", "b", "--rename", "x"], "expected PATTERN=REPLACEMENT"),
     ],
 )
@@ -470,7 +470,7 @@ def test_nothing_measured_is_exit_code_4(tmp_path):
     files = [str(tmp_path / f"{name}.safetensors") for name in ("a", "b")]
     result = run("compare", *files, "-e", "entropy@q8", "-q")
     assert result.exit_code == 4
-    assert result.stderr == "kcomplexity: nothing was measured: each row tells why\n"
+    assert result.stderr == "kcomplexity: nothing was measured: each row gives the reason\n"
 
 
 def test_sizes_of_codes_at_other_errors_say_at_which() -> None:

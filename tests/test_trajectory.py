@@ -260,7 +260,7 @@ def test_a_training_without_a_figure_is_exit_code_4_and_says_so(tmp_path):
         save_file({"mask": np.ones(4, bool)}, tmp_path / f"step-{step}.safetensors")
     result = run("trajectory", tmp_path, "-e", "entropy@q8", "-q")
     assert result.exit_code == 4
-    assert result.stderr == "kcomplexity: nothing was measured: each row tells why\n"
+    assert result.stderr == "kcomplexity: nothing was measured: each row gives the reason\n"
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from kcomplexity_cli.options import Repeatable, command_text, json_option
+from kcomplexity_cli.options import json_option
+from kcomplexity_cli.repeatable import Repeatable, command_text
 
 __all__ = ["bound"]
 

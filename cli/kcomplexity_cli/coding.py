@@ -11,6 +11,7 @@ import click
 from kcomplexity_cli.options import json_option, quiet_option, threads_option
 
 if TYPE_CHECKING:
+    from kcomplexity.loaders.selecting import Reading
     from kcomplexity.mosaics.selection import Selection
     from kcomplexity.tensors.checkpoint import Checkpoint
 
@@ -52,19 +53,20 @@ def opened_to_code(
     from kcomplexity.mosaics.selection import select_fitted
     from kcomplexity_cli.terminal import note
 
+    reading: Reading = options["reading"]
     with open_checkpoint(
         checkpoint,
-        dtypes=dict(options["dtypes"]),
-        root=options["root"],
-        dequantize=options["dequantize"],
+        dtypes=reading["dtypes"],
+        root=reading["root"],
+        dequantize=reading["dequantize"],
     ) as source:
         if options["output"]:
             refuse_input(options["output"], source)
             check_writable(options["output"])
         selection = select_fitted(
             source,
-            options["include"],
-            options["exclude"],
+            reading["include"],
+            reading["exclude"],
             all_tensors=options["all_tensors"],
             skip_nonfinite=options["skip_nonfinite"],
         )

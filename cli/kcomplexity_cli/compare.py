@@ -2,41 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from kcomplexity_cli.ending import end_by_rows
-from kcomplexity_cli.options import (
-    Repeatable,
-    command_text,
-    measure_arguments,
-    measure_options,
-    output_options,
-    plot_option,
-    run_options,
-    selection_options,
-)
-from kcomplexity_cli.plot import draw_into
-from kcomplexity_cli.terminal import show_result
+from kcomplexity_cli.ending import finish
+from kcomplexity_cli.options import Output, measure_options, output_options
+from kcomplexity_cli.repeatable import Repeatable
+from kcomplexity_cli.types import Renaming
+
+if TYPE_CHECKING:
+    from kcomplexity.scoring.measuring import Measuring
 
 __all__ = ["compare"]
-
-
-class Renaming(click.ParamType[tuple[str, str]]):
-    """``PATTERN=REPLACEMENT``: what names become."""
-
-    name = "pattern=replacement"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, str]:
-        """Parse it."""
-        if isinstance(value, tuple):
-            return value
-        pattern, equals, replacement = str(value).partition("=")
-        if not equals or not pattern:
-            self.fail(rf"{value!r}: expected PATTERN=REPLACEMENT, e.g. '^enc\.=encoder.'", param)
-        return pattern, replacement
 
 
 @click.command(
@@ -102,75 +80,79 @@ Examples:
     help="A run from the same start, its data in another order: the noise floor of --conditional.",
 )
 @measure_options
-@click.option("--all", "everything", is_flag=True, help="Print every row, as plain text.")
-@plot_option
-@selection_options
-@run_options
 @output_options
-def compare(checkpoints: tuple[str, ...], **options: Any) -> None:
+def compare(
+    checkpoints: tuple[str, ...],
+    *,
+    reference: str | None,
+    reference_runs: tuple[str, ...],
+    runs: tuple[str, ...],
+    paired: bool | None,
+    strip_prefix: tuple[str, ...],
+    rename: tuple[tuple[str, str], ...],
+    conditional: bool,
+    rerun: str | None,
+    measuring: Measuring,
+    output: Output,
+    quiet: bool,
+) -> None:
     """Compare checkpoints with a REFERENCE: bits, and what of the change is order.
 
-    Tensors are matched by name. Each change is told in total, for the values (their histogram) and
-    for their arrangement, with how many shuffles agree and what one tensor could change.
+    Tensors are matched by name. Each change is reported in total, for the values (their histogram)
+    and for their arrangement, with how many shuffles agree and what one tensor could change.
     """
     from kcomplexity.comparison.compare import compare as compare_checkpoints
-    from kcomplexity.report import check_target
+    from kcomplexity.loaders.paths import expanded
     from kcomplexity_cli.terminal import note, progress_bar
 
-    output: Path | None = options["output"]
-    if output:
-        check_target(output)
-    reference, other, over_runs = _sides(checkpoints, options)
-    with progress_bar(0, quiet=options["quiet"]) as progress:
-        found = compare_checkpoints(
-            reference,
-            other,
-            over_runs=over_runs,
-            paired=options["paired"] if over_runs else None,
-            conditional=options["conditional"],
-            rerun=options["rerun"],
-            strip_prefix=options["strip_prefix"],
-            rename=dict(options["rename"]),
-            **measure_arguments(options),
-            progress=progress,
-            command=command_text(),
+    _check_sides(checkpoints, reference, reference_runs, runs, paired)
+    before: str | list[str]
+    after: list[str]
+    if runs:
+        before, after = expanded(reference_runs), expanded(runs)
+    elif reference:
+        before, after = reference, list(checkpoints)
+    else:
+        before, after = checkpoints[0], list(checkpoints[1:])
+    with progress_bar(quiet=quiet) as measuring["progress"]:
+        result = compare_checkpoints(
+            before,
+            after,
+            over_runs=bool(runs),
+            paired=paired,
+            conditional=conditional,
+            rerun=rerun,
+            strip_prefix=strip_prefix,
+            rename=dict(rename),
+            **measuring,
         )
-    if not options["quiet"]:
-        for text in found.warnings:
+    if not quiet:
+        for text in result.warnings:
             note(f"warning: {text}")
-    if output:
-        found.save(output)
-    show_result(found, options)
-    if options["plots"]:
-        draw_into(options["plots"], found.to_dict(), quiet=options["as_json"])
-    end_by_rows(
-        len(found.rows),
-        n_measured=sum(row.status == "ok" for row in found.rows),
-        n_failed=sum(row.status == "failed" for row in found.rows),
-    )
+    finish(result, output)
 
 
-def _sides(checkpoints: tuple[str, ...], options: dict[str, Any]) -> tuple[Any, Any, bool]:
-    """Return the reference side, the other side, and whether they are runs."""
-    from kcomplexity.loaders.paths import expanded
-
-    if bool(options["reference_runs"]) != bool(options["runs"]):
+def _check_sides(
+    checkpoints: tuple[str, ...],
+    reference: str | None,
+    reference_runs: tuple[str, ...],
+    runs: tuple[str, ...],
+    paired: bool | None,
+) -> None:
+    """Refuse arguments and options that do not name two sides."""
+    if bool(reference_runs) != bool(runs):
         raise click.UsageError("--reference-runs and --runs go together: name both sides")
-    if options["runs"]:
-        if checkpoints or options["reference"]:
-            raise click.UsageError(
-                "checkpoints were given beside --runs: name all of them with --reference-runs "
-                "and --runs"
-            )
-        return expanded(options["reference_runs"]), expanded(options["runs"]), True
-    if options["paired"] is not None:
+    if runs and (checkpoints or reference):
+        raise click.UsageError(
+            "checkpoints were given with --runs: name all of them with --reference-runs and --runs"
+        )
+    if runs:
+        return
+    if paired is not None:
         raise click.UsageError("--paired and --unpaired are about --reference-runs and --runs")
-    if options["reference"]:
-        if not checkpoints:
-            raise click.UsageError("OTHER is missing: name at least one checkpoint to compare")
-        return options["reference"], list(checkpoints), False
-    if len(checkpoints) < 2:
+    if reference and not checkpoints:
+        raise click.UsageError("OTHER is missing: name at least one checkpoint to compare")
+    if not reference and len(checkpoints) < 2:
         raise click.UsageError(
             "expected REFERENCE and OTHER; without an initial checkpoint: --reference init:torch"
         )
-    return checkpoints[0], list(checkpoints[1:]), False

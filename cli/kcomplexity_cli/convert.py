@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from kcomplexity_cli.options import selection_options, silent_option
+
+if TYPE_CHECKING:
+    from kcomplexity.loaders.selecting import Reading
 
 __all__ = ["convert"]
 
@@ -26,7 +29,7 @@ Examples:
 @click.argument("output", type=click.Path(path_type=Path, dir_okay=False), metavar="OUT")
 @selection_options
 @silent_option
-def convert(checkpoint: str, output: Path, **options: Any) -> None:
+def convert(checkpoint: str, output: Path, *, reading: Reading, quiet: bool) -> None:
     """Write a checkpoint of any known format to one safetensors file, whole or not at all.
 
     Names, dtypes, shapes and stored bytes are kept, and so are metadata. Nothing in IN is ever
@@ -37,17 +40,10 @@ def convert(checkpoint: str, output: Path, **options: Any) -> None:
     from kcomplexity.text import human_bytes, plural, printable
     from kcomplexity_cli.terminal import note
 
-    (opened,) = open_selected(
-        [checkpoint],
-        include=options["include"],
-        exclude=options["exclude"],
-        dtypes=dict(options["dtypes"]),
-        root=options["root"],
-        dequantize=options["dequantize"],
-    )
+    (opened,) = open_selected(checkpoint, **reading)
     with opened:
         written = write(opened, output)
-        if options["quiet"]:
+        if quiet:
             return
         for text in (*opened.notes, *written.notes):
             note(text)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kcomplexity_cli.options import Repeatable, command_text, json_option
+from kcomplexity_cli.options import json_option
+from kcomplexity_cli.repeatable import Repeatable, command_text
 
 if TYPE_CHECKING:
     from kcomplexity.report.tables import Table

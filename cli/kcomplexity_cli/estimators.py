@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kcomplexity_cli.options import completed_from, json_option
+from kcomplexity_cli.options import json_option
+from kcomplexity_cli.types import completed_from
 
 if TYPE_CHECKING:
     from kcomplexity.report.tables import Table

@@ -9,16 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kcomplexity_cli.coding import coding_options, opened_to_code
-from kcomplexity_cli.options import (
-    OutputFile,
-    Repeatable,
-    Size,
-    command_text,
-    completed_from,
-    plot_option,
-    selection_options,
-)
+from kcomplexity_cli.options import plot_option, selection_options
 from kcomplexity_cli.plot import draw_into
+from kcomplexity_cli.repeatable import Repeatable, command_text
+from kcomplexity_cli.types import OutputFile, Size, completed_from
 
 if TYPE_CHECKING:
     from kcomplexity.mosaics.fit_budget import FitBudget

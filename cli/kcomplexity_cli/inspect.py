@@ -9,13 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kcomplexity_cli.options import (
-    OutputFile,
-    as_one_option,
-    json_option,
-    run_options,
-    selection_options,
-)
+from kcomplexity_cli.options import as_one_option, json_option, run_options, selection_options
+from kcomplexity_cli.types import OutputFile
 
 if TYPE_CHECKING:
     from kcomplexity.inspection import Inspection, TensorInfo, ValueInfo
@@ -72,6 +67,7 @@ def inspect(checkpoints: tuple[str, ...], **options: Any) -> None:
     from kcomplexity.inspection import document, inspect_checkpoint
     from kcomplexity.loaders.selecting import open_selected
     from kcomplexity.parallel.pool import Pool
+    from kcomplexity.parallel.progress import counting
     from kcomplexity.report import write_atomically
     from kcomplexity.text import json_text
     from kcomplexity_cli.terminal import print_json, progress_bar
@@ -85,11 +81,7 @@ def inspect(checkpoints: tuple[str, ...], **options: Any) -> None:
             stack.enter_context(checkpoint)
             for checkpoint in open_selected(
                 [checkpoints] if options["as_one"] else list(checkpoints),
-                include=options["include"],
-                exclude=options["exclude"],
-                dtypes=dict(options["dtypes"]),
-                root=options["root"],
-                dequantize=options["dequantize"],
+                **options["reading"],
                 stored=options["stored"],
             )
         ]
@@ -97,10 +89,12 @@ def inspect(checkpoints: tuple[str, ...], **options: Any) -> None:
         if values:
             total = sum(checkpoint.n_bytes for checkpoint in opened)
             pool = Pool(
-                options["threads"],
-                kind=options["workers"],
-                max_memory=options["max_memory"],
-                progress=stack.enter_context(progress_bar(total, quiet=options["quiet"])),
+                options["running"]["threads"],
+                kind=options["running"]["workers"],
+                max_memory=options["running"]["max_memory"],
+                progress=counting(
+                    stack.enter_context(progress_bar(quiet=options["quiet"])), "measuring", total
+                ),
             )
             stack.enter_context(pool)
         found = [inspect_checkpoint(one, values=values, pool=pool) for one in opened]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kcomplexity_cli.ending import ExitCode
-from kcomplexity_cli.options import command_text
+from kcomplexity_cli.repeatable import command_text
 
 if TYPE_CHECKING:
     from kcomplexity.calibration import Calibrated, Case, Known

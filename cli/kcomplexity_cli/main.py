@@ -73,7 +73,9 @@ class Commands(click.Group):
         except click.ClickException as error:
             note(f"error: {_usage(error)}")
             return error.exit_code
-        except (KeyboardInterrupt, click.Abort):
+        except (KeyboardInterrupt, click.Abort) as error:
+            for text in getattr(error, "__notes__", ()):
+                note(text)
             note("interrupted")
             return ExitCode.INTERRUPTED
         except Exception as error:  # noqa: BLE001 - the last line of defence shows one line

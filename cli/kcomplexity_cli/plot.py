@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from kcomplexity_cli.options import Commas, OutputFolder, completed_from
+from kcomplexity_cli.types import Commas, OutputFolder, completed_from
 
 __all__ = ["draw_into", "plot"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from kcomplexity_cli.options import OutputFile
+from kcomplexity_cli.types import OutputFile
 
 __all__ = ["report"]
 

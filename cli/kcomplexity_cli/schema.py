@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import click
 
-from kcomplexity_cli.options import completed_from
+from kcomplexity_cli.types import completed_from
 
 __all__ = ["schema"]
 

@@ -9,15 +9,10 @@ import click
 
 from kcomplexity_cli.coding import coding_options, opened_to_code
 from kcomplexity_cli.ending import end_by_rows
-from kcomplexity_cli.options import (
-    Commas,
-    OutputFile,
-    Repeatable,
-    command_text,
-    plot_option,
-    selection_options,
-)
+from kcomplexity_cli.options import plot_option, selection_options
 from kcomplexity_cli.plot import draw_into
+from kcomplexity_cli.repeatable import Repeatable, command_text
+from kcomplexity_cli.types import Commas, OutputFile
 
 __all__ = ["sweep"]
 

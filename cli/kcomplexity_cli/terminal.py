@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 if TYPE_CHECKING:
+    from kcomplexity.parallel.progress import OnProgress
     from kcomplexity.report.tables import Table
 
 __all__ = [
@@ -20,7 +21,6 @@ __all__ = [
     "print_table",
     "progress_bar",
     "progress_line",
-    "show_result",
 ]
 
 #: rich takes 0.7 s for 2,000 rows; a person reads forty.
@@ -97,54 +97,25 @@ def plain_text(table: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
-def show_result(found: Any, options: Mapping[str, Any]) -> None:
-    """Print a result over several checkpoints: its sentences, tables and remarks, or its JSON.
-
-    Parameters
-    ----------
-    found : Comparison, Trajectory or another with ``headline``, ``tables()`` and ``remarks()``
-        The last of its tables holds every row. Warnings are told as notes, not here.
-    options : mapping
-        ``as_json``; ``output``, beside which the sentences are enough; ``everything``, whether the
-        last table is printed.
-    """
-    from kcomplexity.text import printable
-
-    if options["as_json"]:
-        print_json(found.to_dict())
-        return
-    for sentence in found.headline:
-        click.echo(printable(sentence))
-    if options["output"]:
-        return
-    click.echo()
-    *short, full = found.tables()
-    for table in short:
-        print_table(table)
-    if options["everything"]:
-        print_table(full, everything=True)
-    for line in found.remarks():
-        if not line.startswith("warning: "):
-            click.echo(line)
-
-
 @contextmanager
-def progress_bar(total: int, *, quiet: bool) -> Iterator[Callable[..., None]]:
-    """Show one bar over bytes with an ETA on stderr; nothing where stderr is no terminal.
+def progress_bar(*, quiet: bool) -> Iterator[OnProgress]:
+    """Yield a callback that shows one bar over bytes with an ETA on stderr.
 
-    What it yields takes the bytes just done and, where only the work itself can tell, the bytes in
-    all.
+    Nothing is shown where stderr is not a terminal.
     """
     if quiet or not sys.stderr.isatty():
-        yield lambda *_: None
+        yield lambda _: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
 
-    columns = (TextColumn("measuring"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("measuring", total=total)
-        yield lambda n_bytes, of=total: bar.update(task, advance=n_bytes, total=of)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("measuring", total=None)
+        yield lambda now: bar.update(
+            task, description=now.stage, completed=now.done, total=now.total
+        )
 
 
 @contextmanager

@@ -5,25 +5,20 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from kcomplexity_cli.ending import end_by_rows
-from kcomplexity_cli.options import (
-    Repeatable,
-    command_text,
-    measure_arguments,
-    measure_options,
-    output_options,
-    plot_option,
-    run_options,
-    selection_options,
-)
-from kcomplexity_cli.plot import draw_into
-from kcomplexity_cli.terminal import show_result
+from kcomplexity_cli.ending import finish
+from kcomplexity_cli.options import Output, measure_options, output_options
+from kcomplexity_cli.repeatable import Repeatable
+
+if TYPE_CHECKING:
+    from kcomplexity.scoring.cache import Cache
+    from kcomplexity.scoring.measuring import Measuring
+    from kcomplexity.training.trajectory import Trajectory
 
 __all__ = ["trajectory"]
 
@@ -56,13 +51,19 @@ Examples:
     help="Seconds between two looks of --watch; a file counts once it rested that long.",
 )
 @measure_options
-@click.option("--all", "everything", is_flag=True, help="Print every series, as plain text.")
-@plot_option
-@selection_options
-@run_options
 @output_options
-def trajectory(checkpoints: tuple[str, ...], **options: Any) -> None:
-    """Score the checkpoints of a training, and tell how the figures moved.
+def trajectory(
+    checkpoints: tuple[str, ...],
+    *,
+    steps: str | None,
+    no_cache: bool,
+    watch: bool,
+    interval: float,
+    measuring: Measuring,
+    output: Output,
+    quiet: bool,
+) -> None:
+    """Score the checkpoints of a training, and report how the figures moved.
 
     Folders stand for the checkpoints in them. One that cannot be read becomes a row with the
     reason.
@@ -71,48 +72,36 @@ def trajectory(checkpoints: tuple[str, ...], **options: Any) -> None:
     single tensors did not change. Kendall's tau is 1 when a figure only rises with the steps, -1
     when it only falls.
     """
-    from kcomplexity.report import check_target
+    from kcomplexity.loaders.paths import expanded
     from kcomplexity.scoring.cache import Cache, cache_path
 
-    output: Path | None = options["output"]
-    if output:
-        check_target(output)
-    with ExitStack() as stack:
-        cache = stack.enter_context(Cache(None if options["no_cache"] else cache_path()))
-        if options["watch"]:
-            found = _watched(checkpoints, cache, options)
+    with Cache(None if no_cache else cache_path()) as cache:
+        if watch:
+            result = _watched(checkpoints, steps, interval, cache, measuring, quiet=quiet)
         else:
-            from kcomplexity.loaders.paths import expanded
-
-            found = _measured(expanded(checkpoints), cache, options)
-    if output:
-        found.save(output)
-    show_result(found, options)
-    if options["plots"]:
-        draw_into(options["plots"], found.to_dict(), quiet=options["as_json"])
-    end_by_rows(
-        len(found.rows),
-        n_measured=sum(row.status == "ok" for row in found.rows),
-        n_failed=sum(one.status == "failed" for one in (*found.rows, *found.steps)),
-    )
+            result = _measured(expanded(checkpoints), steps, cache, measuring, quiet=quiet)
+    finish(result, output, sources=result.steps)
 
 
-def _measured(paths: list[str], cache: Any, options: dict[str, Any]) -> Any:
+def _measured(
+    paths: list[str], steps: str | None, cache: Cache, measuring: Measuring, *, quiet: bool
+) -> Trajectory:
     from kcomplexity.training.trajectory import trajectory as follow
     from kcomplexity_cli.terminal import progress_bar
 
-    with progress_bar(0, quiet=options["quiet"]) as progress:
-        return follow(
-            paths,
-            steps=options["steps"],
-            cache=cache,
-            **measure_arguments(options),
-            progress=progress,
-            command=command_text(),
-        )
+    with progress_bar(quiet=quiet) as measuring["progress"]:
+        return follow(paths, steps=steps, cache=cache, **measuring)
 
 
-def _watched(checkpoints: tuple[str, ...], cache: Any, options: dict[str, Any]) -> Any:
+def _watched(
+    checkpoints: tuple[str, ...],
+    steps: str | None,
+    interval: float,
+    cache: Cache,
+    measuring: Measuring,
+    *,
+    quiet: bool,
+) -> Trajectory:
     """Measure what is there and what comes, a line each, until interrupted or terminated."""
     from kcomplexity.errors import CheckpointError, CheckpointNotFoundError
     from kcomplexity_cli.terminal import note
@@ -120,9 +109,9 @@ def _watched(checkpoints: tuple[str, ...], cache: Any, options: dict[str, Any]) 
     found, unreadable = None, None
     told: set[str] = set()
     with _stopping() as stopped:
-        for paths in _settled(checkpoints, options["interval"], stopped):
+        for paths in _settled(checkpoints, interval, stopped):
             try:
-                found = _measured(paths, cache, options)
+                found = _measured(paths, steps, cache, measuring, quiet=quiet)
             except CheckpointError as error:  # of all there is: what comes may be readable
                 if str(error) != str(unreadable):
                     note(f"{error}; waiting for more")
@@ -131,7 +120,7 @@ def _watched(checkpoints: tuple[str, ...], cache: Any, options: dict[str, Any]) 
             for step in found.steps:
                 if step.checkpoint not in told:
                     told.add(step.checkpoint)
-                    if not options["quiet"]:
+                    if not quiet:
                         note(_line(found, step))
     if found is None:
         if unreadable is not None:

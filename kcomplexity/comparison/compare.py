@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from kcomplexity.comparison.align import Unmatched, align
 from kcomplexity.comparison.changes import Change
@@ -23,14 +23,15 @@ from kcomplexity.comparison.given import Given, told
 from kcomplexity.comparison.sides import Sides, drawn, spooled
 from kcomplexity.comparison.verdict import verdict
 from kcomplexity.errors import SpecError
-from kcomplexity.loaders import open_checkpoint
-from kcomplexity.parallel.pool import DEFAULT_MAX_MEMORY, Pool
+from kcomplexity.loaders.selecting import Reading, open_selected
+from kcomplexity.parallel.progress import counting
+from kcomplexity.parallel.running import pool_of
 from kcomplexity.results.provenance import describe, provenance
 from kcomplexity.results.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance
+from kcomplexity.scoring.measuring import Measuring, part_of, refuse_unknown
 from kcomplexity.scoring.plan import make_plan
 from kcomplexity.scoring.score import measure_plan
 from kcomplexity.tensors.checkpoint import Checkpoint, labelled
-from kcomplexity.tensors.groups import Scope
 from kcomplexity.text import human_bytes, printable
 
 if TYPE_CHECKING:
@@ -109,25 +110,9 @@ def compare(
     paired: bool | None = None,
     conditional: bool = False,
     rerun: Any = None,
-    panel: str = "default",
-    specs: str | Iterable[str] | None = None,
-    controls: str | Iterable[str] | None = None,
-    scope: Scope | None = None,
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
     strip_prefix: Sequence[str] = (),
     rename: Mapping[str, str] | None = None,
-    dtypes: Mapping[str, str] | None = None,
-    root: str | None = None,
-    dequantize: bool = False,
-    seed: int = 0,
-    sample: float | None = None,
-    exact: bool = False,
-    threads: int | None = None,
-    workers: Literal["thread", "process"] = "thread",
-    max_memory: int = DEFAULT_MAX_MEMORY,
-    progress: Callable[[int, int], None] | None = None,
-    command: str = "",
+    **options: Unpack[Measuring],
 ) -> Comparison:
     """Compare a checkpoint, or several, with a reference.
 
@@ -150,16 +135,11 @@ def compare(
     rerun : path, mapping of arrays or Checkpoint, optional
         The same for a run from the same start whose data came in another order; implies
         `conditional`.
-    panel, specs, controls, scope, include, exclude, dtypes, root, dequantize, seed, sample, exact
-        As for :func:`kcomplexity.score`; one plan measures all checkpoints.
-    threads, workers, max_memory
-        As for :func:`kcomplexity.score`; no figure depends on them.
     strip_prefix, rename
         As for :func:`kcomplexity.comparison.align.align`.
-    progress : callable, optional
-        Called with the bytes just measured and the bytes in all.
-    command : str
-        What the user typed, for the provenance.
+    **options : :class:`~kcomplexity.scoring.measuring.Measuring`
+        What is measured by what, which tensors are read, and how the work is done; one plan
+        measures all checkpoints.
 
     Returns
     -------
@@ -185,16 +165,18 @@ def compare(
     (True, 0.0)
     """
     started = time.time()
+    refuse_unknown(options)
+    seed = options.get("seed", 0)
     references, others = (_listed(side) for side in (reference, other))
     paired = _pairing(references, others, over_runs=over_runs, paired=paired)
     if over_runs and (conditional or rerun is not None):
         raise SpecError("conditional complexity is of one reference: leave out the runs")
     with ExitStack() as stack:
-        pool = stack.enter_context(Pool(threads, kind=workers, max_memory=max_memory))
+        pool = stack.enter_context(pool_of(options))
 
-        def read(one: Any) -> Checkpoint:
-            found = open_checkpoint(one, dtypes=dtypes, root=root, dequantize=dequantize)
-            return stack.enter_context(found).select(include, exclude)
+        def read(source: Any) -> Checkpoint:
+            (opened,) = open_selected([source], **part_of(options, Reading))
+            return stack.enter_context(opened)
 
         opened = [read(one) for one in others]
         starts: list[Checkpoint] = []
@@ -212,17 +194,10 @@ def compare(
         aligned_sides = [spooled(checkpoint, pool) for checkpoint in aligned.checkpoints]
         plan = make_plan(
             aligned_sides[: len(starts) + len(opened)],
-            panel=panel,
-            specs=specs,
-            controls=controls,
-            scope=scope,
-            seed=seed,
-            sample=sample,
-            exact=exact,
+            **options,
         )
-        if progress:
-            total = plan.work
-            pool.progress = lambda n_bytes: progress(n_bytes, total)
+        if progress := options.get("progress"):
+            pool.progress = counting(progress, "measuring", plan.work)
         measured = [row for found in measure_plan(plan, pool) for row in found]
         sides = Sides(plan, measured, len(starts), pool)
         if over_runs:
@@ -243,7 +218,7 @@ def compare(
             *_same_twice(infos),
         )
         return Comparison(
-            provenance=provenance(command, seed, pool.threads, started),
+            provenance=provenance(options.get("command", ""), seed, pool.threads, started),
             checkpoints=infos,
             unmatched=unmatched,
             warnings=warnings,

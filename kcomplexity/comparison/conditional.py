@@ -10,22 +10,23 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from kcomplexity.comparison.align import Unmatched, align
 from kcomplexity.comparison.conditional_codes import given_all
 from kcomplexity.comparison.given import Given, told
 from kcomplexity.comparison.sides import spooled
-from kcomplexity.loaders.selecting import open_selected
-from kcomplexity.parallel.pool import DEFAULT_MAX_MEMORY, Pool
+from kcomplexity.loaders.selecting import Reading, open_selected
+from kcomplexity.parallel.running import Running, pool_of
 from kcomplexity.results.provenance import describe, provenance
 from kcomplexity.results.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance
+from kcomplexity.scoring.measuring import part_of, refuse_unknown
 from kcomplexity.tensors.checkpoint import labelled
 
 if TYPE_CHECKING:
     from kcomplexity.report.tables import Table
 
-__all__ = ["Conditional", "conditional"]
+__all__ = ["Conditional", "ConditionalOptions", "conditional"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,22 +79,18 @@ class Conditional(Document):
         return not_compared(self.unmatched)
 
 
+class ConditionalOptions(Reading, Running, total=False):
+    """Keyword arguments of :func:`conditional` that it shares with other calls."""
+
+
 def conditional(
     reference: Any,
     other: Any,
     *,
     rerun: Any = None,
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
     strip_prefix: Sequence[str] = (),
     rename: Mapping[str, str] | None = None,
-    dtypes: Mapping[str, str] | None = None,
-    root: str | None = None,
-    dequantize: bool = False,
-    threads: int | None = None,
-    workers: Literal["thread", "process"] = "thread",
-    max_memory: int = DEFAULT_MAX_MEMORY,
-    command: str = "",
+    **options: Unpack[ConditionalOptions],
 ) -> Conditional:
     """Code the weights of a checkpoint when another is known.
 
@@ -103,14 +100,10 @@ def conditional(
         For example before and after training, or the base and what was fine-tuned from it.
     rerun : the same, optional
         Another run from the same start on the same data in another order: its noise is the floor.
-    include, exclude, dtypes, root, dequantize
-        As for :func:`kcomplexity.score`.
     strip_prefix, rename
         As for :func:`kcomplexity.comparison.align.align`.
-    threads, workers, max_memory
-        As for :func:`kcomplexity.score`; no figure depends on them.
-    command : str
-        What the user typed, for the provenance.
+    **options : :class:`ConditionalOptions`
+        Which tensors are read, and how the work is done.
 
     Returns
     -------
@@ -131,25 +124,19 @@ def conditional(
     True
     """
     started = time.time()
+    refuse_unknown(options, ConditionalOptions)
     sources = [reference, other] + ([] if rerun is None else [rerun])
     with ExitStack() as stack:
-        pool = stack.enter_context(Pool(threads, kind=workers, max_memory=max_memory))
+        pool = stack.enter_context(pool_of(options))
         opened = [
-            stack.enter_context(one)
-            for one in open_selected(
-                sources,
-                include=include,
-                exclude=exclude,
-                dtypes=dtypes,
-                root=root,
-                dequantize=dequantize,
-            )
+            stack.enter_context(checkpoint)
+            for checkpoint in open_selected(sources, **part_of(options, Reading))
         ]
         aligned = align(labelled(opened), strip_prefix=strip_prefix, rename=rename)
         sides = [spooled(checkpoint, pool) for checkpoint in aligned.checkpoints]
         *rows, whole = given_all(sides[0], sides[1], pool, sides[2] if len(sides) > 2 else None)
         return Conditional(
-            provenance=provenance(command, 0, pool.threads, started),
+            provenance=provenance(options.get("command", ""), 0, pool.threads, started),
             checkpoints=tuple(describe(checkpoint) for checkpoint in sides),
             unmatched=aligned.unmatched,
             headline=tuple(told(whole)),

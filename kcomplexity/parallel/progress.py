@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from threading import Lock
 
-__all__ = ["OnProgress", "Progress"]
+__all__ = ["OnProgress", "Progress", "counting"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +30,22 @@ class Progress:
 
 #: Called from the thread that waits, never from a worker.
 OnProgress = Callable[[Progress], None]
+
+
+def counting(
+    progress: OnProgress, stage: str, total: int | None, done: int = 0
+) -> Callable[[int], None]:
+    """Return a ``Pool.progress`` that adds up bytes and reports the sum, from `done` on.
+
+    Units measured side by side call it from their own threads; `progress` is called by one of them
+    at a time.
+    """
+    lock = Lock()
+
+    def count(n_bytes: int) -> None:
+        nonlocal done
+        with lock:
+            done += n_bytes
+            progress(Progress(stage, done, total))
+
+    return count

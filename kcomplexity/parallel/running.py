@@ -5,9 +5,10 @@ from __future__ import annotations
 from concurrent.futures import Executor
 from typing import Literal, TypedDict
 
+from kcomplexity.parallel.pool import DEFAULT_MAX_MEMORY, Pool
 from kcomplexity.parallel.progress import OnProgress
 
-__all__ = ["Running"]
+__all__ = ["Running", "pool_of"]
 
 
 class Running(TypedDict, total=False):
@@ -35,3 +36,13 @@ class Running(TypedDict, total=False):
     max_memory: int
     progress: OnProgress | None
     command: str
+
+
+def pool_of(options: Running) -> Pool:
+    """Return the pool that `options` ask for; other options among them are ignored."""
+    return Pool(
+        options.get("threads"),
+        kind=options.get("workers", "thread"),
+        executor=options.get("executor"),
+        max_memory=options.get("max_memory", DEFAULT_MAX_MEMORY),
+    )

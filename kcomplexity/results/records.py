@@ -405,7 +405,9 @@ class Report(Document):
         """Return the whole, the simplest and most complex tensors, and every row."""
         from kcomplexity.report.tables import extremes, full_table
 
-        return [*self.whole_tables(), *extremes(self.rows), full_table(self)]
+        several = len(self.checkpoints) > 1
+        most = [] if several else extremes(self.rows)
+        return [*self.whole_tables(), *most, full_table(self)]
 
     def whole_tables(self) -> list[Table]:
         """Return the whole, in bits and in statistics."""

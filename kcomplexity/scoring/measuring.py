@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from kcomplexity.errors import SpecError
 from kcomplexity.loaders.selecting import Reading
 from kcomplexity.parallel.running import Running
 from kcomplexity.tensors.groups import Scope
 
-__all__ = ["Measuring", "only", "refuse_unknown"]
+__all__ = ["Measuring", "part_of", "refuse_unknown"]
 
 T = TypeVar("T")
 
@@ -49,21 +48,24 @@ class Measuring(Reading, Running, total=False):
     exact: bool
 
 
-def refuse_unknown(options: Mapping[str, Any], kind: type[Any] = Measuring) -> None:
-    """Refuse keyword arguments that mean nothing.
+def refuse_unknown(options: Mapping[str, Any], known: type = Measuring) -> None:
+    """Refuse a keyword that `known`, a TypedDict, does not have; Python itself checks none.
 
     Raises
     ------
-    SpecError
-        If a key of `options` is none of the TypedDict `kind`; the message lists what is.
+    TypeError
+        With the name and what may have been meant.
     """
-    known = kind.__optional_keys__
+    names = frozenset(known.__annotations__)
     for name in options:
-        if name not in known:
-            raise SpecError(f"unknown option {name!r}: expected one of {', '.join(sorted(known))}")
+        if name not in names:
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, names, n=2)
+            hint = f"did you mean {' or '.join(near)}?" if near else ", ".join(sorted(names))
+            raise TypeError(f"unknown option {name!r}: {hint}")
 
 
-def only(kind: type[T], options: Mapping[str, Any]) -> T:
-    """Return those of `options` that the TypedDict `kind` has, e.g. to hand on Running alone."""
-    known = kind.__optional_keys__  # type: ignore[attr-defined]
-    return {key: value for key, value in options.items() if key in known}  # type: ignore[return-value]
+def part_of(options: Mapping[str, Any], kind: type[T]) -> T:
+    """Return the options that `kind`, a TypedDict, has: ``part_of(options, Reading)``."""
+    return cast(T, {name: options[name] for name in kind.__annotations__ if name in options})

@@ -70,6 +70,8 @@ class Plan:
     seed : int
     warning : str
         What a reader has to know before any figure; empty for most.
+    not_sampled : tuple of Spec
+        Those measured in full although a sample was asked for.
     """
 
     checkpoints: tuple[Checkpoint, ...]
@@ -77,6 +79,7 @@ class Plan:
     tasks: tuple[Task, ...]
     seed: int
     warning: str = ""
+    not_sampled: tuple[Spec, ...] = ()
 
     @property
     def n_bytes(self) -> int:
@@ -190,6 +193,7 @@ def make_plan(checkpoints: Sequence[Checkpoint], **options: Unpack[Measuring]) -
         tasks,
         options.get("seed", 0),
         chosen.warning,
+        tuple(task.spec for task in tasks if task.fraction >= 1) if (sample or 1) < 1 else (),
     )
 
 

@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from kcomplexity.loaders.selecting import Reading, open_selected
-from kcomplexity.parallel.pool import DEFAULT_MAX_MEMORY, Pool
-from kcomplexity.parallel.progress import Progress
-from kcomplexity.parallel.running import Running
+from kcomplexity.parallel.pool import Pool
+from kcomplexity.parallel.progress import counting
+from kcomplexity.parallel.running import Running, pool_of
 from kcomplexity.results.provenance import describe, provenance
 from kcomplexity.results.records import Report, Score
 from kcomplexity.scoring.headline import headline
 from kcomplexity.scoring.journal import Journal
 from kcomplexity.scoring.known import KnownRows, NothingKnown
 from kcomplexity.scoring.measure import measure_unit
-from kcomplexity.scoring.measuring import Measuring, only, refuse_unknown
+from kcomplexity.scoring.measuring import Measuring, part_of, refuse_unknown
 from kcomplexity.scoring.plan import Plan, make_plan
 from kcomplexity.scoring.specs import Spec
 from kcomplexity.scoring.structure import mark_left_out, structure, with_savings, with_structure
@@ -85,7 +85,9 @@ def score(
     1.0
     """
     with open_plan(source, **options) as plan:
-        return score_plan(plan, output=output, resume=resume, tiles=tiles, **only(Running, options))
+        return score_plan(
+            plan, output=output, resume=resume, tiles=tiles, **part_of(options, Running)
+        )
 
 
 @contextmanager
@@ -93,7 +95,7 @@ def open_plan(source: Any, **options: Unpack[Measuring]) -> Iterator[Plan]:
     """Open what is to be scored and decide what is measured by what; no weight is read yet."""
     refuse_unknown(options)
     with ExitStack() as stack:
-        opened = open_selected(source, **only(Reading, options))
+        opened = open_selected(source, **part_of(options, Reading))
         yield make_plan([stack.enter_context(checkpoint) for checkpoint in opened], **options)
 
 
@@ -114,7 +116,9 @@ def score_plan(
         journal = stack.enter_context(
             Journal(None if output is None else Path(output), plan, command, resume=resume)
         )
-        pool = stack.enter_context(_pool(plan, running))
+        pool = stack.enter_context(pool_of(running))
+        if progress := running.get("progress"):
+            pool.progress = counting(progress, "measuring", plan.work)
         rows = []
         for measured in measure_plan(plan, pool, journal):
             rows += measured
@@ -125,24 +129,6 @@ def score_plan(
             report.save(output)
             journal.discard()
     return report
-
-
-def _pool(plan: Plan, running: Running) -> Pool:
-    on_progress, total, done = running.get("progress"), plan.work, 0
-
-    def report(n_bytes: int) -> None:
-        nonlocal done
-        done += n_bytes
-        if on_progress is not None:
-            on_progress(Progress("measuring", done, total))
-
-    return Pool(
-        running.get("threads"),
-        kind=running.get("workers", "thread"),
-        executor=running.get("executor"),
-        max_memory=running.get("max_memory", DEFAULT_MAX_MEMORY),
-        progress=report,
-    )
 
 
 def measure_plan(plan: Plan, pool: Pool, known: KnownRows | None = None) -> Iterator[list[Score]]:

@@ -8,22 +8,23 @@ tensors that every readable checkpoint has, so that no change is a change of wha
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from kcomplexity.errors import CheckpointError
-from kcomplexity.loaders import open_checkpoint
-from kcomplexity.parallel.pool import DEFAULT_MAX_MEMORY, Pool
+from kcomplexity.loaders.selecting import Reading, open_selected
+from kcomplexity.parallel.progress import counting
+from kcomplexity.parallel.running import pool_of
 from kcomplexity.results.provenance import describe, provenance
 from kcomplexity.results.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance, Score
 from kcomplexity.scoring.cache import Cache, CachedRows, cache_path
+from kcomplexity.scoring.measuring import Measuring, part_of, refuse_unknown
 from kcomplexity.scoring.plan import make_plan
 from kcomplexity.scoring.score import measure_plan
 from kcomplexity.scoring.specs import listed
-from kcomplexity.tensors.groups import Scope
+from kcomplexity.tensors.checkpoint import Checkpoint
 from kcomplexity.text import percent_change, plural, shorten
 from kcomplexity.training.series import Series, Step, StepScore, over_common, series_of
 from kcomplexity.training.steps import Moment, in_order
@@ -92,24 +93,8 @@ def trajectory(
     sources: Sequence[Any],
     *,
     steps: str | Sequence[float] | None = None,
-    panel: str = "default",
-    specs: str | Iterable[str] | None = None,
-    controls: str | Iterable[str] | None = None,
-    scope: Scope | None = None,
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
-    dtypes: Mapping[str, str] | None = None,
-    root: str | None = None,
-    dequantize: bool = False,
-    seed: int = 0,
-    sample: float | None = None,
-    exact: bool = False,
     cache: bool | Cache = True,
-    threads: int | None = None,
-    workers: Literal["thread", "process"] = "thread",
-    max_memory: int = DEFAULT_MAX_MEMORY,
-    progress: Callable[[int, int], None] | None = None,
-    command: str = "",
+    **options: Unpack[Measuring],
 ) -> Trajectory:
     """Score a series of checkpoints and tell how the figures moved.
 
@@ -119,17 +104,11 @@ def trajectory(
         One that cannot be read becomes a step with the reason.
     steps : str or sequence of numbers, optional
         Where the step of each is from: see :func:`kcomplexity.training.steps.in_order`.
-    panel, specs, controls, scope, include, exclude, dtypes, root, dequantize, seed, sample, exact
-        As for :func:`kcomplexity.score`.
     cache : bool or Cache
         Whether rows are kept in the user's cache folder for the next time, or a cache of your own.
         Tensors that do not change from step to step are measured once in any case.
-    threads, workers, max_memory
-        As for :func:`kcomplexity.score`; no figure depends on them.
-    progress : callable, optional
-        Called with the bytes just done and the bytes in all, as far as they are known.
-    command : str
-        What the user typed, for the provenance.
+    **options : :class:`~kcomplexity.scoring.measuring.Measuring`
+        What is measured by what, which tensors are read, and how the work is done.
 
     Returns
     -------
@@ -151,23 +130,24 @@ def trajectory(
     ([7.0, 6.6, 5.5], -1.0)
     """
     started = time.time()
-    read = partial(open_checkpoint, dtypes=dtypes, root=root, dequantize=dequantize)
+    refuse_unknown(options)
+    options["specs"] = listed(options.get("specs"))  # read once for every checkpoint
+    options["controls"] = listed(options.get("controls"))
+    reading = part_of(options, Reading)
+    include, exclude = reading.pop("include", ()), reading.pop("exclude", ())
+
+    def read(source: Any) -> Checkpoint:
+        (opened,) = open_selected([source], **reading)
+        return opened
+
     moments, notes = in_order(list(sources), steps, read)
-    plan_options: dict[str, Any] = {
-        "panel": panel,
-        "specs": listed(specs),
-        "controls": listed(controls),
-        "scope": scope,
-        "seed": seed,
-        "sample": sample,
-        "exact": exact,
-    }
     told: list[Step] = []
     rows: list[StepScore] = []
     with ExitStack() as stack:
         if not isinstance(cache, Cache):
             cache = stack.enter_context(Cache(cache_path() if cache else None))
-        pool = stack.enter_context(Pool(threads, kind=workers, max_memory=max_memory))
+        pool = stack.enter_context(pool_of(options))
+        progress, done = options.get("progress"), 0
         for moment in moments:
             measured: list[Score] = []
             info, reason = None, moment.reason
@@ -175,8 +155,11 @@ def trajectory(
                 try:
                     with read(moment.source) as opened:
                         chosen = replace(opened.select(include, exclude), path=moment.name)
-                        plan = make_plan([chosen], **plan_options)
-                        _report_to(progress, plan.work * len(moments), pool)
+                        plan = make_plan([chosen], **options)
+                        if progress:
+                            total = plan.work * len(moments)
+                            pool.progress = counting(progress, "measuring", total, done)
+                            done += plan.work
                         units = measure_plan(plan, pool, CachedRows(cache, plan))
                         measured = [row for of_unit in units for row in of_unit]
                         info = describe(plan.checkpoints[0])
@@ -184,7 +167,7 @@ def trajectory(
                     reason = str(error)
             told.append(_step(moment, reason, info, measured))
             rows += [StepScore.at(moment.step, row) for row in measured]
-        made = provenance(command, seed, pool.threads, started)
+        made = provenance(options.get("command", ""), options.get("seed", 0), pool.threads, started)
     if all(step.reason for step in told):
         raise CheckpointError(f"no checkpoint can be read: {told[0].reason}")
     summary = over_common(rows)
@@ -214,11 +197,6 @@ def _not_everywhere(rows: Sequence[StepScore]) -> list[str]:
         text = "a step without a sum has too little in common with the others"
         return [f"no tensor is in every checkpoint ({shown}): {text}"]
     return [f"{plural(len(left), 'tensor')} not in every checkpoint, so in no sum: {shown}"]
-
-
-def _report_to(progress: Callable[[int, int], None] | None, total: int, pool: Pool) -> None:
-    if progress:
-        pool.progress = lambda n_bytes: progress(n_bytes, total)
 
 
 def _step(
