@@ -74,7 +74,8 @@ class Commands(click.Group):
             note(f"error: {_usage(error)}")
             return error.exit_code
         except (KeyboardInterrupt, click.Abort) as error:
-            for text in getattr(error, "__notes__", ()):
+            # What click makes of an interruption has the one that carries notes for its cause.
+            for text in getattr(error.__cause__ or error, "__notes__", ()):
                 note(text)
             note("interrupted")
             return ExitCode.INTERRUPTED
@@ -159,8 +160,11 @@ Examples:
 @click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 def cli() -> None:
     """Measure how complex a neural network's weights really are, from the checkpoint file alone."""
+    from kcomplexity.errors import KComplexityWarning
+
     click.get_current_context().with_resource(warnings.catch_warnings())
     warnings.showwarning = _show_warning
+    warnings.simplefilter("always", KComplexityWarning)
 
 
 _COMMANDS = (

@@ -75,7 +75,8 @@ def score(
         raise click.UsageError("--resume goes on with a .jsonl file: name it with -o FILE.jsonl")
     # A file that two globs name is one checkpoint.
     sources = [checkpoints] if as_one else list(dict.fromkeys(checkpoints))
-    with open_plan(sources, stored=stored, **measuring) as plan:
+    measuring["stored"] = stored
+    with open_plan(sources, **measuring) as plan:
         if dry_run:
             _show_plan(plan, measuring["threads"], as_json=output.as_json)
             return

@@ -24,6 +24,8 @@ class Running(TypedDict, total=False):
         One of your own instead.
     max_memory : int
         Bytes that the work in flight may take; 768 MiB by default.
+    piece : int
+        Cuts handled at once; more take more memory.
     progress : callable or None
         Called with a :class:`~kcomplexity.parallel.progress.Progress` as work is done.
     command : str
@@ -34,6 +36,7 @@ class Running(TypedDict, total=False):
     workers: Literal["thread", "process"]
     executor: Executor | None
     max_memory: int
+    piece: int
     progress: OnProgress | None
     command: str
 
@@ -45,4 +48,5 @@ def pool_of(options: Running) -> Pool:
         kind=options.get("workers", "thread"),
         executor=options.get("executor"),
         max_memory=options.get("max_memory", DEFAULT_MAX_MEMORY),
+        piece=options.get("piece", 1),
     )
