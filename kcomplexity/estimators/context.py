@@ -19,8 +19,9 @@ from typing import Any, ClassVar
 
 from kcomplexity.algorithms.context.length import TileCode, tile_code
 from kcomplexity.algorithms.context.model import MODES, Kernel
+from kcomplexity.algorithms.entropy_coding.lengths import two_part_bits
 from kcomplexity.estimators.base import Estimator, Kind, Measure
-from kcomplexity.estimators.entropy import Entropy
+from kcomplexity.estimators.symbol_counts import CountState, CountSymbols
 from kcomplexity.parallel import Reducer, Rows, State
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.views.base import Alphabet, Encoder
@@ -125,8 +126,7 @@ class _Tiles:
         return _BYTES_A_WEIGHT * min(TILE, self.shape[0] * self.shape[1])
 
     def start(self) -> State:
-        order0 = Entropy("two-part").reducer(self.alphabet, self.shape)
-        return _TileState(self, order0.start())
+        return _TileState(self, CountSymbols(self.alphabet.size).start())
 
 
 @dataclass
@@ -134,7 +134,7 @@ class _TileState(State):
     """Bits of each tile: in order-0, after each step, and in the mode that is best."""
 
     reducer: _Tiles
-    counts: State
+    counts: CountState
     order0: list[float] = field(default_factory=list)
     saved: list[tuple[float, ...]] = field(default_factory=list)
     modes: Counter[str] = field(default_factory=Counter)
@@ -196,7 +196,7 @@ def _account(state: _TileState, alphabet: Alphabet) -> _Account:
     if len(state.order0) < 2:
         return account
     # One bit tells which of the two it is.
-    whole = Entropy("two-part").measure([state.counts], [alphabet]).value + 1
+    whole = two_part_bits(state.counts.counter.counts, alphabet.size) + 1
     tiles = account.bits + 1
     if whole <= tiles:
         return _Account(whole, whole, dict.fromkeys(saved, 0.0), Counter(enumerated=1))
