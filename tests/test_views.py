@@ -120,7 +120,7 @@ def check(values: np.ndarray, text: str) -> None:
         np.testing.assert_array_equal(found.astype(np.uint64), stream.symbols)
     assert encoder.side_bits == expected.side_bits
     if expected.step is not None:
-        assert encoder.details["step"] == expected.step
+        assert encoder.step == expected.step
     assert (relative_mse is None) == (expected.relative_mse is None)
     if relative_mse is not None:
         # float32 levels place each weight to some 1e-7 of its level: on few weights that shows.
@@ -254,7 +254,7 @@ def test_rd_decides_the_same_with_bounds_and_with_exact_errors(kind, n, monkeypa
     values = made(kind, n, 3).astype(np.float32)
 
     def steps() -> list[float]:
-        return [encoded(values, f"rd{e}")[0].details["step"] for e in (0.3, 0.02, 1e-4)]
+        return [encoded(values, f"rd{e}")[0].step or 0.0 for e in (0.3, 0.02, 1e-4)]
 
     bounded = steps()
     # Bounds that say nothing leave every comparison to an exact pass.
@@ -324,7 +324,7 @@ def test_rd_reports_the_error_it_reaches_where_the_error_jumps():
     # Ternary weights: a step of 1 is exact, and every coarser one near it costs (1 - step)**2.
     values = np.array([-1, 0, 1, 1], np.float32)
     encoder, (symbols,), relative_mse = encoded(values, "rd0.01")
-    assert encoder.details["step"] == pytest.approx(1.1, rel=1e-4)
+    assert encoder.step == pytest.approx(1.1, rel=1e-4)
     assert symbols.tolist() == [0, 1, 2, 2]
     assert relative_mse == pytest.approx(0.01, rel=1e-4)
 

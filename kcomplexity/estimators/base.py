@@ -34,17 +34,18 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from kcomplexity.parallel import Reducer, State
+from kcomplexity.results.account import Account
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.views.base import Alphabet, Encoder
 
-__all__ = ["Estimator", "Kind", "Measure", "bits_by_name", "weighted_mean"]
+__all__ = ["Estimator", "Kind", "Measure", "bits_by_stream", "weighted_mean"]
 
 Kind = Literal["code", "estimate", "statistic"]
 
 
 @dataclass(frozen=True)
 class Measure:
-    """What an estimator found.
+    """The value that an estimator returns, and what is needed to read it.
 
     Attributes
     ----------
@@ -56,8 +57,14 @@ class Measure:
         Blocks counted, and how many different ones.
     saturated : bool or None
         Whether blocks so outnumber codes that the value has stopped growing with complexity.
+    stream_bits : dict of str to float, or None
+        Bits of each stream that has a name; see :func:`bits_by_stream`.
+    account : Account or None
+        Of a code that sees arrangement: its order-0 bits, and what each stage saves.
+    squared_error, sum_of_squares : float or None
+        Of a code of weights (not of a view's symbols): what decoding loses, and of how much.
     details : dict
-        Anything else worth keeping in the row; JSON values.
+        Anything else worth keeping in the row; JSON values that no code depends on.
     """
 
     value: float
@@ -65,6 +72,10 @@ class Measure:
     n_blocks: int | None = None
     n_codes_seen: int | None = None
     saturated: bool | None = None
+    stream_bits: dict[str, float] | None = None
+    account: Account | None = None
+    squared_error: float | None = None
+    sum_of_squares: float | None = None
     details: dict[str, Any] = field(default_factory=dict)
 
 
@@ -91,6 +102,12 @@ class Estimator(ABC):
     #: Whether it uses ``scipy.linalg``, whose BLAS has to be loaded before it can be kept to one
     #: thread: last digits would depend on how many there are.
     linear_algebra: ClassVar[bool] = False
+    #: Which part of structure S its bits count: ``"context"`` for a code that keeps an account and
+    #: sees what lies beside what, ``"low rank"`` for one that sees rank; None for all others.
+    structure_part: ClassVar[Literal["context", "low rank"] | None] = None
+    #: Whether its value may differ between two machines with equal library versions, so that a
+    #: cached value is of use on the same machine only.
+    machine_dependent: ClassVar[bool] = False
     unit: ClassVar[str] = "bits"
     direction: ClassVar[str] = "lower = simpler"
 
@@ -104,6 +121,15 @@ class Estimator(ABC):
         """Weights measured in full, replicates of controls counted in; None: any number.
 
         Above it a seeded sample is measured. Fixed, so that no figure depends on the machine.
+        """
+        return None
+
+    @property
+    def target_mse(self) -> float | None:
+        """Relative squared error that it codes weights at by a parameter of its own.
+
+        None where the view alone decides the error: see
+        :attr:`~kcomplexity.views.base.View.target_mse`.
         """
         return None
 
@@ -153,7 +179,6 @@ def weighted_mean(values: Sequence[float], n_weights: Sequence[int]) -> float:
     return math.fsum(v * n for v, n in zip(values, n_weights, strict=True)) / sum(n_weights)
 
 
-def bits_by_name(alphabets: Sequence[Alphabet], bits: Sequence[float]) -> dict[str, Any]:
-    """Return the details of a measure that tell the bits of each stream that has a name."""
-    named = {a.name: b for a, b in zip(alphabets, bits, strict=True) if a.name}
-    return {"bits": named} if named else {}
+def bits_by_stream(alphabets: Sequence[Alphabet], bits: Sequence[float]) -> dict[str, float] | None:
+    """Return the bits of each stream that has a name; None where no stream has one."""
+    return {a.name: b for a, b in zip(alphabets, bits, strict=True) if a.name} or None

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from kcomplexity.algorithms.counting import SORTING_MEMORY, SymbolCounter
 from kcomplexity.algorithms.entropy_coding.lengths import plug_in_bits, two_part_bits
 from kcomplexity.errors import SpecError, UnmeasurableError
-from kcomplexity.estimators.base import Estimator, Kind, Measure, bits_by_name
+from kcomplexity.estimators.base import Estimator, Kind, Measure, bits_by_stream
 from kcomplexity.estimators.symbol_counts import CountState, CountSymbols
 from kcomplexity.parallel import LEAF, Cut, Every, Reducer, State
 from kcomplexity.views.base import Alphabet, smallest
@@ -64,8 +64,11 @@ class Entropy(Estimator):
             plug_in_bits(c) if self.form == "plug-in" else two_part_bits(c, a.size)
             for c, a in zip(counts, alphabets, strict=True)
         ]
-        details: dict[str, Any] = {"n_distinct": sum(int(np.count_nonzero(c)) for c in counts)}
-        return Measure(math.fsum(bits), details=details | bits_by_name(alphabets, bits))
+        return Measure(
+            math.fsum(bits),
+            stream_bits=bits_by_stream(alphabets, bits),
+            details={"n_distinct": sum(int(np.count_nonzero(c)) for c in counts)},
+        )
 
 
 @dataclass(frozen=True)

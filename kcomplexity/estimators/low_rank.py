@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,7 @@ class LowRank(Estimator):
     positional: ClassVar[bool] = True
     default_view: ClassVar[str | None] = "rd0.1"
     reference: ClassVar[str] = "own construction; best rank-r product: Eckart & Young 1936"
+    structure_part: ClassVar[Literal["context", "low rank"] | None] = "low rank"
     sees_weights: ClassVar[bool] = True
     linear_algebra: ClassVar[bool] = True
 
@@ -94,10 +95,13 @@ class LowRank(Estimator):
             "rank": ranks[0] if len(ranks) == 1 else ranks,
             "factor_bits": math.fsum(band.factor_bits for band in bands),
             "residual_bits": math.fsum(band.residual_bits for band in bands),
-            "squared_error": math.fsum(band.squared_error for band in bands),
-            "sum_of_squares": math.fsum(band.sum_of_squares for band in bands),
         }
-        return Measure(math.fsum(band.bits for band in bands), details=details)
+        return Measure(
+            math.fsum(band.bits for band in bands),
+            squared_error=math.fsum(band.squared_error for band in bands),
+            sum_of_squares=math.fsum(band.sum_of_squares for band in bands),
+            details=details,
+        )
 
 
 @dataclass(frozen=True)

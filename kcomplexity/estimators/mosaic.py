@@ -58,6 +58,11 @@ class MosaicBits(Estimator):
             raise SpecError(f"mosaic:mse={self.mse:g}: expected a relative error in (0, 1)")
 
     @property
+    def target_mse(self) -> float:
+        """Relative squared error: `mse`."""
+        return self.mse
+
+    @property
     def rate(self) -> float:
         """Rough speed of one core in weights a second."""
         return 2e5
@@ -73,7 +78,11 @@ class MosaicBits(Estimator):
         if state.reason:
             raise UnmeasurableError(state.reason)
         return Measure(
-            state.bits, n_blocks=state.n_blocks, n_codes_seen=state.n_motifs, details=state.details
+            state.bits,
+            n_blocks=state.n_blocks,
+            n_codes_seen=state.n_motifs,
+            squared_error=state.squared_error,
+            sum_of_squares=state.sum_of_squares,
         )
 
 
@@ -105,7 +114,8 @@ class _Kept(State):
     bits: float = 0.0
     n_blocks: int = 0
     n_motifs: int = 0
-    details: dict[str, Any] = field(default_factory=dict)
+    squared_error: float = 0.0
+    sum_of_squares: float = 0.0
 
     def update(self, chunk: Piece, at: Any) -> None:
         if not chunk.dtype.is_signed:
@@ -138,8 +148,7 @@ class _Kept(State):
             return
         self.bits = float(mosaic.bits.fitted)
         self.n_blocks, self.n_motifs = mosaic.n_blocks, len(mosaic.motifs[0])
-        lost = mosaic.distortion
-        self.details = {"squared_error": lost.sse, "sum_of_squares": lost.squares}
+        self.squared_error, self.sum_of_squares = mosaic.distortion.sse, mosaic.distortion.squares
 
     def __add__(self, other: _Kept) -> _Kept:
         raise TypeError("a fit sees the whole tensor: its states are never added")

@@ -282,7 +282,7 @@ def row_keys(unit: Unit, plan: Plan, cache: Cache) -> dict[Spec, str]:
 def _task(task: Task, seed: int, tensor: Tensor) -> list[Any]:
     spec = str(task.spec)
     # The bytes of ISA-L depend on the family of the processor, which only the machine stands for.
-    machine = platform.node() if spec.startswith("igzip") else ""
+    machine = platform.node() if task.spec.estimator.machine_dependent else ""
     measured_by = (task.spec.estimator, task.spec.view, *task.controls)
     theirs = [_file_code(type(one).__module__) for one in measured_by]
     controls = [[str(control), control.linked_to(tensor)] for control in task.controls]

@@ -189,10 +189,9 @@ def outcome(spec: Spec, encoder: Encoder | Outcome | None, found: Gathered | Out
         return Outcome.without(Failed.of(error))
     if not math.isfinite(measure.value):
         return Outcome("failed", f"the value is {measure.value}: expected a finite number")
+    details = _details(encoder, measure)
     if encoder is None:
-        told = _told_error(measure.details)
-        return Outcome("ok", None, measure, relative_mse=told, details=measure.details)
-    details = {**encoder.details, **measure.details}
+        return Outcome("ok", None, measure, relative_mse=_own_error(measure), details=details)
     relative_mse = None
     if found.squares:
         lost, squares = math.fsum(found.errors), math.fsum(found.squares)
@@ -200,18 +199,39 @@ def outcome(spec: Spec, encoder: Encoder | Outcome | None, found: Gathered | Out
         details["squared_error"] = lost * encoder.error_unit
         details["sum_of_squares"] = squares * encoder.error_unit
     elif spec.estimator.sees_weights:
-        relative_mse = _told_error(details)
+        relative_mse = _own_error(measure)
     # A decoder is told the scale. What nothing decodes is a figure by its definition alone; what
     # codes weights rather than the view's symbols tells its decoder everything itself.
     told = spec.estimator.kind == "code" and not spec.estimator.sees_weights
     return Outcome("ok", None, measure, encoder.side_bits if told else 0.0, relative_mse, details)
 
 
-def _told_error(details: Mapping[str, Any]) -> float | None:
-    """Return the relative error of a code of weights that tells what it lost."""
-    if not details.get("sum_of_squares"):
+def _details(encoder: Encoder | None, measure: Measure) -> dict[str, Any]:
+    """Return the details of a row: typed fields of the encoder and the measure among them."""
+    account = measure.account
+    fields = {
+        "bits": measure.stream_bits,
+        "squared_error": measure.squared_error,
+        "sum_of_squares": measure.sum_of_squares,
+    }
+    return {
+        **({} if encoder is None or encoder.step is None else {"step": encoder.step}),
+        **({} if encoder is None else encoder.details),
+        **(
+            {"order0_bits": account.order0_bits, "saved_bits": dict(account.saved_bits)}
+            if account
+            else {}
+        ),
+        **measure.details,
+        **{key: value for key, value in fields.items() if value is not None},
+    }
+
+
+def _own_error(measure: Measure) -> float | None:
+    """Return the relative error of a code of weights that reports what it lost."""
+    if not measure.sum_of_squares or measure.squared_error is None:
         return None
-    return float(details["squared_error"] / details["sum_of_squares"])
+    return measure.squared_error / measure.sum_of_squares
 
 
 @dataclass(frozen=True)

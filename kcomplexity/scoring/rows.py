@@ -164,10 +164,11 @@ def _measured(
         return row
 
     def bits(found: Gathered) -> tuple[float, float]:
-        """Bits, and those of order-0 where the estimator tells them: else the same again."""
+        """Bits, and those of order-0 where the estimator keeps an account: else the same again."""
         measure = outcome(spec, encoder, found).measure
         value = measure.value if measure else 0.0
-        return value, measure.details.get("order0_bits", value) if measure else value
+        account = measure.account if measure else None
+        return value, account.order0_bits if account else value
 
     gathered = [state for state in states if isinstance(state, Gathered)]
     spread = covariance(gathered, share.sizes, unit.tensor.n_weights, bits)

@@ -94,15 +94,18 @@ class Encoder(ABC):
     side_bits : float
         Bits a decoder needs beside the symbols: scales, levels, steps.
     details : dict
-        What the passes found (step, range), kept in the row.
+        What the passes yield beside the step (an offset, a lowest level), kept in the row.
     error_unit : float
         What one unit of squared error is in squared weights.
+    step : float or None
+        What one level is in weights, of views with equally spaced levels.
     """
 
     streams: tuple[Alphabet, ...]
     side_bits: float = 0.0
     details: dict[str, float] = field(default_factory=dict, hash=False, compare=False)
     error_unit: float = 1.0
+    step: float | None = None
 
     @abstractmethod
     def encode(self, piece: Piece) -> Encoded:
@@ -115,13 +118,18 @@ class View(ABC):
 
     split: str | None = field(default=None, kw_only=True)
 
-    #: Whether the stored weights can be told from the symbols.
+    #: Whether the symbols determine the stored weights.
     lossless: ClassVar[bool] = False
     #: The splits this view has.
     splits: ClassVar[tuple[str, ...]] = ()
     #: Whether tensors of different stored dtypes can be laid end to end in this view, and as
     #: which dtype code they are read then.
     common_dtype: ClassVar[str | None] = None
+
+    @property
+    def target_mse(self) -> float | None:
+        """Relative squared error that the levels are made to reach; None where none is set."""
+        return None
 
     @abstractmethod
     def prepare(self, tensor: Tensor, reduce: Reduce) -> Encoder:

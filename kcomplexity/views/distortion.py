@@ -56,6 +56,11 @@ class DistortionView(View):
                 f"rd{self.error:g}: expected a relative error from 1e-9 to 1, e.g. 0.01"
             )
 
+    @property
+    def target_mse(self) -> float:
+        """E."""
+        return self.error
+
     def prepare(self, tensor: Tensor, reduce: Reduce) -> Encoder:
         """Find the step and the range of its levels."""
         weights_only(tensor.dtype)
@@ -74,7 +79,7 @@ class DistortionView(View):
         return StepEncoder(
             plane_alphabets(alphabet.width) if self.split else (alphabet,),
             float(side_bits),
-            {"step": step, "lowest": float(lowest)},
+            {"lowest": float(lowest)},
             step=step,
             lowest=lowest,
             size=size,

@@ -161,10 +161,10 @@ def _level_encoder(
     return _LevelEncoder(
         plane_alphabets(width) if split == "bits" else (Alphabet("", size),),
         side_bits,
-        {"step": step, "zero": zero},
+        {"zero": zero},
         step**2 if step else 1.0,
-        zero=zero,
         step=step,
+        zero=zero,
         lowest=lowest,
         highest=highest,
         clipped=False,
@@ -175,8 +175,8 @@ def _level_encoder(
 
 @dataclass(frozen=True)
 class _LevelEncoder(Encoder):
-    zero: float = field(kw_only=True)
     step: float = field(kw_only=True)
+    zero: float = field(kw_only=True)
     lowest: int = field(kw_only=True)
     highest: int = field(kw_only=True)
     clipped: bool = field(kw_only=True)
