@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kcomplexity.algorithms.entropy_coding.lengths import two_part_bits
+from kcomplexity.algorithms import counting
+from kcomplexity.algorithms.entropy_coding.lengths import plug_in_bits, two_part_bits
 from kcomplexity.errors import SpecError, UnmeasurableError
-from kcomplexity.estimators import ESTIMATORS, Estimator, Measure, compressors, entropy
+from kcomplexity.estimators import ESTIMATORS, Estimator, Measure, compressors, symbol_counts
 from kcomplexity.parallel import (
     FRAME,
     LEAF,
@@ -257,7 +258,7 @@ def test_two_part_bits_are_the_logarithm_of_exact_integers(counts, more):
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(0, 10**9), min_size=1, max_size=50).filter(any))
 def test_entropy_is_n_times_the_entropy_of_the_frequencies(counts):
-    bits = entropy.entropy_bits(np.array(counts))
+    bits = plug_in_bits(np.array(counts))
     assert bits == pytest.approx(definitions.entropy(counts), rel=1e-9, abs=1e-3)
 
 
@@ -287,10 +288,10 @@ def test_a_remainder_shorter_than_a_block_is_counted_in_weights():
 def test_sorted_distinct_symbols_count_like_a_table(text, monkeypatch):
     values = normal(3 * LEAF + 5)
     expected = measured(values, text)
-    monkeypatch.setattr(entropy, "_DENSE", 1)
+    monkeypatch.setattr(counting, "LARGEST_TABLE", 1)
     monkeypatch.setattr(folding, "_JOB", LEAF)
     for pending in (1, 1000, LEAF + 1):
-        monkeypatch.setattr(entropy, "_PENDING", pending)
+        monkeypatch.setattr(counting, "_WAITING", pending)
         assert measured(values, text) == expected
 
 
@@ -307,7 +308,7 @@ def test_wide_words_are_counted_as_they_are(monkeypatch):
 
 @pytest.mark.parametrize("job", [1, 1 << 22])
 def test_more_distinct_symbols_than_the_limit_are_refused(job, monkeypatch):
-    monkeypatch.setattr(entropy, "_MOST_DISTINCT", 1000)
+    monkeypatch.setattr(symbol_counts, "_MOST_DISTINCT", 1000)
     monkeypatch.setattr(folding, "_JOB", job)
     fine = np.resize(np.arange(1000, dtype=np.float32), 2 * LEAF)
     assert measured(fine, "entropy@words").details["n_distinct"] == 1000

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kcomplexity.algorithms import step_search
 from kcomplexity.errors import SpecError, UnmeasurableError
 from kcomplexity.parallel import LEAF, Every, Failed, Reducer, State, fold
 from kcomplexity.parallel.pool import Pool
@@ -253,14 +254,14 @@ def test_rd_decides_the_same_with_bounds_and_with_exact_errors(kind, n, monkeypa
     values = made(kind, n, 3).astype(np.float32)
 
     def steps() -> list[float]:
-        return [encoded(values, f"rd{e}")[0].details["step"] for e in (0.3, 0.02, 1e-4)]
+        return [encoded(values, f"rd{e}")[0].step or 0.0 for e in (0.3, 0.02, 1e-4)]
 
     bounded = steps()
     # Bounds that say nothing leave every comparison to an exact pass.
-    monkeypatch.setattr(distortion._Magnitudes, "error_bounds", lambda *_: (0.0, math.inf))
+    monkeypatch.setattr(step_search.Magnitudes, "error_bounds", lambda *_: (0.0, math.inf))
     assert steps() == bounded
     monkeypatch.undo()
-    monkeypatch.setattr(distortion, "_FEW", 1 << 30)
+    monkeypatch.setattr(step_search, "_FEW", 1 << 30)
     assert steps() == bounded
 
 
@@ -277,10 +278,11 @@ def test_rd_bounds_hold_the_exact_error_between_them(kind, n, seed, exponent):
     with Pool(1) as pool:
         (state,) = fold(tensor_of(values), [distortion._Histogram(span)], pool)
     error = math.fsum(np.square(exact - np.rint(exact / step) * step).tolist())
-    assert isinstance(state, distortion._Magnitudes)
-    for histogram in (state.joined(), state.joined().coarser(64)):
+    assert isinstance(state, distortion._HistogramState)
+    fine = state.magnitudes.joined()
+    for histogram in (fine, fine.coarser(64)):
         low, high = histogram.error_bounds(step)
-        slack = distortion._SLACK * float(np.square(exact).sum())
+        slack = step_search._SLACK * float(np.square(exact).sum())
         assert low - slack <= error <= high + slack
 
 

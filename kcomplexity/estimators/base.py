@@ -38,14 +38,14 @@ from kcomplexity.results.account import Account
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.views.base import Alphabet, Encoder
 
-__all__ = ["Estimator", "Kind", "Measure", "bits_by_name", "weighted_mean"]
+__all__ = ["Estimator", "Kind", "Measure", "bits_by_stream", "weighted_mean"]
 
 Kind = Literal["code", "estimate", "statistic"]
 
 
 @dataclass(frozen=True)
 class Measure:
-    """What an estimator found.
+    """The value that an estimator returns, and what is needed to read it.
 
     Attributes
     ----------
@@ -57,18 +57,21 @@ class Measure:
         Blocks counted, and how many different ones.
     saturated : bool or None
         Whether blocks so outnumber codes that the value has stopped growing with complexity.
-    stream_bits : dict of str to float or None
-        Bits of each stream that has a name.
+    stream_bits : dict of str to float, or None
+        Bits of each stream that has a name; see :func:`bits_by_stream`.
     account : Account or None
-        Where the bits come from, for codes that take them apart.
+        Of a code that sees arrangement: its order-0 bits, and what each stage saves.
     squared_error, sum_of_squares : float or None
-        In squared weights, of codes that have an error of their own.
+        Of a code of weights (not of a view's symbols): what decoding loses, and of how much.
     side_bits : float
-        What a decoder needs beside the symbols; added by what measures, not by the estimator.
-    relative_mse, level_step : float or None
-        Of the view; added by what measures.
+        What a decoder needs beside the symbols. Like the next two, it is filled in by what runs
+        the estimator, from the view.
+    relative_mse : float or None
+        `squared_error` over `sum_of_squares`.
+    level_step : float or None
+        What one level of the view is in weights.
     details : dict
-        Anything else worth keeping in the row; JSON values. Nothing else depends on it.
+        Anything else worth keeping in the row; JSON values that no code depends on.
     """
 
     value: float
@@ -114,17 +117,14 @@ class Estimator(ABC):
     #: Whether it uses ``scipy.linalg``, whose BLAS has to be loaded before it can be kept to one
     #: thread: last digits would depend on how many there are.
     linear_algebra: ClassVar[bool] = False
-    #: Which part of structure S its bits count.
+    #: Which part of structure S its bits count: ``"context"`` for a code that keeps an account and
+    #: sees what lies beside what, ``"low rank"`` for one that sees rank; None for all others.
     structure_part: ClassVar[Literal["context", "low rank"] | None] = None
-    #: Whether its bytes depend on the family of the processor.
+    #: Whether its value may differ between two machines with equal library versions, so that a
+    #: cached value is of use on the same machine only.
     machine_dependent: ClassVar[bool] = False
     unit: ClassVar[str] = "bits"
     direction: ClassVar[str] = "lower = simpler"
-
-    @property
-    def target_mse(self) -> float | None:
-        """The relative squared error that its parameters ask for; None if they ask for none."""
-        return None
 
     @property
     def rate(self) -> float:
@@ -136,6 +136,15 @@ class Estimator(ABC):
         """Weights measured in full, replicates of controls counted in; None: any number.
 
         Above it a seeded sample is measured. Fixed, so that no figure depends on the machine.
+        """
+        return None
+
+    @property
+    def target_mse(self) -> float | None:
+        """Relative squared error that it codes weights at by a parameter of its own.
+
+        None where the view alone decides the error: see
+        :attr:`~kcomplexity.views.base.View.target_mse`.
         """
         return None
 
@@ -185,6 +194,6 @@ def weighted_mean(values: Sequence[float], n_weights: Sequence[int]) -> float:
     return math.fsum(v * n for v, n in zip(values, n_weights, strict=True)) / sum(n_weights)
 
 
-def bits_by_name(alphabets: Sequence[Alphabet], bits: Sequence[float]) -> dict[str, float] | None:
-    """Return the bits of each stream that has a name; None if none has."""
+def bits_by_stream(alphabets: Sequence[Alphabet], bits: Sequence[float]) -> dict[str, float] | None:
+    """Return the bits of each stream that has a name; None where no stream has one."""
     return {a.name: b for a, b in zip(alphabets, bits, strict=True) if a.name} or None

@@ -18,7 +18,7 @@ from kcomplexity.algorithms.bdm import (
 )
 from kcomplexity.algorithms.ctm import CTM_SOURCES
 from kcomplexity.errors import SpecError, UnmeasurableError
-from kcomplexity.estimators.base import Estimator, Kind, Measure, bits_by_name
+from kcomplexity.estimators.base import Estimator, Kind, Measure, bits_by_stream
 from kcomplexity.estimators.bdm_reducers import (
     Blocks,
     BlockState,
@@ -111,22 +111,24 @@ class _Bdm(Estimator):
 
     def measure(self, states: Sequence[State], alphabets: Sequence[Alphabet]) -> Measure:
         """Add the BDM of all streams."""
-        found = [s.result() for s in states if isinstance(s, BlockState | WindowState | TileState)]
+        results = [
+            s.result() for s in states if isinstance(s, BlockState | WindowState | TileState)
+        ]
         details: dict[str, Any] = {
-            "block_entropy": [r.block_entropy for r in found],
-            "n_missing": sum(r.n_missing for r in found),
-            "saturation": max(r.saturation for r in found),
+            "block_entropy": [r.block_entropy for r in results],
+            "n_missing": sum(r.n_missing for r in results),
+            "saturation": max(r.saturation for r in results),
         }
-        if len(found) == 1:
-            details["block_entropy"] = found[0].block_entropy
+        if len(results) == 1:
+            details["block_entropy"] = results[0].block_entropy
             details |= _normalized(states[0])
         return Measure(
-            math.fsum(r.bits for r in found),
-            n_ignored=max(r.n_ignored for r in found),
-            n_blocks=sum(r.n_blocks for r in found),
-            n_codes_seen=sum(r.n_codes_seen for r in found),
-            saturated=any(r.saturated for r in found),
-            stream_bits=bits_by_name(alphabets, [r.bits for r in found]),
+            math.fsum(r.bits for r in results),
+            n_ignored=max(r.n_ignored for r in results),
+            n_blocks=sum(r.n_blocks for r in results),
+            n_codes_seen=sum(r.n_codes_seen for r in results),
+            saturated=any(r.saturated for r in results),
+            stream_bits=bits_by_stream(alphabets, [r.bits for r in results]),
             details=details,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 
 from kcomplexity.algorithms.bdm import (
     BdmResult,
+    BlockCounter,
     BlockCounts,
     Decomposition,
     bdm_result,
     bdm_tiles,
-    binary_counts_1d,
-    binary_counts_2d,
     n_covered,
 )
+from kcomplexity.algorithms.bdm.decomposition import as_symbols
+from kcomplexity.algorithms.counting import LARGEST_TABLE, SORTING_MEMORY
 from kcomplexity.errors import UnmeasurableError
 from kcomplexity.parallel import LEAF, Cut, Every, Rows, State, Whole
 
@@ -43,64 +44,33 @@ class Blocks:
         return Every(math.lcm(LEAF, side))
 
     def start(self) -> State:
-        return _DenseState(self.how) if self.how.is_usual_binary else _CountState(self.how)
+        return BlockState(BlockCounter(self.how))
 
 
+@dataclass
 class BlockState(State):
     """Blocks counted so far."""
 
+    counter: BlockCounter
+
+    def update(self, chunk: NDArray[Any], at: Any) -> None:
+        how = self.counter.how
+        # The fast path takes any number above zero as 1; other codes would run over.
+        self.counter.add(chunk if how.is_usual_binary else as_symbols(chunk, how))
+
+    def finish(self) -> None:
+        self.counter.finish()
+
+    def __add__(self, other: BlockState) -> BlockState:
+        return BlockState(self.counter + other.counter)
+
     def counts(self) -> BlockCounts:
         """Return the counts."""
-        raise NotImplementedError
+        return self.counter.counts()
 
     def result(self) -> BdmResult:
-        """Return BDM and its facts."""
+        """Return BDM, and what is needed to judge it."""
         return bdm_result(self.counts())
-
-
-@dataclass
-class _CountState(BlockState):
-    how: Decomposition
-    seen: BlockCounts | None = None
-
-    def update(self, chunk: NDArray[Any], at: Any) -> None:
-        found = self.how.count(chunk)
-        self.seen = found if self.seen is None else self.seen + found
-
-    def __add__(self, other: _CountState) -> _CountState:
-        if self.seen is None or other.seen is None:
-            return _CountState(self.how, self.seen or other.seen)
-        return _CountState(self.how, self.seen + other.seen)
-
-    def counts(self) -> BlockCounts:
-        return self.seen or BlockCounts(self.how, {})
-
-
-@dataclass
-class _DenseState(BlockState):
-    """The usual binary blocks, in an array with a number for each of their codes."""
-
-    how: Decomposition
-    dense: NDArray[np.int64] | None = None
-    n_symbols: int = 0
-
-    def update(self, chunk: NDArray[Any], at: Any) -> None:
-        count = binary_counts_2d if self.how.ndim == 2 else binary_counts_1d
-        self.dense = count(chunk, out=self.dense)
-        self.n_symbols += chunk.size
-
-    def __add__(self, other: _DenseState) -> _DenseState:
-        if self.dense is None or other.dense is None:
-            dense = self.dense if other.dense is None else other.dense
-        else:
-            dense = self.dense + other.dense
-        return _DenseState(self.how, dense, self.n_symbols + other.n_symbols)
-
-    def counts(self) -> BlockCounts:
-        if self.dense is None:
-            return BlockCounts(self.how, {})
-        n_ignored = self.n_symbols - int(self.dense.sum()) * self.how.size
-        return BlockCounts.from_dense(self.dense, self.how, n_ignored)
 
 
 @dataclass(frozen=True)
@@ -110,11 +80,14 @@ class Windows:
     how: Decomposition
     shape: tuple[int, int]
     cut: Cut = field(default=Whole(), init=False)
-    memory: int = field(default=64 << 20, init=False)
+
+    @property
+    def memory(self) -> int:
+        return 64 << 20 if self.how.n_codes <= LARGEST_TABLE else SORTING_MEMORY
 
     def start(self) -> State:
         row = self.shape[1] if self.how.ndim == 2 else 1
-        return WindowState(self.how, row, np.empty(0, np.uint8))
+        return WindowState(BlockCounter(self.how), row, np.empty(0, np.uint8))
 
 
 @dataclass
@@ -124,35 +97,37 @@ class WindowState(State):
     In one dimension a "row" is one symbol.
     """
 
-    how: Decomposition
+    counter: BlockCounter
     row: int
     kept: NDArray[Any]
-    seen: BlockCounts | None = None
     n_symbols: int = 0
 
     def update(self, chunk: NDArray[Any], at: Any) -> None:
+        how = self.counter.how
         self.n_symbols += chunk.size
         flat = np.concatenate([self.kept, chunk.reshape(-1)])
-        n_rows = flat.size // self.row
-        n_windows = max((n_rows - self.how.side) // self.how.shift + 1, 0)
+        n_windows = max((flat.size // self.row - how.side) // how.shift + 1, 0)
         if n_windows:
-            used = flat[: ((n_windows - 1) * self.how.shift + self.how.side) * self.row]
-            found = self.how.count(used.reshape(-1, self.row) if self.how.ndim == 2 else used)
-            self.seen = found if self.seen is None else self.seen + found
-        self.kept = flat[n_windows * self.how.shift * self.row :].copy()
+            used = flat[: ((n_windows - 1) * how.shift + how.side) * self.row]
+            used = used.reshape(-1, self.row) if how.ndim == 2 else used
+            self.counter.add(as_symbols(used, how))
+        self.kept = flat[n_windows * how.shift * self.row :].copy()
+
+    def finish(self) -> None:
+        self.counter.finish()
 
     def __add__(self, other: WindowState) -> WindowState:
         # One of the two is the empty state that a fold starts with.
         return other if not self.n_symbols else self
 
     def result(self) -> BdmResult:
-        seen = self.seen or BlockCounts(self.how, {}, self.n_symbols)
-        # Pieces count the overlap of their neighbours as left out: what no window covers is told
-        # by the shape alone.
+        how = self.counter.how
+        # Chunks overlap, so their counts of ignored symbols are wrong: the shape alone says how
+        # many symbols no window covers.
         rows = self.n_symbols // self.row
-        axes = (rows, self.row) if self.how.ndim == 2 else (rows,)
-        covered = math.prod(n_covered(n, self.how.side, self.how.shift) for n in axes)
-        return bdm_result(BlockCounts(self.how, seen.by_size, self.n_symbols - covered))
+        axes = (rows, self.row) if how.ndim == 2 else (rows,)
+        covered = math.prod(n_covered(n, how.side, how.shift) for n in axes)
+        return bdm_result(replace(self.counter.counts(), n_ignored=self.n_symbols - covered))
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcomplexity.errors import SpecError
-from kcomplexity.estimators.base import Estimator, Kind, Measure, bits_by_name
+from kcomplexity.estimators.base import Estimator, Kind, Measure, bits_by_stream
 from kcomplexity.parallel import FRAME, LEAF, Cut, Every, Reducer, State, Whole
 from kcomplexity.views.base import Alphabet
 
@@ -95,7 +95,7 @@ class Compressor(Estimator):
     def measure(self, states: Sequence[State], alphabets: Sequence[Alphabet]) -> Measure:
         """Add the bytes of all streams."""
         bits = [8 * state.n_bytes for state in states if isinstance(state, _Length)]
-        return Measure(float(sum(bits)), stream_bits=bits_by_name(alphabets, bits))
+        return Measure(float(sum(bits)), stream_bits=bits_by_stream(alphabets, bits))
 
 
 @dataclass(frozen=True)

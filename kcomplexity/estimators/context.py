@@ -2,9 +2,9 @@
 
 Levels are coded one after the other, each with probabilities that depend on what was decoded before
 it: how large and of which sign its neighbours, its row, its column and its kernel have been.
-Shuffled weights gain nothing by that; trained ones do, and the row tells from what.
+Shuffled weights gain nothing by that; trained ones do, and the row says from what.
 
-The code is defined in :mod:`~kcomplexity.algorithms.context.model` (what a decoder is told, where
+The code is defined in :mod:`~kcomplexity.algorithms.context.model` (what a decoder needs, where
 each weight looks) and :mod:`~kcomplexity.algorithms.context.codec` (a plain encoder and decoder);
 its length is computed from counts in :mod:`~kcomplexity.algorithms.context.length`.
 """
@@ -19,8 +19,9 @@ from typing import Any, ClassVar, Literal
 
 from kcomplexity.algorithms.context.length import TileCode, tile_code
 from kcomplexity.algorithms.context.model import MODES, Kernel
+from kcomplexity.algorithms.entropy_coding.lengths import two_part_bits
 from kcomplexity.estimators.base import Estimator, Kind, Measure
-from kcomplexity.estimators.entropy import Entropy
+from kcomplexity.estimators.symbol_counts import CountState, CountSymbols
 from kcomplexity.parallel import Reducer, Rows, State
 from kcomplexity.results.account import Account
 from kcomplexity.tensors.checkpoint import Tensor
@@ -43,11 +44,12 @@ class Context(Estimator):
     row and column scales, with the magnitudes of neighbours, with their signs. Everything a decoder
     needs is counted but the shape.
 
-    The account says where the bits come from: the order-0 bits of one histogram for all tiles, and
-    what each further stage saves of them; what tiles gain or lose by histograms of their own
-    counts with the scales. Order-0 bits less all savings are the bits of the levels; the value has
-    the view's side information (step and range) on top. Of a sample, the value is scaled up to the
-    whole tensor, while the account is of the weights that were measured.
+    Its account says where the bits come from: ``order0_bits``, what one histogram for all tiles
+    takes, and ``saved_bits``, what each further stage saves of them; what is won or lost because
+    each tile has its own histogram counts with the scales. Order-0 bits less all that is saved are
+    the bits of the levels; the value has the side information of the view (its step and range) on
+    top. Of a sample, the value is scaled up to the whole tensor, while the account is of the
+    weights that were measured.
 
     Invariant under a power-of-two scale of the tensor; not under permutations of rows or columns,
     transposition or sign flips of units, which change what lies beside what.
@@ -90,20 +92,20 @@ class Context(Estimator):
 
     def measure(self, states: Sequence[State], alphabets: Sequence[Alphabet]) -> Measure:
         """Add the bits of all tiles of all streams."""
-        found = [
+        streams = [
             _account(state, alphabet)
             for state, alphabet in zip(states, alphabets, strict=True)
             if isinstance(state, _TileState)
         ]
-        saved: dict[str, float] = {
-            stage: math.fsum(one.saved[stage] for one in found) for stage in _STAGES
-        }
-        modes: Counter[str] = Counter()
-        for one in found:
-            modes.update(one.modes)
+        modes = sum((stream.modes for stream in streams), Counter[str]())
         return Measure(
-            math.fsum(one.bits for one in found),
-            account=Account(order0_bits=math.fsum(one.order0 for one in found), saved_bits=saved),
+            math.fsum(stream.bits for stream in streams),
+            account=Account(
+                order0_bits=math.fsum(stream.order0 for stream in streams),
+                saved_bits={
+                    stage: math.fsum(stream.saved[stage] for stream in streams) for stage in _STAGES
+                },
+            ),
             details={"tiles": {mode: modes[mode] for mode in MODES if modes[mode]}},
         )
 
@@ -126,8 +128,7 @@ class _Tiles:
         return _BYTES_A_WEIGHT * min(TILE, self.shape[0] * self.shape[1])
 
     def start(self) -> State:
-        order0 = Entropy("two-part").reducer(self.alphabet, self.shape)
-        return _TileState(self, order0.start())
+        return _TileState(self, CountSymbols(self.alphabet.size).start())
 
 
 @dataclass
@@ -135,7 +136,7 @@ class _TileState(State):
     """Bits of each tile: in order-0, after each step, and in the mode that is best."""
 
     reducer: _Tiles
-    counts: State
+    counts: CountState
     order0: list[float] = field(default_factory=list)
     saved: list[tuple[float, ...]] = field(default_factory=list)
     modes: Counter[str] = field(default_factory=Counter)
@@ -167,7 +168,7 @@ class _TileState(State):
 
 
 @dataclass(frozen=True)
-class _Account:
+class _StreamAccount:
     """Where the bits of one stream went."""
 
     bits: float
@@ -187,21 +188,21 @@ def _steps(code: TileCode) -> tuple[float, tuple[float, ...]]:
     return order0, tuple(saved)
 
 
-def _account(state: _TileState, alphabet: Alphabet) -> _Account:
+def _account(state: _TileState, alphabet: Alphabet) -> _StreamAccount:
     """Add up the tiles of one stream; a stream of several may as well be coded whole, order-0."""
     order0 = math.fsum(state.order0)
     saved: dict[str, float] = {
         stage: math.fsum(s[i] for s in state.saved) for i, stage in enumerate(_STAGES)
     }
-    account = _Account(order0 - math.fsum(saved.values()), order0, saved, state.modes)
+    account = _StreamAccount(order0 - math.fsum(saved.values()), order0, saved, state.modes)
     if len(state.order0) < 2:
         return account
-    # One bit tells which of the two it is.
-    whole = Entropy("two-part").measure([state.counts], [alphabet]).value + 1
+    # One bit says which of the two it is.
+    whole = two_part_bits(state.counts.counter.counts, alphabet.size) + 1
     tiles = account.bits + 1
     if whole <= tiles:
-        return _Account(whole, whole, dict.fromkeys(saved, 0.0), Counter(enumerated=1))
+        return _StreamAccount(whole, whole, dict.fromkeys(saved, 0.0), Counter(enumerated=1))
     # What all further stages save is counted from the one histogram of the whole: that tiles of
-    # their own histograms save bits is arrangement, and is told with the scales.
+    # their own histograms save bits is arrangement, and counts with the scales.
     saved["scale"] += whole - (order0 + 1)
     return replace(account, bits=tiles, order0=whole, saved=saved)

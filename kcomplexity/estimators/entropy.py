@@ -1,34 +1,29 @@
 """Entropies of symbols: the plug-in estimate, a two-part code, and blocks of symbols.
 
 All three count how often each symbol occurs and see no positions (blocks see them inside a block).
-Alphabets up to 2**16 are counted in a table; larger ones as sorted distinct values, refused above
-2**24 of them, where nearly every symbol is different and a count says nothing.
+More than 2**24 distinct symbols are refused: nearly every one is different then, and a count says
+nothing.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.algorithms.entropy_coding.lengths import two_part_bits
+from kcomplexity.algorithms.counting import SORTING_MEMORY, SymbolCounter
+from kcomplexity.algorithms.entropy_coding.lengths import plug_in_bits, two_part_bits
 from kcomplexity.errors import SpecError, UnmeasurableError
-from kcomplexity.estimators.base import Estimator, Kind, Measure, bits_by_name
+from kcomplexity.estimators.base import Estimator, Kind, Measure, bits_by_stream
+from kcomplexity.estimators.symbol_counts import CountState, CountSymbols
 from kcomplexity.parallel import LEAF, Cut, Every, Reducer, State
 from kcomplexity.views.base import Alphabet, smallest
 
-__all__ = ["BlockEntropy", "Entropy", "entropy_bits"]
-
-_DENSE = 1 << 16
-_MOST_DISTINCT = 1 << 24
-#: Symbols that wait to be sorted together, and what sorting and counting them takes.
-_PENDING = 1 << 22
-_SORTING = 40 * _PENDING
-Counts = NDArray[np.int64]
+__all__ = ["BlockEntropy", "Entropy"]
 
 
 @dataclass(frozen=True)
@@ -54,23 +49,26 @@ class Entropy(Estimator):
 
     @property
     def kind(self) -> Kind:  # type: ignore[override]
-        """A code only when the decoder is told everything."""
+        """A code only where all that a decoder needs is counted."""
         return "code" if self.form == "two-part" else "estimate"
 
     def reducer(self, alphabet: Alphabet | None, shape: tuple[int, int]) -> Reducer:
         """Count the symbols."""
         assert alphabet is not None  # noqa: S101 - it has a default view
-        return _Count(alphabet.size)
+        return CountSymbols(alphabet.size)
 
     def measure(self, states: Sequence[State], alphabets: Sequence[Alphabet]) -> Measure:
         """Add the bits of all streams."""
-        counts = [_counts(state) for state in states]
+        counts = [state.counter.counts for state in states if isinstance(state, CountState)]
         bits = [
-            entropy_bits(c) if self.form == "plug-in" else two_part_bits(c, a.size)
+            plug_in_bits(c) if self.form == "plug-in" else two_part_bits(c, a.size)
             for c, a in zip(counts, alphabets, strict=True)
         ]
-        details: dict[str, Any] = {"n_distinct": sum(int(np.count_nonzero(c)) for c in counts)}
-        return Measure(math.fsum(bits), stream_bits=bits_by_name(alphabets, bits), details=details)
+        return Measure(
+            math.fsum(bits),
+            stream_bits=bits_by_stream(alphabets, bits),
+            details={"n_distinct": sum(int(np.count_nonzero(c)) for c in counts)},
+        )
 
 
 @dataclass(frozen=True)
@@ -111,64 +109,18 @@ class BlockEntropy(Estimator):
 
     def measure(self, states: Sequence[State], alphabets: Sequence[Alphabet]) -> Measure:
         """Add the bits of all streams."""
-        counts = [_counts(state) for state in states]
-        n_left = sum(state.n_left for state in states if isinstance(state, _BlockState))
+        blocks = [state for state in states if isinstance(state, _BlockState)]
+        counts = [state.codes.counts for state in blocks]
+        n_left = sum(state.n_left for state in blocks)
         n_blocks = sum(int(c.sum()) for c in counts)
         if not n_blocks:
             raise UnmeasurableError(f"fewer than {self.size} symbols: no block")
         return Measure(
-            math.fsum(entropy_bits(c) for c in counts),
+            math.fsum(plug_in_bits(c) for c in counts),
             n_ignored=round(n_left / sum(a.per_weight for a in alphabets)),
             n_blocks=n_blocks,
             n_codes_seen=sum(int(np.count_nonzero(c)) for c in counts),
         )
-
-
-def entropy_bits(counts: NDArray[Any]) -> float:
-    """Return n * H, the plug-in entropy of observed counts, in bits.
-
-    Parameters
-    ----------
-    counts : ndarray of int, shape (n_symbols,)
-        How often each symbol occurs; zeros are left out.
-
-    Examples
-    --------
-    >>> entropy_bits(np.array([4, 4]))
-    8.0
-    """
-    seen = np.sort(counts[counts > 0]).astype(np.float64)
-    n = seen.sum()
-    return float(max(n * np.log2(n) - (seen * np.log2(seen)).sum(), 0.0)) if seen.size > 1 else 0.0
-
-
-def _counts(state: State) -> Counts:
-    if isinstance(state, _BlockState):
-        state = state.codes
-    assert isinstance(state, _TableState | _DistinctState)  # noqa: S101 - our own reducers
-    if isinstance(state, _DistinctState) and state.too_many:
-        raise UnmeasurableError(
-            f"more than {_MOST_DISTINCT} distinct symbols: a count of each says nothing; "
-            "quantise (@q8) or split (@bytes/fields)"
-        )
-    return state.counts
-
-
-@dataclass(frozen=True)
-class _Count:
-    """Count symbols: in a table if the alphabet is small, else as sorted distinct values."""
-
-    alphabet_size: int
-    cut: Cut = field(default=Every(), init=False)
-
-    @property
-    def memory(self) -> int:
-        return 16 * LEAF if self.alphabet_size <= _DENSE else _SORTING
-
-    def start(self) -> State:
-        if self.alphabet_size <= _DENSE:
-            return _TableState(np.zeros(self.alphabet_size, np.int64))
-        return _DistinctState(self.alphabet_size)
 
 
 @dataclass(frozen=True)
@@ -182,89 +134,11 @@ class _CountBlocks:
 
     @property
     def memory(self) -> int:
-        return _SORTING
+        return SORTING_MEMORY
 
     def start(self) -> State:
-        return _BlockState(self, _Count(1 << self.size * self.alphabet.width).start())
-
-
-@dataclass
-class _TableState(State):
-    """How often each symbol occurs, by symbol."""
-
-    counts: Counts
-
-    def update(self, chunk: NDArray[Any], at: Any) -> None:
-        flat = chunk.reshape(-1)
-        if self.counts.size == 2:
-            ones = np.count_nonzero(flat)
-            self.counts += (flat.size - ones, ones)
-        elif flat.dtype == np.uint8 and flat.size >= LEAF:
-            self.counts += _count_bytes(flat)[: self.counts.size]
-        else:
-            self.counts += np.bincount(flat.astype(np.intp), minlength=self.counts.size)
-
-    def __add__(self, other: _TableState | _DistinctState) -> _TableState:
-        if isinstance(other, _TableState):
-            return _TableState(self.counts + other.counts)
-        total = self.counts.copy()
-        total[other.values] += other.counts
-        return _TableState(total)
-
-
-@dataclass
-class _DistinctState(State):
-    """Distinct symbols in order, and how often each occurs.
-
-    New symbols wait in ``pending`` until there are as many as distinct ones, so that each is
-    sorted a bounded number of times. Where a table of the alphabet is no larger than what it
-    replaces, the sum of two states is a table.
-    """
-
-    alphabet_size: int
-    values: NDArray[Any] = field(default_factory=lambda: np.empty(0, np.uint8))
-    counts: Counts = field(default_factory=lambda: np.empty(0, np.int64))
-    pending: list[NDArray[Any]] = field(default_factory=list)
-
-    @property
-    def too_many(self) -> bool:
-        return self.values.size > _MOST_DISTINCT
-
-    def update(self, chunk: NDArray[Any], at: Any) -> None:
-        if self.too_many:
-            return
-        self.pending.append(chunk.reshape(-1).copy())
-        if sum(part.size for part in self.pending) >= max(self.values.size, _PENDING):
-            self.finish()
-
-    def finish(self) -> None:
-        if self.pending:
-            symbols = np.concatenate(self.pending)
-            self.pending = []
-            # NumPy sorts little numbers several times as fast as wide ones.
-            values, counts = np.unique(symbols, return_counts=True)
-            self._add(values, counts.astype(np.int64, copy=False))
-
-    def _add(self, values: NDArray[Any], counts: Counts) -> None:
-        if not self.values.size:
-            self.values, self.counts = values, counts
-            return
-        both = np.concatenate([self.values, values])
-        order = np.argsort(both, kind="stable")  # merges sorted runs
-        both = both[order]
-        first = np.flatnonzero(np.concatenate([[True], both[1:] != both[:-1]]))
-        self.counts = np.add.reduceat(np.concatenate([self.counts, counts])[order], first)
-        self.values = both[first]
-
-    def __add__(self, other: _DistinctState | _TableState) -> _DistinctState | _TableState:
-        if isinstance(other, _TableState):
-            return other + self
-        if self.alphabet_size < min(4 * (self.values.size + other.values.size), _MOST_DISTINCT + 1):
-            return _TableState(np.zeros(self.alphabet_size, np.int64)) + self + other
-        total = replace(self, pending=[])
-        if not total.too_many:
-            total._add(other.values, other.counts)
-        return total
+        codes = CountSymbols(1 << self.size * self.alphabet.width).start().counter
+        return _BlockState(self, codes)
 
 
 @dataclass
@@ -272,7 +146,7 @@ class _BlockState(State):
     """Blocks as base-2**width numbers; what is left at the tensor's end."""
 
     reducer: _CountBlocks
-    codes: State
+    codes: SymbolCounter
     n_left: int = 0
 
     def update(self, chunk: NDArray[Any], at: Any) -> None:
@@ -285,21 +159,10 @@ class _BlockState(State):
         for column in rows.T[1:]:
             codes <<= codes.dtype.type(width)
             codes |= column
-        self.codes.update(codes, at)
+        self.codes.add(codes)
 
     def finish(self) -> None:
         self.codes.finish()
 
     def __add__(self, other: _BlockState) -> _BlockState:
         return _BlockState(self.reducer, self.codes + other.codes, self.n_left + other.n_left)
-
-
-def _count_bytes(flat: NDArray[np.uint8]) -> Counts:
-    """Count bytes two at a time: a pair takes one step of the counting loop instead of two."""
-    even = flat[: flat.size - flat.size % 2].view(np.uint16)
-    pairs = np.bincount(even, minlength=65536).reshape(256, 256)
-    counts = pairs.sum(axis=0) + pairs.sum(axis=1)
-    if flat.size % 2:
-        counts[flat[-1]] += 1
-    total: Counts = counts.astype(np.int64, copy=False)
-    return total

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from kcomplexity.algorithms.lempel_ziv import lz76_complexity, lz76_entropy_rate, lz76_phrases
 from kcomplexity.errors import SpecError, UnmeasurableError
-from kcomplexity.estimators.base import Estimator, Kind, Measure, bits_by_name
+from kcomplexity.estimators.base import Estimator, Kind, Measure, bits_by_stream
 from kcomplexity.parallel import Cut, Reducer, State, Whole
 from kcomplexity.views.base import Alphabet
 
@@ -64,11 +64,12 @@ class Lz76(Estimator):
 
     def measure(self, states: Sequence[State], alphabets: Sequence[Alphabet]) -> Measure:
         """Add the streams."""
-        found = [state for state in states if isinstance(state, _ParseState)]
-        values = [math.fsum(state.values) for state in found]
-        details: dict[str, Any] = {"n_phrases": sum(state.n_phrases for state in found)}
+        parses = [state for state in states if isinstance(state, _ParseState)]
+        values = [math.fsum(state.values) for state in parses]
         return Measure(
-            math.fsum(values), stream_bits=bits_by_name(alphabets, values), details=details
+            math.fsum(values),
+            stream_bits=bits_by_stream(alphabets, values),
+            details={"n_phrases": sum(state.n_phrases for state in parses)},
         )
 
 

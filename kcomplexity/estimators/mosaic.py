@@ -59,7 +59,7 @@ class MosaicBits(Estimator):
 
     @property
     def target_mse(self) -> float:
-        """The relative squared error of the fit."""
+        """Relative squared error: `mse`."""
         return self.mse
 
     @property
@@ -148,8 +148,7 @@ class _Kept(State):
             return
         self.bits = float(mosaic.bits.fitted)
         self.n_blocks, self.n_motifs = mosaic.n_blocks, len(mosaic.motifs[0])
-        lost = mosaic.distortion
-        self.squared_error, self.sum_of_squares = lost.sse, lost.squares
+        self.squared_error, self.sum_of_squares = mosaic.distortion.sse, mosaic.distortion.squares
 
     def __add__(self, other: _Kept) -> _Kept:
         raise TypeError("a fit sees the whole tensor: its states are never added")

@@ -93,19 +93,19 @@ class Encoder(ABC):
     streams : tuple of Alphabet
     side_bits : float
         Bits a decoder needs beside the symbols: scales, levels, steps.
-    step : float or None
-        Distance of two levels, in weights, where levels are uniform.
     details : dict
-        What else the passes found (range, clipped share), kept in the row.
+        What the passes yield beside the step (an offset, a lowest level), kept in the row.
     error_unit : float
         What one unit of squared error is in squared weights.
+    step : float or None
+        What one level is in weights, of views with equally spaced levels.
     """
 
     streams: tuple[Alphabet, ...]
     side_bits: float = 0.0
     details: dict[str, float] = field(default_factory=dict, hash=False, compare=False)
     error_unit: float = 1.0
-    step: float | None = field(default=None, kw_only=True)
+    step: float | None = None
 
     @abstractmethod
     def encode(self, piece: Piece) -> Encoded:
@@ -118,7 +118,7 @@ class View(ABC):
 
     split: str | None = field(default=None, kw_only=True)
 
-    #: Whether the stored weights can be told from the symbols.
+    #: Whether the symbols determine the stored weights.
     lossless: ClassVar[bool] = False
     #: The splits this view has.
     splits: ClassVar[tuple[str, ...]] = ()
@@ -128,7 +128,7 @@ class View(ABC):
 
     @property
     def target_mse(self) -> float | None:
-        """The relative squared error that it is asked to reach; None if it is asked for none."""
+        """Relative squared error that the levels are made to reach; None where none is set."""
         return None
 
     @abstractmethod

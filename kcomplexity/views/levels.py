@@ -163,8 +163,8 @@ def _level_encoder(
         side_bits,
         {"zero": zero},
         step**2 if step else 1.0,
-        zero=zero,
         step=step,
+        zero=zero,
         lowest=lowest,
         highest=highest,
         clipped=False,
@@ -175,8 +175,8 @@ def _level_encoder(
 
 @dataclass(frozen=True)
 class _LevelEncoder(Encoder):
-    zero: float = field(kw_only=True)
     step: float = field(kw_only=True)
+    zero: float = field(kw_only=True)
     lowest: int = field(kw_only=True)
     highest: int = field(kw_only=True)
     clipped: bool = field(kw_only=True)

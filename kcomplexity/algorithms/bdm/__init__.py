@@ -5,13 +5,14 @@ estimate, not a code length: nothing can decode it. Figures are those of pybdm 0
 tables, partitions and options; the methods differ:
 
 1. **Decompose**: a :class:`Decomposition` says how an array is cut into blocks, and
-   :meth:`Decomposition.count` gives each block an integer code, with a fast path for the usual
-   binary blocks (:func:`binary_counts_1d`, :func:`binary_counts_2d`).
-2. **Count**: :class:`BlockCounts`, the number of occurrences of each code. Counts of pieces cut at
-   block boundaries add up (``+``) to the counts of the whole.
+   :func:`~kcomplexity.algorithms.bdm.windows.block_codes` gives each block an integer code, with a
+   fast path for the usual binary blocks (:mod:`~kcomplexity.algorithms.bdm.codes`).
+2. **Count**: :func:`count_blocks` of an array, or a :class:`BlockCounter` of a stream, gives
+   :class:`BlockCounts`, the number of occurrences of each code. Counts of pieces cut at block
+   boundaries add up (``+``) to the counts of the whole.
 3. **Aggregate**: :func:`bdm_result` looks the codes up in a CTM table.
 
-:func:`measure_bdm` does all three and tells what is needed to judge the figure; :func:`bdm1d` and
+:func:`measure_bdm` does all three and returns what is needed to judge the figure; :func:`bdm1d` and
 :func:`bdm2d` give the figure alone.
 
 **BDM saturates.** Once blocks outnumber the codes there are (4,096 for twelve bits: from some
@@ -27,7 +28,7 @@ References
 
 from kcomplexity.algorithms.bdm.arrays import bdm1d, bdm2d, block_entropy, measure_bdm
 from kcomplexity.algorithms.bdm.codes import binary_counts_1d, binary_counts_2d
-from kcomplexity.algorithms.bdm.counts import BlockCounts
+from kcomplexity.algorithms.bdm.counts import BlockCounter, BlockCounts, count_blocks
 from kcomplexity.algorithms.bdm.decomposition import Decomposition, Partition
 from kcomplexity.algorithms.bdm.normalized import normalized_bdm, normalized_block_entropy
 from kcomplexity.algorithms.bdm.tiles import BdmTiles, bdm_tiles
@@ -37,6 +38,7 @@ from kcomplexity.algorithms.bdm.windows import n_covered
 __all__ = [
     "BdmResult",
     "BdmTiles",
+    "BlockCounter",
     "BlockCounts",
     "Decomposition",
     "Partition",
@@ -48,6 +50,7 @@ __all__ = [
     "binary_counts_1d",
     "binary_counts_2d",
     "block_entropy",
+    "count_blocks",
     "measure_bdm",
     "n_covered",
     "normalized_bdm",

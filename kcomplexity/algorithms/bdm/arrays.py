@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kcomplexity.algorithms.bdm.codes import USUAL_BLOCK
+from kcomplexity.algorithms.bdm.counts import count_blocks
 from kcomplexity.algorithms.bdm.decomposition import Decomposition, Partition
 from kcomplexity.algorithms.bdm.normalized import normalized_bdm, normalized_block_entropy
 from kcomplexity.algorithms.bdm.value import (
     BdmResult,
     bdm_result,
     bdm_value,
-    entropy_bits,
+    block_entropy_of,
     some_blocks,
     table_for,
 )
@@ -154,7 +155,7 @@ def block_entropy(
     n_symbols : int, default 2
         Any alphabet with at most 2^62 blocks; only `normalized` needs a CTM table.
     block : int, optional
-        Side of a block; 12 symbols in one dimension and 4x4 in two unless told.
+        Side of a block; by default 12 symbols in one dimension and 4x4 in two.
     partition, shift, min_length, normalized
         As in :func:`bdm1d`.
 
@@ -168,10 +169,10 @@ def block_entropy(
     >>> block_entropy([0] * 12 + [1] * 12)
     1.0
     """
-    given = np.asarray(array)
-    how = Decomposition(ndim_of(given), n_symbols, block, partition, shift, min_length)
-    counts = how.count(given)
-    return normalized_block_entropy(counts) if normalized else entropy_bits(some_blocks(counts))
+    symbols = np.asarray(array)
+    how = Decomposition(ndim_of(symbols), n_symbols, block, partition, shift, min_length)
+    counts = count_blocks(symbols, how)
+    return normalized_block_entropy(counts) if normalized else block_entropy_of(some_blocks(counts))
 
 
 def measure_bdm(
@@ -196,14 +197,14 @@ def measure_bdm(
     >>> measure_bdm([0, 1] * 20).n_ignored
     4
     """
-    given = np.asarray(array)
-    how = Decomposition(ndim_of(given), n_symbols, block, partition, shift, min_length)
-    return bdm_result(how.count(given))
+    symbols = np.asarray(array)
+    how = Decomposition(ndim_of(symbols), n_symbols, block, partition, shift, min_length)
+    return bdm_result(count_blocks(symbols, how))
 
 
 def _bdm(array: ArrayLike, how: Decomposition, normalized: bool) -> float:
     table_for(how)  # a hopeless request fails before the array is read
-    counts = how.count(array)
+    counts = count_blocks(array, how)
     return normalized_bdm(counts) if normalized else bdm_value(counts)
 
 

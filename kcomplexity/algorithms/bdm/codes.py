@@ -5,18 +5,20 @@ Every function here equals the plain definition in :mod:`kcomplexity.algorithms.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from kcomplexity.algorithms.counting import add_to_table
 
 __all__ = [
     "SLAB_BLOCKS",
     "USUAL_BLOCK",
     "binary_counts_1d",
     "binary_counts_2d",
-    "codes_1d",
-    "codes_2d",
+    "usual_codes",
 ]
 
 #: Side of a block where none is asked for, by number of dimensions.
@@ -53,11 +55,7 @@ def binary_counts_1d(
     >>> np.flatnonzero(binary_counts_1d(np.array([-1.0] * 11 + [0.5])))
     array([1])
     """
-    counts = np.zeros(1 << 12, dtype=np.int64) if out is None else out
-    covered = values[: values.size // 12 * 12]
-    for start in range(0, covered.size, 12 * SLAB_BLOCKS):
-        _add_counts(counts, codes_1d(_bits(covered[start : start + 12 * SLAB_BLOCKS])))
-    return counts
+    return _counted(values, np.zeros(1 << 12, dtype=np.int64) if out is None else out)
 
 
 def binary_counts_2d(
@@ -83,28 +81,40 @@ def binary_counts_2d(
     -----
     About 4 * 10^9 float32 weights a second and core. Memory: 2 MB, more for rows above 10^5.
     """
-    counts = np.zeros(1 << 16, dtype=np.int64) if out is None else out
-    n_rows, n_columns = (n // 4 * 4 for n in values.shape)
-    slab = max(4, 16 * SLAB_BLOCKS // max(n_columns, 1) // 4 * 4)
-    for start in range(0, n_rows, slab):
-        bits = _bits(values[start : min(start + slab, n_rows), :n_columns])
-        _add_counts(counts, codes_2d(bits))
+    return _counted(values, np.zeros(1 << 16, dtype=np.int64) if out is None else out)
+
+
+def _counted(values: NDArray[Any], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    for codes in usual_codes(values):
+        add_to_table(counts, codes)
     return counts
 
 
-def _add_counts(counts: NDArray[np.int64], codes: NDArray[np.integer[Any]]) -> None:
-    if 2 * codes.size < counts.size:
-        np.add.at(counts, codes, 1)  # does not touch all of a large array for a few blocks
-    else:
-        counts += np.bincount(codes, minlength=counts.size)
+def usual_codes(values: NDArray[Any]) -> Iterator[NDArray[np.integer[Any]]]:
+    """Yield the codes of the usual blocks of ``values > 0``, a slab at a time.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n,) or (n_rows, n_columns)
+        As in :func:`binary_counts_1d` and :func:`binary_counts_2d`.
+    """
+    if values.ndim == 1:
+        covered = values[: values.size // 12 * 12]
+        for start in range(0, covered.size, 12 * SLAB_BLOCKS):
+            yield _codes_1d(_bits(covered[start : start + 12 * SLAB_BLOCKS]))
+        return
+    n_rows, n_columns = (n // 4 * 4 for n in values.shape)
+    slab = max(4, 16 * SLAB_BLOCKS // max(n_columns, 1) // 4 * 4)
+    for start in range(0, n_rows, slab):
+        yield _codes_2d(_bits(values[start : min(start + slab, n_rows), :n_columns]))
 
 
 def _bits(values: NDArray[Any]) -> NDArray[Any]:
-    """Where values are above zero; not copied where packing reads them as truth values anyway."""
+    """Return where values are above zero; no copy where packing reads truth values anyway."""
     return values if values.dtype in (np.bool_, np.uint8) else values > 0
 
 
-def codes_1d(bits: NDArray[Any]) -> NDArray[np.intp]:
+def _codes_1d(bits: NDArray[Any]) -> NDArray[np.intp]:
     """Codes of the blocks of a positive multiple of 12 bits, in no particular order."""
     n_blocks = bits.size // 12
     packed = np.packbits(bits)
@@ -118,7 +128,7 @@ def codes_1d(bits: NDArray[Any]) -> NDArray[np.intp]:
     return codes.reshape(-1)[:n_blocks]  # of an odd number the last second block is padding
 
 
-def codes_2d(bits: NDArray[Any]) -> NDArray[np.uint16]:
+def _codes_2d(bits: NDArray[Any]) -> NDArray[np.uint16]:
     """Codes of the 4x4 blocks of a matrix with sides that 4 divides, in no particular order."""
     n_rows, n_columns = bits.shape
     packed = np.packbits(bits, axis=1)

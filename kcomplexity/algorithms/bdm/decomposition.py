@@ -1,27 +1,25 @@
-"""How an array of symbols is cut into blocks, and the counting of those blocks."""
+"""How an array of symbols is cut into blocks."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from kcomplexity.algorithms.bdm.codes import USUAL_BLOCK
-from kcomplexity.algorithms.bdm.counts import BlockCounts
-from kcomplexity.algorithms.bdm.tally import merged, tally
-from kcomplexity.algorithms.bdm.windows import Symbols, leftover_codes, n_covered, tally_windows
 from kcomplexity.errors import SpecError, UnmeasurableError
 
 __all__ = [
     "Decomposition",
     "Partition",
+    "Symbols",
     "as_symbols",
     "integer_option",
 ]
 
+Symbols = NDArray[np.integer[Any]]
 Partition = Literal["ignore", "correlated", "recursive"]
 
 _PARTITIONS: Final = ("ignore", "correlated", "recursive")
@@ -90,62 +88,17 @@ class Decomposition:
 
     @property
     def is_usual_binary(self) -> bool:
-        """Whether :func:`binary_counts_1d` or :func:`binary_counts_2d` counts all of the blocks."""
+        """Whether all blocks are those of :func:`binary_counts_1d` or :func:`binary_counts_2d`."""
         return (
             self.n_symbols == 2
             and self.side == USUAL_BLOCK[self.ndim]
             and self.partition == "ignore"
         )
 
-    def count(self, array: ArrayLike) -> BlockCounts:
-        """Count the blocks of an array, which may be too small to hold any.
-
-        The counts of pieces cut at multiples of `block` along every axis add up to those of the
-        whole with "ignore" and "recursive".
-
-        Parameters
-        ----------
-        array : array_like of `ndim` dimensions, boolean or integer
-            Values 0 to ``n_symbols - 1``.
-
-        Returns
-        -------
-        BlockCounts
-
-        Raises
-        ------
-        UnmeasurableError
-            Wrong number of dimensions, not integers, or symbols out of range.
-
-        Notes
-        -----
-        Memory beyond the array: one byte a symbol for input wider than 8 bits; for alphabets of
-        more than 65,536 blocks also 24 bytes a block.
-
-        Examples
-        --------
-        >>> from kcomplexity.algorithms.bdm import bdm1d, bdm_value
-        >>> how = Decomposition(1)
-        >>> bdm_value(how.count([0] * 12) + how.count([0] * 12)) == bdm1d([0] * 24)
-        True
-        """
-        return self._count_valid(as_symbols(array, self))
-
-    def _count_valid(self, symbols: Symbols) -> BlockCounts:
-        """:meth:`count` of an array that came from :func:`as_symbols`."""
-        step = self.shift if self.partition == "correlated" else self.side
-        tallies = {self.size: [tally_windows(symbols, self, step)]}
-        if self.partition == "recursive":
-            for side, codes in leftover_codes(symbols[np.newaxis], self, self.side):
-                n_codes = self.n_symbols ** (side**self.ndim)
-                tallies.setdefault(side**self.ndim, []).append(tally(codes, n_codes))
-        by_size = {size: merged(parts) for size, parts in sorted(tallies.items())}
-        if self.partition == "correlated":
-            covered = math.prod(n_covered(n, self.side, step) for n in symbols.shape)
-        else:
-            covered = sum(size * int(tally[1].sum()) for size, tally in by_size.items())
-        by_size = {size: tally for size, tally in by_size.items() if tally[0].size}
-        return BlockCounts(self, by_size, symbols.size - covered)
+    @property
+    def step(self) -> int:
+        """How far apart blocks start along each axis."""
+        return self.shift if self.partition == "correlated" else self.side
 
 
 def integer_option(name: str, value: object, least: int) -> int:
@@ -156,23 +109,29 @@ def integer_option(name: str, value: object, least: int) -> int:
 
 
 def as_symbols(array: ArrayLike, how: Decomposition) -> Symbols:
-    """The one door for arrays: checked, and as uint8 where the alphabet fits."""
-    given = np.asarray(array)
-    if given.ndim != how.ndim:
+    """Return a checked array of symbols, as uint8 where the alphabet fits.
+
+    Raises
+    ------
+    UnmeasurableError
+        Wrong number of dimensions, not integers, or symbols out of range.
+    """
+    symbols = np.asarray(array)
+    if symbols.ndim != how.ndim:
         raise UnmeasurableError(
-            f"expected a {how.ndim}-D array of symbols, given shape {given.shape}; "
+            f"expected a {how.ndim}-D array of symbols, given shape {symbols.shape}; "
             + ("flatten it with .ravel()" if how.ndim == 1 else "reshape it to a matrix")
         )
-    if given.dtype.kind not in "biu":
+    if symbols.dtype.kind not in "biu":
         raise UnmeasurableError(
-            f"symbols must be booleans or integers, given {given.dtype}; "
+            f"symbols must be booleans or integers, given {symbols.dtype}; "
             "map the weights to symbols first, for instance with `weights > 0`"
         )
-    if given.dtype.kind == "b":
-        return given.view(np.uint8)
-    if given.size and (int(given.min()) < 0 or int(given.max()) >= how.n_symbols):
+    if symbols.dtype.kind == "b":
+        return symbols.view(np.uint8)
+    if symbols.size and (int(symbols.min()) < 0 or int(symbols.max()) >= how.n_symbols):
         raise UnmeasurableError(
-            f"symbols range from {given.min()} to {given.max()}, expected 0 to "
+            f"symbols range from {symbols.min()} to {symbols.max()}, expected 0 to "
             f"{how.n_symbols - 1} for n_symbols={how.n_symbols}; set n_symbols or map the values"
         )
-    return given.astype(np.uint8 if how.n_symbols <= 256 else np.int64, copy=False)
+    return symbols.astype(np.uint8 if how.n_symbols <= 256 else np.int64, copy=False)

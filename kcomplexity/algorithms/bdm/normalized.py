@@ -10,8 +10,8 @@ import numpy as np
 from kcomplexity.algorithms.bdm.counts import BlockCounts
 from kcomplexity.algorithms.bdm.value import (
     bdm_value,
-    entropy_bits,
-    entropy_of,
+    block_entropy_of,
+    entropy_of_counts,
     some_blocks,
     table_for,
 )
@@ -75,7 +75,7 @@ def normalized_block_entropy(counts: BlockCounts) -> float:
     limits.sort(reverse=True)
     n_sharing = [a - b for a, b in itertools.pairwise([*limits, 0])]
     shared = np.repeat(np.arange(1, len(limits) + 1), n_sharing)
-    return _between(entropy_bits(counts), math.log2(len(limits)), entropy_of(shared))
+    return _between(block_entropy_of(counts), math.log2(len(limits)), entropy_of_counts(shared))
 
 
 def _bounding_blocks(counts: BlockCounts) -> dict[int, int]:

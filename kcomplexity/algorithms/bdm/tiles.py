@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kcomplexity.algorithms.bdm.arrays import ndim_of
-from kcomplexity.algorithms.bdm.counts import BlockCounts
+from kcomplexity.algorithms.bdm.counts import BlockCounter, BlockCounts
 from kcomplexity.algorithms.bdm.decomposition import Decomposition, as_symbols, integer_option
 from kcomplexity.algorithms.bdm.value import BdmResult, bdm_result, some_blocks, table_for
 
@@ -78,16 +78,18 @@ def bdm_tiles(
     >>> bdm_tiles(np.zeros((8, 10), dtype=int), 8).values.shape
     (1, 2)
     """
-    given = np.asarray(array)
-    how = Decomposition(ndim_of(given), n_symbols, block)
+    whole = np.asarray(array)
+    how = Decomposition(ndim_of(whole), n_symbols, block)
     tile = integer_option("tile", tile, how.side)
     table_for(how)
-    symbols = as_symbols(given, how)
+    symbols = as_symbols(whole, how)
     values = np.full([-(-n // tile) for n in symbols.shape], np.nan)
     results: list[BdmResult] = []
     n_ignored = 0
     for index in np.ndindex(values.shape):
-        counts = how._count_valid(symbols[tuple(slice(i * tile, (i + 1) * tile) for i in index)])
+        counter = BlockCounter(how)
+        counter.add(symbols[tuple(slice(i * tile, (i + 1) * tile) for i in index)])
+        counts = counter.counts()
         n_ignored += counts.n_ignored
         if counts.by_size:
             results.append(bdm_result(counts))

@@ -17,8 +17,8 @@ __all__ = [
     "BdmResult",
     "bdm_result",
     "bdm_value",
-    "entropy_bits",
-    "entropy_of",
+    "block_entropy_of",
+    "entropy_of_counts",
     "some_blocks",
     "table_for",
 ]
@@ -87,7 +87,7 @@ def bdm_result(counts: BlockCounts) -> BdmResult:
     n_full = int(full[1].sum()) if full else 0
     return BdmResult(
         bits=math.fsum(terms),
-        block_entropy=entropy_bits(counts),
+        block_entropy=block_entropy_of(counts),
         n_blocks=counts.n_blocks,
         n_codes_seen=counts.n_codes_seen,
         n_missing=n_missing,
@@ -125,12 +125,12 @@ def some_blocks(counts: BlockCounts) -> BlockCounts:
     return counts
 
 
-def entropy_bits(counts: BlockCounts) -> float:
+def block_entropy_of(counts: BlockCounts) -> float:
     """Return the entropy of blocks in bits a block."""
-    return entropy_of(np.concatenate([n for _, n in counts.by_size.values()]))
+    return entropy_of_counts(np.concatenate([n for _, n in counts.by_size.values()]))
 
 
-def entropy_of(occurrences: NDArray[np.int64]) -> float:
+def entropy_of_counts(occurrences: NDArray[np.int64]) -> float:
     """Return the entropy in bits of what occurs so often."""
     shares = occurrences / occurrences.sum()
     return 0.0 - float((shares * np.log2(shares)).sum())  # not -x: that is -0.0 for equal blocks

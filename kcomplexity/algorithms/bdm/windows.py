@@ -1,55 +1,52 @@
-"""Blocks of any alphabet, side and step: the plain definition, vectorised."""
+"""Codes of blocks of any alphabet, side and step: the plain definition, vectorised."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.algorithms.bdm.codes import (
-    SLAB_BLOCKS,
-    USUAL_BLOCK,
-    binary_counts_1d,
-    binary_counts_2d,
-    codes_1d,
-    codes_2d,
-)
-from kcomplexity.algorithms.bdm.tally import Codes, Tally, few, seen, tally
+from kcomplexity.algorithms.bdm.codes import SLAB_BLOCKS, USUAL_BLOCK, usual_codes
+from kcomplexity.algorithms.bdm.decomposition import Decomposition, Symbols
 
-if TYPE_CHECKING:
-    from kcomplexity.algorithms.bdm.decomposition import Decomposition
+__all__ = ["block_codes", "n_covered"]
 
-__all__ = ["Symbols", "leftover_codes", "n_covered", "tally_windows"]
-
-Symbols = NDArray[np.integer[Any]]
+Codes = NDArray[np.integer[Any]]
 
 
-def tally_windows(symbols: Symbols, how: Decomposition, step: int) -> Tally:
-    """Count the blocks whose starts are `step` apart along each axis."""
-    n_windows = [max((n - how.side) // step + 1, 0) for n in symbols.shape]
-    n_blocks = math.prod(n_windows)
-    if not n_blocks:
-        return tally(np.empty(0, dtype=np.int64), how.n_codes)
-    if how.n_symbols == 2 and how.side == step == USUAL_BLOCK[how.ndim]:
-        if few(n_blocks, how.n_codes):
-            covered = symbols[tuple(slice(n * how.side) for n in n_windows)]
-            return tally((codes_1d if how.ndim == 1 else codes_2d)(covered), how.n_codes)
-        return seen((binary_counts_1d if how.ndim == 1 else binary_counts_2d)(symbols))
-    slabs = _slab_codes(symbols, how, step, n_windows)
-    if few(n_blocks, how.n_codes):
-        return tally(np.concatenate(list(slabs)), how.n_codes)
-    counts = np.zeros(how.n_codes, dtype=np.int64)
-    for codes in slabs:
-        counts += np.bincount(codes, minlength=counts.size)
-    return seen(counts)
+def block_codes(symbols: Symbols, how: Decomposition) -> Iterator[tuple[int, Codes]]:
+    """Yield the codes of all blocks of an array, a slab at a time.
+
+    Parameters
+    ----------
+    symbols : ndarray of `how.ndim` dimensions
+        Below `how.n_symbols`.
+    how : Decomposition
+
+    Yields
+    ------
+    size : int
+        Symbols in each block of the slab: several sizes with "recursive".
+    codes : ndarray of int, shape (n_blocks,)
+        In no particular order.
+    """
+    n_windows = [max((n - how.side) // how.step + 1, 0) for n in symbols.shape]
+    if math.prod(n_windows):
+        usual = how.n_symbols == 2 and how.side == how.step == USUAL_BLOCK[how.ndim]
+        slabs = usual_codes(symbols) if usual else _slab_codes(symbols, how, n_windows)
+        for codes in slabs:
+            yield how.size, codes
+    if how.partition == "recursive":
+        for side, codes in _leftover_codes(symbols[np.newaxis], how, how.side):
+            yield side**how.ndim, codes
 
 
-def leftover_codes(pieces: Symbols, how: Decomposition, side: int) -> Iterator[tuple[int, Codes]]:
-    """Blocks that "recursive" finds beside the whole ones: (side, codes) for each kind of strip.
+def _leftover_codes(pieces: Symbols, how: Decomposition, side: int) -> Iterator[tuple[int, Codes]]:
+    """Yield (side, codes) of the blocks that "recursive" cuts out of each kind of strip.
 
     Parameters
     ----------
@@ -67,7 +64,7 @@ def leftover_codes(pieces: Symbols, how: Decomposition, side: int) -> Iterator[t
         inner = min(shape)
         if inner >= how.min_length:
             yield inner, _window_codes(parts, inner, inner, how.n_symbols)
-            yield from leftover_codes(parts, how, inner)
+            yield from _leftover_codes(parts, how, inner)
 
 
 def n_covered(n: int, side: int, step: int) -> int:
@@ -76,10 +73,9 @@ def n_covered(n: int, side: int, step: int) -> int:
     return n_windows * min(side, step) + (max(side - step, 0) if n_windows else 0)
 
 
-def _slab_codes(
-    symbols: Symbols, how: Decomposition, step: int, n_windows: list[int]
-) -> Iterator[Codes]:
-    """Codes of the blocks, some rows of blocks at a time."""
+def _slab_codes(symbols: Symbols, how: Decomposition, n_windows: list[int]) -> Iterator[Codes]:
+    """Yield the codes of blocks, some rows of blocks at a time."""
+    step = how.step
     n_rows = max(1, SLAB_BLOCKS // math.prod(n_windows[1:]))
     for start in range(0, n_windows[0], n_rows):
         stop = min(start + n_rows, n_windows[0])

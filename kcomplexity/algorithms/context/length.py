@@ -34,10 +34,11 @@ from kcomplexity.algorithms.context.model import (
     header_bits,
     offsets,
 )
+from kcomplexity.algorithms.counting import count_symbols
 from kcomplexity.algorithms.entropy_coding.context_tree import tree_bits
 from kcomplexity.algorithms.entropy_coding.lengths import two_part_bits
 
-__all__ = ["TileCode", "occurring", "order0_code", "tile_code"]
+__all__ = ["TileCode", "order0_code", "tile_code"]
 
 _TOP = ESCAPE + 1
 _LEVELS = 2 * _TOP + 1
@@ -80,7 +81,7 @@ def tile_code(symbols: NDArray[Any], alphabet_size: int, kernel: Kernel) -> Tile
     """
     rows, columns = symbols.shape
     flat = symbols.reshape(-1)
-    values, counts = occurring(flat, alphabet_size)
+    values, counts = count_symbols(flat, alphabet_size)
     ranks = Ranks.of(values, counts)
     neighbours = offsets(kernel, more=flat.size >= LEAST_FOR_MORE)
     plain = TileModel("enumerated", ranks, kernel, neighbours)
@@ -93,18 +94,6 @@ def tile_code(symbols: NDArray[Any], alphabet_size: int, kernel: Kernel) -> Tile
             bits[mode] = _flag_bits(table, ranks, counts)
             bits[mode] += header_bits(model, alphabet_size, rows, columns)
     return TileCode(bits, models)
-
-
-def occurring(
-    flat: NDArray[Any], alphabet_size: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the symbols that occur, ascending, and how often each does."""
-    if alphabet_size <= 1 << 16:
-        table = np.bincount(flat, minlength=alphabet_size)
-        values = np.flatnonzero(table)
-        return values, table[values]
-    values, counts = np.unique(flat, return_counts=True)
-    return values.astype(np.int64), counts
 
 
 def _ranks(symbols: NDArray[Any], values: NDArray[np.int64], alphabet_size: int) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""Lengths of enumerative codes, in bits, from counts: nothing is written."""
+"""Lengths of codes in bits, from counts and numbers: nothing is written."""
 
 from __future__ import annotations
 
@@ -8,13 +8,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["log2_binomial", "two_part_bits"]
+__all__ = ["elias_gamma_bits", "log2_binomial", "plug_in_bits", "two_part_bits"]
+
+
+def plug_in_bits(counts: NDArray[Any]) -> float:
+    """Return n * H, the plug-in entropy of observed counts, in bits.
+
+    Parameters
+    ----------
+    counts : ndarray of int, shape (n_symbols,)
+        How often each symbol occurs; zeros are left out.
+
+    Examples
+    --------
+    >>> plug_in_bits(np.array([4, 4]))
+    8.0
+    """
+    seen = np.sort(counts[counts > 0]).astype(np.float64)
+    n = seen.sum()
+    return float(max(n * np.log2(n) - (seen * np.log2(seen)).sum(), 0.0)) if seen.size > 1 else 0.0
 
 
 def two_part_bits(counts: NDArray[Any], alphabet_size: int) -> float:
     """Return the length in bits of an enumerative code of symbols with these counts.
 
-    A decoder that knows n and the alphabet is told, each as the index in an enumeration:
+    For a decoder that knows n and the alphabet; each part is the index in an enumeration:
 
     1. how many different symbols occur, d: log2 min(A, n);
     2. which ones: log2 C(A, d);
@@ -49,6 +67,11 @@ def two_part_bits(counts: NDArray[Any], alphabet_size: int) -> float:
     ways = float(gammaln(n + 1) - gammaln(seen + 1).sum()) / math.log(2)
     ways += log2_binomial(float(alphabet_size), d) + log2_binomial(n - 1, d - 1)
     return max(ways, 0.0) + math.log2(min(alphabet_size, n))
+
+
+def elias_gamma_bits(value: int) -> int:
+    """Return the length of Elias' gamma code of a positive integer: 2 floor(log2(value)) + 1."""
+    return 2 * value.bit_length() - 1
 
 
 def log2_binomial(n: float, k: float) -> float:

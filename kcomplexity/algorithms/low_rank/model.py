@@ -24,13 +24,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.algorithms.context.length import occurring, order0_code
-from kcomplexity.algorithms.entropy_coding.lengths import two_part_bits
+from kcomplexity.algorithms.context.length import order0_code
+from kcomplexity.algorithms.counting import count_symbols
+from kcomplexity.algorithms.entropy_coding.lengths import elias_gamma_bits, two_part_bits
+from kcomplexity.algorithms.step_search import find_step
 from kcomplexity.errors import UnmeasurableError
-from kcomplexity.parallel import Piece, Reducer
-from kcomplexity.tensors.checkpoint import ArrayTensor
-from kcomplexity.tensors.dtypes import DTYPES
-from kcomplexity.views.distortion import elias_gamma_bits, find_step
 
 __all__ = ["FINENESS", "RANKS", "LowRankModel", "low_rank_code"]
 
@@ -167,7 +165,7 @@ def singular_vectors(weights: Matrix, count: int) -> tuple[Matrix, Matrix, NDArr
 def residual_code(levels: Matrix) -> tuple[int, float]:
     """Return the lowest level and the bits of all levels, order-0, with their range."""
     lowest, size = int(levels.min()), int(np.ptp(levels)) + 1
-    values, counts = occurring((levels - lowest).reshape(-1), size)
+    values, counts = count_symbols((levels - lowest).reshape(-1), size)
     code = order0_code(values, counts, size)
     return lowest, _range_bits(lowest, size) + min(code.values())
 
@@ -236,17 +234,8 @@ def _residual_step(residual: Matrix, target: float) -> float:
     squares, top = float(np.square(residual).sum()), float(np.abs(residual).max())
     if squares <= target:
         return max(4 * top, 1e-300)  # every level is 0
-    flat = np.ascontiguousarray(residual.reshape(-1), np.float64)
-    tensor = ArrayTensor("residual", flat.shape, DTYPES["F64"], data=flat.view(np.uint8))
-
-    def reduce(reducer: Reducer) -> Any:
-        state = reducer.start()
-        state.update(Piece(tensor.dtype, tensor.data, flat.shape), 0)
-        state.finish()
-        return state
-
     try:
-        return find_step(tensor, top, target / squares, reduce)
+        return find_step(residual, target / squares)
     except UnmeasurableError:
         # The target is nothing beside the residual: no step in float64 is that fine.
-        return math.sqrt(target / flat.size)
+        return math.sqrt(target / residual.size)
