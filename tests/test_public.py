@@ -126,9 +126,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from kcomplexity.estimators import ESTIMATORS, Measure
-from kcomplexity.loaders.mapping import from_mapping
-from kcomplexity.views import VIEWS
+from kcomplexity.plugins import ESTIMATORS, VIEWS, Measure, from_mapping
 
 
 @dataclass(frozen=True)
