@@ -11,202 +11,64 @@ weights need, and how much of their structure survives a shuffle:
 
 The data flow, which the modules follow: checkpoint -> tensor -> view -> estimator -> score ->
 report; and checkpoint -> blocks -> motifs -> mosaic -> bits, distortion, a file.
+
+These are the names for users; a plug-in finds its own in :mod:`kcomplexity.plugins`.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING
-
-from kcomplexity._version import __version__
-
-if TYPE_CHECKING:
-    from kcomplexity.algorithms.bdm import bdm1d, bdm2d, bdm_tiles, block_entropy
-    from kcomplexity.algorithms.lempel_ziv import (
-        binarise_outputs,
-        lz76_complexity,
-        lz76_entropy_rate,
-    )
-    from kcomplexity.bounds.generalisation import Bound, occam_bound
-    from kcomplexity.comparison.compare import Comparison, compare
-    from kcomplexity.comparison.conditional import Conditional, conditional
-    from kcomplexity.containers.mosaic import Mosaic
-    from kcomplexity.controls import Control, parse_control
-    from kcomplexity.errors import (
-        CheckpointError,
-        KComplexityError,
-        KComplexityWarning,
-        SpecError,
-        UnmeasurableError,
-    )
-    from kcomplexity.estimators import Estimator, Measure
-    from kcomplexity.loaders import open_checkpoint
-    from kcomplexity.mosaics.assign import assign_blocks
-    from kcomplexity.mosaics.fitting import fit_mosaic
-    from kcomplexity.mosaics.projection import project
-    from kcomplexity.parallel import Every, Piece, Reducer, Rows, State, Whole, fold
-    from kcomplexity.parallel.pool import Pool
-    from kcomplexity.results.records import Report, Score
-    from kcomplexity.scoring.panels import PANELS
-    from kcomplexity.scoring.score import score
-    from kcomplexity.scoring.specs import Spec, parse_spec
-    from kcomplexity.scoring.tile_maps import TileMap, tile_map
-    from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
-    from kcomplexity.tensors.dtypes import StoredDtype
-    from kcomplexity.training.tracker import Tracker
-    from kcomplexity.training.trajectory import Trajectory, trajectory
-    from kcomplexity.views import Alphabet, Encoded, Encoder, View
-
-__all__ = [
-    "PANELS",
-    "Alphabet",
-    "Bound",
-    "Checkpoint",
-    "CheckpointError",
-    "Comparison",
-    "Conditional",
-    "Control",
-    "Encoded",
-    "Encoder",
-    "Estimator",
-    "Every",
-    "KComplexityError",
-    "KComplexityWarning",
-    "Measure",
-    "Mosaic",
-    "Piece",
-    "Pool",
-    "Reducer",
-    "Report",
-    "Rows",
-    "Score",
-    "Spec",
-    "SpecError",
-    "State",
-    "StoredDtype",
-    "Tensor",
-    "TileMap",
-    "Tracker",
-    "Trajectory",
-    "UnmeasurableError",
-    "View",
-    "Whole",
-    "__version__",
-    "assign_blocks",
-    "bdm1d",
-    "bdm2d",
-    "bdm_tiles",
-    "binarise_outputs",
-    "block_entropy",
-    "compare",
-    "conditional",
-    "fit_mosaic",
-    "fold",
-    "lz76_complexity",
-    "lz76_entropy_rate",
-    "occam_bound",
-    "open_checkpoint",
-    "parse_control",
-    "parse_spec",
-    "project",
-    "score",
-    "tile_map",
-    "trajectory",
-]
-
-#: Where the names are: each module is imported when one of its names is asked for.
-_NAMES_OF = {
-    "algorithms.bdm": (
-        "bdm1d",
-        "bdm2d",
-        "bdm_tiles",
-        "block_entropy",
-    ),
-    "bounds.generalisation": (
-        "Bound",
-        "occam_bound",
-    ),
-    "tensors.checkpoint": (
-        "Checkpoint",
-        "Tensor",
-    ),
-    "comparison.compare": (
-        "Comparison",
-        "compare",
-    ),
-    "comparison.conditional": (
-        "Conditional",
-        "conditional",
-    ),
-    "controls": (
-        "Control",
-        "parse_control",
-    ),
-    "tensors.dtypes": ("StoredDtype",),
-    "errors": (
-        "CheckpointError",
-        "KComplexityError",
-        "KComplexityWarning",
-        "SpecError",
-        "UnmeasurableError",
-    ),
-    "estimators": (
-        "Estimator",
-        "Measure",
-    ),
-    "algorithms.lempel_ziv": (
-        "binarise_outputs",
-        "lz76_complexity",
-        "lz76_entropy_rate",
-    ),
-    "loaders": ("open_checkpoint",),
-    "mosaics.assign": ("assign_blocks",),
-    "mosaics.fitting": ("fit_mosaic",),
-    "containers.mosaic": ("Mosaic",),
-    "mosaics.projection": ("project",),
-    "scoring.panels": ("PANELS",),
-    "parallel": (
-        "Every",
-        "Piece",
-        "Reducer",
-        "Rows",
-        "State",
-        "Whole",
-        "fold",
-    ),
-    "parallel.pool": ("Pool",),
-    "results.records": (
-        "Report",
-        "Score",
-    ),
-    "scoring.score": ("score",),
-    "scoring.specs": (
-        "Spec",
-        "parse_spec",
-    ),
-    "scoring.tile_maps": (
-        "TileMap",
-        "tile_map",
-    ),
-    "training.tracker": ("Tracker",),
-    "training.trajectory": (
-        "Trajectory",
-        "trajectory",
-    ),
-    "views": (
-        "Alphabet",
-        "Encoded",
-        "Encoder",
-        "View",
-    ),
+#: The module of each public name, imported when the name is first used. ``__init__.pyi`` says the
+#: same to type checkers.
+_MODULES = {
+    "PANELS": "scoring.panels",
+    "Bound": "bounds.generalisation",
+    "Checkpoint": "tensors.checkpoint",
+    "CheckpointError": "errors",
+    "Comparison": "comparison.compare",
+    "Conditional": "comparison.conditional",
+    "KComplexityError": "errors",
+    "KComplexityWarning": "errors",
+    "Mosaic": "containers.mosaic",
+    "Report": "results.records",
+    "Score": "results.records",
+    "Spec": "scoring.specs",
+    "SpecError": "errors",
+    "Tensor": "tensors.checkpoint",
+    "TileMap": "scoring.tile_maps",
+    "Tracker": "training.tracker",
+    "Trajectory": "training.trajectory",
+    "UnmeasurableError": "errors",
+    "__version__": "_version",
+    "assign_blocks": "mosaics.assign",
+    "bdm1d": "algorithms.bdm",
+    "bdm2d": "algorithms.bdm",
+    "bdm_tiles": "algorithms.bdm",
+    "binarise_outputs": "algorithms.lempel_ziv",
+    "block_entropy": "algorithms.bdm",
+    "compare": "comparison.compare",
+    "conditional": "comparison.conditional",
+    "fit_mosaic": "mosaics.fitting",
+    "lz76_complexity": "algorithms.lempel_ziv",
+    "lz76_entropy_rate": "algorithms.lempel_ziv",
+    "occam_bound": "bounds.generalisation",
+    "open_checkpoint": "loaders",
+    "parse_control": "controls",
+    "parse_spec": "scoring.specs",
+    "project": "mosaics.projection",
+    "score": "scoring.score",
+    "tile_map": "scoring.tile_maps",
+    "trajectory": "training.trajectory",
 }
-_MODULE_OF = {name: module for module, names in _NAMES_OF.items() for name in names}
+
+__all__ = list(_MODULES)
 
 
 def __getattr__(name: str) -> object:
-    if name not in _MODULE_OF:
+    from importlib import import_module
+
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
-    globals()[name] = found
-    return found
+    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

@@ -26,6 +26,7 @@ from safetensors.numpy import save_file
 
 import kcomplexity as kc
 from kcomplexity.algorithms.bdm import bdm1d, bdm2d, bdm_tiles
+from kcomplexity.plugins import Alphabet, Measure
 from kcomplexity.results.records import Score
 from tests import run
 from tests.pybdm_oracle import forget_tables, pybdm_bdm, pybdm_entropy
@@ -162,10 +163,10 @@ def test_a_code_still_charges_the_scale():
 # --- pieces, partitions, tiles ------------------------------------------------------------------
 
 
-def fed(spec: str, symbols: np.ndarray, size: int, cuts: Sequence[tuple[slice, ...]]) -> kc.Measure:
+def fed(spec: str, symbols: np.ndarray, size: int, cuts: Sequence[tuple[slice, ...]]) -> Measure:
     """What an estimator makes of symbols that several states saw, a cut each."""
     estimator = kc.parse_spec(spec).estimator
-    alphabet = kc.Alphabet("", size)
+    alphabet = Alphabet("", size)
     shape = symbols.shape if symbols.ndim == 2 else (1, symbols.size)
     reducer = estimator.reducer(alphabet, shape)
     total = reducer.start()

@@ -20,6 +20,7 @@ import kcomplexity as kc
 from kcomplexity.controls import CONTROLS
 from kcomplexity.errors import CacheWarning
 from kcomplexity.files.sources import FileSource
+from kcomplexity.parallel.pool import Pool
 from kcomplexity.scoring import cache as cache_module
 from kcomplexity.scoring.cache import Cache, CachedRows, cache_path, row_keys
 from kcomplexity.scoring.plan import make_plan
@@ -40,7 +41,7 @@ def run(source, cache, **options) -> Any:
     """Return the rows without the time they took, and how many were found."""
     options = {"specs": SPECS, "controls": ["shuffle:2"]} | options
     before = cache.n_found
-    with kc.open_checkpoint(source) as checkpoint, kc.Pool(2) as pool:
+    with kc.open_checkpoint(source) as checkpoint, Pool(2) as pool:
         plan = make_plan([checkpoint], **options)
         units = measure_plan(plan, pool, CachedRows(cache, plan))
         rows = [row for of_unit in units for row in of_unit]

@@ -24,6 +24,7 @@ from kcomplexity.comparison.long_window import (
     ncd,
 )
 from kcomplexity.errors import SpecError
+from kcomplexity.parallel.pool import Pool
 from kcomplexity.schemas import load_schema
 from tests import run
 from tests.tensors import tensor_of
@@ -179,7 +180,7 @@ def test_a_decoder_with_the_reference_gets_the_other_back(reference, tail, start
 def test_the_window_reaches_across_what_zstd_alone_would_forget():
     rng = np.random.default_rng(0)
     big = rng.normal(size=2_000_000).astype("f4")  # 8 MB, beyond the window of level 3
-    with kc.Pool(2) as pool:
+    with Pool(2) as pool:
         same: Any = compressed_together(tensor_of(big), tensor_of(big), pool)
         apart: Any = compressed_together(tensor_of(big), tensor_of(big[::-1].copy()), pool)
     assert same.second_after_first < 0.001 * same.second
@@ -190,7 +191,7 @@ def test_the_window_reaches_across_what_zstd_alone_would_forget():
 
 def test_a_tensor_without_weights_has_no_distance():
     empty = tensor_of([], "F32")
-    with kc.Pool(1) as pool:
+    with Pool(1) as pool:
         assert ncd(compressed_together(empty, empty, pool)) is None
 
 

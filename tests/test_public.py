@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 
 import numpy as np
 import pytest
 
 import kcomplexity
+from kcomplexity import plugins
 from kcomplexity.loaders import LOADERS
+from kcomplexity.registry import Registry
 
 ROOT = Path(kcomplexity.__file__).parents[1]  # the checkout: tests run from there
 
@@ -34,28 +36,25 @@ def python(code: str, *arguments: str, site: Path | None = None) -> subprocess.C
 # --- Names --------------------------------------------------------------------------------------
 
 
-def test_all_names_everything_public_and_nothing_else():
-    assert len(set(kcomplexity.__all__)) == len(kcomplexity.__all__)
+def test_every_public_name_can_be_imported_and_nothing_else_is_public():
+    for name in kcomplexity.__all__:
+        assert getattr(kcomplexity, name) is not None
     public = {
         name
-        for name in dir(kcomplexity)
-        if not name.startswith("_") and not isinstance(getattr(kcomplexity, name), ModuleType)
+        for name, value in vars(kcomplexity).items()
+        if name[0].isalpha() and not isinstance(value, ModuleType)
     }
-    assert {*kcomplexity.__all__} == public | {"__version__"}
+    assert public == {*kcomplexity.__all__} - {"__version__"}
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        getattr(kcomplexity, "nothing")  # noqa: B009 - mypy knows that it is absent
 
 
-def test_names_are_found_where_type_checkers_find_them():
-    tree = ast.parse(Path(kcomplexity.__file__).read_text())
-    (imports,) = (node for node in tree.body if isinstance(node, ast.If))
-    told = {
-        str(node.module).removeprefix("kcomplexity."): tuple(name.name for name in node.names)
-        for node in imports.body
-        if isinstance(node, ast.ImportFrom)
-    }
-    assert told == kcomplexity._NAMES_OF
-    assert {name for names in told.values() for name in names} == {*kcomplexity.__all__} - {
-        "__version__"
-    }
+def test_type_checkers_see_the_same_names_in_the_same_modules():
+    stub = Path(kcomplexity.__file__).with_suffix(".pyi").read_text()
+    imports = re.findall(r"^from kcomplexity\.(\S+) import (\w+) as \2$", stub, re.MULTILINE)
+    modules = vars(kcomplexity)["_MODULES"]
+    assert {name: module for module, name in imports} == modules
+    assert len(imports) == len(modules)
 
 
 def test_no_module_has_the_name_of_what_is_public():
@@ -71,9 +70,19 @@ def test_all_is_sorted_constants_then_classes_then_functions():
     assert kcomplexity.__all__ == sorted(kcomplexity.__all__, key=order)
 
 
-def test_every_public_name_is_documented():
-    for name in set(kcomplexity.__all__) - {"__version__", "PANELS"}:
-        assert (getattr(kcomplexity, name).__doc__ or "").strip(), name
+@pytest.mark.parametrize("module", [kcomplexity, plugins], ids=["kcomplexity", "plugins"])
+def test_every_public_function_and_class_is_documented(module):
+    for name in module.__all__:
+        if isinstance(thing := getattr(module, name), type | FunctionType):
+            assert (thing.__doc__ or "").strip(), name
+
+
+def test_plugins_lists_everything_it_imports_and_every_registry():
+    public = {name for name in vars(plugins) if name[0].isalpha()} - {"annotations"}
+    assert {*plugins.__all__} == public
+    registries = [value for value in vars(plugins).values() if isinstance(value, Registry)]
+    assert len(registries) == 7
+    assert all(registry.group in (plugins.__doc__ or "") for registry in registries)
 
 
 # --- Imports ------------------------------------------------------------------------------------
@@ -117,9 +126,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from kcomplexity.estimators import ESTIMATORS, Measure
-from kcomplexity.loaders.mapping import from_mapping
-from kcomplexity.views import VIEWS
+from kcomplexity.plugins import ESTIMATORS, VIEWS, Measure, from_mapping
 
 
 @dataclass(frozen=True)

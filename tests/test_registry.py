@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,16 +13,26 @@ import pytest
 
 import kcomplexity
 from kcomplexity.errors import SpecError
-from kcomplexity.estimators import ESTIMATORS, Estimator
-from kcomplexity.mosaics.fitters import FITTERS, Fitter
+from kcomplexity.estimators.statistics import NonZero
+from kcomplexity.plugins import (
+    CONTROLS,
+    ESTIMATORS,
+    FIGURES,
+    FITTERS,
+    LOADERS,
+    VIEWS,
+    Control,
+    Estimator,
+    Fitter,
+    View,
+)
 from kcomplexity.registry import Registry
-from kcomplexity.views import VIEWS, View
 
 PLUGIN = '''
 from dataclasses import dataclass
 from typing import ClassVar
 
-from kcomplexity.estimators import ESTIMATORS, Estimator, Measure
+from kcomplexity.plugins import ESTIMATORS, Measure
 
 
 @dataclass(frozen=True)
@@ -166,8 +177,62 @@ def test_a_registry_is_a_read_only_mapping():
         registry.lookup("onn")
 
 
+class Half(Estimator):
+    summary = "half of it"
+    kind = "statistic"
+
+
+class Ratio(NonZero):
+    kind = "ratio"  # type: ignore[assignment]
+
+
+class NoWhole(NonZero):
+    whole = Estimator.whole
+
+
+class NoFit(Fitter):
+    summary = "nothing"
+    default_dtype = "f32"
+
+
+class ReadsNothing:
+    extensions = (".nothing",)
+
+    def sniff(self, path, head):
+        return False
+
+
 @pytest.mark.parametrize(
-    ("base", "registry"), [(Estimator, ESTIMATORS), (View, VIEWS), (Fitter, FITTERS)]
+    ("registry", "thing", "message"),
+    [
+        (
+            ESTIMATORS,
+            Half,
+            "Half does not define positional, default_view, reference, measure, ",
+        ),
+        (ESTIMATORS, Ratio, "Ratio.kind is 'ratio'; expected one of code, estimate, statistic"),
+        (ESTIMATORS, NoWhole, "NoWhole is a statistic and does not define whole; return None from"),
+        (ESTIMATORS, VIEWS["sign"], "expected a subclass of Estimator, got <class 'kcomplexity.vi"),
+        (ESTIMATORS, ESTIMATORS["zstd"](), "expected a subclass of Estimator, got Zstd("),
+        (VIEWS, View, "View does not define prepare"),
+        (CONTROLS, Control, "Control does not define summary, keeps_values, lazy, changes, replic"),
+        (FITTERS, NoFit, "NoFit does not define reference, fit"),
+        (LOADERS, ReadsNothing(), "ReadsNothing does not define load"),
+        (LOADERS, ReadsNothing, "ReadsNothing is a class; register an instance of it"),
+        (FIGURES, FIGURES["bits"], "the figure calls itself 'bits'; the two names must be equal"),
+        (FIGURES, "bits", "expected a FigureKind, got 'bits'"),
+    ],
+)
+def test_registration_refuses_what_breaks_the_contract_and_says_why(registry, thing, message):
+    expected = f"{registry.noun} 'new' cannot be registered: {message}"
+    with pytest.raises(SpecError, match=f"^{re.escape(expected)}"):
+        registry.register("new", thing)
+    assert not registry.known("new")
+
+
+@pytest.mark.parametrize(
+    ("base", "registry"),
+    [(Estimator, ESTIMATORS), (View, VIEWS), (Fitter, FITTERS), (Control, CONTROLS)],
 )
 def test_every_class_of_the_package_is_registered(base, registry):
     def below(cls: type[Any]) -> set[type[Any]]:

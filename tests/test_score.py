@@ -15,8 +15,9 @@ from safetensors.numpy import save_file
 
 import kcomplexity as kc
 from kcomplexity.errors import SpecError
-from kcomplexity.parallel import LEAF
+from kcomplexity.parallel.pool import Pool
 from kcomplexity.parallel.progress import Progress
+from kcomplexity.plugins import LEAF, Estimator, Every
 from kcomplexity.results.records import Score
 from kcomplexity.scoring.plan import make_plan
 from kcomplexity.scoring.sampling import covariance, sample_parts
@@ -365,8 +366,8 @@ def test_a_sample_of_everything_is_exact() -> None:
 def test_a_smaller_sample_is_part_of_a_larger_one(monkeypatch: Any) -> None:
     monkeypatch.setattr("kcomplexity.scoring.sampling.FRAME", LEAF)
     with kc.open_checkpoint({"w": np.zeros((40, LEAF), np.float16)}) as checkpoint:
-        few = sample_parts(checkpoint["w"], kc.Every(), 0.1, 0)
-        many = sample_parts(checkpoint["w"], kc.Every(), 0.5, 0)
+        few = sample_parts(checkpoint["w"], Every(), 0.1, 0)
+        many = sample_parts(checkpoint["w"], Every(), 0.5, 0)
     assert few is not None
     assert many is not None
     assert {part.start for part in few} < {part.start for part in many}
@@ -378,7 +379,7 @@ def test_expensive_specs_are_sampled_above_their_cap_and_cheap_ones_never() -> N
     assert [task.fraction for task in plan.tasks] == [0.5, 1.0, 1.0]
 
 
-class Raising(kc.Estimator):
+class Raising(Estimator):
     """An estimator with a bug."""
 
     summary = "fails"
@@ -429,7 +430,7 @@ def test_a_file_cut_while_it_is_read_gives_failed_rows(tmp_path: Path) -> None:
         from kcomplexity.scoring.plan import make_plan as plan_of
         from kcomplexity.scoring.score import measure_plan
 
-        with kc.Pool(2) as pool:
+        with Pool(2) as pool:
             rows = [
                 row
                 for found in measure_plan(plan_of([checkpoint], specs=["zstd"]), pool)

@@ -28,7 +28,7 @@ from typing import Any, ClassVar, Self
 
 from kcomplexity.errors import SpecError
 from kcomplexity.parallel.pool import Pool
-from kcomplexity.registry import Registry
+from kcomplexity.registry import Registry, class_problem
 from kcomplexity.results.control_results import FEWEST_FOR_Z
 from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 from kcomplexity.tensors.derived import origins
@@ -36,6 +36,7 @@ from kcomplexity.tensors.derived import origins
 __all__ = [
     "CONTROLS",
     "Control",
+    "check_control",
     "is_signed",
     "parse_control",
     "usage",
@@ -138,8 +139,13 @@ def usage(name: str, cls: type[Control]) -> str:
     return ":".join([name, *(f.name.upper() for f in words_of(cls))]) + "[:N]"
 
 
+def check_control(_name: str, thing: object) -> str | None:
+    """Return what `thing` lacks to be registered as a control, or None."""
+    return class_problem(thing, Control, ("summary", "keeps_values", "lazy"))
+
+
 #: Every control by the name it has in a text; here because a control's text begins with it.
-CONTROLS: Registry[type[Control]] = Registry("kcomplexity.controls", "control")
+CONTROLS: Registry[type[Control]] = Registry("kcomplexity.controls", "control", check_control)
 
 
 def parse_control(text: str) -> Control:

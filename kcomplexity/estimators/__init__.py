@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kcomplexity.estimators.base import Estimator, Measure
+from kcomplexity.estimators.base import Estimator, Measure, check_estimator
 from kcomplexity.estimators.bdm import Bdm1d, Bdm2d, Qubd
 from kcomplexity.estimators.compressors import Brotli, Bz2, Gzip, Igzip, Xz, Zstd
 from kcomplexity.estimators.context import Context
@@ -17,7 +17,9 @@ from kcomplexity.registry import Registry
 __all__ = ["ESTIMATORS", "Estimator", "Measure"]
 
 #: Every estimator by the name it has in a spec.
-ESTIMATORS: Registry[type[Estimator]] = Registry("kcomplexity.estimators", "estimator")
+ESTIMATORS: Registry[type[Estimator]] = Registry(
+    "kcomplexity.estimators", "estimator", check_estimator
+)
 
 ESTIMATORS.register("gzip", Gzip)
 ESTIMATORS.register("igzip", Igzip)

@@ -31,14 +31,15 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from kcomplexity.parallel import Reducer, State
+from kcomplexity.registry import class_problem
 from kcomplexity.results.account import Account
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.views.base import Alphabet, Encoder
 
-__all__ = ["Estimator", "Kind", "Measure", "bits_by_stream", "weighted_mean"]
+__all__ = ["Estimator", "Kind", "Measure", "bits_by_stream", "check_estimator", "weighted_mean"]
 
 Kind = Literal["code", "estimate", "statistic"]
 
@@ -182,11 +183,28 @@ class Estimator(ABC):
         """
 
     def whole(self, values: Sequence[float], n_weights: Sequence[int]) -> float | None:
-        """Return the value of all tensors together, for a statistic that has one.
+        """Return the value of all tensors together; None if their values do not combine.
 
-        Bits are simply added; a statistic says here how its values combine.
+        Bits are added without it. Every statistic must define it.
         """
         return None
+
+
+def check_estimator(_name: str, thing: Any) -> str | None:
+    """Return what `thing` lacks to be registered as an estimator, or None."""
+    required = ("summary", "kind", "positional", "default_view", "reference")
+    if problem := class_problem(thing, Estimator, required):
+        return problem
+    kinds = get_args(Kind)
+    # A kind that depends on a parameter is a property, which has no value yet.
+    if isinstance(thing.kind, str) and thing.kind not in kinds:
+        return f"{thing.__name__}.kind is {thing.kind!r}; expected one of {', '.join(kinds)}"
+    if thing.kind == "statistic" and thing.whole is Estimator.whole:
+        return (
+            f"{thing.__name__} is a statistic and does not define whole; return None from it if "
+            "the values of tensors do not combine"
+        )
+    return None
 
 
 def weighted_mean(values: Sequence[float], n_weights: Sequence[int]) -> float:

@@ -19,7 +19,7 @@ from kcomplexity.files.locations import locate
 from kcomplexity.files.opening import opened
 from kcomplexity.files.sources import FileSource
 from kcomplexity.files.urls import UrlPath
-from kcomplexity.loaders.base import HEAD, Loader, Options
+from kcomplexity.loaders.base import HEAD, Loader, Options, check_loader
 from kcomplexity.loaders.deferred import Deferred
 from kcomplexity.loaders.mapping import from_mapping
 from kcomplexity.loaders.mosaic import MosaicLoader
@@ -194,7 +194,7 @@ def _note_extension(checkpoint: Checkpoint, path: Path, loader: Loader) -> Check
 
 
 #: Every file format by the name that ``Checkpoint.format`` shows, in the order they are asked.
-LOADERS: Registry[Loader] = Registry("kcomplexity.loaders", "file format")
+LOADERS: Registry[Loader] = Registry("kcomplexity.loaders", "file format", check_loader)
 
 _ZIP = b"PK\x03\x04"
 LOADERS.register("mosaic", MosaicLoader())

@@ -41,6 +41,7 @@ from __future__ import annotations
 
 import fnmatch
 import importlib
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -51,7 +52,7 @@ from kcomplexity.tensors.checkpoint import Checkpoint, Layout, Tensor
 from kcomplexity.tensors.dtypes import DTYPES
 from kcomplexity.text import printable
 
-__all__ = ["HEAD", "Loader", "Options", "layout_of", "needed"]
+__all__ = ["HEAD", "Loader", "Options", "check_loader", "layout_of", "needed"]
 
 #: Bytes of a file that :meth:`Loader.sniff` is shown.
 HEAD = 4096
@@ -138,6 +139,16 @@ class Loader(Protocol):
 
     def load(self, path: Path, options: Options) -> Checkpoint:
         """Open `path`, reading headers only."""
+
+
+def check_loader(_name: str, thing: object) -> str | None:
+    """Return what `thing` lacks to be registered as a loader, or None."""
+    if isinstance(thing, type):
+        return f"{thing.__name__} is a class; register an instance of it"
+    # Looked up without evaluating a property: `Deferred.extensions` would import its loader.
+    required = ("extensions", "sniff", "load")
+    missing = [part for part in required if inspect.getattr_static(thing, part, None) is None]
+    return f"{type(thing).__name__} does not define {', '.join(missing)}" if missing else None
 
 
 def needed(module: str, extra: str, what: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kcomplexity.registry import Registry
-from kcomplexity.views.base import Alphabet, Encoded, Encoder, Reduce, View
+from kcomplexity.views.base import Alphabet, Encoded, Encoder, Reduce, View, check_view
 from kcomplexity.views.codes import CodesView
 from kcomplexity.views.distortion import DistortionView
 from kcomplexity.views.levels import SignByteView, SignView, SymmetricView, UniformView
@@ -12,7 +12,7 @@ from kcomplexity.views.stored import BytesView, Float32View, WordsView
 __all__ = ["VIEWS", "Alphabet", "Encoded", "Encoder", "Reduce", "View"]
 
 #: Every view by the name it has in a spec. A first parameter is glued to the name: ``q8``.
-VIEWS: Registry[type[View]] = Registry("kcomplexity.views", "view")
+VIEWS: Registry[type[View]] = Registry("kcomplexity.views", "view", check_view)
 
 VIEWS.register("bytes", BytesView)
 VIEWS.register("words", WordsView)

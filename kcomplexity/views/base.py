@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from kcomplexity.errors import UnmeasurableError
 from kcomplexity.parallel import LEAF, Piece, Reducer
+from kcomplexity.registry import class_problem
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.tensors.dtypes import StoredDtype
 
@@ -32,6 +33,7 @@ __all__ = [
     "Reduce",
     "View",
     "bit_planes",
+    "check_view",
     "leaves",
     "plane_alphabets",
     "smallest",
@@ -140,6 +142,11 @@ class View(ABC):
         UnmeasurableError
             If the tensor has no such view, with the reason a row can carry.
         """
+
+
+def check_view(_name: str, thing: object) -> str | None:
+    """Return what `thing` lacks to be registered as a view, or None."""
+    return class_problem(thing, View, ())
 
 
 def weights_only(dtype: StoredDtype) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kcomplexity.mosaics.fitters.base import Fit, Fitter, Goal, Problem
+from kcomplexity.mosaics.fitters.base import Fit, Fitter, Goal, Problem, check_fitter
 from kcomplexity.mosaics.fitters.ecvq import Ecvq
 from kcomplexity.mosaics.fitters.kmeans import KMeans
 from kcomplexity.mosaics.fitters.sample import Sample
@@ -11,7 +11,7 @@ from kcomplexity.registry import Registry
 __all__ = ["FITTERS", "Fit", "Fitter", "Goal", "Problem"]
 
 #: Every fitter by its name.
-FITTERS: Registry[type[Fitter]] = Registry("kcomplexity.fitters", "method")
+FITTERS: Registry[type[Fitter]] = Registry("kcomplexity.fitters", "method", check_fitter)
 
 FITTERS.register("sample", Sample)
 FITTERS.register("kmeans", KMeans)

@@ -28,9 +28,10 @@ from numpy.typing import NDArray
 from kcomplexity.containers.motifs import MotifDtype, Motifs
 from kcomplexity.errors import SpecError
 from kcomplexity.mosaics.assign import distances
+from kcomplexity.registry import class_problem
 from kcomplexity.text import plural
 
-__all__ = ["Fit", "Fitter", "Goal", "Problem", "centroids", "within"]
+__all__ = ["Fit", "Fitter", "Goal", "Problem", "centroids", "check_fitter", "within"]
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -176,6 +177,11 @@ class Fitter(ABC):
         SpecError
             If the goal cannot be reached; the message says what can.
         """
+
+
+def check_fitter(_name: str, thing: object) -> str | None:
+    """Return what `thing` lacks to be registered as a fitter, or None."""
+    return class_problem(thing, Fitter, ("summary", "reference", "default_dtype"))
 
 
 def centroids(blocks: Floats, indices: Ints, k: int) -> tuple[NDArray[np.float64], Ints]:

@@ -10,7 +10,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from kcomplexity.registry import Registry
-from kcomplexity.report.figures.base import Chart, FigureKind, Record, expecting, missing
+from kcomplexity.report.figures.base import (
+    Chart,
+    FigureKind,
+    Record,
+    check_figure,
+    expecting,
+    missing,
+)
 from kcomplexity.report.figures.bits import BITS
 from kcomplexity.report.figures.bound import BOUND
 from kcomplexity.report.figures.controls import CONTROLS
@@ -26,7 +33,7 @@ from kcomplexity.report.figures.trajectory import TRAJECTORY
 __all__ = ["FIGURES", "Chart", "FigureKind", "Picture", "Record", "pictures", "unmet"]
 
 #: Every kind of figure by its name.
-FIGURES: Registry[FigureKind] = Registry("kcomplexity.figures", "figure")
+FIGURES: Registry[FigureKind] = Registry("kcomplexity.figures", "figure", check_figure)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from kcomplexity.report.figures.themes import Theme
 
-__all__ = ["Cell", "Chart", "FigureKind", "Record", "expecting", "missing"]
+__all__ = ["Cell", "Chart", "FigureKind", "Record", "check_figure", "expecting", "missing"]
 
 Record: TypeAlias = Mapping[str, Any]
 """A result in its JSON form."""
@@ -108,6 +108,15 @@ class FigureKind:
     charts: Callable[[Record], list[Chart]]
     draw: Callable[[Axes, Chart, Theme], None]
     over_steps: bool = False
+
+
+def check_figure(name: str, thing: object) -> str | None:
+    """Return why `thing` cannot be registered as a kind of figure, or None."""
+    if not isinstance(thing, FigureKind):
+        return f"expected a FigureKind, got {printable(repr(thing))}"
+    if thing.name != name:
+        return f"the figure calls itself {thing.name!r}; the two names must be equal"
+    return None
 
 
 def missing(record: Record, needs: tuple[str, ...]) -> list[str]:

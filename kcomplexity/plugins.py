@@ -1,0 +1,144 @@
+"""Every name a plug-in needs, in one place.
+
+A plug-in is a package with an entry point in the group of a registry; ``docs/plugins.md`` has two
+complete ones. Names that begin with an underscore, and modules other than this one, may change in
+any version; what is here changes with a line in the changelog.
+
+============================  ===========================  ==========================
+to add                        derive from, or make         entry-point group
+============================  ===========================  ==========================
+an estimator                  :class:`Estimator`           ``kcomplexity.estimators``
+a view                        :class:`View`                ``kcomplexity.views``
+a loader (file format)        :class:`Loader`              ``kcomplexity.loaders``
+a control                     :class:`Control`             ``kcomplexity.controls``
+a way to find motifs          :class:`Fitter`              ``kcomplexity.fitters``
+a figure                      :class:`FigureKind`          ``kcomplexity.figures``
+an output format              a function of a              ``kcomplexity.formats``
+                              :class:`Document` to bytes
+============================  ===========================  ==========================
+"""
+
+from __future__ import annotations
+
+from kcomplexity.containers.motifs import MotifDtype, Motifs
+from kcomplexity.controls import CONTROLS, Control
+from kcomplexity.errors import (
+    CheckpointError,
+    CorruptCheckpointError,
+    KComplexityError,
+    KComplexityWarning,
+    MissingExtraError,
+    OutputError,
+    ResultError,
+    SpecError,
+    UnmeasurableError,
+)
+from kcomplexity.estimators import ESTIMATORS, Estimator, Measure
+from kcomplexity.estimators.base import Kind, weighted_mean
+from kcomplexity.files.opening import opened
+from kcomplexity.files.sources import FileSource
+from kcomplexity.loaders import LOADERS, Loader, Options
+from kcomplexity.loaders.base import HEAD
+from kcomplexity.loaders.base import needed as import_optional
+from kcomplexity.loaders.mapping import from_mapping
+from kcomplexity.mosaics.fitters import FITTERS, Fit, Fitter, Goal, Problem
+from kcomplexity.parallel import (
+    FRAME,
+    LEAF,
+    Cut,
+    Every,
+    Piece,
+    Reducer,
+    Rows,
+    State,
+    Whole,
+    fold,
+    leaf_sums,
+)
+from kcomplexity.parallel.pool import Pool
+from kcomplexity.registry import Registry
+from kcomplexity.report import FORMATS
+from kcomplexity.report.figures import FIGURES, Chart, FigureKind
+from kcomplexity.report.figures.base import Cell, Record
+from kcomplexity.results.records import Document
+from kcomplexity.tensors.checkpoint import (
+    ArrayTensor,
+    Checkpoint,
+    Layout,
+    StoredTensor,
+    Tensor,
+)
+from kcomplexity.tensors.dtypes import DTYPES, StoredDtype
+from kcomplexity.text import printable, shorten
+from kcomplexity.views import VIEWS, Alphabet, Encoded, Encoder, Reduce, View
+from kcomplexity.views.base import weights_only
+
+__all__ = [
+    "CONTROLS",
+    "DTYPES",
+    "ESTIMATORS",
+    "FIGURES",
+    "FITTERS",
+    "FORMATS",
+    "FRAME",
+    "HEAD",
+    "LEAF",
+    "LOADERS",
+    "VIEWS",
+    "Alphabet",
+    "ArrayTensor",
+    "Cell",
+    "Chart",
+    "Checkpoint",
+    "CheckpointError",
+    "Control",
+    "CorruptCheckpointError",
+    "Cut",
+    "Document",
+    "Encoded",
+    "Encoder",
+    "Estimator",
+    "Every",
+    "FigureKind",
+    "FileSource",
+    "Fit",
+    "Fitter",
+    "Goal",
+    "KComplexityError",
+    "KComplexityWarning",
+    "Kind",
+    "Layout",
+    "Loader",
+    "Measure",
+    "MissingExtraError",
+    "MotifDtype",
+    "Motifs",
+    "Options",
+    "OutputError",
+    "Piece",
+    "Pool",
+    "Problem",
+    "Record",
+    "Reduce",
+    "Reducer",
+    "Registry",
+    "ResultError",
+    "Rows",
+    "SpecError",
+    "State",
+    "StoredDtype",
+    "StoredTensor",
+    "Tensor",
+    "UnmeasurableError",
+    "View",
+    "Whole",
+    "fold",
+    "from_mapping",
+    "import_optional",
+    "leaf_sums",
+    "opened",
+    "printable",
+    "shorten",
+    "weighted_mean",
+    "weights_only",
+]
