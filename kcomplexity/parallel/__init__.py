@@ -19,8 +19,6 @@ What a reducer is stands in :mod:`~kcomplexity.parallel.contract`, how a tensor 
 from __future__ import annotations
 
 from kcomplexity.parallel.contract import (
-    FRAME,
-    LEAF,
     Cut,
     Every,
     Failed,
@@ -37,6 +35,7 @@ from kcomplexity.parallel.contract import (
 )
 from kcomplexity.parallel.folding import fold, largest_chunk
 from kcomplexity.parallel.spooling import spool
+from kcomplexity.tensors.pieces import FRAME, LEAF
 
 __all__ = [
     "FRAME",

@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 
 from kcomplexity.errors import UnmeasurableError
 from kcomplexity.tensors.dtypes import StoredDtype
+from kcomplexity.tensors.pieces import FRAME, LEAF
 
 __all__ = [
-    "FRAME",
-    "LEAF",
     "Cut",
     "Every",
     "Failed",
@@ -31,9 +30,6 @@ __all__ = [
     "merge",
     "sharing",
 ]
-
-LEAF = 1 << 16
-FRAME = 1 << 22
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from functools import partial
 import numpy as np
 
 from kcomplexity.parallel.contract import (
-    FRAME,
     Cut,
     Every,
     Piece,
@@ -25,6 +24,7 @@ from kcomplexity.parallel.contract import (
 )
 from kcomplexity.parallel.pool import Pool
 from kcomplexity.tensors.checkpoint import Tensor
+from kcomplexity.tensors.pieces import FRAME
 
 __all__ = ["fold", "largest_chunk"]
 

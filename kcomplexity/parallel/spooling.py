@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from kcomplexity.files.sources import FileSource
-from kcomplexity.parallel.contract import FRAME
 from kcomplexity.parallel.pool import Pool
 from kcomplexity.tensors.checkpoint import StoredTensor, Tensor
 
@@ -25,13 +24,8 @@ def spool(tensor: Tensor, pool: Pool) -> Tensor:
     source = FileSource(path)
     pool.at_exit(source.close)
     with path.open("wb") as file:
-        for start in range(0, tensor.n_weights, FRAME):
-            file.write(tensor.raw(start, min(start + FRAME, tensor.n_weights)).data)
+        for piece in tensor.pieces():
+            file.write(piece)
     return StoredTensor(
-        tensor.name,
-        tensor.shape,
-        tensor.dtype,
-        layout=tensor.layout,
-        source=source,
-        offset=0,
+        tensor.name, tensor.shape, tensor.dtype, layout=tensor.layout, source=source, offset=0
     )
