@@ -29,7 +29,7 @@ _WIDE = ("F64", "F32", "F16", "BF16")
 
 def look_at_all(tensors: Sequence[Tensor], pool: Pool) -> list[TensorInfo]:
     """Look at several tensors side by side: small ones fill the pool together."""
-    return list(pool.side_by_side(partial(_look_at, tensor, pool) for tensor in tensors))
+    return list(pool.map(partial(_look_at, pool=pool), tensors))
 
 
 def _look_at(tensor: Tensor, pool: Pool) -> TensorInfo:

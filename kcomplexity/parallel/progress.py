@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["OnProgress", "Progress"]
+__all__ = ["Meter", "OnProgress", "Progress"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +30,32 @@ class Progress:
 
 #: Called from the thread that waits, never from a worker.
 OnProgress = Callable[[Progress], None]
+
+
+class Meter:
+    """Adds up the bytes of finished jobs and reports the sum as :class:`Progress`.
+
+    Several threads may wait for jobs of one pool; the reports come one at a time, in order.
+
+    Parameters
+    ----------
+    report : callable
+    """
+
+    def __init__(self, report: OnProgress) -> None:
+        self._report = report
+        self._now = Progress("")
+        self._lock = threading.Lock()
+
+    def expect(self, total: int | None, stage: str) -> None:
+        """Report the next stage: `total` bytes in all, those done so far included."""
+        with self._lock:
+            self._now = Progress(stage, self._now.done, total)
+            self._report(self._now)
+
+    def __call__(self, n_bytes: int) -> None:
+        """Count `n_bytes` as done and report."""
+        with self._lock:
+            now = self._now
+            self._now = Progress(now.stage, now.done + n_bytes, now.total)
+            self._report(self._now)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from concurrent.futures import Executor
-from typing import Literal, TypedDict
+from typing import Literal, TypedDict, Unpack
 
+from kcomplexity.parallel.pool import DEFAULT_MAX_MEMORY, Pool
 from kcomplexity.parallel.progress import OnProgress
 
-__all__ = ["Running"]
+__all__ = ["Running", "pool_for"]
 
 
 class Running(TypedDict, total=False):
@@ -35,3 +36,14 @@ class Running(TypedDict, total=False):
     max_memory: int
     progress: OnProgress | None
     command: str
+
+
+def pool_for(**running: Unpack[Running]) -> Pool:
+    """Return the pool that these options ask for; enter it as a context manager."""
+    return Pool(
+        running.get("threads"),
+        kind=running.get("workers", "thread"),
+        executor=running.get("executor"),
+        max_memory=running.get("max_memory", DEFAULT_MAX_MEMORY),
+        on_progress=running.get("progress"),
+    )

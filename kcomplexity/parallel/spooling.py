@@ -1,4 +1,4 @@
-"""Make any tensor one of which every worker can read any range cheaply."""
+"""Copy tensors to disk where workers could not read their ranges cheaply."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PICKLED = 64 << 20
 def spool(tensor: Tensor, pool: Pool) -> Tensor:
     """Return `tensor` itself if any worker can read any range of it cheaply, else a copy on disk.
 
-    The copy is the raw bytes in a temporary file that goes with the pool.
+    The copy holds the stored bytes, in a temporary file that is removed with the pool.
     """
     portable = pool.shares_memory or isinstance(tensor, StoredTensor)
     if tensor.addressable and (portable or tensor.n_bytes <= _PICKLED):

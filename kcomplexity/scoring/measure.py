@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from kcomplexity.errors import UnmeasurableError
@@ -26,12 +25,13 @@ from kcomplexity.parallel import (
     Reducer,
     State,
     Whole,
-    begin,
+    finish_state,
     fold,
-    guarded,
     largest_chunk,
-    merge,
-    sharing,
+    merge_states,
+    read_key,
+    start_state,
+    update_state,
 )
 from kcomplexity.parallel.pool import Pool
 from kcomplexity.results.records import Status
@@ -122,7 +122,7 @@ class Gathered:
     squares: tuple[float, ...] = ()
 
     def __add__(self, other: Gathered) -> Gathered:
-        states = tuple(merge(a, b) for a, b in zip(self.states, other.states, strict=True))
+        states = tuple(merge_states(a, b) for a, b in zip(self.states, other.states, strict=True))
         return Gathered(states, self.errors + other.errors, self.squares + other.squares)
 
 
@@ -151,7 +151,7 @@ def gather(
         cut = reducers[0].cut
         # An ordered stream runs by itself; those that can share a read share its encoding as well.
         view = None if spec.estimator.sees_weights else spec.view
-        key = (spec,) if cut == Whole() else (view, sharing(cut))
+        key = (spec,) if cut == Whole() else (view, read_key(cut))
         joint.setdefault(key, []).append((spec, reducers))
 
     encodings = [
@@ -245,7 +245,7 @@ class _Encoding:
         return int(symbols) + max(r.memory for member in self.members for r in member)
 
     def start(self) -> _EncodingState:
-        return _EncodingState(self.encoder, [[begin(r) for r in m] for m in self.members])
+        return _EncodingState(self.encoder, [[start_state(r) for r in m] for m in self.members])
 
 
 @dataclass
@@ -263,15 +263,15 @@ class _EncodingState(State):
             self.squares += squares
         for member in self.states:
             for i, symbols in enumerate(streams):
-                member[i] = guarded(member[i], partial(member[i].update, symbols, at))
+                member[i] = update_state(member[i], symbols, at)
 
     def finish(self) -> None:
         for member in self.states:
-            member[:] = [guarded(state, state.finish) for state in member]
+            member[:] = [finish_state(state) for state in member]
 
     def __add__(self, other: _EncodingState) -> _EncodingState:
         states = [
-            [merge(a, b) for a, b in zip(mine, theirs, strict=True)]
+            [merge_states(a, b) for a, b in zip(mine, theirs, strict=True)]
             for mine, theirs in zip(self.states, other.states, strict=True)
         ]
         errors, squares = self.errors + other.errors, self.squares + other.squares

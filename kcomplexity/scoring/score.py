@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
-from functools import partial
 from typing import Any, Literal
 
 from kcomplexity.loaders import open_checkpoint
@@ -198,11 +197,12 @@ def run_plan(
     """
     if any(task.spec.estimator.linear_algebra for task in plan.tasks):
         pool.limit_linear_algebra()
-    return pool.side_by_side(
-        partial(_rows_of, c.path, unit, plan, pool, done)
-        for c, found in zip(plan.checkpoints, plan.units, strict=True)
-        for unit in found
+    units = (
+        (checkpoint.path, unit)
+        for checkpoint, members in zip(plan.checkpoints, plan.units, strict=True)
+        for unit in members
     )
+    return pool.map(lambda unit: _rows_of(*unit, plan, pool, done), units)
 
 
 def _rows_of(
