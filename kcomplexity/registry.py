@@ -1,20 +1,21 @@
-"""Named things that can be added from outside: loaders, views, estimators, controls, formats.
+"""Loaders, views, estimators, controls, fitters, formats and figures by name.
 
-A :class:`Registry` is a read-only mapping of name to thing. What the package brings is registered
-once, in one block at the end of the sub-package's ``__init__``; what other packages bring is found
-through the entry-point group of the same name. Scanning entry points costs some 30 ms, so it
-happens only on a listing or when a name is not known.
+A :class:`Registry` is a read-only mapping of name to thing. The things of this package are
+registered in one block at the end of the sub-package's ``__init__``; those of other packages come
+through the entry-point group of the registry. Scanning entry points takes some 30 ms, so it happens
+only for a listing or for an unknown name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
 from kcomplexity.errors import SpecError
+from kcomplexity.text import printable
 
-__all__ = ["Registry"]
+__all__ = ["Registry", "class_problem"]
 
 T = TypeVar("T")
 
@@ -28,24 +29,38 @@ class Registry(Mapping[str, T], Generic[T]):
         Entry-point group in which other packages register theirs, e.g. ``kcomplexity.views``.
     noun : str
         What one entry is called in messages.
+    check : callable, optional
+        Takes a name and a thing, returns what the contract requires and the thing lacks, or None.
 
     Notes
     -----
-    An entry point that fails to import stays out of the mapping, and :meth:`lookup` of its name
-    says why: one broken plug-in must not take the tool down, nor vanish without a word.
+    An entry point that fails to import or lacks something stays out of the mapping, and
+    :meth:`lookup` of its name says why: a broken plug-in must neither stop the tool nor vanish
+    silently.
     """
 
-    def __init__(self, group: str, noun: str) -> None:
+    def __init__(
+        self, group: str, noun: str, check: Callable[[str, T], str | None] | None = None
+    ) -> None:
         self.group = group
         self.noun = noun
+        self._check = check
         self._entries: dict[str, T] = {}
         self._broken: dict[str, str] = {}
         self._scanned = False
 
     def register(self, name: str, thing: T) -> None:
-        """Add `thing` under `name`; a name means one thing for ever, so twice is an error."""
+        """Add `thing` under `name`.
+
+        Raises
+        ------
+        SpecError
+            If the name is taken, or `thing` lacks what the contract requires.
+        """
         if name in self._entries:
             raise SpecError(f"{self.noun} {name!r} is registered already: choose another name")
+        if problem := self._problem(name, thing):
+            raise SpecError(f"{self.noun} {name!r} cannot be registered: {problem}")
         self._entries[name] = thing
 
     def lookup(self, name: str) -> T:
@@ -54,7 +69,7 @@ class Registry(Mapping[str, T], Generic[T]):
         Raises
         ------
         SpecError
-            If there is none, with the nearest names, or if its package failed to import.
+            If the name is unknown, with the nearest names, or if its package is broken.
         """
         if name not in self._entries:
             self._scan()
@@ -73,12 +88,12 @@ class Registry(Mapping[str, T], Generic[T]):
         return next(name for name, entry in self._entries.items() if entry is thing)
 
     def known(self, name: str) -> bool:
-        """Whether `name` is registered already; other packages are not asked."""
+        """Whether `name` is registered already; entry points are not scanned for it."""
         return name in self._entries
 
     @property
     def broken(self) -> Mapping[str, str]:
-        """What other packages offer but cannot be used, by name, each with the reason."""
+        """Entry points that cannot be used: the reason by name."""
         self._scan()
         return MappingProxyType(self._broken)
 
@@ -88,7 +103,7 @@ class Registry(Mapping[str, T], Generic[T]):
         return self._entries[name]
 
     def __iter__(self) -> Iterator[str]:
-        # Other packages come last, and are asked only when somebody has looked that far.
+        # Entry points come last, and are scanned only when the caller iterates that far.
         own = list(self._entries)
         yield from own
         self._scan()
@@ -109,6 +124,32 @@ class Registry(Mapping[str, T], Generic[T]):
                 self._broken[entry.name] = f"{entry.value} takes a name that is in use"
                 continue
             try:
-                self._entries[entry.name] = entry.load()
-            except Exception as error:  # noqa: BLE001 - of any kind; told when it is used
-                self._broken[entry.name] = f"{entry.value}: {type(error).__name__}: {error}"
+                thing = entry.load()
+                problem = self._problem(entry.name, thing)
+            except Exception as error:  # noqa: BLE001 - reported when the name is used
+                problem = f"{type(error).__name__}: {error}"
+            if problem:
+                self._broken[entry.name] = f"{entry.value}: {problem}"
+            else:
+                self._entries[entry.name] = thing
+
+    def _problem(self, name: str, thing: T) -> str | None:
+        return self._check(name, thing) if self._check else None
+
+
+def class_problem(thing: object, base: type, required: Iterable[str]) -> str | None:
+    """Return what is missing from a class that should derive from `base`, or None.
+
+    Parameters
+    ----------
+    thing : object
+    base : type
+        Its abstract methods must be defined.
+    required : iterable of str
+        Class attributes that must be set.
+    """
+    if not (isinstance(thing, type) and issubclass(thing, base)):
+        return f"expected a subclass of {base.__name__}, got {printable(repr(thing))}"
+    missing = [name for name in required if not hasattr(thing, name)]
+    missing += sorted(getattr(thing, "__abstractmethods__", ()))
+    return f"{thing.__name__} does not define {', '.join(missing)}" if missing else None

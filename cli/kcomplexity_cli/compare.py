@@ -152,7 +152,7 @@ def compare(checkpoints: tuple[str, ...], **options: Any) -> None:
 
 def _sides(checkpoints: tuple[str, ...], options: dict[str, Any]) -> tuple[Any, Any, bool]:
     """Return the reference side, the other side, and whether they are runs."""
-    from kcomplexity.loaders.paths import expanded
+    from kcomplexity.loaders.paths import find_checkpoints
 
     if bool(options["reference_runs"]) != bool(options["runs"]):
         raise click.UsageError("--reference-runs and --runs go together: name both sides")
@@ -162,7 +162,7 @@ def _sides(checkpoints: tuple[str, ...], options: dict[str, Any]) -> tuple[Any, 
                 "checkpoints were given beside --runs: name all of them with --reference-runs "
                 "and --runs"
             )
-        return expanded(options["reference_runs"]), expanded(options["runs"]), True
+        return find_checkpoints(options["reference_runs"]), find_checkpoints(options["runs"]), True
     if options["paired"] is not None:
         raise click.UsageError("--paired and --unpaired are about --reference-runs and --runs")
     if options["reference"]:

@@ -82,9 +82,9 @@ def trajectory(checkpoints: tuple[str, ...], **options: Any) -> None:
         if options["watch"]:
             found = _watched(checkpoints, cache, options)
         else:
-            from kcomplexity.loaders.paths import expanded
+            from kcomplexity.loaders.paths import find_checkpoints
 
-            found = _measured(expanded(checkpoints), cache, options)
+            found = _measured(find_checkpoints(checkpoints), cache, options)
     if output:
         found.save(output)
     show_result(found, options)
@@ -145,13 +145,13 @@ def _settled(
 ) -> Iterator[list[str]]:
     """Yield the checkpoints that are complete, each time there are more of them."""
     from kcomplexity.errors import CheckpointNotFoundError
-    from kcomplexity.loaders.paths import expanded
+    from kcomplexity.loaders.paths import find_checkpoints
 
     before: dict[str, object] = {}
     done: dict[str, object] = {}
     while not stopped:
         try:
-            now = {path: _state(Path(path)) for path in expanded(checkpoints)}
+            now = {path: _state(Path(path)) for path in find_checkpoints(checkpoints)}
         except CheckpointNotFoundError:
             now = {}  # the training has not begun
         ready = {path: state for path, state in now.items() if state and before.get(path) == state}

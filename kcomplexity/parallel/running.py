@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from concurrent.futures import Executor
-from typing import Literal, TypedDict, Unpack
+from typing import Literal, TypedDict
 
 from kcomplexity.parallel.pool import DEFAULT_MAX_MEMORY, Pool
 from kcomplexity.parallel.progress import OnProgress
 
-__all__ = ["Running", "pool_for"]
+__all__ = ["Running", "pool_of"]
 
 
 class Running(TypedDict, total=False):
@@ -38,12 +38,12 @@ class Running(TypedDict, total=False):
     command: str
 
 
-def pool_for(**running: Unpack[Running]) -> Pool:
-    """Return the pool that these options ask for; enter it as a context manager."""
+def pool_of(options: Running) -> Pool:
+    """Return the pool that `options` ask for; other options among them are ignored."""
     return Pool(
-        running.get("threads"),
-        kind=running.get("workers", "thread"),
-        executor=running.get("executor"),
-        max_memory=running.get("max_memory", DEFAULT_MAX_MEMORY),
-        on_progress=running.get("progress"),
+        options.get("threads"),
+        kind=options.get("workers", "thread"),
+        executor=options.get("executor"),
+        max_memory=options.get("max_memory", DEFAULT_MAX_MEMORY),
+        on_progress=options.get("progress"),
     )
