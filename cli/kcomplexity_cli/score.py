@@ -60,10 +60,9 @@ Examples:
 def score(checkpoints: tuple[str, ...], **options: Any) -> None:
     """Measure the complexity of checkpoints: bits, bits per weight, structure against controls.
 
-    CHECKPOINT is of any known format (safetensors, PyTorch, NumPy, HDF5/Keras, Zarr/Orbax, ONNX,
-    Flax, GGUF, TFLite): a file, a folder or index of shards, a glob in quotes read as one, an URL,
-    or hf:ORG/NAME in the local cache. The content decides the format. Nothing in a file is ever
-    executed.
+    CHECKPOINT is of any known format ('kcomplexity inspect -h' lists them): a file, a folder or
+    index of shards, a glob in quotes read as one, a URL, or hf:ORG/NAME in the local cache. The
+    content decides the format. Nothing in a file is ever executed.
     """
     from kcomplexity.parallel.pool import Pool
     from kcomplexity.report import check_target
