@@ -91,9 +91,8 @@ def write_pt(plain: Path, path: Path) -> None:
         archive.writestr("archive/data.pkl", program(mapping(windows)))
         for i, tensor in enumerate(checkpoint.values()):
             with archive.open(f"archive/data/{i}", "w", force_zip64=True) as member:
-                for start in range(0, tensor.n_weights, 1 << 22):
-                    stop = min(start + (1 << 22), tensor.n_weights)
-                    member.write(tensor.raw(start, stop).data)
+                for piece in tensor.pieces():
+                    member.write(piece)
 
 
 def bytes_to_open(path: Path) -> int:

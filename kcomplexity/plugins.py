@@ -35,11 +35,10 @@ from kcomplexity.errors import (
 )
 from kcomplexity.estimators import ESTIMATORS, Estimator, Measure
 from kcomplexity.estimators.base import Kind, weighted_mean
-from kcomplexity.files.opening import opened
+from kcomplexity.files.opening import open_for_loading
 from kcomplexity.files.sources import FileSource
 from kcomplexity.loaders import LOADERS, Loader, Options
-from kcomplexity.loaders.base import HEAD
-from kcomplexity.loaders.base import needed as import_optional
+from kcomplexity.loaders.base import HEAD, import_extra
 from kcomplexity.loaders.mapping import from_mapping
 from kcomplexity.mosaics.fitters import FITTERS, Fit, Fitter, Goal, Problem
 from kcomplexity.parallel import (
@@ -134,9 +133,9 @@ __all__ = [
     "Whole",
     "fold",
     "from_mapping",
-    "import_optional",
+    "import_extra",
     "leaf_sums",
-    "opened",
+    "open_for_loading",
     "printable",
     "shorten",
     "weighted_mean",

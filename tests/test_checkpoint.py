@@ -200,3 +200,13 @@ def test_to_numpy_is_a_copy_in_shape(checkpoint):
 def test_an_empty_checkpoint_has_nothing_and_costs_nothing():
     empty = Checkpoint("none", "mapping", {})
     assert (len(empty), empty.n_weights, empty.n_bytes, empty.n_container_bytes) == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("code", ["F32", "U8"])
+def test_pieces_are_the_stored_bytes_in_order(code):
+    values = np.arange(20, dtype=DTYPES[code].numpy)
+    with open_checkpoint({"w": values, "empty": values[:0]}) as checkpoint:
+        tensor = checkpoint["w"]
+        assert list(tensor.spans(8)) == [(0, 8), (8, 16), (16, 20)]
+        assert b"".join(tensor.pieces(8)) == values.tobytes()
+        assert list(checkpoint["empty"].pieces()) == []

@@ -16,9 +16,10 @@ from jsonschema import Draft202012Validator
 from safetensors.numpy import save_file
 
 import kcomplexity as kc
-from kcomplexity.inspection import ValueInfo, document, inspect_checkpoint
+from kcomplexity.inspection import ValueInfo, inspect, inspect_checkpoint
 from kcomplexity.parallel import LEAF
 from kcomplexity.parallel.pool import Pool
+from kcomplexity.parallel.progress import Progress
 from kcomplexity.schemas import load_schema
 from kcomplexity.tensors.dtypes import DTYPES
 from tests import run as invoke
@@ -242,6 +243,16 @@ def test_progress_counts_every_byte_once():
     assert sum(done) == checkpoint.n_bytes
 
 
+def test_the_library_opens_selects_and_reports_progress(small: Path):
+    events: list[Progress] = []
+    report = inspect([str(small)] * 2, values=True, include=["layers*"], progress=events.append)
+    assert [one.n_tensors for one in report.checkpoints] == [2, 2]
+    assert events[0] == Progress("reading values", 0, 64)
+    assert events[-1] == Progress("reading values", 64, 64)
+    with pytest.raises(TypeError, match="unknown option 'includes': did you mean include"):
+        inspect(str(small), includes=["layers*"])  # type: ignore[call-arg]
+
+
 # --- The command ------------------------------------------------------------------------------
 
 
@@ -325,8 +336,7 @@ def test_json_is_one_document_for_several_checkpoints(small: Path, tmp_path: Pat
 
 
 def test_json_equals_the_document_of_the_library(small: Path):
-    with kc.open_checkpoint(small) as checkpoint:
-        expected = document([inspect_checkpoint(checkpoint, values=True)])
+    expected = inspect(str(small), values=True).to_dict()
     assert json.loads(run(small, "--values", "--json").stdout) == expected
 
 
@@ -343,7 +353,7 @@ def test_dtypes_that_a_file_does_not_say_can_be_given(tmp_path: Path):
     np.savez(path, w=np.array([0x38, 0x40], np.uint8).view("V1"))
     without = run(path, "--values")
     assert without.exit_code == 0
-    assert "note: the values of 1 tensor were not looked at: V1: " in without.stdout
+    assert "note: the values of 1 tensor were not read: V1: " in without.stdout
     given_dtype = json.loads(run(path, "--values", "--json", "--dtype", "w=f8_e4m3").stdout)
     values = given_dtype["checkpoints"][0]["tensors"][0]["values"]
     assert (values["min"], values["max"]) == (1.0, 2.0)

@@ -32,8 +32,8 @@ from kcomplexity.parallel import (
     fold,
     folding,
     leaf_sums,
-    merge,
-    sharing,
+    merge_states,
+    read_key,
     spool,
 )
 from kcomplexity.parallel.pool import Pool
@@ -263,8 +263,8 @@ def test_cuts_that_would_need_a_huge_piece_together_are_read_apart():
         longest = max(chunk.size for _, chunk in state.chunks)
         assert longest <= max(reducer.cut.n, FRAME)
         assert sum(chunk.size for _, chunk in state.chunks) == values.size
-    assert sharing(Every(2 * LEAF)) == sharing(Every(FRAME))
-    assert sharing(Every(7 * LEAF)) != sharing(Every(11 * LEAF))
+    assert read_key(Every(2 * LEAF)) == read_key(Every(FRAME))
+    assert read_key(Every(7 * LEAF)) != read_key(Every(11 * LEAF))
 
 
 # --- rectangles ------------------------------------------------------------------------------
@@ -396,9 +396,9 @@ def test_a_reducer_that_raises_harms_no_other(stage, reason, threads, monkeypatc
 def test_a_failure_keeps_its_reason_whatever_is_added():
     failed = Failed("ValueError: no")
     failed.update(None, 0)
-    assert merge(failed, SumsState()) == failed
-    assert merge(SumsState(), failed) == failed
-    assert merge(failed, Failed("later")) == failed
+    assert merge_states(failed, SumsState()) == failed
+    assert merge_states(SumsState(), failed) == failed
+    assert merge_states(failed, Failed("later")) == failed
     assert failed + SumsState() == failed
     assert pickle.loads(pickle.dumps(failed)) == failed
 

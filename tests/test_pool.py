@@ -17,7 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kcomplexity.parallel.pool import Pool, available_processors
+from kcomplexity.parallel.pool import Pool
+from kcomplexity.parallel.progress import Progress
+from kcomplexity.parallel.threads import available_processors
 from tests import wait_until
 
 
@@ -209,6 +211,50 @@ def test_progress_is_told_as_results_are_taken():
     with Pool(3, progress=told.append) as pool:
         list(pool.run([Sized(Gauge(), 1, work=i) for i in range(10)]))
     assert told == list(range(10))
+
+
+def test_progress_events_add_up_the_bytes_of_all_stages():
+    events: list[Progress] = []
+    with Pool(3, on_progress=events.append) as pool:
+        pool.expect(6, "reading")
+        list(pool.run([Sized(Gauge(), 1, work=i) for i in range(4)]))
+        pool.expect(11, "measuring")
+        list(pool.run([Sized(Gauge(), 1, work=5)]))
+    assert events == [
+        Progress("reading", 0, 6),
+        *(Progress("reading", done, 6) for done in (0, 1, 3, 6)),
+        Progress("measuring", 6, 11),
+        Progress("measuring", 11, 11),
+    ]
+
+
+def test_calls_that_run_jobs_may_be_nested_and_keep_their_order():
+    gauge = Gauge()
+
+    def inner(i: int) -> int:
+        return i + len(list(pool.run([Sized(gauge, 1)])))
+
+    def outer(i: int) -> list[int]:
+        return list(pool.map(inner, range(i, i + 3)))
+
+    with Pool(2) as pool:
+        assert list(pool.map(outer, range(5))) == [[i + 1, i + 2, i + 3] for i in range(5)]
+    assert gauge.n_run == 15
+
+
+def test_a_call_that_fails_cancels_the_pool_and_the_calls_that_have_not_begun():
+    begun: list[int] = []
+
+    def call(i: int) -> None:
+        begun.append(i)
+        raise ValueError("no")
+
+    with Pool(1) as pool:
+        with pytest.raises(ValueError, match="no"):
+            list(pool.map(call, range(100)))
+        with pytest.raises(CancelledError):
+            list(pool.run([Sized(Gauge(), 1)]))
+    assert len(begun) < 100
 
 
 def test_the_temporary_folder_goes_with_the_pool(tmp_path):

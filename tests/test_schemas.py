@@ -27,10 +27,10 @@ from kcomplexity.inspection import (
     DtypeInfo,
     FileInfo,
     Inspection,
+    InspectionReport,
     LayerInfo,
     TensorInfo,
     ValueInfo,
-    document,
     inspect_checkpoint,
 )
 from kcomplexity.mosaics.fit_report import Dictionary, FitReport, Gain, TensorFit, Usage
@@ -249,7 +249,7 @@ def test_the_command_writes_what_the_schema_says(arrays, tmp_path: Path):
 def test_an_inspection_is_valid(arrays, values):
     found = inspect_checkpoint(kc.open_checkpoint(arrays), values=values)
     assert any(tensor.reason for tensor in found.tensors) == values
-    validate("inspect", document([found]))
+    validate("inspect", InspectionReport(checkpoints=(found,)).to_dict())
 
 
 @pytest.mark.parametrize(

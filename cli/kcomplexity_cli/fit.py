@@ -138,7 +138,7 @@ def fit(checkpoint: str, **options: Any) -> None:
     from kcomplexity.mosaics.fit_report import fit_report, headline
     from kcomplexity.mosaics.fitting import run_fit
     from kcomplexity.mosaics.gain import gain_controls, motif_gain
-    from kcomplexity.parallel.pool import available_processors
+    from kcomplexity.parallel.threads import available_processors
     from kcomplexity.results.provenance import describe, provenance
     from kcomplexity.text import printable
     from kcomplexity_cli.terminal import print_json, progress_line

@@ -1,11 +1,10 @@
-"""``kcomplexity inspect``: what a checkpoint holds, by its headers or by its values."""
+"""``kcomplexity inspect``: what checkpoints hold, by their headers or by their values."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +13,8 @@ from kcomplexity_cli.types import OutputFile
 
 if TYPE_CHECKING:
     from kcomplexity.inspection import Inspection, TensorInfo, ValueInfo
+    from kcomplexity.loaders.selecting import Reading
+    from kcomplexity.parallel.running import Running
     from kcomplexity.report.tables import Table
 
 __all__ = ["inspect"]
@@ -55,59 +56,47 @@ Examples:
     help="Write the JSON document to a file.",
 )
 @json_option
-def inspect(checkpoints: tuple[str, ...], **options: Any) -> None:
-    """Tell what checkpoints hold: dtypes, counts, sizes, metadata, layers.
+def inspect(
+    checkpoints: tuple[str, ...],
+    *,
+    values: bool,
+    everything: bool,
+    stored: bool,
+    as_one: bool,
+    reading: Reading,
+    running: Running,
+    output: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Show what checkpoints hold: dtypes, counts, sizes, metadata, layers.
 
-    CHECKPOINT is of any known format (safetensors, PyTorch, NumPy, HDF5/Keras, Zarr/Orbax, ONNX,
-    Flax, GGUF, TFLite): a file, a folder or index of shards, a glob in quotes read as one, an URL,
-    or hf:ORG/NAME in the local cache. Only headers are read, unless --values asks for the weights
-    too.
+    CHECKPOINT is a file, a folder or index of shards, a glob in quotes read as one, a URL, or
+    hf:ORG/NAME in the local cache; its content decides the format. Only headers are read, unless
+    --values asks for the weights too.
     """
     from kcomplexity.containers.writers import check_writable
-    from kcomplexity.inspection import document, inspect_checkpoint
-    from kcomplexity.loaders.selecting import open_selected
-    from kcomplexity.parallel.pool import Pool
-    from kcomplexity.parallel.progress import counting
+    from kcomplexity.inspection import inspect
     from kcomplexity.report import write_atomically
     from kcomplexity.text import json_text
     from kcomplexity_cli.terminal import print_json, progress_bar
 
-    output: Path | None = options["output"]
     if output:
         check_writable(output)
-    values: bool = options["values"]
-    with ExitStack() as stack:
-        opened = [
-            stack.enter_context(checkpoint)
-            for checkpoint in open_selected(
-                [checkpoints] if options["as_one"] else list(checkpoints),
-                **options["reading"],
-                stored=options["stored"],
-            )
-        ]
-        pool = None
-        if values:
-            total = sum(checkpoint.n_bytes for checkpoint in opened)
-            pool = Pool(
-                options["running"]["threads"],
-                kind=options["running"]["workers"],
-                max_memory=options["running"]["max_memory"],
-                progress=counting(
-                    stack.enter_context(progress_bar(quiet=options["quiet"])), "measuring", total
-                ),
-            )
-            stack.enter_context(pool)
-        found = [inspect_checkpoint(one, values=values, pool=pool) for one in opened]
-    told = document(found)
+    sources = [checkpoints] if as_one else list(checkpoints)
+    reading["stored"] = stored
+    with progress_bar(quiet=quiet or not values) as running["progress"]:
+        report = inspect(sources, values=values, **reading, **running)
+    document = report.to_dict()
     if output:
-        write_atomically(output, f"{json_text(told)}\n".encode())
-    if options["as_json"]:
-        print_json(told)
+        write_atomically(output, f"{json_text(document)}\n".encode())
+    if as_json:
+        print_json(document)
         return
-    for i, inspection in enumerate(found):
+    for i, inspection in enumerate(report.checkpoints):
         if i and not output:
             click.echo()
-        _show(inspection, values=values, everything=options["everything"], silent=bool(output))
+        _show(inspection, values=values, everything=everything, silent=bool(output))
 
 
 def _show(inspection: Inspection, *, values: bool, everything: bool, silent: bool) -> None:
@@ -139,7 +128,7 @@ def _show(inspection: Inspection, *, values: bool, everything: bool, silent: boo
 def _metadata_lines(inspection: Inspection, *, everything: bool) -> Iterator[str]:
     from kcomplexity.text import printable, shorten
 
-    entries = sorted(inspection.metadata.items())  # writers keep no order of their own
+    entries = sorted(inspection.metadata.items())  # writers keep them in no order
     for key, value in entries if everything else entries[:_MOST_METADATA]:
         if everything:
             yield f"  {printable(key)}: {printable(value)}"
@@ -222,7 +211,7 @@ def _tensor_table(inspection: Inspection, *, values: bool, everything: bool) -> 
 def _value_cells(tensor: TensorInfo) -> tuple[str, ...]:
     values = tensor.values
     if values is None:
-        return ("not looked at", "", "", "", "", "")
+        return ("not read", "", "", "", "", "")
     return (
         _really(tensor, values),
         f"{values.n_zero / tensor.n_weights:.1%}" if tensor.n_weights else "",
@@ -234,7 +223,7 @@ def _value_cells(tensor: TensorInfo) -> tuple[str, ...]:
 
 
 def _really(tensor: TensorInfo, values: ValueInfo) -> str:
-    if values.constant:  # any dtype holds it; a single value is no news
+    if values.constant:  # any dtype holds it, and a single value always is
         return "constant" if tensor.n_weights > 1 else tensor.dtype
     return "/".join(values.effective_dtypes)
 
@@ -252,7 +241,7 @@ def _shapes(shapes: tuple[tuple[int, ...], ...], most: int = 2) -> str:
 
 
 def _reasons(inspection: Inspection) -> list[str]:
-    """Return one line per reason for which values were not looked at."""
+    """Return one line for each reason why values were not read."""
     from kcomplexity.text import plural
 
     reasons: dict[str, int] = {}
@@ -260,6 +249,6 @@ def _reasons(inspection: Inspection) -> list[str]:
         if tensor.reason:
             reasons[tensor.reason] = reasons.get(tensor.reason, 0) + 1
     return [
-        f"the values of {plural(count, 'tensor')} were not looked at: {reason}"
+        f"the values of {plural(count, 'tensor')} were not read: {reason}"
         for reason, count in reasons.items()
     ]

@@ -60,9 +60,8 @@ def score(
 ) -> None:
     """Measure the complexity of checkpoints: bits, bits per weight, structure against controls.
 
-    CHECKPOINT is of any known format (safetensors, PyTorch, NumPy, HDF5/Keras, Zarr/Orbax, ONNX,
-    Flax, GGUF, TFLite): a file, a folder or index of shards, a glob in quotes read as one, an URL,
-    or hf:ORG/NAME in the local cache. The content decides the format. Nothing in a file is ever
+    CHECKPOINT is a file, a folder or index of shards, a glob in quotes read as one, a URL, or
+    hf:ORG/NAME in the local cache; its content decides the format. Nothing in a file is ever
     executed.
     """
     from kcomplexity.errors import JournalWarning
@@ -107,7 +106,7 @@ def _note(plan: Plan) -> None:
 
 
 def _show_plan(plan: Plan, threads: int | None, *, as_json: bool) -> None:
-    from kcomplexity.parallel.pool import available_processors
+    from kcomplexity.parallel.threads import available_processors
     from kcomplexity.report.tables import Table
     from kcomplexity.text import human_bytes, plural
     from kcomplexity_cli.terminal import print_json, print_table

@@ -72,14 +72,14 @@ def trajectory(
     single tensors did not change. Kendall's tau is 1 when a figure only rises with the steps, -1
     when it only falls.
     """
-    from kcomplexity.loaders.paths import expanded
+    from kcomplexity.loaders.paths import find_checkpoints
     from kcomplexity.scoring.cache import Cache, cache_path
 
     with Cache(None if no_cache else cache_path()) as cache:
         if watch:
             result = _watched(checkpoints, steps, interval, cache, measuring, quiet=quiet)
         else:
-            result = _measured(expanded(checkpoints), steps, cache, measuring, quiet=quiet)
+            result = _measured(find_checkpoints(checkpoints), steps, cache, measuring, quiet=quiet)
     finish(result, output, sources=result.steps)
 
 
@@ -134,13 +134,13 @@ def _settled(
 ) -> Iterator[list[str]]:
     """Yield the checkpoints that are complete, each time there are more of them."""
     from kcomplexity.errors import CheckpointNotFoundError
-    from kcomplexity.loaders.paths import expanded
+    from kcomplexity.loaders.paths import find_checkpoints
 
     before: dict[str, object] = {}
     done: dict[str, object] = {}
     while not stopped:
         try:
-            now = {path: _state(Path(path)) for path in expanded(checkpoints)}
+            now = {path: _state(Path(path)) for path in find_checkpoints(checkpoints)}
         except CheckpointNotFoundError:
             now = {}  # the training has not begun
         ready = {path: state for path, state in now.items() if state and before.get(path) == state}

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from kcomplexity.algorithms.entropy_coding.ans import Encoder
 from kcomplexity.files.sources import Bytes
-from kcomplexity.parallel import FRAME
 from kcomplexity.tensors.checkpoint import Tensor
 
 __all__ = ["Coded", "Coding", "Ints", "Levels", "Quantised", "add_levels", "levels_of"]
@@ -104,10 +103,7 @@ class Quantised(Tensor):
 
 def levels_of(tensor: Tensor, levels: Levels) -> Ints:
     """Return the levels of a whole tensor, in order."""
-    parts = [
-        levels.of(tensor.read(start, min(start + FRAME, tensor.n_weights)))
-        for start in range(0, tensor.n_weights, FRAME)
-    ]
+    parts = [levels.of(tensor.read(*span)) for span in tensor.spans()]
     return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
 

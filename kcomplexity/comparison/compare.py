@@ -24,7 +24,6 @@ from kcomplexity.comparison.sides import Sides, drawn, spooled
 from kcomplexity.comparison.verdict import verdict
 from kcomplexity.errors import SpecError
 from kcomplexity.loaders.selecting import Reading, open_selected
-from kcomplexity.parallel.progress import counting
 from kcomplexity.parallel.running import pool_of
 from kcomplexity.results.provenance import describe, provenance
 from kcomplexity.results.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance
@@ -196,9 +195,8 @@ def compare(
             aligned_sides[: len(starts) + len(opened)],
             **options,
         )
-        if progress := options.get("progress"):
-            pool.progress = counting(progress, "measuring", plan.work)
-        measured = [row for found in measure_plan(plan, pool) for row in found]
+        pool.expect(plan.work, "measuring")
+        measured = [row for of_unit in measure_plan(plan, pool) for row in of_unit]
         sides = Sides(plan, measured, len(starts), pool)
         if over_runs:
             rows, summary = sides.over_runs(paired=bool(paired))

@@ -69,9 +69,8 @@ def ncd(found: LongWindow) -> float | None:
 
 
 def _sides(tensor: Tensor) -> Iterator[Tensor]:
-    step = _SIDE * 8 // tensor.dtype.bits
-    for start in range(0, tensor.n_weights, step):
-        yield Part.of(tensor, start, min(start + step, tensor.n_weights))
+    for span in tensor.spans(_SIDE * 8 // tensor.dtype.bits):
+        yield Part.of(tensor, *span)
 
 
 def _bits(tensor: Tensor, boundary: int, pool: Pool) -> tuple[int, int]:

@@ -40,7 +40,7 @@ from kcomplexity.containers.motifs import (
     Motifs,
     encode_levels,
 )
-from kcomplexity.containers.writers import atomic_file, header_bytes, pieces
+from kcomplexity.containers.writers import atomic_file, header_bytes
 from kcomplexity.errors import OutputError
 from kcomplexity.tensors.checkpoint import ArrayTensor, Tensor
 from kcomplexity.tensors.dtypes import DTYPES
@@ -93,7 +93,7 @@ def write_mosaic(mosaic: Mosaic, path: Path) -> None:
     with atomic_file(path) as file:
         file.write(header)
         for tensor in encoded.tensors:
-            for piece in pieces(tensor):
+            for piece in tensor.pieces():
                 file.write(piece)
 
 
@@ -224,7 +224,7 @@ def checksums(tensors: Sequence[Tensor]) -> str:
     found = ""
     for tensor in tensors:
         checksum = 0
-        for piece in pieces(tensor):
+        for piece in tensor.pieces():
             checksum = zlib.crc32(piece, checksum)
         found += f"{checksum:08x}"
     return found

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from kcomplexity.errors import KComplexityError, OutputError, SpecError
-from kcomplexity.parallel import FRAME
 from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 from kcomplexity.tensors.dtypes import DTYPES
 from kcomplexity.text import plural, printable
@@ -28,7 +27,6 @@ __all__ = [
     "atomic_file",
     "check_writable",
     "header_bytes",
-    "pieces",
     "refuse_input",
     "refuse_paths",
     "successor",
@@ -131,7 +129,7 @@ def write_safetensors(
     with atomic_file(path) as file:
         file.write(header)
         for tensor in tensors:
-            for piece in pieces(tensor):
+            for piece in tensor.pieces():
                 file.write(piece)
 
 
@@ -260,12 +258,6 @@ def header_bytes(tensors: Sequence[Tensor], metadata: Mapping[str, str]) -> byte
     text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text
-
-
-def pieces(tensor: Tensor) -> Iterable[memoryview]:
-    """Yield the stored bytes of a tensor, at most a frame at a time."""
-    for start in range(0, tensor.n_weights, FRAME):
-        yield tensor.raw(start, min(start + FRAME, tensor.n_weights)).data
 
 
 def _umask() -> int:

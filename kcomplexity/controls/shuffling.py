@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcomplexity.controls.stores import Sink
-from kcomplexity.parallel import FRAME
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.tensors.derived import stored_words
+from kcomplexity.tensors.pieces import FRAME, spans
 from kcomplexity.tensors.random import generator
 
 __all__ = ["fits_in_memory", "permute_columns", "permute_rows", "working_bytes"]
@@ -113,10 +113,9 @@ def _scatter(
 
 def _picks(rng: np.random.Generator, n: int) -> Iterator[NDArray[np.uint8]]:
     """Yield the buckets that `n` weights pick, a frame (a multiple of 8) at a time."""
-    for start in range(0, n, FRAME):
-        size = min(FRAME, n - start)
-        drawn = rng.bit_generator.random_raw(-(-size // 8)).astype("<u8", copy=False)
-        yield drawn.view(np.uint8)[:size]
+    for start, stop in spans(n, FRAME):
+        drawn = rng.bit_generator.random_raw(-(-(stop - start) // 8)).astype("<u8", copy=False)
+        yield drawn.view(np.uint8)[: stop - start]
 
 
 def _own_words(tensor: Tensor, start: int, stop: int) -> Words:

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcomplexity.files.sources import FileSource
-from kcomplexity.parallel import FRAME
 from kcomplexity.parallel.pool import Pool
 from kcomplexity.tensors.checkpoint import ArrayTensor, StoredTensor, Tensor
 from kcomplexity.tensors.derived import packed
+from kcomplexity.tensors.pieces import FRAME
 
 __all__ = ["Sink", "Store"]
 
@@ -111,8 +111,8 @@ class Store:
             words = _File(file, dtype.word)
             permute(words)
             if dtype.bits < 8:
-                frames = ((at, min(FRAME, n - at)) for at in range(0, n, FRAME))
-                return self._appended(tensor, (packed(dtype, words.get(*f)) for f in frames))
+                frames = (words.get(start, stop - start) for start, stop in tensor.spans(FRAME))
+                return self._appended(tensor, (packed(dtype, frame) for frame in frames))
         return _stored(tensor, source, 0)
 
     def _appended(self, tensor: Tensor, chunks: Iterable[NDArray[np.uint8]]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Open what a path or a URL names."""
+"""Open a file by its path or URL."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 from kcomplexity.files.sources import FileSource
 from kcomplexity.files.urls import UrlPath
 
-__all__ = ["open_source", "opened"]
+__all__ = ["open_for_loading", "open_source"]
 
 
 def open_source(path: Path) -> FileSource:
-    """Return a source that reads `path`, a file here or on a server, by range."""
+    """Return a source that reads `path`, a local file or one on a server, by range."""
     if not isinstance(path, UrlPath):
         return FileSource(path)
     if urlsplit(path.url).scheme.lower() in ("http", "https") and "::" not in path.url:
@@ -28,8 +28,8 @@ def open_source(path: Path) -> FileSource:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[FileSource]:
-    """Open a file for a loader, and close it again if loading fails."""
+def open_for_loading(path: Path) -> Iterator[FileSource]:
+    """Open a file that stays open for the checkpoint, and close it if loading fails."""
     source = open_source(path)
     try:
         yield source

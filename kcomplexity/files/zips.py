@@ -1,13 +1,14 @@
-"""The directory of a zip archive, checked before any member is believed."""
+"""The directory of a zip archive, checked before any member is trusted."""
 
 from __future__ import annotations
 
 import zipfile
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from kcomplexity.errors import CorruptCheckpointError
-from kcomplexity.files.opening import opened
+from kcomplexity.files.opening import open_source
 from kcomplexity.files.sources import FileSource
 from kcomplexity.files.streams import (
     ByteStream,
@@ -18,7 +19,7 @@ from kcomplexity.files.streams import (
 )
 from kcomplexity.text import printable
 
-__all__ = ["MAX_DEFLATE_RATIO", "Member", "member_names", "read_directory"]
+__all__ = ["LOCAL_HEADER", "MAX_DEFLATE_RATIO", "Member", "member_names", "read_directory"]
 
 #: Deflate cannot shrink more than this (258 bytes cost two bits at least), so a member that
 #: claims more is lying about its size.
@@ -27,7 +28,9 @@ MAX_DEFLATE_RATIO = 1032
 #: members with names of a hundred letters take this much.
 MAX_DIRECTORY = 16 << 20
 
-_LOCAL_HEADER = 30
+#: How the header before a member starts, and so a whole archive.
+LOCAL_HEADER = b"PK\x03\x04"
+_LOCAL_HEADER_SIZE = 30
 _ENCRYPTED = 0x1
 
 
@@ -64,24 +67,22 @@ class Member:
 
 
 class _Ends(StreamFile):
-    """The file as zipfile reads it: the end of the archive, then all of its directory at once."""
+    """The archive as zipfile reads it: its end, then the whole directory at once."""
 
     def read(self, n: int | None = -1) -> bytes:
-        """Return the next bytes, if they are not more than a directory takes."""
+        """Return the next bytes; refuse to read more than a directory may take."""
         if n is not None and n > MAX_DIRECTORY:
             raise ValueError(f"its directory takes {n} bytes; at most {MAX_DIRECTORY} are read")
         return super().read(n)
 
 
 def member_names(path: Path, head: bytes) -> list[str]:
-    """Return the names in a zip archive; none if it is no archive, or a damaged one."""
-    if not head.startswith(b"PK\x03\x04"):
+    """Return the names in a zip archive; none if it is damaged or not an archive."""
+    if not head.startswith(LOCAL_HEADER):
         return []
     try:
-        with opened(path) as source, zipfile.ZipFile(_Ends(whole_file(source))) as archive:
-            names = archive.namelist()
-            source.close()
-            return names
+        with closing(open_source(path)) as source:
+            return zipfile.ZipFile(_Ends(whole_file(source))).namelist()
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
         return []
 
@@ -134,14 +135,14 @@ def _member(source: FileSource, info: zipfile.ZipInfo, shown: str) -> Member:
 
 def _data_offset(source: FileSource, info: zipfile.ZipInfo, where: str) -> int:
     """Return where the member's bytes start: after its local header, whose length only it knows."""
-    if not 0 <= info.header_offset <= source.size() - _LOCAL_HEADER:
+    if not 0 <= info.header_offset <= source.size() - _LOCAL_HEADER_SIZE:
         raise CorruptCheckpointError(f"{where} starts outside the file; the file is cut")
-    head = source.read(info.header_offset, _LOCAL_HEADER).tobytes()
-    if head[:4] != b"PK\x03\x04":
+    head = source.read(info.header_offset, _LOCAL_HEADER_SIZE).tobytes()
+    if head[:4] != LOCAL_HEADER:
         raise CorruptCheckpointError(f"{where} has no local header; the file is damaged")
     name = int.from_bytes(head[26:28], "little")
     extra = int.from_bytes(head[28:30], "little")
-    return info.header_offset + _LOCAL_HEADER + name + extra
+    return info.header_offset + _LOCAL_HEADER_SIZE + name + extra
 
 
 def _check_apart(members: list[Member], shown: str) -> None:

@@ -1,31 +1,33 @@
-"""What a checkpoint holds: from its headers alone, or with one pass over its values.
+"""What checkpoints hold: from their headers alone, or with one pass over their values.
 
-The header tells names, shapes, dtypes and sizes (:func:`inspect_checkpoint`). The values tell what
-the header cannot: zeros, NaN, the range, and the *effective dtype*. Weights that were once rounded
-to bfloat16 and then saved as float32 take twice the bytes they need, and compress as if they were
-half as complex; a look at their values finds that out (:mod:`kcomplexity.inspection.values`).
+The header states names, shapes, dtypes and sizes. The values show what the header cannot: zeros,
+NaN, the range, and the *effective dtype*. Weights that were once rounded to bfloat16 and then saved
+as float32 take twice the bytes they need, and compress as if they were half as complex;
+:mod:`kcomplexity.inspection.values` finds that out.
 """
 
 from __future__ import annotations
 
+from kcomplexity.inspection.inspecting import Inspecting, inspect, inspect_checkpoint
 from kcomplexity.inspection.records import (
     DtypeInfo,
     FileInfo,
     Inspection,
+    InspectionReport,
     LayerInfo,
     TensorInfo,
     ValueInfo,
-    document,
 )
-from kcomplexity.inspection.walking import inspect_checkpoint
 
 __all__ = [
     "DtypeInfo",
     "FileInfo",
+    "Inspecting",
     "Inspection",
+    "InspectionReport",
     "LayerInfo",
     "TensorInfo",
     "ValueInfo",
-    "document",
+    "inspect",
     "inspect_checkpoint",
 ]

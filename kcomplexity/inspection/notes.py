@@ -1,4 +1,4 @@
-"""What the values of a checkpoint tell that its headers do not, one line each."""
+"""What the values of a checkpoint show that its headers do not, one line each."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ __all__ = ["value_notes"]
 
 
 def value_notes(tensors: Iterable[TensorInfo]) -> list[str]:
-    """Say what the values tell that the header does not."""
-    looked = [(tensor, tensor.values) for tensor in tensors if tensor.values is not None]
-    notes = _upcast_notes(looked)
-    constant = [tensor for tensor, values in looked if values.constant and tensor.n_weights > 1]
+    """Return one line for each thing that the values show and the header does not."""
+    examined = [(tensor, tensor.values) for tensor in tensors if tensor.values is not None]
+    notes = _upcast_notes(examined)
+    constant = [tensor for tensor, values in examined if values.constant and tensor.n_weights > 1]
     if constant:
         verb = "is" if len(constant) == 1 else "are"
         notes.append(f"{plural(len(constant), 'tensor')} {verb} constant: {_names(constant)}")
-    broken = [tensor for tensor, values in looked if values.n_nan or values.n_inf]
+    broken = [tensor for tensor, values in examined if values.n_nan or values.n_inf]
     if broken:
-        n_nan = sum(values.n_nan for _, values in looked)
-        n_inf = sum(values.n_inf for _, values in looked)
+        n_nan = sum(values.n_nan for _, values in examined)
+        n_inf = sum(values.n_inf for _, values in examined)
         verb = "holds" if len(broken) == 1 else "hold"
         notes.append(
             f"{plural(len(broken), 'tensor')} {verb} {n_nan:,} NaN and {n_inf:,} infinite values: "
@@ -32,14 +32,14 @@ def value_notes(tensors: Iterable[TensorInfo]) -> list[str]:
     return notes
 
 
-def _upcast_notes(looked: Iterable[tuple[TensorInfo, ValueInfo]]) -> list[str]:
-    # A constant fits any dtype: that says nothing of where it comes from.
+def _upcast_notes(examined: Iterable[tuple[TensorInfo, ValueInfo]]) -> list[str]:
+    # A constant fits any dtype, which says nothing about where it comes from.
     upcast = [
         (tensor, values.effective_dtypes)
-        for tensor, values in looked
+        for tensor, values in examined
         if not values.constant and values.effective_dtypes != (tensor.dtype,)
     ]
-    # Some tensors of an upcast checkpoint fit a second dtype by chance: the common one counts.
+    # Some tensors of an upcast checkpoint fit a second dtype by chance; the common one counts.
     counts = Counter((tensor.dtype, code) for tensor, narrow in upcast for code in narrow)
     groups: dict[tuple[str, tuple[str, ...]], list[TensorInfo]] = {}
     for tensor, narrow in upcast:

@@ -1,8 +1,7 @@
-"""What an inspection tells: the files, the dtypes, the layers, the tensors, the odd things."""
+"""The records of an inspection: files, dtypes, layers, tensors, and notes on odd things."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +12,10 @@ __all__ = [
     "DtypeInfo",
     "FileInfo",
     "Inspection",
+    "InspectionReport",
     "LayerInfo",
     "TensorInfo",
     "ValueInfo",
-    "document",
 ]
 
 
@@ -27,9 +26,9 @@ class FileInfo:
     Attributes
     ----------
     name : str
-        Its path as it was opened.
+        The path as it was opened.
     n_bytes : int
-        Its size.
+        Size of the file.
     """
 
     name: str
@@ -55,7 +54,7 @@ class DtypeInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class LayerInfo:
-    """All tensors whose names differ in layer numbers only.
+    """All tensors whose names differ only in layer numbers.
 
     Attributes
     ----------
@@ -79,7 +78,7 @@ class LayerInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class ValueInfo:
-    """What the values of one tensor are.
+    """What the values of one tensor look like.
 
     Attributes
     ----------
@@ -90,7 +89,7 @@ class ValueInfo:
     min, max : int, float or None
         Of the finite values; None if there are none, or they have no order (complex).
     constant : bool
-        Whether every value is the same finite number; never told of complex ones.
+        Whether every value is the same finite number; False for complex values.
     effective_dtypes : tuple of str
         The narrowest floating-point dtypes that hold every value exactly (several of one width),
         or the stored one alone. A NaN has to stay a NaN, whatever its payload.
@@ -117,13 +116,13 @@ class TensorInfo:
     shape : tuple of int
     n_weights, n_bytes : int
     values : ValueInfo or None
-        None if they were not looked at.
+        None if they were not read.
     reason : str or None
-        Why values that should have been looked at were not.
+        Why the values could not be read, where that was asked for.
     code_bits : int or None
-        Width of its values if they are codes of quantised weights, with scales beside them.
+        Width of the values if they are codes of quantised weights, with scales in other tensors.
     side_of : str or None
-        Of scales and zero points, the name of the codes that they belong to.
+        For scales and zero points, the name of the tensor of codes they belong to.
     """
 
     name: str
@@ -140,7 +139,7 @@ class TensorInfo:
     def of(
         cls, tensor: Tensor, values: ValueInfo | None = None, reason: str | None = None
     ) -> TensorInfo:
-        """Return what the header tells of a tensor, with what its values tell."""
+        """Return the record of a tensor from its header, with what its values show."""
         return cls(
             name=tensor.name,
             dtype=tensor.dtype.code,
@@ -160,13 +159,13 @@ class Inspection:
     Attributes
     ----------
     path : str
-        As it was given.
+        The path as the user wrote it.
     format : str
         Name of the loader.
     files : tuple of FileInfo
         Those that hold tensors; none for arrays in memory.
     n_tensors, n_weights, n_bytes : int
-        Of the selected tensors; stored bytes, without the container.
+        Of the selected tensors; stored bytes, the container not counted.
     n_container_bytes : int
         Bytes of the files that hold no tensor: headers, indices, padding.
     metadata : dict of str to str
@@ -178,7 +177,7 @@ class Inspection:
     tensors : tuple of TensorInfo
         In file order.
     notes : tuple of str
-        Odd things worth knowing, one line each.
+        What a reader should know, one line each.
     """
 
     path: str
@@ -194,15 +193,21 @@ class Inspection:
     tensors: tuple[TensorInfo, ...]
     notes: tuple[str, ...]
 
+
+@dataclass(frozen=True, kw_only=True)
+class InspectionReport:
+    """What several checkpoints hold.
+
+    Attributes
+    ----------
+    schema_version : int
+    checkpoints : tuple of Inspection
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    checkpoints: tuple[Inspection, ...]
+
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        record: dict[str, Any] = plain(self)
-        return record
-
-
-def document(inspections: Iterable[Inspection]) -> dict[str, Any]:
-    """Return the JSON document that ``kcomplexity schema inspect`` describes."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "checkpoints": [inspection.to_dict() for inspection in inspections],
-    }
+        """Return the JSON document, which ``kcomplexity schema inspect`` describes."""
+        document: dict[str, Any] = plain(self)
+        return document

@@ -1,4 +1,4 @@
-"""Look at every value of a tensor: zeros, NaN, the range, and the narrowest dtype that fits."""
+"""Read every value of a tensor: zeros, NaN, the range, and the narrowest dtype that fits."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from kcomplexity.tensors.dtypes import DTYPES, StoredDtype
 from kcomplexity.views.base import leaves
 from kcomplexity.views.passes import compute_dtype, finite_part
 
-__all__ = ["look_at_all"]
+__all__ = ["inspect_values"]
 
-#: What float values are held against, narrowest first. Each holds nothing that float32 does not.
+#: Dtypes that float values are compared with, narrowest first. float32 holds all their values.
 _NARROW = ("F8_E4M3", "F8_E5M2", "BF16", "F16", "F32")
-#: The dtypes that networks are trained in; the narrower ones are meant as they are.
+#: The dtypes that networks are trained in; narrower ones are always chosen on purpose.
 _WIDE = ("F64", "F32", "F16", "BF16")
 
 
-def look_at_all(tensors: Sequence[Tensor], pool: Pool) -> list[TensorInfo]:
-    """Look at several tensors side by side: small ones fill the pool together."""
-    return list(pool.side_by_side(partial(_look_at, tensor, pool) for tensor in tensors))
+def inspect_values(tensors: Sequence[Tensor], pool: Pool) -> list[TensorInfo]:
+    """Read the values of several tensors at once: small ones fill the pool together."""
+    return list(pool.map(partial(_inspect_tensor, pool=pool), tensors))
 
 
-def _look_at(tensor: Tensor, pool: Pool) -> TensorInfo:
+def _inspect_tensor(tensor: Tensor, pool: Pool) -> TensorInfo:
     if tensor.dtype.numpy is None:
         return TensorInfo.of(tensor, reason=f"{tensor.dtype.code}: {tensor.dtype.refusal}")
-    (seen,) = fold(spool(tensor, pool), [_Look(tensor.dtype)], pool)
-    if isinstance(seen, _Seen):
-        return TensorInfo.of(tensor, seen.values(tensor.dtype))
-    return TensorInfo.of(tensor, reason=seen.reason if isinstance(seen, Failed) else str(seen))
+    (state,) = fold(spool(tensor, pool), [_Examination(tensor.dtype)], pool)
+    if isinstance(state, _ExaminationState):
+        return TensorInfo.of(tensor, state.values(tensor.dtype))
+    return TensorInfo.of(tensor, reason=state.reason if isinstance(state, Failed) else str(state))
 
 
 @dataclass(frozen=True)
-class _Look:
+class _Examination:
     """Count, compare and try narrower dtypes on every value of one tensor."""
 
     dtype: StoredDtype
@@ -50,13 +50,15 @@ class _Look:
     #: A leaf in float64, cast and cast back, and masks.
     memory: int = field(default=40 * LEAF, init=False)
 
-    def start(self) -> _Seen:
+    def start(self) -> _ExaminationState:
         tried = self.dtype.code in _WIDE
-        return _Seen(fits=tuple(c for c in _NARROW if tried and DTYPES[c].bits < self.dtype.bits))
+        return _ExaminationState(
+            fits=tuple(c for c in _NARROW if tried and DTYPES[c].bits < self.dtype.bits)
+        )
 
 
 @dataclass
-class _Seen(State):
+class _ExaminationState(State):
     """Counts, extremes, and which narrower dtypes have held every value so far."""
 
     fits: tuple[str, ...]
@@ -76,33 +78,33 @@ class _Seen(State):
             if chunk.dtype.is_float:
                 self._take_floats(leaf.astype(compute_dtype(leaf.dtype), copy=False))
             elif chunk.dtype.kind == "complex":
-                self._set_aside(leaf)
+                self._count_non_finite(leaf)
             else:  # integers of any size stay exact, booleans are 0 and 1
-                self._stretch(int(leaf.min()), int(leaf.max()))
+                self._widen(int(leaf.min()), int(leaf.max()))
 
     def _take_floats(self, leaf: NDArray[Any]) -> None:
         low, high = float(leaf.min()), float(leaf.max())
         if math.isfinite(low) and math.isfinite(high):
-            # Zero has two signs that compare equal: which one comes first must not matter.
-            self._stretch(low + 0.0, high + 0.0)
+            # The two zeros compare equal; which one comes first must not matter.
+            self._widen(low + 0.0, high + 0.0)
         else:
-            finite = self._set_aside(leaf)
+            finite = self._count_non_finite(leaf)
             if finite.size:
-                self._stretch(float(finite.min()) + 0.0, float(finite.max()) + 0.0)
+                self._widen(float(finite.min()) + 0.0, float(finite.max()) + 0.0)
         self.fits = tuple(code for code in self.fits if _holds(DTYPES[code], leaf))
 
-    def _set_aside(self, leaf: NDArray[Any]) -> NDArray[Any]:
+    def _count_non_finite(self, leaf: NDArray[Any]) -> NDArray[Any]:
         """Count the values that are not finite and return the others."""
         finite, n_nan, n_inf = finite_part(leaf)
         self.n_nan += n_nan
         self.n_inf += n_inf
         return finite
 
-    def _stretch(self, low: float, high: float) -> None:
+    def _widen(self, low: float, high: float) -> None:
         self.low, self.high = min(self.low, low), max(self.high, high)
 
-    def __add__(self, other: _Seen) -> _Seen:
-        return _Seen(
+    def __add__(self, other: _ExaminationState) -> _ExaminationState:
+        return _ExaminationState(
             tuple(code for code in self.fits if code in other.fits),
             self.n + other.n,
             self.n_zero + other.n_zero,
@@ -114,24 +116,24 @@ class _Seen(State):
 
     def values(self, dtype: StoredDtype) -> ValueInfo:
         """Return the record of a tensor of this stored dtype."""
-        some = self.low <= self.high
-        # Without a finite value every dtype fits, and that means nothing.
-        fits = self.fits if some else ()
+        any_finite = self.low <= self.high
+        # Without a finite value every dtype fits, which means nothing.
+        fits = self.fits if any_finite else ()
         least = min((DTYPES[code].bits for code in fits), default=0)
         narrow = tuple(code for code in fits if DTYPES[code].bits == least)
         return ValueInfo(
             n_zero=self.n_zero,
             n_nan=self.n_nan,
             n_inf=self.n_inf,
-            min=self.low if some else None,
-            max=self.high if some else None,
+            min=self.low if any_finite else None,
+            max=self.high if any_finite else None,
             constant=self.low == self.high and not self.n_nan + self.n_inf,
             effective_dtypes=narrow or (dtype.code,),
         )
 
 
 def _holds(narrow: StoredDtype, leaf: NDArray[Any]) -> bool:
-    """Whether every value survives the way to `narrow` and back; a NaN has to stay one."""
+    """Whether every value survives a cast to `narrow` and back; a NaN has to stay a NaN."""
     back = leaf.astype(narrow.numpy).astype(leaf.dtype)
     same = back == leaf
     return bool(same.all()) or bool((same | (np.isnan(back) & np.isnan(leaf))).all())

@@ -3,15 +3,15 @@
 A loader reads one file format. It is an object with three things:
 
 ``extensions``
-    Suffixes that files of this format usually have, e.g. ``(".npz",)``. They decide nothing: they
-    only tell which format a file *claims* to be when nothing recognises its content, so that the
-    message can say what is wrong with it, and let a misleading suffix be noted.
+    Endings that files of this format usually have, in lower case, e.g. ``(".npz",)``. They decide
+    nothing: they only say which format a file *claims* to be when nothing recognises its content,
+    so that the message can say what is wrong with it, and let a misleading ending be noted.
 
 ``sniff(path, head)``
-    Whether `path` is this loader's to read. `head` holds the first bytes of the file (up to
+    Whether `path` is a file of this format. `head` holds the first bytes of the file (up to
     :data:`HEAD`; empty for a folder). The content decides, so look at the extension only if the
-    content leaves it open. It must be quick, raise nothing, and be shy: the first loader that says
-    yes gets the file.
+    content leaves it open. It must be quick, raise nothing, and say yes only when it is certain:
+    the first loader that does gets the file.
 
 ``load(path, options)``
     Open the file and return a :class:`~kcomplexity.tensors.checkpoint.Checkpoint`. Read headers
@@ -21,20 +21,25 @@ A loader reads one file format. It is an object with three things:
     :class:`~kcomplexity.errors.CheckpointError` whose message is one line that names the file, what
     was expected and what to do; names out of the file pass through
     :func:`kcomplexity.text.printable`. What cannot be decoded but whose bytes are known becomes a
-    tensor with an opaque dtype; what is left out altogether is told in ``notes``.
+    tensor with an opaque dtype; what is left out altogether is reported in ``notes``.
+
+Two more may be left out:
 
 ``nested``
-    May be left out; True if ``Options.root`` means something to the format.
+    True if ``Options.root`` means something to the format.
 
-An optional dependency is imported inside ``load``, by :func:`needed`; where it is missing, the
-error names the extra that brings it. The loader is registered under the name that
+``in_folders``
+    The endings by which a folder is searched for files of this format, which are then read as
+    the shards of one checkpoint; by default all of ``extensions``, and ``()`` for none.
+
+An optional dependency is imported inside ``load``, by :func:`import_extra`; where it is missing,
+the error names the extra that installs it. The loader is registered under the name that
 ``Checkpoint.format`` shows, in the block at the end of ``kcomplexity/loaders/__init__.py`` (as a
 :class:`~kcomplexity.loaders.deferred.Deferred`, so that it is imported for its own files alone),
-or as an entry point of the group ``kcomplexity.loaders`` that points to such an object.
+or as an entry point of the group ``kcomplexity.loaders`` that points to the object.
 
-`path` may be an URL (:class:`kcomplexity.files.urls.UrlPath`): read it through
-:func:`kcomplexity.files.opening.opened` alone,
-and its tensors are read by range.
+`path` may be a URL (:class:`kcomplexity.files.urls.UrlPath`). Read it only through
+:func:`kcomplexity.files.opening.open_for_loading`: its tensors are then read by range as well.
 """
 
 from __future__ import annotations
@@ -52,7 +57,7 @@ from kcomplexity.tensors.checkpoint import Checkpoint, Layout, Tensor
 from kcomplexity.tensors.dtypes import DTYPES
 from kcomplexity.text import printable
 
-__all__ = ["HEAD", "Loader", "Options", "check_loader", "layout_of", "needed"]
+__all__ = ["HEAD", "Loader", "Options", "check_loader", "import_extra", "layout_of"]
 
 #: Bytes of a file that :meth:`Loader.sniff` is shown.
 HEAD = 4096
@@ -63,12 +68,12 @@ _IN_OUT = frozenset({"flax", "tf", "keras", "jax"})
 
 @dataclass(frozen=True)
 class Options:
-    """What the user says about a checkpoint that the file itself does not.
+    """What the user states about a checkpoint that the file itself does not.
 
     Attributes
     ----------
     dtypes : mapping of str to str
-        Glob on tensor names -> dtype code that its values really have. The last match wins.
+        Glob on tensor names -> dtype code of their values. The last match wins.
     root : str or None
         In a file that nests its tensors, the keys of the part to read, joined with dots.
     dequantize : bool
@@ -79,7 +84,7 @@ class Options:
     Raises
     ------
     SpecError
-        If a code is none of safetensors'.
+        If a code is not one of safetensors'.
     """
 
     dtypes: Mapping[str, str] = field(default_factory=dict)
@@ -98,7 +103,7 @@ class Options:
         return codes[-1] if codes else None
 
     def apply(self, checkpoint: Checkpoint) -> Checkpoint:
-        """Return `checkpoint` with the dtypes that the user gave.
+        """Return `checkpoint` with the dtypes that the user stated.
 
         Raises
         ------
@@ -132,10 +137,10 @@ class Loader(Protocol):
 
     @property
     def extensions(self) -> tuple[str, ...]:
-        """Suffixes that such files usually have."""
+        """Endings that files of this format usually have."""
 
     def sniff(self, path: Path, head: bytes) -> bool:
-        """Whether `path`, which starts with `head`, is this loader's to read."""
+        """Whether `path`, which starts with `head`, is a file of this format."""
 
     def load(self, path: Path, options: Options) -> Checkpoint:
         """Open `path`, reading headers only."""
@@ -151,16 +156,17 @@ def check_loader(_name: str, thing: object) -> str | None:
     return f"{type(thing).__name__} does not define {', '.join(missing)}" if missing else None
 
 
-def needed(module: str, extra: str, what: str) -> Any:
+def import_extra(module: str, extra: str, what: str) -> Any:
     """Import an optional package, or say how to install it.
 
     Parameters
     ----------
     module : str
+        Name of the package.
     extra : str
-        Of this package, which brings it.
+        Name of the extra of kcomplexity that installs it.
     what : str
-        What was to be done with which file, printable, to open the message.
+        What needs it and for which file, printable, to begin the message.
 
     Raises
     ------

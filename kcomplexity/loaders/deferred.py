@@ -1,4 +1,4 @@
-"""Loaders that are imported when a file may be theirs: most people read one or two formats."""
+"""Loaders that are imported when a file may be of their format: most people use one or two."""
 
 from __future__ import annotations
 
@@ -15,26 +15,23 @@ __all__ = ["Deferred"]
 
 @dataclass(frozen=True)
 class Deferred:
-    """Stands for a loader until a file may be its own.
+    """Stands for a loader until a file may be of its format.
 
     Attributes
     ----------
-    module : str
-        Of this package.
-    name : str
-        Of the class in it.
+    target : str
+        ``"module:Class"`` of the loader, the module in ``kcomplexity.loaders``.
     heads : tuple of bytes
-        How its files start, for those that have a magic number.
+        Magic numbers with which its files start, if it has any.
     at : int
-        The byte at which they have it.
+        The byte at which a magic number stands.
     suffixes : tuple of str
-        How they are called, for those that have none.
+        Endings of its files, if it has no magic number.
     folders : bool
-        Whether they are folders.
+        Whether its checkpoints are folders.
     """
 
-    module: str
-    name: str
+    target: str
     heads: tuple[bytes, ...] = ()
     at: int = 0
     suffixes: tuple[str, ...] = ()
@@ -42,27 +39,35 @@ class Deferred:
 
     @property
     def extensions(self) -> tuple[str, ...]:
-        """Suffixes that such files usually have."""
+        """Endings that files of this format usually have."""
         return self.loader.extensions
 
     @property
+    def in_folders(self) -> tuple[str, ...]:
+        """Endings by which a folder is searched for shards of this format."""
+        endings: tuple[str, ...] = getattr(self.loader, "in_folders", self.extensions)
+        return endings
+
+    @property
     def nested(self) -> bool:
-        """Whether ``--root`` means something to it."""
+        """Whether ``Options.root`` means something to the format."""
         return getattr(self.loader, "nested", False)
 
     @cached_property
     def loader(self) -> Loader:
-        """The loader itself, imported."""
-        module = importlib.import_module(f"kcomplexity.loaders.{self.module}")
-        made: Loader = getattr(module, self.name)()
-        return made
+        """The loader, imported."""
+        module, _, name = self.target.partition(":")
+        loader: Loader = getattr(importlib.import_module(f"kcomplexity.loaders.{module}"), name)()
+        return loader
 
     def sniff(self, path: Path, head: bytes) -> bool:
-        """Whether `path`, which starts with `head`, is this loader's to read."""
-        may = (
-            head.startswith(self.heads, self.at) if self.heads else False
-        ) or path.suffix.lower() in self.suffixes
-        return (may or (self.folders and path.is_dir())) and self.loader.sniff(path, head)
+        """Whether `path`, which starts with `head`, is a file of this format."""
+        possible = (
+            head.startswith(self.heads, self.at)
+            or path.suffix.lower() in self.suffixes
+            or (self.folders and path.is_dir())
+        )
+        return possible and self.loader.sniff(path, head)
 
     def load(self, path: Path, options: Options) -> Checkpoint:
         """Open `path`, reading headers only."""

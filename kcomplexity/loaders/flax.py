@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import ml_dtypes
 import numpy as np
 
-from kcomplexity.files.opening import opened
+from kcomplexity.files.opening import open_for_loading
 from kcomplexity.files.sources import FileSource
 from kcomplexity.files.streams import JoinedBytes, StoredBytes
 from kcomplexity.files.window import Cursor
@@ -88,7 +88,7 @@ class FlaxLoader:
         SpecError
             If the root that was asked for is not there.
         """
-        with opened(path) as source:
+        with open_for_loading(path) as source:
             shown = printable(path)
             walk = _Walk(source, shown)
             tree = walk.value(0)

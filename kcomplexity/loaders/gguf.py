@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from kcomplexity.errors import CorruptCheckpointError
-from kcomplexity.files.opening import opened
+from kcomplexity.files.opening import open_for_loading
 from kcomplexity.files.sources import FileSource
 from kcomplexity.files.window import Cursor
-from kcomplexity.loaders.base import Options, needed
+from kcomplexity.loaders.base import Options, import_extra
 from kcomplexity.loaders.ggml_blocks import BLOCKS, BlockPart, BlockType, Dequantized
 from kcomplexity.tensors.checkpoint import Checkpoint, StoredTensor, Tensor
 from kcomplexity.tensors.dtypes import DTYPES, StoredDtype
@@ -74,8 +74,8 @@ class GgufLoader:
         """
         shown = printable(path)
         if options.dequantize:
-            needed("gguf", "gguf", f"{shown}: reading quantised blocks as weights")
-        with opened(path) as source:
+            import_extra("gguf", "gguf", f"{shown}: reading quantised blocks as weights")
+        with open_for_loading(path) as source:
             cursor = _Cursor(source, shown)
             n_tensors, n_facts = _start(cursor)
             metadata = _metadata(cursor, n_facts)

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from kcomplexity.errors import CorruptCheckpointError, SpecError
-from kcomplexity.files.opening import opened
+from kcomplexity.files.opening import open_for_loading
 from kcomplexity.files.sources import FileSource
 from kcomplexity.files.streams import StoredBytes, StreamFile, whole_file
 from kcomplexity.files.zips import MAX_DEFLATE_RATIO, member_names, read_directory
 from kcomplexity.loaders.arrays import little, stored_dtype, why_left_out
-from kcomplexity.loaders.base import Options, needed
+from kcomplexity.loaders.base import Options, import_extra
 from kcomplexity.loaders.slabs import DAMAGE, MOST_CHUNK, SlabTensor
 from kcomplexity.loaders.streamed import StreamedTensor
 from kcomplexity.tensors.checkpoint import Checkpoint, Layout, StoredTensor, Tensor
@@ -64,8 +64,8 @@ class Hdf5Loader:
         SpecError
             If the root that was asked for is not there.
         """
-        h5py = needed("h5py", "hdf5", f"{printable(path)}: reading HDF5")
-        with opened(path) as source:
+        h5py = import_extra("h5py", "hdf5", f"{printable(path)}: reading HDF5")
+        with open_for_loading(path) as source:
             inner = _inner(source, printable(path))
             try:
                 file = h5py.File(StreamFile(inner), "r")

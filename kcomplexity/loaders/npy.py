@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from kcomplexity.errors import CorruptCheckpointError
-from kcomplexity.files.opening import opened
+from kcomplexity.files.opening import open_for_loading
 from kcomplexity.files.streams import ByteStream, StoredBytes, whole_file
 from kcomplexity.loaders.arrays import little, stored_dtype, why_left_out
 from kcomplexity.loaders.base import Options
@@ -36,6 +36,7 @@ class NpyLoader:
     """One array in a file of its own; the tensor is named after the file."""
 
     extensions: tuple[str, ...] = (".npy",)
+    in_folders: tuple[str, ...] = ()
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """Whether NumPy's magic bytes are there."""
@@ -49,7 +50,7 @@ class NpyLoader:
         CorruptCheckpointError
             If the header is damaged, or the array is not as long as the file.
         """
-        with opened(path) as source:
+        with open_for_loading(path) as source:
             stream = whole_file(source)
             parsed = parse(path.stem, stream, options, printable(path))
         tensors = {} if parsed.tensor is None else {parsed.tensor.name: parsed.tensor}

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kcomplexity.errors import CorruptCheckpointError, UnknownFormatError
-from kcomplexity.files.opening import opened
+from kcomplexity.files.opening import open_for_loading
 from kcomplexity.files.sources import FileSource
-from kcomplexity.files.zips import Member, member_names, read_directory
+from kcomplexity.files.zips import LOCAL_HEADER, Member, member_names, read_directory
 from kcomplexity.loaders.base import Options
 from kcomplexity.loaders.npy import Parsed, parse
 from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
@@ -29,7 +29,7 @@ class NpzLoader:
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """Whether it is a zip archive with at least one array in it."""
-        if not head.startswith(b"PK\x03\x04"):
+        if not head.startswith(LOCAL_HEADER):
             return False
         first_name = head[30 : 30 + int.from_bytes(head[26:28], "little")]
         if first_name.endswith(b".npy"):
@@ -48,7 +48,7 @@ class NpzLoader:
         tensors: dict[str, Tensor] = {}
         notes: list[str] = []
         payload = 0
-        with opened(path) as source:
+        with open_for_loading(path) as source:
             members = read_directory(source)
             if members and not any(member.name.endswith(".npy") for member in members):
                 raise UnknownFormatError(

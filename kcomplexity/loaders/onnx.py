@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from kcomplexity.errors import CheckpointError, CorruptCheckpointError
-from kcomplexity.files.opening import opened
+from kcomplexity.files.opening import open_for_loading
 from kcomplexity.files.protobuf import Message, Reader
 from kcomplexity.files.sources import FileSource
 from kcomplexity.files.streams import StoredBytes, whole_file
@@ -86,7 +86,7 @@ class OnnxLoader:
         CorruptCheckpointError
             If the file is damaged, or external data lie outside the model's folder.
         """
-        with opened(path) as source:
+        with open_for_loading(path) as source:
             found = _Model(path, source, Reader(whole_file(source), printable(path)))
             try:
                 found.read()

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from kcomplexity.errors import CorruptCheckpointError, UnknownFormatError
-from kcomplexity.files.opening import opened
+from kcomplexity.files.opening import open_for_loading
 from kcomplexity.files.pickle_reader import MAX_PICKLE, PickleReader
 from kcomplexity.files.pickles import read_pickle
 from kcomplexity.files.sources import FileSource
@@ -46,7 +46,7 @@ class PytorchLoader:
     """One file that ``torch.save`` wrote."""
 
     extensions: tuple[str, ...] = (".pt", ".pth", ".bin", ".ckpt", ".th", ".model", ".tar")
-    #: Whether ``--root`` means something here.
+    in_folders: tuple[str, ...] = (".bin", ".pt", ".pth", ".ckpt")
     nested: bool = True
 
     def sniff(self, path: Path, head: bytes) -> bool:
@@ -68,7 +68,7 @@ class PytorchLoader:
         SpecError
             If the root that was asked for is not there.
         """
-        with opened(path) as source:
+        with open_for_loading(path) as source:
             shown = printable(path)
             head = source.read(0, min(source.size(), len(MAGIC))).tobytes()
             if head.startswith(b"PK"):

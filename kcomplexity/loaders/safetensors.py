@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,21 +15,19 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from kcomplexity.errors import CorruptCheckpointError
-from kcomplexity.files.opening import opened
+from kcomplexity.files.opening import open_for_loading
 from kcomplexity.files.sources import FileSource
 from kcomplexity.files.strict_json import parse_object
 from kcomplexity.loaders.base import Options, layout_of
+from kcomplexity.loaders.shard_index import SHARD
 from kcomplexity.tensors.checkpoint import Checkpoint, StoredTensor, Tensor
 from kcomplexity.tensors.dtypes import DTYPES, StoredDtype
 from kcomplexity.text import printable
 
-__all__ = ["SHARD", "SafetensorsLoader"]
+__all__ = ["SafetensorsLoader"]
 
 #: The library's own limit; a header of this size describes about a million tensors.
 MAX_HEADER = 100_000_000
-
-#: How the shards of one checkpoint are numbered: prefix-00002-of-00007.safetensors, .bin, .gguf.
-SHARD = re.compile(r"-(\d{5})-of-(\d{5})\.[A-Za-z0-9]+$")
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ class SafetensorsLoader:
         CorruptCheckpointError
             If any byte of the file is not accounted for, or two tensors claim the same one.
         """
-        with opened(path) as source:
+        with open_for_loading(path) as source:
             shown = printable(path)
             header, data_start = _read_header(source, shown)
             metadata = _metadata(header.pop("__metadata__", None), shown)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypedDict, Unpack
 
-from kcomplexity.loaders import open_checkpoint
+from kcomplexity.loaders.opening import open_checkpoint
 from kcomplexity.tensors.checkpoint import Checkpoint
 
 __all__ = ["Reading", "open_selected"]

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from kcomplexity.errors import CorruptCheckpointError, ShardError
-from kcomplexity.files.opening import opened
+from kcomplexity.files.opening import open_source
 from kcomplexity.files.strict_json import parse_object
 from kcomplexity.text import printable
 
-__all__ = ["Index", "leaves_folder", "lies_inside", "read_index"]
+__all__ = ["SHARD", "Index", "leaves_folder", "lies_inside", "read_index"]
 
 #: As many bytes as a safetensors header may have: an index says less about each tensor.
 MAX_INDEX = 100_000_000
 
+#: How the shards of one checkpoint are numbered: prefix-00002-of-00007.safetensors, .bin, .gguf.
+SHARD = re.compile(r"-(\d{5})-of-(\d{5})\.[A-Za-z0-9]+$")
+
 
 @dataclass(frozen=True)
 class Index:
-    """What an index says.
+    """The content of an index.
 
     Attributes
     ----------
@@ -46,25 +51,24 @@ def read_index(path: Path) -> Index:
     Raises
     ------
     CorruptCheckpointError
-        If it is no JSON object with a map from tensor names to file names.
+        If it is not a JSON object with a map from tensor names to file names.
     ShardError
         If a shard would lie outside the folder of the index.
     """
     shown = printable(path)
-    with opened(path) as source:
+    with closing(open_source(path)) as source:
         size = source.size()
         if size > MAX_INDEX:
             raise CorruptCheckpointError(f"{shown}: {size} bytes; an index has {MAX_INDEX} at most")
-        found = parse_object(source.read(0, size).tobytes(), f"{shown}: the index")
-        source.close()
-    shard_of, metadata = found.get("weight_map"), found.get("metadata")
+        entries = parse_object(source.read(0, size).tobytes(), f"{shown}: the index")
+    shard_of, metadata = entries.get("weight_map"), entries.get("metadata")
     if (
         not isinstance(shard_of, dict)
         or not shard_of
         or not all(isinstance(shard, str) for shard in shard_of.values())
     ):
         raise CorruptCheckpointError(
-            f"{shown}: no weight_map from tensor names to file names; it is no index of "
+            f"{shown}: no weight_map from tensor names to file names; it is not an index of "
             "shards: give a checkpoint file or its folder"
         )
     for shard in sorted(set(shard_of.values())):

@@ -10,7 +10,7 @@ import json
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,8 @@ from kcomplexity.errors import (
     ShardWarning,
 )
 from kcomplexity.loaders.base import Loader, Options
-from kcomplexity.loaders.safetensors import SHARD
-from kcomplexity.loaders.shard_index import Index, read_index
+from kcomplexity.loaders.registry import LOADERS
+from kcomplexity.loaders.shard_index import SHARD, Index, read_index
 from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 from kcomplexity.text import plural, printable
 
@@ -30,22 +30,9 @@ __all__ = ["SUFFIX", "TRAINING", "ShardedLoader", "join_files"]
 
 SUFFIX = ".index.json"
 
-#: What a shard, or a checkpoint alone in its folder, may be; safetensors are read first.
-_FORMATS = {
-    ".safetensors": "safetensors",
-    ".bin": "pytorch",
-    ".gguf": "gguf",
-    ".pt": "pytorch",
-    ".pth": "pytorch",
-    ".ckpt": "pytorch",
-    ".onnx": "onnx",
-    ".h5": "hdf5",
-    ".keras": "hdf5",
-    ".npz": "npz",
-    ".tflite": "tflite",
-    ".msgpack": "flax",
-}
-#: What trainers leave beside the weights.
+#: Formats whose files a folder is searched for first; then the others, as they are registered.
+_FIRST = ("safetensors", "pytorch", "gguf", "onnx", "hdf5")
+#: Files with which trainers accompany the weights.
 TRAINING = re.compile(r"training_args\.bin|(optimizer|scheduler|scaler|rng_state).*\.(bin|pt|pth)")
 
 
@@ -58,6 +45,7 @@ class ShardedLoader:
     """
 
     extensions: tuple[str, ...] = (".json",)
+    in_folders: tuple[str, ...] = ()
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """Whether it is a folder, or JSON that is called an index or has a weight map."""
@@ -76,7 +64,7 @@ class ShardedLoader:
         """
         if not path.is_dir():
             return _load_indexed(path, path, options)
-        suffix = next((suffix for suffix in _FORMATS if _files(path, suffix)), ".safetensors")
+        suffix = next((ending for ending, _ in _endings() if _files(path, ending)), ".safetensors")
         indices = [
             found
             for kind in dict.fromkeys((".safetensors", suffix))
@@ -138,11 +126,20 @@ def _files(folder: Path, suffix: str) -> list[Path]:
     )
 
 
-def _reader(path: Path) -> Loader:
-    # The registry stands above its loaders, of which this is one.
-    from kcomplexity.loaders import LOADERS
+def _endings() -> Iterator[tuple[str, Loader]]:
+    """Yield the endings that a shard may have, each with its loader, in the order of search.
 
-    return LOADERS[_FORMATS.get(path.suffix.lower(), "safetensors")]
+    Lazily: a folder of safetensors imports no other loader.
+    """
+    for name in dict.fromkeys((*_FIRST, *LOADERS)):
+        loader = LOADERS[name]
+        for ending in getattr(loader, "in_folders", loader.extensions):
+            yield ending, loader
+
+
+def _loader_of(path: Path) -> Loader:
+    suffix = path.suffix.lower()
+    return next((loader for ending, loader in _endings() if ending == suffix), LOADERS[_FIRST[0]])
 
 
 def _load_indexed(given: Path, index_path: Path, options: Options) -> Checkpoint:
@@ -157,7 +154,7 @@ def _load_indexed(given: Path, index_path: Path, options: Options) -> Checkpoint
             f"such as {printable(missing[0])}; {cure}"
         )
     paths = [folder / name for name in index.shards]
-    shards = _open_all(paths, lambda path: _reader(path).load(path, options))
+    shards = _open_all(paths, lambda path: _loader_of(path).load(path, options))
     try:
         checkpoint = _merge(str(given), shards, _choose(index, shards, shown), index.metadata)
         _check_shards(index, shards, checkpoint, folder, shown)
@@ -177,9 +174,9 @@ def _load_folder(folder: Path, suffix: str, options: Options) -> Checkpoint:
         )
     _check_numbering(paths, shown)
     if len(paths) == 1:
-        return replace(_reader(paths[0]).load(paths[0], options), path=str(folder))
+        return replace(_loader_of(paths[0]).load(paths[0], options), path=str(folder))
     cure = "no index tells which counts; give one file"
-    joined = _join(str(folder), paths, lambda path: _reader(path).load(path, options), cure)
+    joined = _join(str(folder), paths, lambda path: _loader_of(path).load(path, options), cure)
     if all(SHARD.search(path.name) for path in paths):
         return joined
     told = (

@@ -10,7 +10,7 @@ import numpy as np
 
 from kcomplexity.errors import CorruptCheckpointError
 from kcomplexity.files.flatbuffer import Flat, Table
-from kcomplexity.files.opening import opened
+from kcomplexity.files.opening import open_for_loading
 from kcomplexity.files.sources import FileSource
 from kcomplexity.files.streams import whole_file
 from kcomplexity.loaders.base import Options
@@ -62,7 +62,7 @@ class TfliteLoader:
         CorruptCheckpointError
             If the file is damaged, or a tensor is not as long as its shape says.
         """
-        with opened(path) as source:
+        with open_for_loading(path) as source:
             flat = Flat(whole_file(source), printable(path))
             if flat.take(4, 4) != _MAGIC:
                 raise CorruptCheckpointError(

@@ -16,7 +16,7 @@ from kcomplexity.errors import CorruptCheckpointError, SpecError
 from kcomplexity.files.sources import FileSource
 from kcomplexity.files.zips import MAX_DEFLATE_RATIO
 from kcomplexity.loaders.arrays import stored_dtype, why_left_out
-from kcomplexity.loaders.base import Options, needed
+from kcomplexity.loaders.base import Options, import_extra
 from kcomplexity.loaders.shard_index import lies_inside
 from kcomplexity.loaders.slabs import DAMAGE, MOST_CHUNK, Slab, SlabTensor
 from kcomplexity.loaders.torch_tree import is_training
@@ -38,6 +38,7 @@ class ZarrLoader:
     """One Zarr group or Orbax checkpoint, which is a folder."""
 
     extensions: tuple[str, ...] = (".zarr",)
+    in_folders: tuple[str, ...] = ()
     nested: bool = True
 
     def sniff(self, path: Path, head: bytes) -> bool:
@@ -60,7 +61,7 @@ class ZarrLoader:
         folder = _item(path) if path.is_dir() else None
         if folder is None:
             raise CorruptCheckpointError(f"{shown}: no Zarr array is in it; expected its folder")
-        ts = needed("tensorstore", "orbax", f"{shown}: reading Zarr")
+        ts = import_extra("tensorstore", "orbax", f"{shown}: reading Zarr")
         _refuse_links(folder, shown)
         gate = FileSource(_described(folder))
         stored = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

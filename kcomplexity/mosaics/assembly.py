@@ -124,10 +124,9 @@ def distortion_of(source: Tensor, made: Tensor) -> Distortion:
     lost: list[float] = []
     squares: list[float] = []
     largest, n_changed = 0.0, 0
-    for start in range(0, source.n_weights, LEAF):
-        stop = min(start + LEAF, source.n_weights)
-        before = _wide(source.read(start, stop))
-        gap = _wide(made.read(start, stop)) - before
+    for span in source.spans(LEAF):
+        before = _wide(source.read(*span))
+        gap = _wide(made.read(*span)) - before
         n_changed += int(np.count_nonzero(gap))
         largest = max(largest, float(np.abs(gap).max()))
         lost += leaf_sums(np.square(gap))

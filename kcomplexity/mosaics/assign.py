@@ -24,7 +24,6 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -32,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcomplexity.errors import SpecError
-from kcomplexity.parallel.pool import available_processors
+from kcomplexity.parallel.threads import map_in_threads
 
 __all__ = ["assign_blocks", "distances", "engine", "nearest", "nearest_roughly"]
 
@@ -312,9 +311,8 @@ def _in_pieces(
     Threads of our own, which are waited for: those that scipy's query starts are not when it is
     interrupted, and work on in memory that is freed.
     """
-    with ThreadPoolExecutor(threads or available_processors(), initializer=start) as pool:
-        for _ in pool.map(fill, range(0, n, rows)):
-            pass
+    for _ in map_in_threads(fill, range(0, n, rows), threads, initializer=start):
+        pass
 
 
 @dataclass(frozen=True)

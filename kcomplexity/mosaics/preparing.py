@@ -14,7 +14,6 @@ from kcomplexity.containers.blocks import Tiling
 from kcomplexity.containers.mosaic import ScaleMode, spread
 from kcomplexity.mosaics.fit_plan import FitPlan, MotifSet
 from kcomplexity.mosaics.fitters import Problem
-from kcomplexity.parallel import FRAME
 
 __all__ = ["Prepared", "Run", "prepare"]
 
@@ -62,8 +61,7 @@ def prepare(plan: FitPlan, found: MotifSet, run: Run) -> Prepared:
         flat = blocks[at:end].reshape(-1)
         weights = np.empty(tensor.n_weights, np.float32) if block.height else flat
         weights = weights[: tensor.n_weights]
-        for start in range(0, tensor.n_weights, FRAME):
-            stop = min(start + FRAME, tensor.n_weights)
+        for start, stop in tensor.spans():
             weights[start:stop] = tensor.read(start, stop)
             squares.append(float(np.square(weights[start:stop], dtype=np.float64).sum()))
         scale = _scales(weights, tiling, options.scale)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from kcomplexity.errors import SpecError, UnmeasurableError
-from kcomplexity.parallel import FRAME
 from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 from kcomplexity.tensors.dtypes import DTYPES
 from kcomplexity.text import plural, printable
@@ -120,9 +119,8 @@ def _not_finite(tensor: Tensor) -> str:
     """
     n_nan = n_inf = n_beyond = 0
     largest = 0.0
-    for start in range(0, tensor.n_weights, FRAME):
-        values = tensor.read(start, min(start + FRAME, tensor.n_weights))
-        sizes = np.abs(values.astype(np.float64))
+    for span in tensor.spans():
+        sizes = np.abs(tensor.read(*span).astype(np.float64))
         top = float(sizes.max())  # NaN where there is one
         largest = max(largest, top)
         if top <= _LARGEST:

@@ -11,16 +11,14 @@ integers, or one float per leaf that :func:`math.fsum` adds exactly in any order
 * a **frame** (compressors) is 2**22 weights; it is cut at the same weights in every stream;
 * 2-D cuts are rectangles: bands of rows by at most 2**18 columns.
 
-What a reducer is stands in :mod:`~kcomplexity.parallel.contract`, how a tensor becomes jobs in
-:mod:`~kcomplexity.parallel.folding`, and how every worker gets at its bytes in
-:mod:`~kcomplexity.parallel.spooling`.
+:mod:`~kcomplexity.parallel.contract` defines a reducer, :mod:`~kcomplexity.parallel.folding`
+divides a tensor into jobs, :mod:`~kcomplexity.parallel.spooling` makes its bytes readable by every
+worker, and :mod:`~kcomplexity.parallel.pool` runs the jobs.
 """
 
 from __future__ import annotations
 
 from kcomplexity.parallel.contract import (
-    FRAME,
-    LEAF,
     Cut,
     Every,
     Failed,
@@ -29,14 +27,16 @@ from kcomplexity.parallel.contract import (
     Rows,
     State,
     Whole,
-    begin,
-    guarded,
+    finish_state,
     leaf_sums,
-    merge,
-    sharing,
+    merge_states,
+    read_key,
+    start_state,
+    update_state,
 )
 from kcomplexity.parallel.folding import fold, largest_chunk
 from kcomplexity.parallel.spooling import spool
+from kcomplexity.tensors.pieces import FRAME, LEAF
 
 __all__ = [
     "FRAME",
@@ -49,12 +49,13 @@ __all__ = [
     "Rows",
     "State",
     "Whole",
-    "begin",
+    "finish_state",
     "fold",
-    "guarded",
     "largest_chunk",
     "leaf_sums",
-    "merge",
-    "sharing",
+    "merge_states",
+    "read_key",
     "spool",
+    "start_state",
+    "update_state",
 ]

@@ -1,8 +1,9 @@
-"""What a reader of tensors is: where it may be cut, what it is fed, what it gathers."""
+"""The contract of a reducer: where a tensor may be cut, what an update gets, what is kept."""
 
 from __future__ import annotations
 
 import math
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,10 +14,9 @@ from numpy.typing import NDArray
 
 from kcomplexity.errors import UnmeasurableError
 from kcomplexity.tensors.dtypes import StoredDtype
+from kcomplexity.tensors.pieces import FRAME, LEAF
 
 __all__ = [
-    "FRAME",
-    "LEAF",
     "Cut",
     "Every",
     "Failed",
@@ -25,15 +25,13 @@ __all__ = [
     "Rows",
     "State",
     "Whole",
-    "begin",
-    "guarded",
+    "finish_state",
     "leaf_sums",
-    "merge",
-    "sharing",
+    "merge_states",
+    "read_key",
+    "start_state",
+    "update_state",
 ]
-
-LEAF = 1 << 16
-FRAME = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -65,11 +63,11 @@ class Whole:
 Cut = Every | Rows | Whole
 
 
-def sharing(cut: Cut) -> object:
+def read_key(cut: Cut) -> object:
     """Return a key that is equal for cuts which can share one read.
 
-    Cuts that divide a frame are served by pieces of a frame. Any other keeps to itself: the least
-    common multiple of, say, blocks of 7, 11 and 13 frames would be a piece of a thousand frames.
+    Cuts that divide a frame are served by pieces of a frame. Every other cut is read alone: the
+    least common multiple of, say, 7, 11 and 13 frames would be a piece of a thousand frames.
     """
     return Every if isinstance(cut, Every) and FRAME % cut.n == 0 else cut
 
@@ -113,7 +111,7 @@ class Piece:
 
 
 class State(ABC):
-    """What a reducer has gathered; picklable once finished."""
+    """What a reducer has gathered so far; picklable once finished."""
 
     @abstractmethod
     def update(self, chunk: Any, at: Any) -> None:
@@ -130,9 +128,9 @@ class State(ABC):
 class Reducer(Protocol):
     """A recipe for one pass over a tensor; frozen and picklable.
 
-    A chunk is a :class:`Piece` for reducers given to :func:`~kcomplexity.parallel.fold`. It is a
-    whole number of cuts long, except at the tensor's end, and its memory is used again afterwards:
-    a state that keeps any of it keeps a copy.
+    For reducers passed to :func:`~kcomplexity.parallel.fold` a chunk is a :class:`Piece`. It is a
+    whole number of cuts long, except at the tensor's end. Its memory is reused after the update: a
+    state that keeps any of it must copy it.
     """
 
     @property
@@ -141,7 +139,7 @@ class Reducer(Protocol):
 
     @property
     def memory(self) -> int:
-        """Bytes that one chunk of one cut takes at the peak, beside the chunk itself."""
+        """Bytes that one chunk of one cut takes at the peak, the chunk itself not counted."""
 
     def start(self) -> State:
         """Return an empty state."""
@@ -149,14 +147,14 @@ class Reducer(Protocol):
 
 @dataclass(frozen=True)
 class Failed(State):
-    """The state of a reducer that raised: the others of the same read go on.
+    """The state of a reducer that raised; the other reducers of the same read go on.
 
     Attributes
     ----------
     reason : str
-        Type and message of what was raised; of an UnmeasurableError the message alone.
+        Type and message of the exception; of an UnmeasurableError the message alone.
     unmeasurable : bool
-        Whether it was an UnmeasurableError: its rows are skipped, nothing went wrong.
+        Whether it was an UnmeasurableError: its rows are skipped, not failed.
     """
 
     reason: str
@@ -164,7 +162,7 @@ class Failed(State):
 
     @classmethod
     def of(cls, error: Exception) -> Failed:
-        """Return the state that tells of `error`."""
+        """Return the state that records `error`."""
         if isinstance(error, UnmeasurableError):
             return cls(str(error), unmeasurable=True)
         return cls(f"{type(error).__name__}: {error}")
@@ -176,35 +174,38 @@ class Failed(State):
         return self
 
 
-def guarded(state: State, step: Callable[[], None]) -> State:
-    """Take one step with a state, and return :class:`Failed` in its place if that raises.
-
-    Estimators come from anywhere; one that fails costs its own rows, with the reason in them.
-    """
-    try:
-        step()
-    except Exception as error:  # noqa: BLE001 - becomes the reason of its rows
-        return Failed.of(error)
+def start_state(reducer: Reducer) -> State:
+    """Return the empty state of a reducer, or :class:`Failed` if it cannot make one."""
+    state: State = _attempt(reducer.start)
     return state
 
 
-def begin(reducer: Reducer) -> State:
-    """Return the empty state of a reducer, or :class:`Failed` if it cannot make one."""
-    try:
-        return reducer.start()
-    except Exception as error:  # noqa: BLE001 - becomes the reason of its rows
-        return Failed.of(error)
+def update_state(state: State, chunk: Any, at: Any) -> State:
+    """Return `state` with the next chunk taken, or :class:`Failed` if that raises."""
+    failed = _attempt(state.update, chunk, at)
+    return failed if isinstance(failed, Failed) else state
 
 
-def merge(left: State, right: State) -> State:
+def finish_state(state: State) -> State:
+    """Return `state` finished, or :class:`Failed` if that raises."""
+    failed = _attempt(state.finish)
+    return failed if isinstance(failed, Failed) else state
+
+
+def merge_states(left: State, right: State) -> State:
     """Add two states; the first that :class:`Failed` wins, in any grouping."""
     if isinstance(left, Failed) or isinstance(right, Failed):
         return left if isinstance(left, Failed) else right
-    try:
-        merged: State = left + right
-    except Exception as error:  # noqa: BLE001 - becomes the reason of its rows
-        return Failed.of(error)
+    merged: State = _attempt(operator.add, left, right)
     return merged
+
+
+def _attempt(step: Callable[..., Any], *args: Any) -> Any:
+    """Call a step of a reducer. One that fails costs its own rows, with the reason in them."""
+    try:
+        return step(*args)
+    except Exception as error:  # noqa: BLE001 - estimators come from anywhere
+        return Failed.of(error)
 
 
 def leaf_sums(values: NDArray[Any]) -> list[float]:

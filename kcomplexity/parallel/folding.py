@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
 from kcomplexity.parallel.contract import (
-    FRAME,
     Cut,
     Every,
     Piece,
@@ -18,13 +16,15 @@ from kcomplexity.parallel.contract import (
     Rows,
     State,
     Whole,
-    begin,
-    guarded,
-    merge,
-    sharing,
+    finish_state,
+    merge_states,
+    read_key,
+    start_state,
+    update_state,
 )
 from kcomplexity.parallel.pool import Pool
 from kcomplexity.tensors.checkpoint import Tensor
+from kcomplexity.tensors.pieces import FRAME
 
 __all__ = ["fold", "largest_chunk"]
 
@@ -35,7 +35,7 @@ _JOB = 1 << 22
 
 
 def largest_chunk(cut: Cut) -> int:
-    """Return how many weights a chunk of such cuts has at most, handled one at a time."""
+    """Return how many weights a chunk of these cuts has at most, handled one at a time."""
     if isinstance(cut, Rows):
         return max(cut.height * cut.width, _PIECE) + cut.halo * cut.width
     return max(cut.n, _PIECE) if isinstance(cut, Every) else FRAME
@@ -45,7 +45,7 @@ def fold(tensor: Tensor, reducers: Sequence[Reducer], pool: Pool, *, work: int =
     """Run all `reducers` over `tensor` and return their final states, in the same order.
 
     Reducers that cut along weights share one read; each distinct 2-D cut and each ordered stream
-    reads for itself.
+    has a read of its own.
 
     Parameters
     ----------
@@ -68,13 +68,13 @@ def fold(tensor: Tensor, reducers: Sequence[Reducer], pool: Pool, *, work: int =
     for order, members in enumerate(groups):
         chosen = tuple(reducers[i] for i in members)
         share = _part(total, order, order + 1, len(groups))
-        for found in pool.run(_jobs(tensor, chosen, pool.piece, share)):
-            for i, state in zip(members, found, strict=True):
+        for results in pool.run(_jobs(tensor, chosen, pool.piece, share)):
+            for i, state in zip(members, results, strict=True):
                 before = states[i]
-                states[i] = state if before is None else merge(before, state)
+                states[i] = state if before is None else merge_states(before, state)
     # A tensor without weights has no jobs.
     return [
-        begin(reducer) if state is None else state
+        start_state(reducer) if state is None else state
         for reducer, state in zip(reducers, states, strict=True)
     ]
 
@@ -84,7 +84,7 @@ def _part(total: int, start: int, stop: int, of: int) -> int:
     return total * stop // of - total * start // of
 
 
-#: Weights are any bits: what is not finite is looked for and counted, not warned of.
+#: Weights may be any bits: values that are not finite are counted, without a warning.
 _QUIET = np.errstate(over="ignore", invalid="ignore")
 
 
@@ -111,14 +111,14 @@ class _Run:
 
     @_QUIET
     def __call__(self) -> list[State]:
-        states = [begin(reducer) for reducer in self.reducers]
+        states = [start_state(reducer) for reducer in self.reducers]
         dtype = self.tensor.dtype
         buffer = np.empty(dtype.n_bytes(min(self.step, self.stop - self.start)), np.uint8)
         for at in range(self.start, self.stop, self.step):
             end = min(at + self.step, self.stop)
             piece = Piece(dtype, self.tensor.raw(at, end, buffer), (end - at,))
-            states = [guarded(s, partial(s.update, piece, at)) for s in states]
-        return [guarded(s, s.finish) for s in states]
+            states = [update_state(s, piece, at) for s in states]
+        return [finish_state(s) for s in states]
 
 
 @dataclass(frozen=True)
@@ -146,24 +146,24 @@ class _Band:
 
     @_QUIET
     def __call__(self) -> list[State]:
-        states = [begin(reducer) for reducer in self.reducers]
+        states = [start_state(reducer) for reducer in self.reducers]
         columns = self.tensor.matrix_shape[1]
         for row in range(self.start, self.stop, self.step):
             bottom = min(row + self.step, self.stop)
             for column in range(0, columns, self.cut.width):
                 right = min(column + self.cut.width, columns)
                 piece = _rectangle(self.tensor, max(row - self.cut.halo, 0), bottom, column, right)
-                states = [guarded(s, partial(s.update, piece, (row, column))) for s in states]
-        return [guarded(s, s.finish) for s in states]
+                states = [update_state(s, piece, (row, column)) for s in states]
+        return [finish_state(s) for s in states]
 
 
 def _groups(reducers: Sequence[Reducer]) -> list[list[int]]:
-    """Put the reducers that can share a read together: by index into `reducers`."""
+    """Return the indices of the reducers, grouped by the read they can share."""
     groups: dict[object, list[int]] = {}
     for i, reducer in enumerate(reducers):
         cut = reducer.cut
         # An ordered stream is one long job: streams of their own run side by side.
-        groups.setdefault((Whole, i) if cut == Whole() else sharing(cut), []).append(i)
+        groups.setdefault((Whole, i) if cut == Whole() else read_key(cut), []).append(i)
     return list(groups.values())
 
 

@@ -18,21 +18,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, TypeVar
 
-__all__ = ["DEFAULT_MAX_MEMORY", "Job", "Pool", "available_processors"]
+from kcomplexity.parallel.progress import Meter, OnProgress
+from kcomplexity.parallel.threads import available_processors, map_in_threads
+
+__all__ = ["DEFAULT_MAX_MEMORY", "Job", "Pool"]
 
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
+R = TypeVar("R")
 
-#: Bytes that the jobs in flight may declare together when nobody says otherwise.
+#: Bytes that the jobs in flight may declare together by default.
 DEFAULT_MAX_MEMORY = 768 << 20
 
 
 class Job(Protocol[R_co]):
-    """A picklable piece of work that knows what it costs."""
+    """A picklable piece of work that declares its cost."""
 
     @property
     def memory(self) -> int:
-        """Bytes it holds at its peak."""
+        """Bytes it takes at its peak."""
 
     @property
     def work(self) -> int:
@@ -61,6 +65,9 @@ class Pool:
         never a figure.
     progress : callable, optional
         Called with the number of bytes a finished job accounts for, from the waiting thread.
+    on_progress : callable, optional
+        Called instead with a :class:`~kcomplexity.parallel.progress.Progress`: the bytes done so
+        far and the stage and the total of the last :meth:`expect`.
     tmpdir : path, optional
         Where tensors that cannot be read by range are spooled; the system's by default.
     """
@@ -74,17 +81,19 @@ class Pool:
         max_memory: int = DEFAULT_MAX_MEMORY,
         piece: int = 1,
         progress: Callable[[int], None] | None = None,
+        on_progress: OnProgress | None = None,
         tmpdir: Path | None = None,
     ) -> None:
         self.threads = threads or available_processors()
         self.piece = piece
-        self.progress = progress or _ignore
+        self._meter = Meter(on_progress) if on_progress else None
+        self.progress = progress or self._meter or _ignore
         self.shares_memory = executor is None and kind == "thread"
         self._budget = _Budget(max_memory)
         self._kind = kind
         self._tmpdir = tmpdir
         self._stack = ExitStack()
-        self._given = executor
+        self._owns_executor = executor is None
         self._executor: Executor | None = executor
         self._workspace: Path | None = None
         self._lock = threading.Lock()
@@ -96,7 +105,7 @@ class Pool:
         # Workers are the parallelism: a BLAS that starts threads of its own inside one would
         # oversubscribe the machine and add in another order.
         self._stack.enter_context(threadpool_limits(limits=1))
-        if self._given is None:
+        if self._owns_executor:
             self._executor = self._start()
         return self
 
@@ -106,7 +115,7 @@ class Pool:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._given is None and self._executor is not None:
+        if self._owns_executor and self._executor is not None:
             self._executor.shutdown(wait=True, cancel_futures=True)
         self._stack.close()
 
@@ -114,45 +123,40 @@ class Pool:
         """Yield the results of `jobs` in their order, as many at once as memory admits."""
         if self._executor is None:
             raise RuntimeError("a Pool is used as a context manager: with Pool() as pool: ...")
-        flying: deque[tuple[Future[Any], int]] = deque()
+        in_flight: deque[tuple[Future[Any], int]] = deque()
         try:
             for job in jobs:
                 # Results are handed on in order; a bounded queue keeps finished ones few.
-                while len(flying) > 2 * self.threads:
-                    yield self._take(flying)
+                while len(in_flight) > 2 * self.threads:
+                    yield self._take(in_flight)
                 if self._cancelled:
                     raise CancelledError
-                flying.append((self._submit(self._executor, job), job.work))
-            while flying:
-                yield self._take(flying)
+                in_flight.append((self._submit(self._executor, job), job.work))
+            while in_flight:
+                yield self._take(in_flight)
         finally:
-            # What a job reads may be closed next: none is left running.
-            wait([future for future, _ in flying if not future.cancel()])
+            # The files that jobs read may be closed next, so none may be left running.
+            wait([future for future, _ in in_flight if not future.cancel()])
 
-    def side_by_side(self, calls: Iterable[Callable[[], T]]) -> Iterator[T]:
-        """Yield the results of `calls`, in their order, each made in a thread that may run jobs.
+    def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+        """Yield ``function(item)`` in the order of `items`; the calls may run jobs themselves.
 
-        What is small runs few jobs at once: several such calls fill the pool together. When one of
-        them, or who waits for them, is interrupted, no other starts and the pool is cancelled.
+        Each call has a thread, so that small ones, which run few jobs each, fill the pool together.
+        Calls may be nested. When one fails, or whoever waits is interrupted, no other call starts
+        and the pool is cancelled: after Ctrl-C nobody wants to wait for what is under way.
         """
-        flying: deque[Future[T]] = deque()
-        with ThreadPoolExecutor(self.threads, thread_name_prefix="kcomplexity-call") as drivers:
-            try:
-                flying.extend(drivers.submit(call) for call in calls)
-                while flying:
-                    yield flying.popleft().result()
-            except BaseException:
-                # After Ctrl-C nobody wants to wait for what is under way.
-                self.cancel()
-                for future in flying:
-                    future.cancel()
-                raise
+        return map_in_threads(function, items, self.threads, on_error=self.cancel)
+
+    def expect(self, total: int | None, stage: str) -> None:
+        """Report the next stage to `on_progress`: `total` bytes, those done so far included."""
+        if self._meter is not None:
+            self._meter.expect(total, stage)
 
     def limit_linear_algebra(self) -> None:
-        """Keep SciPy's BLAS to one thread too: from the thread that entered the pool, before jobs.
+        """Keep SciPy's BLAS to one thread too. Call it from the thread that entered the pool.
 
-        It is a library of its own, loaded where it is first needed; a limit holds what is loaded
-        when it is taken, and only the thread that took the first one can take another.
+        SciPy brings a BLAS of its own, which is loaded on first use. A limit applies to the
+        libraries loaded when it is set, and only the thread that set the first can set another.
         """
         import scipy.linalg  # noqa: F401
         from threadpoolctl import threadpool_limits
@@ -160,10 +164,7 @@ class Pool:
         self._stack.enter_context(threadpool_limits(limits=1))
 
     def cancel(self) -> None:
-        """Start no more jobs, for good: whoever runs some gets a CancelledError.
-
-        Several threads may be running jobs when one of them is interrupted.
-        """
+        """Start no more jobs, for good: every thread that runs jobs gets a CancelledError."""
         self._cancelled = True
 
     def _submit(self, executor: Executor, job: Job[R_co]) -> Future[R_co]:
@@ -177,16 +178,16 @@ class Pool:
         future.add_done_callback(lambda _: self._budget.release(n_bytes))
         return future
 
-    def _take(self, flying: deque[tuple[Future[Any], int]]) -> Any:
-        future, work = flying[0]
+    def _take(self, in_flight: deque[tuple[Future[Any], int]]) -> Any:
+        future, work = in_flight[0]
         result = future.result()
-        flying.popleft()
+        in_flight.popleft()
         self.progress(work)
         return result
 
     @contextmanager
     def reserve(self, n_bytes: int) -> Iterator[None]:
-        """Hold `n_bytes` of the budget for something that outlives a job (a shuffled tensor)."""
+        """Reserve `n_bytes` of the budget for what outlives a job, such as a shuffled tensor."""
         self._budget.reserve(n_bytes)
         try:
             yield
@@ -265,13 +266,6 @@ class _Budget:
         with self.changed:
             self.reserved -= n_bytes
             self.changed.notify_all()
-
-
-def available_processors() -> int:
-    """Processors this process may use (its affinity where the system tells)."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _ignore(n_bytes: int) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from threading import Lock
 
-__all__ = ["OnProgress", "Progress", "counting"]
+__all__ = ["Meter", "OnProgress", "Progress"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +32,30 @@ class Progress:
 OnProgress = Callable[[Progress], None]
 
 
-def counting(
-    progress: OnProgress, stage: str, total: int | None, done: int = 0
-) -> Callable[[int], None]:
-    """Return a ``Pool.progress`` that adds up bytes and reports the sum, from `done` on.
+class Meter:
+    """Adds up the bytes of finished jobs and reports the sum as :class:`Progress`.
 
-    Units measured side by side call it from their own threads; `progress` is called by one of them
-    at a time.
+    Several threads may wait for jobs of one pool; the reports come one at a time, in order.
+
+    Parameters
+    ----------
+    report : callable
     """
-    lock = Lock()
 
-    def count(n_bytes: int) -> None:
-        nonlocal done
-        with lock:
-            done += n_bytes
-            progress(Progress(stage, done, total))
+    def __init__(self, report: OnProgress) -> None:
+        self._report = report
+        self._now = Progress("")
+        self._lock = threading.Lock()
 
-    return count
+    def expect(self, total: int | None, stage: str) -> None:
+        """Report the next stage: `total` bytes in all, those done so far included."""
+        with self._lock:
+            self._now = Progress(stage, self._now.done, total)
+            self._report(self._now)
+
+    def __call__(self, n_bytes: int) -> None:
+        """Count `n_bytes` as done and report."""
+        with self._lock:
+            now = self._now
+            self._now = Progress(now.stage, now.done + n_bytes, now.total)
+            self._report(self._now)

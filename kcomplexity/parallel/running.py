@@ -49,4 +49,5 @@ def pool_of(options: Running) -> Pool:
         executor=options.get("executor"),
         max_memory=options.get("max_memory", DEFAULT_MAX_MEMORY),
         piece=options.get("piece", 1),
+        on_progress=options.get("progress"),
     )

@@ -1,9 +1,8 @@
-"""Make any tensor one of which every worker can read any range cheaply."""
+"""Copy tensors to disk where workers could not read their ranges cheaply."""
 
 from __future__ import annotations
 
 from kcomplexity.files.sources import FileSource
-from kcomplexity.parallel.contract import FRAME
 from kcomplexity.parallel.pool import Pool
 from kcomplexity.tensors.checkpoint import StoredTensor, Tensor
 
@@ -16,7 +15,7 @@ _PICKLED = 64 << 20
 def spool(tensor: Tensor, pool: Pool) -> Tensor:
     """Return `tensor` itself if any worker can read any range of it cheaply, else a copy on disk.
 
-    The copy is the raw bytes in a temporary file that goes with the pool.
+    The copy holds the stored bytes, in a temporary file that is removed with the pool.
     """
     portable = pool.shares_memory or isinstance(tensor, StoredTensor)
     if tensor.addressable and (portable or tensor.n_bytes <= _PICKLED):
@@ -25,13 +24,8 @@ def spool(tensor: Tensor, pool: Pool) -> Tensor:
     source = FileSource(path)
     pool.at_exit(source.close)
     with path.open("wb") as file:
-        for start in range(0, tensor.n_weights, FRAME):
-            file.write(tensor.raw(start, min(start + FRAME, tensor.n_weights)).data)
+        for piece in tensor.pieces():
+            file.write(piece)
     return StoredTensor(
-        tensor.name,
-        tensor.shape,
-        tensor.dtype,
-        layout=tensor.layout,
-        source=source,
-        offset=0,
+        tensor.name, tensor.shape, tensor.dtype, layout=tensor.layout, source=source, offset=0
     )

@@ -36,7 +36,6 @@ from kcomplexity._version import __version__
 from kcomplexity.algorithms.ctm import ctm_cache_folder
 from kcomplexity.errors import CacheWarning
 from kcomplexity.files.sources import FileSource
-from kcomplexity.parallel import FRAME
 from kcomplexity.results.provenance import libraries
 from kcomplexity.results.records import Score
 from kcomplexity.scoring.plan import Plan, Task
@@ -136,8 +135,8 @@ class Cache:
         if known is not None:
             return str(known)
         digest = hashlib.sha256()
-        for start in range(0, tensor.n_weights, FRAME):
-            digest.update(tensor.raw(start, min(start + FRAME, tensor.n_weights)).data)
+        for piece in tensor.pieces():
+            digest.update(piece)
         self.n_hashed += 1
         # The file may have changed while it was read.
         if place and place == _place(tensor):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from kcomplexity.parallel import (
@@ -13,10 +12,11 @@ from kcomplexity.parallel import (
     Piece,
     Reducer,
     State,
-    begin,
-    guarded,
+    finish_state,
     largest_chunk,
-    merge,
+    merge_states,
+    start_state,
+    update_state,
 )
 from kcomplexity.views import Encoder
 
@@ -53,7 +53,7 @@ class SharedEncoding:
         return int(symbols) + max(r.memory for member in self.members for r in member)
 
     def start(self) -> EncodedState:
-        return EncodedState(self.encoder, [[begin(r) for r in m] for m in self.members])
+        return EncodedState(self.encoder, [[start_state(r) for r in m] for m in self.members])
 
 
 @dataclass
@@ -81,15 +81,15 @@ class EncodedState(State):
             self.squares += squares
         for member in self.states:
             for i, symbols in enumerate(streams):
-                member[i] = guarded(member[i], partial(member[i].update, symbols, at))
+                member[i] = update_state(member[i], symbols, at)
 
     def finish(self) -> None:
         for member in self.states:
-            member[:] = [guarded(state, state.finish) for state in member]
+            member[:] = [finish_state(state) for state in member]
 
     def __add__(self, other: EncodedState) -> EncodedState:
         states = [
-            [merge(a, b) for a, b in zip(mine, theirs, strict=True)]
+            [merge_states(a, b) for a, b in zip(mine, theirs, strict=True)]
             for mine, theirs in zip(self.states, other.states, strict=True)
         ]
         return EncodedState(

@@ -18,7 +18,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import reduce as fold_left
@@ -37,11 +36,12 @@ from kcomplexity.parallel import (
     State,
     Whole,
     fold,
-    merge,
-    sharing,
+    merge_states,
+    read_key,
     spool,
 )
 from kcomplexity.parallel.pool import Pool
+from kcomplexity.parallel.threads import map_in_threads
 from kcomplexity.results.control_results import ControlResult
 from kcomplexity.results.records import Score
 from kcomplexity.scoring.encoding import EncodedState, SharedEncoding
@@ -212,7 +212,7 @@ class Gathered:
     squares: tuple[float, ...] = ()
 
     def __add__(self, other: Gathered) -> Gathered:
-        states = tuple(merge(a, b) for a, b in zip(self.states, other.states, strict=True))
+        states = tuple(merge_states(a, b) for a, b in zip(self.states, other.states, strict=True))
         return Gathered(states, self.errors + other.errors, self.squares + other.squares)
 
 
@@ -241,7 +241,7 @@ def gather(
         view = None if spec.estimator.sees_weights else spec.view
         cut = reducers[0].cut
         # An ordered stream runs alone; specs that can share a read share its encoding as well.
-        key = spec if cut == Whole() else (view, sharing(cut))
+        key = spec if cut == Whole() else (view, read_key(cut))
         shared = None if spec.estimator.sees_weights else encoder
         groups.setdefault(key, (shared, {}))[1][spec] = reducers
 
@@ -264,8 +264,10 @@ def _gather_parts(
     """Gather from each part, several at once: a part is one cut and fills one worker."""
     if len(parts) == 1:
         return [gather(parts[0], specs, encoders, pool)]
-    with ThreadPoolExecutor(pool.threads) as drivers:
-        return list(drivers.map(lambda part: gather(part, specs, encoders, pool), parts))
+    # Not the pool's own map, which gives up for good: a part that fails costs its unit alone.
+    return list(
+        map_in_threads(lambda part: gather(part, specs, encoders, pool), parts, pool.threads)
+    )
 
 
 # --- Values -------------------------------------------------------------------------------------

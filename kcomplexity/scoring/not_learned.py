@@ -16,7 +16,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.parallel import FRAME
 from kcomplexity.tensors.checkpoint import Tensor
 
 __all__ = ["NAMES", "RULES", "copies", "left_out", "not_learned"]
@@ -95,7 +94,7 @@ def copies(tensors: Iterable[Tensor]) -> dict[str, str]:
             continue
         first: dict[bytes, str] = {}
         for tensor in group:
-            digest = _digest(_pieces(tensor))
+            digest = _digest(tensor.pieces())
             if digest in first:
                 found[tensor.name] = first[digest]
             else:
@@ -110,16 +109,11 @@ def left_out(tensors: Mapping[str, Tensor]) -> dict[str, str]:
     return why
 
 
-def _digest(pieces: Iterable[NDArray[np.uint8]]) -> bytes:
+def _digest(pieces: Iterable[NDArray[np.uint8] | memoryview]) -> bytes:
     digest = hashlib.sha256()
     for piece in pieces:
         digest.update(np.ascontiguousarray(piece).data)
     return digest.digest()
-
-
-def _pieces(tensor: Tensor) -> Iterable[NDArray[np.uint8]]:
-    for start in range(0, tensor.n_weights, FRAME):
-        yield tensor.raw(start, min(start + FRAME, tensor.n_weights))
 
 
 def _constant(tensor: Tensor) -> bool:

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
 from kcomplexity.loaders.selecting import Reading, open_selected
 from kcomplexity.parallel.pool import Pool
-from kcomplexity.parallel.progress import counting
 from kcomplexity.parallel.running import Running, pool_of
 from kcomplexity.results.provenance import describe, provenance
 from kcomplexity.results.records import Report, Score
@@ -117,8 +115,7 @@ def score_plan(
             Journal(None if output is None else Path(output), plan, command, resume=resume)
         )
         pool = stack.enter_context(pool_of(running))
-        if progress := running.get("progress"):
-            pool.progress = counting(progress, "measuring", plan.work)
+        pool.expect(plan.work, "measuring")
         rows = []
         for measured in measure_plan(plan, pool, journal):
             rows += measured
@@ -149,15 +146,15 @@ def measure_plan(plan: Plan, pool: Pool, known: KnownRows | None = None) -> Iter
         pool.limit_linear_algebra()
     started: deque[tuple[str, Unit, dict[Spec, Score]]] = deque()
 
-    def calls() -> Iterator[Callable[[], list[Score]]]:
+    def unknown() -> Iterator[tuple[str, Unit]]:
         for path, unit in plan.each_unit():
             rows = known.find(path, unit)
             pool.progress(plan.work_of(unit, rows))
             started.append((path, unit, rows))
             missing = tuple(spec for spec in unit.specs if spec not in rows)
-            yield partial(measure_unit, path, replace(unit, specs=missing), plan, pool)
+            yield path, replace(unit, specs=missing)
 
-    for measured in pool.side_by_side(calls()):
+    for measured in pool.map(lambda of: measure_unit(*of, plan, pool), unknown()):
         path, unit, rows = started.popleft()
         missing = [spec for spec in unit.specs if spec not in rows]
         new = dict(zip(missing, measured, strict=True))

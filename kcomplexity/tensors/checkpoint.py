@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from kcomplexity.errors import SpecError
 from kcomplexity.files.sources import Bytes, FileSource
 from kcomplexity.tensors.dtypes import StoredDtype
+from kcomplexity.tensors.pieces import FRAME, spans
 from kcomplexity.text import printable, told_apart
 
 __all__ = [
@@ -118,6 +119,14 @@ class Tensor(ABC):
         aligned = start - start % 8 if self.dtype.bits < 8 else start
         values = self.dtype.decode(self.raw(aligned, stop), stop - aligned)
         return values[start - aligned :]
+
+    def spans(self, step: int = FRAME) -> Iterator[tuple[int, int]]:
+        """Yield the ranges (start, stop), of `step` weights each, that cover the tensor."""
+        return spans(self.n_weights, step)
+
+    def pieces(self, step: int = FRAME) -> Iterator[memoryview]:
+        """Yield the stored bytes of the whole tensor, `step` weights at a time."""
+        return (self.raw(start, stop).data for start, stop in self.spans(step))
 
     def to_numpy(self) -> NDArray[Any]:
         """Return a copy of the whole tensor in its shape."""

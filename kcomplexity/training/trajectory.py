@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from kcomplexity.errors import CheckpointError
 from kcomplexity.loaders.selecting import Reading, open_selected
-from kcomplexity.parallel.progress import counting
 from kcomplexity.parallel.running import pool_of
 from kcomplexity.results.provenance import describe, provenance
 from kcomplexity.results.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance, Score
@@ -147,7 +146,6 @@ def trajectory(
         if not isinstance(cache, Cache):
             cache = stack.enter_context(Cache(cache_path() if cache else None))
         pool = stack.enter_context(pool_of(options))
-        progress, done = options.get("progress"), 0
         for moment in moments:
             measured: list[Score] = []
             info, reason = None, moment.reason
@@ -156,10 +154,7 @@ def trajectory(
                     with read(moment.source) as opened:
                         chosen = replace(opened.select(include, exclude), path=moment.name)
                         plan = make_plan([chosen], **options)
-                        if progress:
-                            total = plan.work * len(moments)
-                            pool.progress = counting(progress, "measuring", total, done)
-                            done += plan.work
+                        pool.expect(plan.work * len(moments), "measuring")
                         units = measure_plan(plan, pool, CachedRows(cache, plan))
                         measured = [row for of_unit in units for row in of_unit]
                         info = describe(plan.checkpoints[0])

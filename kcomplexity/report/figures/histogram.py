@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["HISTOGRAM"]
 
 _BINS = 120
-_READ = 1 << 22
 #: Beyond as many levels lines across would hide the bars.
 _MOST_LEVELS = 64
 
@@ -91,9 +90,8 @@ def _chart(info: Record, row: Record, *, several: bool) -> list[Chart]:
 
 def _parts(tensor: Tensor) -> Iterator[NDArray[np.float64]]:
     """Yield the weights, a few megabytes at a time."""
-    for start in range(0, tensor.n_weights, _READ):
-        part = tensor.read(start, min(start + _READ, tensor.n_weights))
-        yield part.astype(np.float64)
+    for span in tensor.spans():
+        yield tensor.read(*span).astype(np.float64)
 
 
 def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:

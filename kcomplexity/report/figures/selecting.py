@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from kcomplexity.loaders.registry import without_ending
 from kcomplexity.report.figures.base import Record
 from kcomplexity.report.figures.layers import in_depth_order
 from kcomplexity.text import about_row, shorten
@@ -104,7 +105,7 @@ def about(spec: str, rows: Sequence[Record]) -> str:
 def checkpoint_name(path: str) -> str:
     """Return the last part of a path, without its ending, short enough for a legend."""
     name = re.split(r"[\\/]", path.rstrip("\\/"))[-1]
-    return shorten(re.sub(r"\.(safetensors|npz|npy|pt|pth|bin|h5|gguf|onnx)$", "", name), 28)
+    return shorten(without_ending(name), 28)
 
 
 def number(value: float) -> str:

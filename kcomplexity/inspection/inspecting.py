@@ -1,42 +1,98 @@
-"""Walk a checkpoint's headers, roll its tensors up by dtype and layer."""
+"""Inspect checkpoints: describe their tensors and add them up by dtype and by layer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
+from typing import Any, Unpack
 
 from kcomplexity.inspection.notes import value_notes
 from kcomplexity.inspection.records import (
     DtypeInfo,
     FileInfo,
     Inspection,
+    InspectionReport,
     LayerInfo,
     TensorInfo,
 )
-from kcomplexity.inspection.values import look_at_all
+from kcomplexity.inspection.values import inspect_values
+from kcomplexity.loaders.selecting import Reading, open_selected
 from kcomplexity.parallel.pool import Pool
+from kcomplexity.parallel.running import Running, pool_of
+from kcomplexity.scoring.measuring import part_of, refuse_unknown
 from kcomplexity.tensors.checkpoint import Checkpoint
 from kcomplexity.tensors.groups import group_name
 
-__all__ = ["inspect_checkpoint"]
+__all__ = ["Inspecting", "inspect", "inspect_checkpoint"]
+
+
+class Inspecting(Reading, Running, total=False):
+    """Keyword arguments of :func:`inspect`: which tensors are read, and how the work is done."""
+
+
+def inspect(
+    source: Any, *, values: bool = False, **options: Unpack[Inspecting]
+) -> InspectionReport:
+    """Open checkpoints and describe what they hold.
+
+    Parameters
+    ----------
+    source : what :func:`kcomplexity.open_checkpoint` takes, or a list of it
+        One checkpoint or several; a list in the list is one checkpoint in several files.
+    values : bool
+        Whether to read every weight; by default only headers are read.
+    **options : Inspecting
+        As :class:`~kcomplexity.loaders.selecting.Reading` and
+        :class:`~kcomplexity.parallel.running.Running` describe them.
+
+    Returns
+    -------
+    InspectionReport
+
+    Raises
+    ------
+    CheckpointError
+        If a checkpoint cannot be read.
+    SpecError
+        If a glob of `include` matches nothing, or a dtype is not known.
+    TypeError
+        If an option is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> (checkpoint,) = inspect({"w": np.zeros((2, 3), np.float16)}).checkpoints
+    >>> checkpoint.n_weights, checkpoint.n_bytes
+    (6, 12)
+    """
+    refuse_unknown(options, Inspecting)
+    with ExitStack() as stack:
+        opened = open_selected(source, **part_of(options, Reading))
+        checkpoints = [stack.enter_context(checkpoint) for checkpoint in opened]
+        pool = None
+        if values:
+            pool = stack.enter_context(pool_of(part_of(options, Running)))
+            pool.expect(sum(checkpoint.n_bytes for checkpoint in checkpoints), "reading values")
+        inspections = (inspect_checkpoint(one, values=values, pool=pool) for one in checkpoints)
+        return InspectionReport(checkpoints=tuple(inspections))
 
 
 def inspect_checkpoint(
     checkpoint: Checkpoint, *, values: bool = False, pool: Pool | None = None
 ) -> Inspection:
-    """Tell what a checkpoint holds.
+    """Describe what an open checkpoint holds.
 
-    Reads nothing that is not read already, unless `values` asks for one pass over every tensor.
+    Nothing more is read of it, unless `values` asks for one pass over every tensor.
 
     Parameters
     ----------
     checkpoint : Checkpoint
-        Open; with all its tensors or some of them selected.
+        With all its tensors or some of them selected.
     values : bool
-        Whether to look at the values.
+        Whether to read every weight.
     pool : Pool, optional
-        Entered already; where that pass runs. By default threads of its own.
+        Where that pass runs, entered already; by default a pool of its own.
 
     Returns
     -------
@@ -47,16 +103,16 @@ def inspect_checkpoint(
     >>> import numpy as np, kcomplexity as kc
     >>> weights = {f"layer.{i}.w": np.full((4, 4), 1 + 2.0**-7, "f4") for i in range(3)}
     >>> weights["layer.0.w"][0, 0] = 0
-    >>> found = inspect_checkpoint(kc.open_checkpoint(weights), values=True)
-    >>> [(layer.pattern, layer.n_tensors, layer.shapes) for layer in found.layers]
+    >>> inspection = inspect_checkpoint(kc.open_checkpoint(weights), values=True)
+    >>> [(layer.pattern, layer.n_tensors, layer.shapes) for layer in inspection.layers]
     [('layer.#.w', 3, ((4, 4),))]
-    >>> found.notes[0]
+    >>> inspection.notes[0]
     '1 tensor stored as F32 (64 B) holds only BF16/F16 values: 2x smaller without loss'
     """
     stored = list(checkpoint.values())
     if values:
         with ExitStack() as stack:
-            tensors = look_at_all(stored, pool or stack.enter_context(Pool()))
+            tensors = inspect_values(stored, pool or stack.enter_context(Pool()))
     else:
         tensors = [TensorInfo.of(tensor) for tensor in stored]
     codes = {tensor.side_of for tensor in stored if tensor.side_of}
@@ -81,7 +137,7 @@ def inspect_checkpoint(
 
 
 def _by_dtype(tensors: Iterable[TensorInfo]) -> tuple[DtypeInfo, ...]:
-    found = [
+    dtypes = [
         DtypeInfo(
             code=code,
             n_tensors=len(members),
@@ -90,7 +146,7 @@ def _by_dtype(tensors: Iterable[TensorInfo]) -> tuple[DtypeInfo, ...]:
         )
         for code, members in _grouped(tensors, lambda tensor: tensor.dtype).items()
     ]
-    return tuple(sorted(found, key=lambda dtype: -dtype.n_bytes))
+    return tuple(sorted(dtypes, key=lambda dtype: -dtype.n_bytes))
 
 
 def _by_layer(tensors: Iterable[TensorInfo]) -> tuple[LayerInfo, ...]:
