@@ -67,7 +67,7 @@ class Change:
         Stored dtypes; they differ only with a warning.
     shape : tuple of int or None
     n_weights : int
-    spec, kind, decodes, direction, positional, unit
+    spec, kind, decodes, direction, positional, unit, target_mse
         As in a score.
     status : {"ok", "skipped", "failed"}
     reason : str or None
@@ -114,6 +114,7 @@ class Change:
     direction: str
     positional: bool
     unit: str
+    target_mse: float | None = None
     status: Status
     reason: str | None = None
     reference_value: float | None = None

@@ -22,6 +22,7 @@ from kcomplexity.comparison.given import quotient
 from kcomplexity.inference import paired_interval, welch_interval
 from kcomplexity.results.control_results import SHUFFLE, SummedControl
 from kcomplexity.results.records import Score
+from kcomplexity.scoring.bridging import target_mse
 from kcomplexity.text import plural
 
 __all__ = ["change_between", "change_over_runs", "ranges_without_one"]
@@ -104,6 +105,7 @@ def _unmeasured(before: Score, after: Score) -> Change:
         direction=before.direction,
         positional=before.positional,
         unit=before.unit,
+        target_mse=target_mse(before),
         status=failed.status,
         reason=f"{failed.checkpoint}: {failed.reason}" if failed.reason else None,
     )
