@@ -20,7 +20,7 @@ from kcomplexity.comparison.align import Unmatched
 from kcomplexity.comparison.changes import Change, Effect
 from kcomplexity.comparison.compare import Comparison
 from kcomplexity.comparison.conditional import Conditional
-from kcomplexity.comparison.given import Given
+from kcomplexity.comparison.conditional_bits import ConditionalBits
 from kcomplexity.errors import SpecError
 from kcomplexity.estimators.statistics import L2
 from kcomplexity.inspection import (
@@ -94,9 +94,9 @@ def test_records_are_closed_and_complete(name):
         ("calibrate", "provenance", Provenance),
         ("compare", None, Comparison),
         ("compare", "change", Change),
-        ("compare", "given", Given),
+        ("compare", "given", ConditionalBits),
         ("conditional", None, Conditional),
-        ("conditional", "given", Given),
+        ("conditional", "given", ConditionalBits),
         ("compare", "effect", Effect),
         ("compare", "unmatched", Unmatched),
         ("compare", "provenance", Provenance),
