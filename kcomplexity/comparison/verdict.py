@@ -111,9 +111,7 @@ def _error_shift(row: Change, rows: Sequence[Change]) -> float:
     the error of the whole a few tensors of large weights hide all others.
     """
     pair = (row.spec, row.reference, row.other, row.paired)
-    tensors = [
-        each for each in rows if (each.spec, each.reference, each.other, each.paired) == pair
-    ]
+    tensors = [r for r in rows if (r.spec, r.reference, r.other, r.paired) == pair]
     shifts = [
         (math.log2(each.relative_mse / each.reference_relative_mse) / 2, each.n_weights)
         for each in tensors or [row]
