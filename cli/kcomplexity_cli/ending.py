@@ -37,7 +37,7 @@ def finish(result: Any, output: Output, *, sources: Sequence[Any] = ()) -> None:
         The last of its tables holds every row.
     output : Output
     sources : sequence of records with a ``status``
-        What the rows are measured from; a failed one counts as a failed row.
+        What the rows are measured from; each that failed counts as a failed row.
     """
     if output.file:
         result.save(output.file)

@@ -2,7 +2,7 @@
 
 :class:`Xor` and :class:`Delta` are lossless: with the reference at hand the other's stored bytes
 follow from them. :class:`Difference` is the numeric difference, for lossy codes, and :class:`Blend`
-a reference made of two. All are lazy, and the one pipeline measures them like any tensor.
+a reference made of two. All are lazy, and are measured like any tensor.
 """
 
 from __future__ import annotations

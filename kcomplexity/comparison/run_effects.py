@@ -26,8 +26,8 @@ def change_over_runs(before: Sequence[Score], after: Sequence[Score], *, paired:
     before, after : sequence of Score
         One spec and one tensor (or whole), a score for each run.
     paired : bool
-        Whether run i stands beside run i: the interval is then that of the paired differences;
-        otherwise Welch's.
+        Whether run i of one side belongs to run i of the other: the interval is then that of the
+        paired differences; otherwise Welch's.
     """
     failed = next((row for row in (*before, *after) if row.status != "ok"), None)
     change = replace(

@@ -115,7 +115,7 @@ class ScoredSides:
         """Return by spec and tensor why a tensor is in no sum of histogram and arrangement.
 
         On every side it is a copy or was not learned, or it holds floats that are the same on all
-        sides. A spec that measured only such tensors keeps them.
+        sides. A spec that measured no other tensors keeps them.
         """
         shuffled = [
             rows
