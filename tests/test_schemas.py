@@ -20,7 +20,7 @@ from kcomplexity.comparison.align import Unmatched
 from kcomplexity.comparison.changes import Change, Effect
 from kcomplexity.comparison.compare import Comparison
 from kcomplexity.comparison.conditional import Conditional
-from kcomplexity.comparison.given import Given
+from kcomplexity.comparison.conditional_bits import ConditionalBits
 from kcomplexity.errors import SpecError
 from kcomplexity.estimators.statistics import L2
 from kcomplexity.inspection import (
@@ -43,26 +43,6 @@ from kcomplexity.sweeps.sweep import SweepPoint, SweepReport
 from kcomplexity.training.series import Series, Step, StepScore
 from kcomplexity.training.trajectory import Trajectory
 from tests import run
-
-#: Fields of a row that a document need not have.
-OPTIONAL = {
-    "account",
-    "in_sample",
-    "largest_tensor",
-    "largest_tensor_weights",
-    "left_out",
-    "n_tensors",
-    "saving",
-    "side_of",
-    "squared_error",
-    "step",
-    "stream_bits",
-    "structure",
-    "structure_part",
-    "sum_of_squares",
-    "target_mse",
-    "tiles",
-}
 
 
 def validate(name: str, document: Any) -> None:
@@ -125,9 +105,9 @@ def test_records_are_closed_and_complete(name):
         ("calibrate", "provenance", Provenance),
         ("compare", None, Comparison),
         ("compare", "change", Change),
-        ("compare", "given", Given),
+        ("compare", "given", ConditionalBits),
         ("conditional", None, Conditional),
-        ("conditional", "given", Given),
+        ("conditional", "given", ConditionalBits),
         ("compare", "effect", Effect),
         ("compare", "unmatched", Unmatched),
         ("compare", "provenance", Provenance),
@@ -157,11 +137,10 @@ def test_a_schema_has_exactly_the_fields_of_its_record(name, definition, record)
     schema = load_schema(name)
     described = schema if definition is None else schema["$defs"][definition]
     names = {field.name for field in fields(record)}
-    optional = OPTIONAL if issubclass(record, Score) else set()
-    assert set(described["required"]) - optional == names - optional
+    assert set(described["required"]) == names
     # The summary says over how many tensors a control's bits are summed.
     whole = SummedControl if record is ControlResult else record
-    assert set(described["properties"]) == {field.name for field in fields(whole)} | optional
+    assert set(described["properties"]) == {field.name for field in fields(whole)}
 
 
 def test_every_field_of_a_score_is_described_in_words():

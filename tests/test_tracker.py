@@ -38,7 +38,9 @@ def test_rows_are_kept_and_a_training_goes_on(tmp_path):
     with kc.Tracker(path) as again:
         row = again(state(2))
     assert [one["step"] for one in again.rows] == [0, 1, 2]
-    assert [json.loads(line) for line in path.read_text().splitlines()] == again.rows
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert lines == [{"record": "tracked", **one} for one in again.rows]
+    assert kc.Tracker.load(path) == again.rows
     assert {"zstd@bytes/planes", "entropy:two-part@q8", "nonzero"} < set(row)
 
 
@@ -53,8 +55,9 @@ def test_weights_may_change_in_place_between_calls():
 
 def test_a_file_of_something_else_is_refused(tmp_path):
     path = tmp_path / "notes.txt"
-    path.write_text("no rows\n")
-    with pytest.raises(OutputError, match="name another file"):
-        kc.Tracker(path)
+    for text in ("no rows", '{"step": 1}', '{"record": "row", "step": 1}', "[1]"):
+        path.write_text(f"{text}\n")
+        with pytest.raises(OutputError, match="name another file"):
+            kc.Tracker(path)
     with kc.Tracker(tmp_path / "missing" / "log.jsonl") as track, pytest.raises(OutputError):
         track(state(0))

@@ -22,7 +22,7 @@ from scipy.stats import kendalltau
 import kcomplexity as kc
 from kcomplexity.errors import CheckpointError, SpecError
 from kcomplexity.schemas import load_schema
-from kcomplexity.training.steps import in_order
+from kcomplexity.training.steps import in_step_order
 from tests import read_rows, read_tables, run, running, wait_until
 
 SPECS = ["entropy@q8", "zstd:9@q4", "l2"]
@@ -170,42 +170,42 @@ def test_what_is_gone_when_it_is_measured_is_not_readable_either(tmp_path, monke
 
 
 def test_steps_are_from_the_metadata_where_all_have_them(tmp_path):
-    moments, notes = in_order(write(tmp_path / "run", [2, 10, 1], step=100, epoch=1), None)
-    assert [moment.step for moment in moments] == [100, 200, 1000]
+    ordered, notes = in_step_order(write(tmp_path / "run", [2, 10, 1], step=100, epoch=1), None)
+    assert [source.step for source in ordered] == [100, 200, 1000]
     assert notes == ["steps: step in the metadata"]
 
 
 def test_steps_are_from_the_names_else(tmp_path):
-    moments, notes = in_order(write(tmp_path / "run", [2, 10, 1]), None)
-    assert [moment.step for moment in moments] == [1, 2, 10]
+    ordered, notes = in_step_order(write(tmp_path / "run", [2, 10, 1]), None)
+    assert [source.step for source in ordered] == [1, 2, 10]
     assert notes == ["steps: the last number in each name"]
 
 
 def test_steps_by_a_regular_expression():
-    moments, _ = in_order(["e1-s30.npz", "e2-s5.npz"], r"e(\d+)")
-    assert [moment.step for moment in moments] == [1, 2]
+    ordered, _ = in_step_order(["e1-s30.npz", "e2-s5.npz"], r"e(\d+)")
+    assert [source.step for source in ordered] == [1, 2]
     with pytest.raises(SpecError, match=r"finds no number in a\.npz"):
-        in_order(["a.npz"], r"e(\d+)")
+        in_step_order(["a.npz"], r"e(\d+)")
     with pytest.raises(SpecError, match="expected a regular expression"):
-        in_order(["a.npz"], "(")
+        in_step_order(["a.npz"], "(")
 
 
 def test_steps_as_given_and_names_without_numbers():
-    moments, _ = in_order([state(0), state(1)], [5, 2.5])
-    assert [(moment.name, moment.step) for moment in moments] == [
+    ordered, _ = in_step_order([state(0), state(1)], [5, 2.5])
+    assert [(source.name, source.step) for source in ordered] == [
         ("<mapping> (2)", 2.5),
         ("<mapping> (1)", 5),
     ]
     with pytest.raises(SpecError, match="1 steps were given for 2"):
-        in_order([state(0), state(1)], [1])
-    assert [moment.step for moment in in_order(["b.npz", "a.npz"], None)[0]] == [0, 1]
+        in_step_order([state(0), state(1)], [1])
+    assert [source.step for source in in_step_order(["b.npz", "a.npz"], None)[0]] == [0, 1]
     # The numbers that tell mappings apart are no steps.
-    assert [moment.step for moment in in_order([state(0), state(1)], None)[0]] == [0, 1]
+    assert [source.step for source in in_step_order([state(0), state(1)], None)[0]] == [0, 1]
 
 
 def test_steps_that_tie_are_told_and_stand_in_natural_order():
-    moments, notes = in_order(["b10-s1.npz", "b9-s1.npz", "b1-s0.npz"], None)
-    assert [moment.name for moment in moments] == ["b1-s0.npz", "b9-s1.npz", "b10-s1.npz"]
+    ordered, notes = in_step_order(["b10-s1.npz", "b9-s1.npz", "b1-s0.npz"], None)
+    assert [source.name for source in ordered] == ["b1-s0.npz", "b9-s1.npz", "b10-s1.npz"]
     assert "tie at step 1" in notes[1]
 
 
@@ -288,15 +288,15 @@ def test_watch_takes_what_comes_and_stops_cleanly(tmp_path):
 
 
 def test_the_line_of_a_step_tells_statistics_with_their_units():
-    from kcomplexity_cli.trajectory import _line
+    from kcomplexity.training.watching import step_sentence
 
     found = follow([state(0), state(1)], specs=["l2", "entropy@q8"], cache=False)
     bits, norm = one(found, "entropy@q8").values[1], one(found, "l2", quantity="value")
-    said = _line(found, found.steps[1])
+    said = step_sentence(found, found.steps[1])
     assert said == f"step 1: entropy@q8 {bits:.4g} bits/weight; l2 {norm.values[1]:.4g} {norm.unit}"
     alone = follow([state(0)], specs=["l2"], cache=False)
-    assert "bits/weight" not in _line(alone, alone.steps[0])
-    assert "l2 " in _line(alone, alone.steps[0])
+    assert "bits/weight" not in step_sentence(alone, alone.steps[0])
+    assert "l2 " in step_sentence(alone, alone.steps[0])
 
 
 def test_watch_goes_on_where_the_first_file_cannot_be_read(tmp_path):
@@ -331,7 +331,7 @@ def test_a_watch_in_which_nothing_could_be_read_ends_with_the_reason(tmp_path):
 
 
 def test_a_file_that_is_still_being_written_waits(tmp_path, monkeypatch):
-    from kcomplexity_cli import trajectory as command
+    from kcomplexity.training import watching
 
     (path,) = write(tmp_path / "run", [0])
     looks: list[int] = []
@@ -345,13 +345,13 @@ def test_a_file_that_is_still_being_written_waits(tmp_path, monkeypatch):
                 n_bytes.append(n_bytes[-1] + file.write(b"more"))
 
     clock = SimpleNamespace(monotonic=lambda: 1.0 * len(looks), sleep=sleep)
-    monkeypatch.setattr(command, "time", clock)
+    monkeypatch.setattr(watching, "time", clock)
     stopped: list[bool] = []
-    found = command._settled((str(tmp_path / "run"),), 0.5, stopped)
-    assert next(found) == [path]
+    complete = watching.complete_checkpoints([str(tmp_path / "run")], 0.5, lambda: bool(stopped))
+    assert next(complete) == [path]
     assert looks == [1, 2, 3, 4]
     stopped.append(True)
-    assert next(found, None) is None
+    assert next(complete, None) is None
 
 
 def test_a_step_without_figures_is_not_told_as_the_end_of_the_way():

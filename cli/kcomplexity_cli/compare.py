@@ -102,14 +102,13 @@ def compare(
     and for their arrangement, with how many shuffles agree and what one tensor could change.
     """
     from kcomplexity.comparison.compare import compare as compare_checkpoints
-    from kcomplexity.loaders.paths import find_checkpoints
     from kcomplexity_cli.terminal import note, progress_bar
 
     _check_sides(checkpoints, reference, reference_runs, runs, paired)
     before: str | list[str]
     after: list[str]
     if runs:
-        before, after = find_checkpoints(reference_runs), find_checkpoints(runs)
+        before, after = list(reference_runs), list(runs)
     elif reference:
         before, after = reference, list(checkpoints)
     else:

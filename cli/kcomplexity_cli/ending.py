@@ -39,9 +39,7 @@ def finish(
         The last of its tables holds every row.
     output : Output
     sources : sequence of records with a ``status``
-        What the rows are measured from; a failed one counts as a failed row.
-    saved : bool
-        Whether the library has written the file already.
+        What the rows are measured from; each that failed counts as a failed row.
     """
     if output.file and not saved:
         result.save(output.file)

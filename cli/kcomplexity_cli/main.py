@@ -1,4 +1,4 @@
-"""The command group: what every subcommand shares is how it ends.
+"""The command group, and how every command ends.
 
 The exit codes are in :class:`kcomplexity_cli.ending.ExitCode`.
 An error is one line on stderr; ``--debug`` shows the traceback.
@@ -42,15 +42,15 @@ _FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
 
 
 class Commands(click.Group):
-    """A group whose commands end in one line and an exit code, whatever happens."""
+    """A group whose commands end every error in one line and an exit code."""
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Run a command and exit."""
-        if sys.stdout is None:  # closed before we came: nobody reads, which is no failure
+        if sys.stdout is None:  # closed before we came: nobody reads, which is not a failure
             sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for good
         code = self._run(*args, **kwargs)
         failure = _stdout_failure()
-        sys.exit(code if failure is None else _tell(failure))
+        sys.exit(code if failure is None else _report_error(failure))
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         """Parse the command line; help is printed here."""
@@ -82,12 +82,12 @@ class Commands(click.Group):
         except Exception as error:  # noqa: BLE001 - the last line of defence shows one line
             if debug:
                 traceback.print_exc()
-            return _tell(_stdout_failure() or error)
+            return _report_error(_stdout_failure() or error)
 
 
 @contextmanager
 def _reader_may_leave() -> Iterator[None]:
-    """End well when whoever read our output has had enough; click's own handler would exit 1."""
+    """Exit 0 when the reader of our output closes it; click's own handler would exit 1."""
     try:
         yield
     except BrokenPipeError:
@@ -96,7 +96,7 @@ def _reader_may_leave() -> Iterator[None]:
 
 
 def _stdout_failure() -> OSError | None:
-    """Return why what was printed last did not arrive; None if it did or nobody reads."""
+    """Return why the last output could not be written; None if it was, or nobody reads."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -108,25 +108,25 @@ def _stdout_failure() -> OSError | None:
 
 
 def _abandon_stdout() -> None:
-    """Lead stdout nowhere, or Python's own flush at exit would fail once more and tell so."""
+    """Send stdout nowhere, or Python's own flush at exit would fail again and report it."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _usage(error: click.ClickException) -> str:
-    """Return a usage error as one line that says where to read on."""
+    """Return a usage error as one line with a hint at the help."""
     context = getattr(error, "ctx", None)
     hint = f" (try '{context.command_path} -h')" if context else ""
     return error.format_message().rstrip(".") + hint
 
 
-def _tell(error: Exception) -> int:
-    """Print one line about an error and return the exit code it has."""
+def _report_error(error: Exception) -> int:
+    """Print one line about an error and return its exit code."""
     from kcomplexity.errors import KComplexityError, SpecError
 
     if isinstance(error, KComplexityError):
         what = str(error)
     elif isinstance(error, OSError):
-        # Files are named; what has no name is an open one, most likely stdout.
+        # An error without a file name is about an open file, most likely stdout.
         name = "cannot write" if error.errno in _FULL else error.filename
         what = f"{name}: {error.strerror or error}" if name else str(error)
         what += "; make room or send the result elsewhere" if error.errno in _FULL else ""

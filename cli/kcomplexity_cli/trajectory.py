@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import signal
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,7 +14,6 @@ from kcomplexity_cli.options import Output, measure_options, output_options
 from kcomplexity_cli.repeatable import Repeatable
 
 if TYPE_CHECKING:
-    from kcomplexity.scoring.cache import Cache
     from kcomplexity.scoring.measuring import Measuring
     from kcomplexity.training.trajectory import Trajectory
 
@@ -72,125 +69,58 @@ def trajectory(
     single tensors did not change. Kendall's tau is 1 when a figure only rises with the steps, -1
     when it only falls.
     """
-    from kcomplexity.loaders.paths import find_checkpoints
-    from kcomplexity.scoring.cache import Cache, cache_path
-
-    with Cache(None if no_cache else cache_path()) as cache:
-        if watch:
-            result = _watched(checkpoints, steps, interval, cache, measuring, quiet=quiet)
-        else:
-            result = _measured(find_checkpoints(checkpoints), steps, cache, measuring, quiet=quiet)
-    finish(result, output, sources=result.steps)
-
-
-def _measured(
-    paths: list[str], steps: str | None, cache: Cache, measuring: Measuring, *, quiet: bool
-) -> Trajectory:
     from kcomplexity.training.trajectory import trajectory as follow
     from kcomplexity_cli.terminal import progress_bar
 
     with progress_bar(quiet=quiet) as measuring["progress"]:
-        return follow(paths, steps=steps, cache=cache, **measuring)
+        if watch:
+            result = _watch(checkpoints, steps, interval, not no_cache, measuring, quiet)
+        else:
+            result = follow(checkpoints, steps=steps, cache=not no_cache, **measuring)
+    finish(result, output, sources=result.steps)
 
 
-def _watched(
+def _watch(
     checkpoints: tuple[str, ...],
     steps: str | None,
     interval: float,
-    cache: Cache,
+    cache: bool,
     measuring: Measuring,
-    *,
     quiet: bool,
 ) -> Trajectory:
-    """Measure what is there and what comes, a line each, until interrupted or terminated."""
-    from kcomplexity.errors import CheckpointError, CheckpointNotFoundError
+    """Print a line for each new step, until interrupted or terminated."""
+    from kcomplexity.training.watching import step_sentence, watch
     from kcomplexity_cli.terminal import note
 
-    found, unreadable = None, None
-    told: set[str] = set()
-    with _stopping() as stopped:
-        for paths in _settled(checkpoints, interval, stopped):
-            try:
-                found = _measured(paths, steps, cache, measuring, quiet=quiet)
-            except CheckpointError as error:  # of all there is: what comes may be readable
-                if str(error) != str(unreadable):
-                    note(f"{error}; waiting for more")
-                unreadable = error
-                continue
-            for step in found.steps:
-                if step.checkpoint not in told:
-                    told.add(step.checkpoint)
-                    if not quiet:
-                        note(_line(found, step))
-    if found is None:
-        if unreadable is not None:
-            raise unreadable
-        raise CheckpointNotFoundError("stopped before the first checkpoint was written")
-    return found
-
-
-def _settled(
-    checkpoints: tuple[str, ...], interval: float, stopped: list[bool]
-) -> Iterator[list[str]]:
-    """Yield the checkpoints that are complete, each time there are more of them."""
-    from kcomplexity.errors import CheckpointNotFoundError
-    from kcomplexity.loaders.paths import find_checkpoints
-
-    before: dict[str, object] = {}
-    done: dict[str, object] = {}
-    while not stopped:
-        try:
-            now = {path: _state(Path(path)) for path in find_checkpoints(checkpoints)}
-        except CheckpointNotFoundError:
-            now = {}  # the training has not begun
-        ready = {path: state for path, state in now.items() if state and before.get(path) == state}
-        if ready and ready != done:
-            yield list(ready)
-            done = ready
-        before = now
-        until = time.monotonic() + interval
-        while not stopped and time.monotonic() < until:
-            time.sleep(min(0.1, interval))
-
-
-def _state(path: Path) -> object:
-    """Return what changes while a checkpoint is written; None if it is gone again."""
-    try:
-        files = [path, *path.iterdir()] if path.is_dir() else [path]
-        return sorted((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files)
-    except OSError:
-        return None
+    printed: set[str] = set()
+    with _until_signalled() as stopped:
+        for result in watch(
+            checkpoints,
+            stopped=stopped,
+            interval=interval,
+            waiting=lambda reason: note(f"{reason}; waiting for more"),
+            steps=steps,
+            cache=cache,
+            **measuring,
+        ):
+            new = [step for step in result.steps if step.checkpoint not in printed]
+            printed.update(step.checkpoint for step in new)
+            for step in new if not quiet else ():
+                note(step_sentence(result, step))
+    return result
 
 
 @contextmanager
-def _stopping() -> Iterator[list[bool]]:
-    """Note SIGINT and SIGTERM in a list that they make non-empty: the step at hand is finished."""
-    stopped: list[bool] = []
+def _until_signalled() -> Iterator[Callable[[], bool]]:
+    """Yield whether SIGINT or SIGTERM has come; the step under way is finished all the same."""
+    signals: list[int] = []
 
-    def stop(*_: object) -> None:
-        stopped.append(True)
+    def keep(number: int, _frame: object) -> None:
+        signals.append(number)
 
-    before = {one: signal.signal(one, stop) for one in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, keep) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield stopped
+        yield lambda: bool(signals)
     finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
-
-
-def _line(found: Any, step: Any) -> str:
-    if step.status != "ok":
-        return f"step {step.step:g}: {step.status}: {step.reason}"
-    at = [one for one in found.steps if one.status == "ok"].index(step)
-    figures = [
-        f"{one.spec} {one.values[at]:.4g}"
-        for one in found.series
-        if one.scope == "all" and one.quantity == "bits_per_weight" and one.values[at] is not None
-    ]
-    values = [
-        f"{one.spec} {one.values[at]:.4g} {one.unit}"
-        for one in found.series
-        if one.scope == "all" and one.quantity == "value" and one.values[at] is not None
-    ]
-    bits = [f"{', '.join(figures)} bits/weight"] if figures else []
-    return f"step {step.step:g}: {'; '.join([*bits, *values]) or 'nothing was measured'}"
+        for number, handler in before.items():
+            signal.signal(number, handler)

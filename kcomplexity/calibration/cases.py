@@ -61,7 +61,7 @@ CASES: tuple[Case, ...] = (
             # Shuffles of noise are noise: they scatter by 0.02 % and, for BDM, by 0.25 %.
             _as("of shuffled", _near("zstd@bytes", 1, 0.001, "order means nothing")),
             _as("of shuffled", _near("bdm2d@sign", 1, 0.01, "order means nothing")),
-            # Codes fall back on order-0, whose length no order changes.
+            # Codes fall back on order-0, whose length does not depend on order.
             _as("of shuffled", _near("ctx@rd0.1", 1, 0.0005, "order means nothing")),
             _as("of shuffled", _near("lowrank@rd0.1", 1, 0.0005, "order means nothing")),
             # Some 20 codes of about 32 bits go unseen, give or take 4.4: 0.0005. Four of those.
@@ -144,7 +144,7 @@ CASES: tuple[Case, ...] = (
         "262,144 weights that are products of 1,024 normal numbers (rank 1), of 8,192 (rank 8)",
         tensors.low_rank,
         (
-            # Each row is a pattern of 512 signs or its opposite: 1,023 bits tell all of them.
+            # Each row is a pattern of 512 signs or its opposite: 1,023 bits describe all of them.
             *_on("rank 1", _within("zstd:9@sign", 1023 / 2**18, 0.05, "rows repeat", "sees")),
             *_on(
                 "rank 8",

@@ -1,4 +1,4 @@
-"""What calibration is made of: a made case, what is known of it, and what was measured."""
+"""Records of calibration: cases, their known answers, and what was measured."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["Answer", "Arrays", "Calibrated", "Case", "Known", "Quantity", "Sees"
 
 Arrays = dict[str, NDArray[Any]]
 #: What is compared: bits, bits a weight, stored bits over coded bits, or bits over those of the
-#: same weights shuffled.
+#: shuffled weights.
 Quantity = Literal["bits", "bits/weight", "raw/comp", "of shuffled"]
-#: Whether a measure finds the structure that was put in: all of it, some, none; or seems to find
-#: one that is not there. Empty where there is nothing to find.
+#: Whether a measure finds the structure that was put in: all of it, part, none; or appears to find
+#: structure that is not there. Empty where there is nothing to find.
 Sees = Literal["sees", "partly", "blind", "misled", ""]
 
 
@@ -61,7 +61,7 @@ class Known:
 
 @dataclass(frozen=True)
 class Case:
-    """Made tensors and what is known of them.
+    """Made tensors and their known answers.
 
     Attributes
     ----------
@@ -109,7 +109,7 @@ class Calibrated:
     answers: tuple[Answer, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form: the case, its tensors, and per answer what :class:`Known` holds."""
+        """Return the JSON form: the case, its tensors, its answers with each :class:`Known`."""
         return {
             "name": self.case.name,
             "what": self.case.what,
@@ -132,14 +132,14 @@ def document(results: Iterable[Calibrated], provenance: Provenance) -> dict[str,
     -------
     dict
         ``schema_version``, ``provenance``, ``n_answers``, ``n_met`` and ``cases``, each as
-        :meth:`Calibrated.to_dict` gives it. A limit that is not there is null.
+        :meth:`Calibrated.to_dict` gives it. An infinite limit is null.
     """
-    found = list(results)
-    met = [answer.met for result in found for answer in result.answers]
+    results = list(results)
+    met = [answer.met for result in results for answer in result.answers]
     return {
         "schema_version": SCHEMA_VERSION,
         "provenance": plain(provenance),
         "n_answers": len(met),
         "n_met": sum(met),
-        "cases": [result.to_dict() for result in found],
+        "cases": [result.to_dict() for result in results],
     }

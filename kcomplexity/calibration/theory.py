@@ -1,4 +1,4 @@
-"""What theory says that the made tensors cost, in bits a weight unless a name says bits."""
+"""Bits of the made tensors by theory: bits a weight, unless a name says bits."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def _normal_cdf(x: float) -> float:
 
 
 def entropy(probabilities: Iterable[float]) -> float:
-    """Entropy in bits of a distribution."""
+    """Return the entropy of a distribution in bits."""
     return -math.fsum(p * math.log2(p) for p in probabilities if p > 0)
 
 
 #: Chance that a standard normal lies between 2**e and 2**(e+1) in size: that of its exponent.
 _OCTAVES = {e: 2 * (_normal_cdf(2.0 ** (e + 1)) - _normal_cdf(2.0**e)) for e in range(-40, 4)}
-#: Its entropy.
+#: Entropy of the exponent.
 EXPONENT = entropy(_OCTAVES.values())
 #: Differential entropy of a standard normal.
 _NORMAL = 0.5 * math.log2(2 * math.pi * math.e)
@@ -44,13 +44,13 @@ AT_1_PERCENT = _NORMAL - 0.5 * math.log2(12 * 0.01)
 
 
 def fifteen_levels() -> float:
-    """Entropy of a standard normal rounded to multiples of a half, at most seven either way."""
+    """Return the entropy of a standard normal rounded to multiples of 1/2, clipped at 7/2."""
     edges = [-math.inf, *((i + 0.5) / 2 for i in range(-7, 7)), math.inf]
     return entropy(_normal_cdf(b) - _normal_cdf(a) for a, b in itertools.pairwise(edges))
 
 
 def rank_8_less() -> float:
-    """Bits a weight that the variances in a product of rank 8 can save (Jensen).
+    """Return the bits a weight that the variances in a product of rank 8 can save (Jensen).
 
     A row mixes normals whose variance is chi-squared with 8 degrees of freedom, of which
     E ln = digamma(4) + ln 2, digamma(4) = 11/6 - gamma.
@@ -59,13 +59,13 @@ def rank_8_less() -> float:
 
 
 def orders_of_blocks() -> float:
-    """Bits a weight that name one of the distinct orders of the rows and columns of 16 blocks."""
+    """Return the bits a weight of one of the distinct orders of rows and columns of 16 blocks."""
     ways = math.lgamma(257) - 16 * math.lgamma(17)  # rows alone: 256! / (16!)**16
     return (2 * ways - math.lgamma(17)) / math.log(2) / 256**2  # blocks have no names
 
 
 def bdm_of_blocks() -> float:
-    """Bits of 2-D BDM of 256 blocks of ones among 3,840 of zeros, 4x4 each.
+    """Return the bits of 2-D BDM of 256 blocks of ones among 3,840 of zeros, 4x4 each.
 
     Both have the same CTM value: that of ones((12, 12)), of nine such blocks, less log2 9.
     """
@@ -74,7 +74,7 @@ def bdm_of_blocks() -> float:
 
 
 def saturated_bdm(n: int) -> float:
-    """Bits a weight of the 1-D BDM of n fair coin flips, far more than it has codes.
+    """Return the bits a weight of the 1-D BDM of n fair coin flips, with far more than its codes.
 
     Each of the 4,096 codes of 12 bits is seen a Poisson number of times; their CTM values, which
     add up to 133,138.5, are paid once, and log2 of how often.
@@ -86,7 +86,7 @@ def saturated_bdm(n: int) -> float:
 
 
 def scale_share() -> float:
-    """Share of the bits at `q8` that knowing a row's scale saves: 1 and 4, half the rows each.
+    """Return the share of the bits at `q8` that knowing a row's scale, 1 or 4, saves.
 
     What is saved is the entropy of the mixture less the mean of its parts', by a fine sum; the
     levels' step is the largest of 65,536 normals of scale 4, some 4 * 4.3, over 127.

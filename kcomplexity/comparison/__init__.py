@@ -1,1 +1,1 @@
-"""One checkpoint beside another: what changed, and what one costs when the other is known."""
+"""Checkpoints compared: what changed, and the bits of one when the other is known."""

@@ -1,7 +1,7 @@
-"""Lay checkpoints beside each other: which tensors of one are which of another.
+"""Match the tensors of several checkpoints by name.
 
-Tensors are the same when their names are, after prefixes are taken off and names are changed as
-the user says. What has no counterpart everywhere is not compared, and listed with the reason.
+Names match after prefixes are stripped and names are changed as the user asks. A tensor without a
+counterpart in every checkpoint is not compared, and listed with the reason.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Unmatched:
     Attributes
     ----------
     checkpoint : str
-        Where it is.
+        Its path.
     tensor : str
         Its own name there.
     n_bytes : int
@@ -47,7 +47,7 @@ class Alignment:
         The first is the reference, whose names and order they all have.
     unmatched : tuple of Unmatched
     warnings : tuple of str
-        What a reader of any figure has to know: stored dtypes that differ.
+        What a reader must know before any figure: stored dtypes that differ.
     """
 
     checkpoints: tuple[Checkpoint, ...]
@@ -76,7 +76,7 @@ def align(
     Raises
     ------
     SpecError
-        If nothing is in common, two tensors end up under one name, or a pattern is no regular
+        If nothing is in common, two tensors end up under one name, or a pattern is not a regular
         expression.
     """
     named = [
@@ -109,7 +109,7 @@ def _called(name: str, tensor: Tensor) -> Tensor:
 def _renamed(
     checkpoint: Checkpoint, prefixes: Iterable[str], rename: Mapping[str, str]
 ) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = {}
+    renamed: dict[str, Tensor] = {}
     for name, tensor in checkpoint.items():
         new = name
         for prefix in prefixes:
@@ -124,17 +124,17 @@ def _renamed(
                     f"rename {pattern!r}={replacement!r}: {error}; expected a regular expression "
                     r"and its replacement, e.g. '^encoder\.(\d+)=layers.\1'"
                 ) from None
-        if new in found:
+        if new in renamed:
             raise SpecError(
-                f"{printable(checkpoint.path)}: {printable(found[new].name)} and "
+                f"{printable(checkpoint.path)}: {printable(renamed[new].name)} and "
                 f"{printable(name)} would both be {printable(new)}; change strip-prefix or rename"
             )
-        found[new] = tensor
-    return found
+        renamed[new] = tensor
+    return renamed
 
 
 def _difference(name: str, named: Sequence[Mapping[str, Tensor]]) -> str | None:
-    """Say why a tensor has no counterpart everywhere; None if it has."""
+    """Return why a tensor lacks a counterpart in some checkpoint; None if it has all."""
     there = [tensors[name] for tensors in named if name in tensors]
     if len(there) < len(named):
         if name not in named[0]:

@@ -1,6 +1,6 @@
 """What changed between a reference and another checkpoint: frozen rows.
 
-How they follow from scores is in :mod:`kcomplexity.comparison.effects`.
+They are computed in :mod:`kcomplexity.comparison.effects`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FEWEST_RUNS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Effect:
-    """One of the three changes, with what speaks for it.
+    """One of the three changes, with its evidence.
 
     Attributes
     ----------
@@ -49,16 +49,16 @@ class Effect:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """What one spec finds changed between a reference and another checkpoint.
+    """The change between a reference and another checkpoint, as one spec measures it.
 
     Attributes
     ----------
     reference, other : str
-        The checkpoints; "5 runs" where several are put together.
+        The checkpoints; "5 runs" for a mean over several.
     n_references, n_others : int
         Runs on each side.
     paired : bool or None
-        Whether run i stands beside run i; None for a single pair.
+        Whether run i of one side belongs to run i of the other; None for a single pair.
     tensor : str or None
         The reference's name; None for rows over several tensors.
     scope : {"tensor", "group", "model", "all"}
@@ -67,7 +67,7 @@ class Change:
         Stored dtypes; they differ only with a warning.
     shape : tuple of int or None
     n_weights : int
-    spec, kind, decodes, direction, positional, unit
+    spec, kind, decodes, direction, positional, unit, target_mse
         As in a score.
     status : {"ok", "skipped", "failed"}
     reason : str or None
@@ -86,13 +86,13 @@ class Change:
         Relative, e.g. -0.1 for a tenth less; over several runs the exponential of the mean
         logarithm of the ratio, less one.
     total, values, structure : Effect or None
-        What speaks for each.
+        The evidence for each.
     unchanged_share : float or None
         Share of the weights whose stored bits are the same on both sides.
     sampled_fraction : float
         1 when all weights were measured.
     left_out : str or None
-        Why this tensor is in no sum of histogram and arrangement: on no side it was learned, or it
+        Why this tensor is in no sum of histogram and arrangement: it was learned on no side, or it
         is a copy of another, or the same on all sides.
     """
 
@@ -114,6 +114,7 @@ class Change:
     direction: str
     positional: bool
     unit: str
+    target_mse: float | None = None
     status: Status
     reason: str | None = None
     reference_value: float | None = None

@@ -1,6 +1,6 @@
 """Compare checkpoints: did training make the weights simpler, and in what.
 
-The stages, and where they are: lay the checkpoints beside each other
+The stages and their modules: match the tensors of the checkpoints
 (:mod:`kcomplexity.comparison.align`), score them all by one plan
 (:mod:`kcomplexity.scoring.score`), turn scores into changes
 (:mod:`kcomplexity.comparison.effects`), say what they show (:mod:`kcomplexity.comparison.verdict`).
@@ -13,16 +13,18 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from kcomplexity.comparison.align import Unmatched, align
 from kcomplexity.comparison.changes import Change
-from kcomplexity.comparison.conditional_codes import given_all
-from kcomplexity.comparison.given import Given, told
-from kcomplexity.comparison.sides import Sides, drawn, spooled
+from kcomplexity.comparison.conditional_bits import ConditionalBits, conditional_sentences
+from kcomplexity.comparison.conditional_codes import measure_conditional_bits
+from kcomplexity.comparison.reference import draw_initialisation, spool_checkpoint
+from kcomplexity.comparison.sides import ScoredSides
 from kcomplexity.comparison.verdict import verdict
 from kcomplexity.errors import SpecError
+from kcomplexity.loaders.paths import find_checkpoints
 from kcomplexity.loaders.selecting import Reading, open_selected
 from kcomplexity.parallel.running import pool_of
 from kcomplexity.results.provenance import describe, provenance
@@ -51,17 +53,17 @@ class Comparison(Document):
     unmatched : tuple of Unmatched
         Tensors without a counterpart, and why.
     warnings : tuple of str
-        What a reader has to know before any figure.
+        What a reader must know before any figure.
     headline : tuple of str
         The figures in sentences.
     rows : tuple of Change
         In the order of comparisons, tensors, specs.
     summary : tuple of Change
-        The same over all measured tensors, for each spec; where it tells of arrangement, without
-        the tensors that have a `left_out`.
-    conditional : tuple of Given
-        What each of the others costs when the reference is known, where that was asked for: its
-        tensors, then their sum.
+        The same over all measured tensors, for each spec; changes of arrangement without the
+        tensors that have a `left_out`.
+    conditional : tuple of ConditionalBits
+        The bits of each of the others when the reference is known, if asked for: its tensors,
+        then their sum.
     """
 
     provenance: Provenance
@@ -71,7 +73,7 @@ class Comparison(Document):
     headline: tuple[str, ...]
     rows: tuple[Change, ...]
     summary: tuple[Change, ...]
-    conditional: tuple[Given, ...] = ()
+    conditional: tuple[ConditionalBits, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
     parts: ClassVar[tuple[str, ...]] = (
@@ -123,8 +125,8 @@ def compare(
     other : the same, or a list
         Each is compared with the reference.
     over_runs : bool
-        Whether the lists are training runs under two conditions: then changes are means over runs
-        with 95 % t-intervals.
+        Whether the sides are training runs under two conditions: then changes are means over runs
+        with 95 % t-intervals, and folders and globs stand for the runs in them.
     paired : bool, optional
         Whether run i of one side belongs to run i of the other (the same seed, say); by default
         when there are as many on both sides.
@@ -149,7 +151,7 @@ def compare(
     CheckpointError
         If a checkpoint cannot be read.
     SpecError
-        If the checkpoints have nothing in common, or an option means nothing.
+        If the checkpoints have nothing in common, or an option is invalid.
 
     Examples
     --------
@@ -166,10 +168,10 @@ def compare(
     started = time.time()
     refuse_unknown(options)
     seed = options.get("seed", 0)
-    references, others = (_listed(side) for side in (reference, other))
+    references, others = (_listed(side, are_runs=over_runs) for side in (reference, other))
     paired = _pairing(references, others, over_runs=over_runs, paired=paired)
     if over_runs and (conditional or rerun is not None):
-        raise SpecError("conditional complexity is of one reference: leave out the runs")
+        raise SpecError("conditional complexity needs a single reference: leave out the runs")
     with ExitStack() as stack:
         pool = stack.enter_context(pool_of(options))
 
@@ -177,38 +179,39 @@ def compare(
             (opened,) = open_selected([source], **part_of(options, Reading))
             return stack.enter_context(opened)
 
-        opened = [read(one) for one in others]
+        opened = [read(source) for source in others]
         starts: list[Checkpoint] = []
-        kept: tuple[Unmatched, ...] = ()
-        for one in references:
-            if isinstance(one, str) and one.startswith("init:"):
-                start, kept = drawn(one, opened[0], seed, pool)
+        not_drawn: tuple[Unmatched, ...] = ()
+        for source in references:
+            if isinstance(source, str) and source.startswith("init:"):
+                start, not_drawn = draw_initialisation(source, opened[0], seed, pool)
                 starts.append(start)
             else:
-                starts.append(read(one))
-        again = [] if rerun is None else [read(rerun)]
+                starts.append(read(source))
+        reruns = [] if rerun is None else [read(rerun)]
         aligned = align(
-            labelled([*starts, *opened, *again]), strip_prefix=strip_prefix, rename=rename
+            labelled([*starts, *opened, *reruns]), strip_prefix=strip_prefix, rename=rename
         )
-        aligned_sides = [spooled(checkpoint, pool) for checkpoint in aligned.checkpoints]
+        spooled = [spool_checkpoint(checkpoint, pool) for checkpoint in aligned.checkpoints]
+        n_scored = len(starts) + len(opened)
         plan = make_plan(
-            aligned_sides[: len(starts) + len(opened)],
+            spooled[:n_scored],
             **options,
         )
         pool.expect(plan.work, "measuring")
-        measured = [row for of_unit in measure_plan(plan, pool) for row in of_unit]
-        sides = Sides(plan, measured, len(starts), pool)
+        measured = [row for found in measure_plan(plan, pool) for row in found]
+        sides = ScoredSides(plan, measured, len(starts), pool)
         if over_runs:
             rows, summary = sides.over_runs(paired=bool(paired))
         else:
             rows, summary = sides.one_by_one()
-        costs = [
-            given_all(plan.checkpoints[0], one, pool, *aligned_sides[len(starts) + len(opened) :])
-            for one in plan.checkpoints[1:]
-            if conditional or again
+        known = [
+            measure_conditional_bits(plan.checkpoints[0], checkpoint, pool, *spooled[n_scored:])
+            for checkpoint in plan.checkpoints[1:]
+            if conditional or reruns
         ]
         infos = tuple(describe(checkpoint) for checkpoint in plan.checkpoints)
-        unmatched = (*aligned.unmatched, *kept)
+        unmatched = (*aligned.unmatched, *not_drawn)
         warnings = (
             *filter(None, [plan.warning]),
             *aligned.warnings,
@@ -223,19 +226,23 @@ def compare(
             headline=(
                 *verdict(infos, measured, rows, summary),
                 *(
-                    f"{PurePath(cost[-1].other).name}: {text}"
-                    for cost in costs
-                    for text in told(cost[-1])
+                    f"{PurePath(bits[-1].other).name}: {text}"
+                    for bits in known
+                    for text in conditional_sentences(bits[-1])
                 ),
             ),
             rows=rows,
             summary=summary,
-            conditional=tuple(row for cost in costs for row in cost),
+            conditional=tuple(row for bits in known for row in bits),
         )
 
 
-def _listed(side: Any) -> list[Any]:
-    return list(side) if isinstance(side, list | tuple) else [side]
+def _listed(side: Any, *, are_runs: bool) -> list[Any]:
+    """Return the checkpoints of a side; folders and globs of runs stand for those in them."""
+    sources = list(side) if isinstance(side, list | tuple) else [side]
+    if are_runs and all(isinstance(source, str | Path) for source in sources):
+        return find_checkpoints(map(str, sources))
+    return sources
 
 
 def _pairing(
@@ -262,8 +269,8 @@ def _mostly_unmatched(
     infos: Sequence[CheckpointInfo], unmatched: Sequence[Unmatched]
 ) -> Iterator[str]:
     left: Counter[str] = Counter()
-    for one in unmatched:
-        left[one.checkpoint] += one.n_bytes
+    for tensor in unmatched:
+        left[tensor.checkpoint] += tensor.n_bytes
     for info in infos:
         if left[info.path] > info.n_bytes:
             yield (

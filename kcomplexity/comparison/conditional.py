@@ -1,6 +1,6 @@
 """Conditional complexity: what the other weights cost when the reference is known.
 
-Rows and sentences are in :mod:`kcomplexity.comparison.given`, the codes in
+Rows and sentences are in :mod:`kcomplexity.comparison.conditional_bits`, the codes in
 :mod:`kcomplexity.comparison.conditional_codes`.
 """
 
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from kcomplexity.comparison.align import Unmatched, align
-from kcomplexity.comparison.conditional_codes import given_all
-from kcomplexity.comparison.given import Given, told
-from kcomplexity.comparison.sides import spooled
+from kcomplexity.comparison.conditional_bits import ConditionalBits, conditional_sentences
+from kcomplexity.comparison.conditional_codes import measure_conditional_bits
+from kcomplexity.comparison.reference import spool_checkpoint
 from kcomplexity.loaders.selecting import Reading, open_selected
 from kcomplexity.parallel.running import Running, pool_of
 from kcomplexity.results.provenance import describe, provenance
@@ -42,9 +42,9 @@ class Conditional(Document):
         Tensors without a counterpart, and why.
     headline : tuple of str
         The figures in sentences.
-    rows : tuple of Given
+    rows : tuple of ConditionalBits
         One a tensor.
-    whole : Given
+    whole : ConditionalBits
         Their sum.
     """
 
@@ -52,8 +52,8 @@ class Conditional(Document):
     checkpoints: tuple[CheckpointInfo, ...]
     unmatched: tuple[Unmatched, ...]
     headline: tuple[str, ...]
-    rows: tuple[Given, ...]
-    whole: Given
+    rows: tuple[ConditionalBits, ...]
+    whole: ConditionalBits
     schema_version: int = SCHEMA_VERSION
 
     parts: ClassVar[tuple[str, ...]] = (
@@ -64,7 +64,7 @@ class Conditional(Document):
         "rows",
         "whole",
     )
-    row_type: ClassVar[type[Any]] = Given
+    row_type: ClassVar[type[Any]] = ConditionalBits
 
     def tables(self) -> list[Table]:
         """Return the tensors and their sum."""
@@ -133,13 +133,14 @@ def conditional(
             for checkpoint in open_selected(sources, **part_of(options, Reading))
         ]
         aligned = align(labelled(opened), strip_prefix=strip_prefix, rename=rename)
-        sides = [spooled(checkpoint, pool) for checkpoint in aligned.checkpoints]
-        *rows, whole = given_all(sides[0], sides[1], pool, sides[2] if len(sides) > 2 else None)
+        sides = [spool_checkpoint(checkpoint, pool) for checkpoint in aligned.checkpoints]
+        before, after, *again = sides
+        *rows, whole = measure_conditional_bits(before, after, pool, *again)
         return Conditional(
             provenance=provenance(options.get("command", ""), 0, pool.threads, started),
             checkpoints=tuple(describe(checkpoint) for checkpoint in sides),
             unmatched=aligned.unmatched,
-            headline=tuple(told(whole)),
+            headline=tuple(conditional_sentences(whole)),
             rows=tuple(rows),
             whole=whole,
         )

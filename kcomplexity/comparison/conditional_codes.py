@@ -1,4 +1,4 @@
-"""Conditional complexity: what the other weights cost when the reference is known.
+"""Conditional complexity: the bits of the other weights when the reference is known.
 
 Codes for the other's weights, tensor by tensor, all of them decodable with the reference at hand:
 
@@ -11,14 +11,14 @@ Codes for the other's weights, tensor by tensor, all of them decodable with the 
     What a long-window compressor adds after the reference
     (:mod:`kcomplexity.comparison.long_window`).
 ``alone``
-    Codes that make no use of the reference, so that no reference makes anything longer.
+    Codes that do not use the reference, so that a reference never makes a code longer.
 ``difference``
     At a relative squared error *of the other* of 1 %: the numeric difference, quantised.
 
-The shortest is K(other | reference), the choice among them charged; an upper bound on the
+The shortest is K(other | reference), with the bits of the choice; an upper bound on the
 Kolmogorov complexity, up to the constant of the decoder. It bounds what the weights took from the
-data, and holds the noise of the optimiser too. With a rerun (the same start, another order of the
-data) that noise has a floor: K(other | reference, rerun), coded from the nearest blend of the two.
+data, the noise of the optimiser included. A rerun (the same start, another order of the data) gives
+a floor of that noise: K(other | reference, rerun), coded from the nearest blend of the two.
 """
 
 from __future__ import annotations
@@ -28,8 +28,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from kcomplexity.comparison.conditional_bits import (
+    ERROR,
+    ConditionalBits,
+    quotient,
+    sum_conditional_bits,
+)
 from kcomplexity.comparison.differences import Delta, Difference, Xor, blended, unchanged
-from kcomplexity.comparison.given import ERROR, Given, quotient, summed
 from kcomplexity.comparison.long_window import LongWindow, compressed_together, ncd
 from kcomplexity.errors import CheckpointError, UnmeasurableError
 from kcomplexity.parallel.pool import Pool
@@ -41,7 +46,7 @@ from kcomplexity.scoring.units import Unit
 from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 from kcomplexity.tensors.groups import group_name
 
-__all__ = ["given", "given_all"]
+__all__ = ["measure_conditional_bits"]
 
 _ALONE = parse_specs(
     (
@@ -54,16 +59,16 @@ _ALONE = parse_specs(
 _ALONE_LOSSY = parse_specs((f"entropy:two-part@rd{ERROR:g}", f"zstd:9@rd{ERROR:g}"))
 _OF_DIFFERENCE = parse_specs(("zstd@bytes/planes", "entropy:two-part@bytes/planes"))
 _NORM = parse_spec("l2")
-#: The weight of a blend is told in this many bits.
+#: Bits that state the weight of a blend.
 _BLEND_BITS = 16
 #: A difference with this many times the squares of the weights costs more than they do.
 _FARTHEST = 4
 
 
-def given_all(
+def measure_conditional_bits(
     reference: Checkpoint, other: Checkpoint, pool: Pool, rerun: Checkpoint | None = None
-) -> tuple[Given, ...]:
-    """Return each tensor of `other` given `reference`, and the sum over all as the last.
+) -> tuple[ConditionalBits, ...]:
+    """Return the bits of each tensor of `other` given `reference`, and their sum as the last.
 
     Parameters
     ----------
@@ -71,31 +76,25 @@ def given_all(
         Aligned: the same names and shapes, addressable.
     pool : Pool
     """
-    alone = _scored([(name, tensor, _ALONE + _ALONE_LOSSY) for name, tensor in other.items()], pool)
+    alone = _score([(name, tensor, _ALONE + _ALONE_LOSSY) for name, tensor in other.items()], pool)
     rows = [
-        given(reference, other, name, alone[name], pool, rerun[name] if rerun else None)
+        _measure_tensor(reference, other, name, alone[name], pool, rerun[name] if rerun else None)
         for name in other
     ]
-    return *rows, summed(rows)
+    return *rows, sum_conditional_bits(rows)
 
 
-def given(
+def _measure_tensor(
     reference: Checkpoint,
     other: Checkpoint,
     name: str,
     alone: Mapping[str, Score],
     pool: Pool,
     rerun: Tensor | None = None,
-) -> Given:
-    """Return one tensor given its counterpart.
-
-    Parameters
-    ----------
-    alone : mapping of str to Score
-        The codes that do without the reference, by spec.
-    """
+) -> ConditionalBits:
+    """Return the bits of one tensor; `alone` has the scores without the reference, by spec."""
     tensor = other[name]
-    row = Given(
+    row = ConditionalBits(
         reference=reference.path,
         other=other.path,
         tensor=name,
@@ -109,20 +108,20 @@ def given(
     except UnmeasurableError as error:
         return replace(row, status="skipped", reason=str(error))
     try:
-        return _measured(row, reference[name], tensor, alone, pool, rerun)
+        return _with_bits(row, reference[name], tensor, alone, pool, rerun)
     except (CheckpointError, OSError, RuntimeError) as error:
         return replace(row, status="failed", reason=str(error))
 
 
-def _measured(
-    row: Given,
+def _with_bits(
+    row: ConditionalBits,
     reference: Tensor,
     tensor: Tensor,
     alone: Mapping[str, Score],
     pool: Pool,
     rerun: Tensor | None,
-) -> Given:
-    squares = _squares_of(alone)
+) -> ConditionalBits:
+    squares = _sum_of_squares(alone)
     own = {f"alone {spec}": score for spec, score in alone.items() if score.status == "ok"}
     window = compressed_together(reference, tensor, pool)
     codes = _codes(reference, tensor, squares, pool, window)
@@ -138,10 +137,10 @@ def _measured(
         }
     )
     row = codes.best(row)
-    same = unchanged(reference, tensor, pool)
+    n_unchanged = unchanged(reference, tensor, pool)
     row = replace(
         row,
-        unchanged_share=same / row.n_weights if same is not None and row.n_weights else None,
+        unchanged_share=quotient(n_unchanged, row.n_weights),
         ncd=ncd(window),
     )
     if rerun is None:
@@ -149,7 +148,7 @@ def _measured(
     blend = blended(reference, rerun, tensor, pool)
     both = _codes(blend, tensor, squares, pool, compressed_together(blend, tensor, pool))
     floor = both.best(replace(row, codes={}))
-    # Whoever knows both may still use the reference alone, or neither.
+    # A decoder that has both may still use the reference alone, or neither.
     return replace(
         row,
         floor_bits=_least(floor.bits, row.bits),
@@ -160,18 +159,18 @@ def _measured(
 def _least(with_blend: float | None, without: float | None) -> float | None:
     if with_blend is None or without is None:
         return without
-    return min(with_blend + _BLEND_BITS, without) + 1  # one bit tells which
+    return min(with_blend + _BLEND_BITS, without) + 1  # one bit for the choice
 
 
 @dataclass(frozen=True)
 class _Codes:
-    """Codes for one tensor: bits without loss; bits and relative error with."""
+    """Codes for one tensor: bits without loss; bits and relative error of the lossy ones."""
 
     lossless: dict[str, float]
     lossy: dict[str, tuple[float, float]]
 
-    def best(self, row: Given) -> Given:
-        """Put the shortest of each kind into a row, the choice among them charged."""
+    def best(self, row: ConditionalBits) -> ConditionalBits:
+        """Return the row with the shortest code of each kind, the bits of the choice included."""
         lossless = _shortest(self.lossless)
         at_error = {name: bits for name, (bits, _) in self.lossy.items()}
         lossy = _shortest(self.lossless | at_error)
@@ -195,7 +194,7 @@ class _Codes:
 def _shortest(codes: Mapping[str, float]) -> tuple[str | None, float | None]:
     if not codes:
         return None, None
-    name = min(codes, key=lambda one: codes[one])
+    name = min(codes, key=codes.__getitem__)
     return name, codes[name] + math.ceil(math.log2(len(codes)))
 
 
@@ -206,12 +205,12 @@ def _alone(codes: Mapping[str, float]) -> dict[str, float]:
 def _codes(
     reference: Tensor, tensor: Tensor, squares: float | None, pool: Pool, window: LongWindow
 ) -> _Codes:
-    """Measure every code of `tensor` that makes use of `reference`."""
+    """Measure every code of `tensor` that uses `reference`."""
     units: list[tuple[str, Tensor, tuple[Spec, ...]]] = []
     for name, kind in (("xor", Xor), ("delta", Delta)):
-        units += [(name, made, _OF_DIFFERENCE) for made in _made(kind, reference, tensor)]
-    units += [("norm", made, (_NORM,)) for made in _made(Difference, reference, tensor)]
-    scores = _scored(units, pool)
+        units += [(name, derived, _OF_DIFFERENCE) for derived in _derived(kind, reference, tensor)]
+    units += [("norm", derived, (_NORM,)) for derived in _derived(Difference, reference, tensor)]
+    scores = _score(units, pool)
     lossless = {
         f"{name} {spec}": score.bits
         for name in ("xor", "delta")
@@ -233,7 +232,7 @@ def _lossy(
     distance: float | None,
     pool: Pool,
 ) -> dict[str, tuple[float, float]]:
-    """Quantise the difference, so that the *other's* error is :data:`ERROR`."""
+    """Quantise the difference so that the error *of the other* is :data:`ERROR`."""
     if not squares or distance is None or not math.isfinite(distance):
         return {}
     share = distance / squares
@@ -243,39 +242,39 @@ def _lossy(
         return {}
     error = ERROR / share
     specs = parse_specs((f"entropy:two-part@rd{error!r}", f"zstd:9@rd{error!r}"))
-    made = [("difference", one, specs) for one in _made(Difference, reference, tensor)]
+    derived = [("difference", tensor, specs) for tensor in _derived(Difference, reference, tensor)]
     return {
         f"difference {score.estimator}": (score.bits, (score.relative_mse or 0.0) * share)
-        for score in _scored(made, pool).get("difference", {}).values()
+        for score in _score(derived, pool).get("difference", {}).values()
         if score.bits is not None
     }
 
 
-def _made(kind: Any, reference: Tensor, tensor: Tensor) -> Iterator[Tensor]:
+def _derived(kind: Any, reference: Tensor, tensor: Tensor) -> Iterator[Tensor]:
     try:
         yield kind.of(reference, tensor)
     except UnmeasurableError:
         return
 
 
-def _squares_of(alone: Mapping[str, Score]) -> float | None:
+def _sum_of_squares(alone: Mapping[str, Score]) -> float | None:
     for score in alone.values():
         if score.sum_of_squares is not None:
             return score.sum_of_squares
     return None
 
 
-def _scored(
+def _score(
     wanted: Sequence[tuple[str, Tensor, tuple[Spec, ...]]], pool: Pool
 ) -> dict[str, dict[str, Score]]:
-    """Score made tensors by the one pipeline; return the rows by name and spec."""
+    """Score derived tensors as any others; return the rows by name and spec."""
     units = tuple(
         Unit(tensor, specs, "tensor", group_name(tensor.name), tensor.n_bytes, tensor.dtype.code)
         for _, tensor, specs in wanted
     )
     tasks = tuple(Task(spec, ()) for spec in dict.fromkeys(s for u in units for s in u.specs))
     plan = Plan((Checkpoint("made", "made", {}),), (units,), tasks, 0)
-    found: dict[str, dict[str, Score]] = {}
+    scores: dict[str, dict[str, Score]] = {}
     for (name, _, _), rows in zip(wanted, measure_plan(plan, pool), strict=True):
-        found.setdefault(name, {}).update({row.spec: row for row in rows})
-    return found
+        scores.setdefault(name, {}).update({row.spec: row for row in rows})
+    return scores

@@ -1,8 +1,8 @@
-"""Tensors made from two: what one has that the other has not.
+"""Tensors derived from two: the difference between a reference and another.
 
 :class:`Xor` and :class:`Delta` are lossless: with the reference at hand the other's stored bytes
 follow from them. :class:`Difference` is the numeric difference, for lossy codes, and :class:`Blend`
-a reference made of two. All are lazy, and the one pipeline measures them like any tensor.
+a reference made of two. All are lazy, and are measured like any tensor.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ class _Pair(Tensor):
 
     @classmethod
     def of(cls, reference: Tensor, other: Tensor) -> Self:
-        """Put two tensors of one shape and stored dtype together.
+        """Combine two tensors of one shape and stored dtype.
 
         Raises
         ------
         UnmeasurableError
-            If shapes or stored dtypes differ, or the dtype has no such difference.
+            If shapes or stored dtypes differ, or the dtype does not support the difference.
         """
         if reference.shape != other.shape or reference.dtype != other.dtype:
             sides = [f"{t.dtype.code} {'x'.join(map(str, t.shape))}" for t in (reference, other)]
             raise UnmeasurableError(
-                f"{other.name}: {sides[1]} cannot be told from {sides[0]}: "
+                f"{other.name}: {sides[1]} cannot be compared with {sides[0]}: "
                 "expected one shape and one stored dtype"
             )
         dtype = cls._dtype(other.dtype)
@@ -147,7 +147,7 @@ class Difference(_Pair):
     @classmethod
     def _dtype(cls, dtype: StoredDtype) -> StoredDtype:
         if not dtype.holds_weights:
-            why = dtype.refusal or "they are no weights"
+            why = dtype.refusal or "they are not weights"
             raise UnmeasurableError(f"{dtype.code} values are not subtracted: {why}")
         return DTYPES["F64"]
 
@@ -163,7 +163,7 @@ class Difference(_Pair):
 class Blend(_Pair):
     """A prediction on the line through two tensors: reference + weight * (other - reference).
 
-    Computed in float64 and rounded to the stored dtype, so that a decoder finds the same.
+    Computed in float64 and rounded to the stored dtype, so that a decoder computes the same.
     """
 
     weight: float = field(kw_only=True, default=1.0)
@@ -202,7 +202,7 @@ def blended(reference: Tensor, second: Tensor, target: Tensor, pool: Pool) -> Te
 
 @dataclass(frozen=True)
 class _Products:
-    """Inner products that the nearest blend follows from, a float a leaf."""
+    """The inner products that give the nearest blend, a float for each leaf."""
 
     reference: Tensor
     second: Tensor

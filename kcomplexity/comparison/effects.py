@@ -1,14 +1,16 @@
-"""From two scores to one change: in total, of the values, of their arrangement.
+"""From two scores to one change: total, of the values, of their arrangement.
 
 With b the bits of the weights, s the mean bits of their shuffles, 0 the reference and 1 the other:
 
 * total: b1 / b0 - 1;
-* values (the histogram): s1 / s0 - 1, what the change would be had no order ever mattered;
+* values (the histogram): s1 / s0 - 1, the change if order never mattered;
 * structure (the arrangement): (b1 / s1) / (b0 / s0) - 1.
 
 So (1 + total) = (1 + values) * (1 + structure), and in bits a weight total = values + structure.
 Replicate i is shuffled alike on both sides. A spec that sees no positions has the same bits for its
-shuffles: its total is its values, and of structure it says nothing.
+shuffles: its total is the change of the values, and it has no structure.
+
+Means over several runs are in :mod:`kcomplexity.comparison.run_effects`.
 """
 
 from __future__ import annotations
@@ -17,19 +19,17 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from kcomplexity.comparison.changes import FEWEST_RUNS, Change, Effect
-from kcomplexity.comparison.given import quotient
-from kcomplexity.inference import paired_interval, welch_interval
+from kcomplexity.comparison.changes import Change, Effect
 from kcomplexity.results.control_results import SHUFFLE, SummedControl
 from kcomplexity.results.records import Score
-from kcomplexity.text import plural
+from kcomplexity.scoring.bridging import target_mse
 
-__all__ = ["change_between", "change_over_runs", "ranges_without_one"]
+__all__ = ["change_between", "n_agreeing", "ranges_without_one", "shuffle_bits", "without_figures"]
 
 
 @dataclass(frozen=True)
-class _Sides:
-    """Bits of both sides, own and shuffled: all that the three changes follow from."""
+class _BitPair:
+    """Bits of the weights and of their shuffles on both sides; the three changes follow."""
 
     n_weights: int
     own: tuple[float, float]
@@ -44,19 +44,19 @@ class _Sides:
     def has_shuffles(self) -> bool:
         return bool(self.shuffled[0]) and len(self.shuffled[0]) == len(self.shuffled[1])
 
-    def less(self, other: _Sides) -> _Sides:
-        """Return what is left without one tensor."""
+    def less(self, other: _BitPair) -> _BitPair:
+        """Return the bits without one tensor."""
         pairs = zip(self.shuffled, other.shuffled, strict=True)
         own = self.own[0] - other.own[0], self.own[1] - other.own[1]
         first, second = (
             tuple(a - b for a, b in zip(mine, theirs, strict=True)) for mine, theirs in pairs
         )
-        return _Sides(self.n_weights - other.n_weights, own, (first, second))
+        return _BitPair(self.n_weights - other.n_weights, own, (first, second))
 
 
 def change_between(before: Score, after: Score) -> Change:
     """Return the change between the scores of one spec for the same tensor, or the same whole."""
-    change = _unmeasured(before, after)
+    change = without_figures(before, after)
     if before.status != "ok" or after.status != "ok":
         return change
     change = replace(
@@ -70,7 +70,7 @@ def change_between(before: Score, after: Score) -> Change:
     if before.bits is None or after.bits is None:
         total = _ratio(after.value, before.value)
         return replace(change, total_change=total, total=None if total is None else Effect())
-    sides = _sides(before, after)
+    pair = _bit_pair(before, after)
     change = replace(
         change,
         reference_bits=before.bits,
@@ -82,11 +82,11 @@ def change_between(before: Score, after: Score) -> Change:
     )
     if not before.positional:
         return replace(change, values_change=change.total_change, values=change.total)
-    return _with_shuffles(change, sides) if sides.has_shuffles else change
+    return _with_shuffles(change, pair) if pair.has_shuffles else change
 
 
-def _unmeasured(before: Score, after: Score) -> Change:
-    """Return the change without its figures."""
+def without_figures(before: Score, after: Score) -> Change:
+    """Return the change with its status and what it is about, without figures."""
     failed = next((row for row in (before, after) if row.status != "ok"), after)
     return Change(
         reference=before.checkpoint,
@@ -104,43 +104,44 @@ def _unmeasured(before: Score, after: Score) -> Change:
         direction=before.direction,
         positional=before.positional,
         unit=before.unit,
+        target_mse=target_mse(before),
         status=failed.status,
         reason=f"{failed.checkpoint}: {failed.reason}" if failed.reason else None,
     )
 
 
-def _sides(before: Score, after: Score) -> _Sides:
+def _bit_pair(before: Score, after: Score) -> _BitPair:
     own = before.bits or 0.0, after.bits or 0.0
-    return _Sides(before.n_weights, own, (_shuffles(before), _shuffles(after)))
+    return _BitPair(before.n_weights, own, (shuffle_bits(before), shuffle_bits(after)))
 
 
-def _shuffles(row: Score) -> tuple[float, ...]:
-    """Return the bits of each shuffle; none where a whole lacks those of some tensor."""
+def shuffle_bits(row: Score) -> tuple[float, ...]:
+    """Return the bits of each shuffle; empty where a whole lacks those of some tensor."""
     control = row.control(SHUFFLE)
     if isinstance(control, SummedControl) and control.n_tensors != row.n_tensors:
         return ()
     return control.bits if control else ()
 
 
-def _with_shuffles(change: Change, sides: _Sides) -> Change:
-    values, structure = _values(sides), _structure(sides)
+def _with_shuffles(change: Change, pair: _BitPair) -> Change:
+    values, structure = _values(pair), _structure(pair)
     by_seed = [
-        _Sides(sides.n_weights, sides.own, ((a,), (b,)))
-        for a, b in zip(*sides.shuffled, strict=True)
+        _BitPair(pair.n_weights, pair.own, ((a,), (b,)))
+        for a, b in zip(*pair.shuffled, strict=True)
     ]
-    s0, s1 = sides.means
-    moved = (s1 - s0) / sides.n_weights
-    arranged = (sides.own[1] - s1 - sides.own[0] + s0) / sides.n_weights
+    s0, s1 = pair.means
+    moved = (s1 - s0) / pair.n_weights
+    arranged = (pair.own[1] - s1 - pair.own[0] + s0) / pair.n_weights
     return replace(
         change,
-        reference_shuffled=tuple(sides.shuffled[0]),
-        shuffled=tuple(sides.shuffled[1]),
-        reference_n_lower=sum(sides.own[0] < b for b in sides.shuffled[0]),
-        n_lower=sum(sides.own[1] < b for b in sides.shuffled[1]),
+        reference_shuffled=tuple(pair.shuffled[0]),
+        shuffled=tuple(pair.shuffled[1]),
+        reference_n_lower=sum(pair.own[0] < b for b in pair.shuffled[0]),
+        n_lower=sum(pair.own[1] < b for b in pair.shuffled[1]),
         values_change=values,
         structure_change=structure,
-        values=_effect(moved, values, [_values(one) for one in by_seed]),
-        structure=_effect(arranged, structure, [_structure(one) for one in by_seed]),
+        values=_effect(moved, values, [_values(seed) for seed in by_seed]),
+        structure=_effect(arranged, structure, [_structure(seed) for seed in by_seed]),
     )
 
 
@@ -148,34 +149,35 @@ def _effect(bits: float, change: float | None, seeds: Sequence[float | None]) ->
     if change is None:
         return None
     known = tuple(seed for seed in seeds if seed is not None)
-    return Effect(bits_per_weight=bits, seeds=known, n_agree=_agreeing(known, change))
+    return Effect(bits_per_weight=bits, seeds=known, n_agree=n_agreeing(known, change))
 
 
-def _agreeing(parts: Sequence[float], change: float) -> int:
+def n_agreeing(parts: Sequence[float], change: float) -> int:
+    """Count the parts that have the sign of the change."""
     return sum(part * change > 0 for part in parts)
 
 
-def _total(sides: _Sides) -> float | None:
-    return _ratio(sides.own[1], sides.own[0])
+def _total(pair: _BitPair) -> float | None:
+    return _ratio(pair.own[1], pair.own[0])
 
 
-def _values(sides: _Sides) -> float | None:
-    s0, s1 = sides.means
+def _values(pair: _BitPair) -> float | None:
+    s0, s1 = pair.means
     return _ratio(s1, s0)
 
 
-def _structure(sides: _Sides) -> float | None:
-    s0, s1 = sides.means
-    return _ratio(sides.own[1] * s0, sides.own[0] * s1)
+def _structure(pair: _BitPair) -> float | None:
+    s0, s1 = pair.means
+    return _ratio(pair.own[1] * s0, pair.own[0] * s1)
 
 
 def _ratio(after: float | None, before: float | None) -> float | None:
-    """Return after / before - 1; None where there is nothing to divide by."""
+    """Return after / before - 1; None where one is missing or `before` is 0."""
     return after / before - 1 if before and after is not None else None
 
 
 def ranges_without_one(whole: Change, rows: Sequence[tuple[Score, Score]]) -> Change:
-    """Add to a whole the range of each change when any one of its tensors is left out.
+    """Return a whole with the range of each change when any one of its tensors is left out.
 
     Parameters
     ----------
@@ -183,144 +185,26 @@ def ranges_without_one(whole: Change, rows: Sequence[tuple[Score, Score]]) -> Ch
     rows : sequence of (Score, Score)
         Before and after, of the tensors that the whole sums.
     """
-    parts = [_sides(before, after) for before, after in rows]
+    parts = [_bit_pair(before, after) for before, after in rows]
     if len(parts) < 2 or whole.bits is None or whole.reference_bits is None:
         return whole
     shuffles = (whole.reference_shuffled, whole.shuffled)
     if not all(part.has_shuffles for part in parts):
         shuffles = ((), ())
         parts = [replace(part, shuffled=((), ())) for part in parts]
-    sides = _Sides(whole.n_weights, (whole.reference_bits, whole.bits), shuffles)
-    rests = [sides.less(part) for part in parts]
+    pair = _BitPair(whole.n_weights, (whole.reference_bits, whole.bits), shuffles)
+    rests = [pair.less(part) for part in parts]
 
-    def ranged(effect: Effect | None, of: Callable[[_Sides], float | None]) -> Effect | None:
-        found = [value for rest in rests if (value := of(rest)) is not None]
-        if effect is None or not found:
+    def ranged(effect: Effect | None, of: Callable[[_BitPair], float | None]) -> Effect | None:
+        changes = [change for rest in rests if (change := of(rest)) is not None]
+        if effect is None or not changes:
             return effect
-        return replace(effect, leave_one_out=(min(found), max(found)))
+        return replace(effect, leave_one_out=(min(changes), max(changes)))
 
     total = ranged(whole.total, _total)
     if not whole.positional:
         return replace(whole, total=total, values=total)
-    if not sides.has_shuffles:
+    if not pair.has_shuffles:
         return replace(whole, total=total)
     values, structure = ranged(whole.values, _values), ranged(whole.structure, _structure)
     return replace(whole, total=total, values=values, structure=structure)
-
-
-# --- Several runs on each side -----------------------------------------------------------------
-
-
-def change_over_runs(before: Sequence[Score], after: Sequence[Score], *, paired: bool) -> Change:
-    """Return the mean change over runs, with 95 % t-intervals whose unit is the run.
-
-    Ratios are averaged as logarithms, so that halving and doubling cancel out.
-
-    Parameters
-    ----------
-    before, after : sequence of Score
-        One spec and one tensor (or whole), a score for each run.
-    paired : bool
-        Whether run i stands beside run i: the interval is then that of the paired differences;
-        otherwise Welch's.
-    """
-    failed = next((row for row in (*before, *after) if row.status != "ok"), None)
-    change = replace(
-        _unmeasured(before[0], after[0]),
-        reference=plural(len(before), "run"),
-        other=plural(len(after), "run"),
-        n_references=len(before),
-        n_others=len(after),
-        paired=paired,
-        status=failed.status if failed else "ok",
-        reason=f"{failed.checkpoint}: {failed.reason}" if failed else None,
-    )
-    if failed:
-        return change
-    value = [_mean([row.value for row in side]) for side in (before, after)]
-    change = replace(
-        change,
-        reference_value=value[0],
-        value=value[1],
-        reference_relative_mse=_mean([row.relative_mse for row in before]),
-        relative_mse=_mean([row.relative_mse for row in after]),
-        sampled_fraction=min(row.sampled_fraction for row in (*before, *after)),
-    )
-    own = [[row.bits if row.bits is not None else row.value for row in s] for s in (before, after)]
-    n = None if before[0].bits is None else change.n_weights
-    total = _over_runs(own[0], own[1], paired, n)
-    change = replace(change, total_change=total[0], total=total[1])
-    if n is None:
-        return change
-    change = replace(
-        change,
-        reference_bits=value[0],
-        bits=value[1],
-        reference_bits_per_weight=None if value[0] is None else value[0] / n,
-        bits_per_weight=None if value[1] is None else value[1] / n,
-    )
-    if not change.positional:
-        return replace(change, values_change=total[0], values=total[1])
-    shuffled = [[_shuffled_mean(row) for row in side] for side in (before, after)]
-    if any(mean is None for side in shuffled for mean in side):
-        return change
-    values = _over_runs(shuffled[0], shuffled[1], paired, n)
-    arranged = [
-        [quotient(bits, mean) for bits, mean in zip(of, means, strict=True)]
-        for of, means in zip(own, shuffled, strict=True)
-    ]
-    structure = _over_runs(arranged[0], arranged[1], paired, None)
-    bits = None
-    if total[1] and values[1] and total[1].bits_per_weight is not None:
-        bits = total[1].bits_per_weight - (values[1].bits_per_weight or 0.0)
-    return replace(
-        change,
-        reference_shuffled=tuple(m for m in shuffled[0] if m is not None),
-        shuffled=tuple(m for m in shuffled[1] if m is not None),
-        values_change=values[0],
-        values=values[1],
-        structure_change=structure[0],
-        structure=structure[1] and replace(structure[1], bits_per_weight=bits),
-    )
-
-
-def _over_runs(
-    before: Sequence[float | None],
-    after: Sequence[float | None],
-    paired: bool,
-    n_weights: int | None,
-) -> tuple[float | None, Effect | None]:
-    """Return the mean relative change and its effect; (None, None) where a side has a zero."""
-    if not all(before) or not all(after):
-        return None, None
-    logs = [[math.log(value) for value in side if value] for side in (before, after)]
-    runs: tuple[float, ...] = ()
-    if paired:
-        steps = [b - a for a, b in zip(*logs, strict=True)]
-        interval = paired_interval(steps)
-        mean = math.fsum(steps) / len(steps)
-        runs = tuple(math.expm1(step) for step in steps)
-    else:
-        interval = welch_interval(*logs)
-        mean = math.fsum(logs[1]) / len(logs[1]) - math.fsum(logs[0]) / len(logs[0])
-    change = math.expm1(mean)
-    difference = (_mean(after) or 0.0) - (_mean(before) or 0.0)
-    bounds = interval and (math.expm1(interval.low), math.expm1(interval.high))
-    enough = min(len(before), len(after)) >= FEWEST_RUNS
-    return change, Effect(
-        bits_per_weight=difference / n_weights if n_weights else None,
-        runs=runs,
-        n_agree=_agreeing(runs, change),
-        interval=bounds,
-        differs=(bounds[0] > 0 or bounds[1] < 0) if bounds and enough else None,
-    )
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return math.fsum(known) / len(known) if len(known) == len(values) else None
-
-
-def _shuffled_mean(row: Score) -> float | None:
-    bits = _shuffles(row)
-    return math.fsum(bits) / len(bits) if bits else None

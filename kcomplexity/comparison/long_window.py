@@ -1,4 +1,4 @@
-"""One compressor with a window over two tensors: what the second costs after the first.
+"""One compressor with a window over two tensors: the bits of the second after the first.
 
 Reference and other are one Zstandard stream with long-distance matching, flushed between the two.
 The bytes after the flush are a code for the other: a decoder that has the reference compresses it
@@ -27,7 +27,7 @@ __all__ = ["LongWindow", "after", "compressed_together", "ncd"]
 _SIDE = 1 << 26
 _WINDOW_LOG = 27
 _LEVEL = 3
-#: Windows, tables and the long-distance hash, as the library tells them for these parameters.
+#: Windows, tables and the long-distance hash, as the library reports them for these parameters.
 _MEMORY = 300 << 20
 
 
@@ -38,9 +38,9 @@ class LongWindow:
     Attributes
     ----------
     first, second : int
-        Of each alone.
+        Bits of each alone.
     second_after_first : int
-        Of the second when the first is known.
+        Bits of the second when the first is known.
     """
 
     first: int
@@ -61,10 +61,10 @@ def compressed_together(reference: Tensor, other: Tensor, pool: Pool) -> LongWin
     return LongWindow(first, second, joint)
 
 
-def ncd(found: LongWindow) -> float | None:
+def ncd(bits: LongWindow) -> float | None:
     """Return (C(xy) - min(C(x), C(y))) / max(C(x), C(y)): 0 = the same, about 1 = unrelated."""
-    together = found.first + found.second_after_first
-    small, large = sorted((found.first, found.second))
+    together = bits.first + bits.second_after_first
+    small, large = sorted((bits.first, bits.second))
     return (together - small) / large if large else None
 
 
@@ -100,8 +100,8 @@ def _compressor() -> Any:
 def _flushed(stream: Any, data: Any) -> bytes:
     import zstandard
 
-    found: bytes = stream.compress(data)
-    return found + bytes(stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK))
+    compressed: bytes = stream.compress(data)
+    return compressed + bytes(stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK))
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
-"""A comparison in sentences: what changed, how sure that is, and what it does not say.
+"""A comparison in sentences: what changed, how certain that is, and what it does not show.
 
-Effect first, in per cent and in bits a weight, the histogram and the arrangement apart; then how
-many shuffles agree, what one tensor could change, and that two files are two files. Several runs
-have intervals. Never "significant".
+The effect comes first, in per cent and in bits a weight, for the histogram and the arrangement;
+then how many shuffles agree and what one tensor could change. Several runs have intervals. No
+sentence says "significant".
 """
 
 from __future__ import annotations
@@ -10,15 +10,13 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import replace
 
 from kcomplexity.comparison.changes import FEWEST_RUNS, Change, Effect
+from kcomplexity.comparison.size_sentences import size_sentences
 from kcomplexity.results.records import CheckpointInfo, Score
-from kcomplexity.scoring.headline import Needed, needed, without_error
+from kcomplexity.scoring.headline import without_error
 from kcomplexity.text import (
     LEAST_SHARE,
-    human_bytes,
-    of_weights,
     percent_change,
     plural,
     short_names,
@@ -27,8 +25,7 @@ from kcomplexity.text import (
 
 __all__ = ["verdict"]
 
-_TARGET = 0.01
-#: Bits a weight below which a change of the error is not told: 3 % of the error.
+#: Bits a weight below which a change of the error is not reported: 3 % of the error.
 _LEAST_SHIFT = 0.02
 #: Names listed for one reason.
 _LISTED = 5
@@ -46,7 +43,7 @@ def verdict(
     ----------
     infos : sequence of CheckpointInfo
     scores : sequence of Score
-        What was measured of each checkpoint.
+        The scores of each checkpoint.
     rows, summary : sequence of Change
     """
     sentences: list[str] = []
@@ -54,100 +51,36 @@ def verdict(
     short = short_names([name for pair in comparisons for name in pair])
     for reference, other in comparisons:
         own = [row for row in summary if (row.reference, row.other) == (reference, other)]
-        told = [row for row in own if row.structure or "@rd" in row.spec] or own
+        shown = [row for row in own if row.structure or row.target_mse is not None] or own
         if own[0].paired is None:
-            found = _size(infos, scores, reference, other)
+            texts = size_sentences(infos, scores, reference, other)
             for path in (reference, other):
                 _, refusals = without_error([row for row in scores if row.checkpoint == path])
-                found += [f"{short[path]}: {text}" for text in refusals]
+                texts += [f"{short[path]}: {text}" for text in refusals]
             n_weights = next(info.n_weights for info in infos if info.path == other)
-            found += [_sentence(row, n_weights, _error_shift(row, rows)) for row in told]
+            texts += [_sentence(row, n_weights, _error_shift(row, rows)) for row in shown]
             end = "describes these two files; training runs vary"
         else:
-            found = [_over_runs(row, _error_shift(row, rows)) for row in told]
+            texts = [_over_runs(row, _error_shift(row, rows)) for row in shown]
             end = "the unit is the run"
-        found += _left_out(rows, reference, other)
-        found.append(f"{_largest(rows, reference, other)}{end}")
+        texts += _left_out(rows, reference, other)
+        texts.append(f"{_largest(rows, reference, other)}{end}")
         start = f"{short[other]} against {short[reference]}"
         if len(comparisons) > 1:
-            sentences += [f"{start}: {text}" for text in found]
+            sentences += [f"{start}: {text}" for text in texts]
         else:
-            sentences += [f"{start}, lower = simpler:", *found]
+            sentences += [f"{start}, lower = simpler:", *texts]
     return tuple(sentences)
 
 
 def threshold(effect: Effect) -> float:
-    """Return the size below which an effect of shuffles is not told: max(2 sd, 0.1 %)."""
+    """Return the size below which an effect of shuffles is not reported: max(2 sd, 0.1 %)."""
     spread = statistics.stdev(effect.seeds) if len(effect.seeds) > 1 else 0.0
     return max(2 * spread, LEAST_SHARE)
 
 
-def _size(
-    infos: Sequence[CheckpointInfo], scores: Sequence[Score], reference: str, other: str
-) -> list[str]:
-    """Say what the smallest decodable codes need on both sides, at a set error and without loss."""
-    found: list[str] = []
-    told = None
-    # Of the tensors that are compared: a container is of a whole file, and an initialisation that
-    # is drawn has none.
-    by_path = {info.path: replace(info, n_container_bytes=0) for info in infos}
-    for target in (None, _TARGET):
-        alike = _coded_alike(scores, reference, other, lossless=target is None)
-        before, after = (
-            needed(by_path[path], [row for row in alike if row.checkpoint == path], target)
-            for path in (reference, other)
-        )
-        if before and after and before.bits and (before.bits, after.bits) != told:
-            told = before.bits, after.bits
-            change = after.bits / before.bits - 1
-            what = "without loss" if target is None else _at(before, after, target)
-            part = of_weights(after.n_weights, by_path[other].n_weights)
-            found.insert(
-                0,
-                f"{human_bytes(after.bits / 8)} against {human_bytes(before.bits / 8)} needed "
-                f"{what} ({percent_change(change)}; decodable, all side information){part}",
-            )
-    return found
-
-
-def _at(before: Needed, after: Needed, target: float) -> str:
-    """Say at which weight error both sizes are; at which each, where the codes' errors differ."""
-    if bool(before.error) == bool(after.error) and not _far_apart(before.error, after.error):
-        return after.at(target)
-    return f"at squared weight errors of {100 * after.error:.2g}% against {100 * before.error:.2g}%"
-
-
-def _coded_alike(
-    scores: Sequence[Score], reference: str, other: str, *, lossless: bool
-) -> list[Score]:
-    """Keep the tensors that the same codes could take on both sides.
-
-    One that only one side has a code for, because the other's weights are all zero or not all
-    finite, would be told at an error here and without loss there.
-    """
-    units: dict[tuple[str | None, ...], list[Score]] = {}
-    for row in scores:
-        if row.checkpoint in (reference, other) and row.kind == "code":
-            units.setdefault((row.tensor, row.group, row.scope), []).append(row)
-    kept: list[Score] = []
-    for rows in units.values():
-        codes = {
-            path: {
-                row.spec
-                for row in rows
-                if row.checkpoint == path
-                and row.status == "ok"
-                and (row.decodes == "weights" or not lossless)
-            }
-            for path in (reference, other)
-        }
-        if codes[reference] == codes[other]:
-            kept += rows
-    return kept
-
-
 def _sentence(row: Change, n_weights: int, error_shift: float) -> str:
-    """Say what one spec finds in one pair: in total, of the histogram, of the arrangement."""
+    """Return the change by one spec: total, of the histogram, of the arrangement."""
     where = "in all" if row.n_weights == n_weights else f"on {_share(row.n_weights / n_weights)}"
     unequal = _sampled(row) + _unequal(error_shift)
     text = f"{row.spec}: {_both(row.total_change, row.total)} {where}{unequal}"
@@ -172,35 +105,30 @@ def _part(name: str, change: float | None, effect: Effect) -> str:
 
 
 def _error_shift(row: Change, rows: Sequence[Change]) -> float:
-    """Return what the change of the error is worth in bits a weight; above 0 = a larger error.
+    """Return the change of the error in bits a weight; above 0 = a larger error.
 
-    Half the log of the ratio of each tensor's errors, weighted by its weights: in the error of the
-    whole a few tensors of large weights hide all others.
+    It is half the log of the ratio of each tensor's errors, weighted by its number of weights: in
+    the error of the whole a few tensors of large weights hide all others.
     """
     pair = (row.spec, row.reference, row.other, row.paired)
-    tensors = [one for one in rows if (one.spec, one.reference, one.other, one.paired) == pair]
+    tensors = [r for r in rows if (r.spec, r.reference, r.other, r.paired) == pair]
     shifts = [
-        (math.log2(one.relative_mse / one.reference_relative_mse) / 2, one.n_weights)
-        for one in tensors or [row]
-        if one.relative_mse and one.reference_relative_mse
+        (math.log2(each.relative_mse / each.reference_relative_mse) / 2, each.n_weights)
+        for each in tensors or [row]
+        if each.relative_mse and each.reference_relative_mse
     ]
     n_weights = sum(n for _, n in shifts)
     return math.fsum(shift * n for shift, n in shifts) / n_weights if n_weights else 0.0
 
 
 def _unequal(error_shift: float) -> str:
-    """Say that the error is not the same on both sides, where that is worth something."""
+    """Return that the errors of the sides differ, where that is worth some bits."""
     if abs(error_shift) < _LEAST_SHIFT:
         return ""
     return (
         f", at {4**error_shift:.2g} times the squared weight error, which is worth "
         f"{abs(error_shift):.2f} bits/weight"
     )
-
-
-def _far_apart(before: float, after: float) -> bool:
-    """Whether two errors are too far apart to be told as one."""
-    return bool(before and after) and not 2 / 3 < after / before < 3 / 2
 
 
 def _range(effect: Effect | None) -> str:
@@ -253,7 +181,7 @@ def _bits(effect: Effect) -> str:
 
 
 def _share(share: float) -> str:
-    """Tell a share below 1 so that it is not rounded to 1."""
+    """Return a share below 1 that is never rounded to 1."""
     return f"{min(share, 0.999):.1%} of the weights"
 
 
@@ -262,7 +190,7 @@ def _sampled(row: Change) -> str:
 
 
 def _left_out(rows: Sequence[Change], reference: str, other: str) -> list[str]:
-    """List what is in no sum of histogram and arrangement, by the reason."""
+    """List the tensors that are in no sum of histogram and arrangement, by reason."""
     names: dict[str, dict[str, None]] = {}
     for row in rows:
         if (row.reference, row.other) == (reference, other) and row.left_out:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+from kcomplexity.files.json_lines import json_line
 from kcomplexity.results.records import Document, plain
 from kcomplexity.text import json_text
 
-__all__ = ["json_bytes", "json_line", "jsonl_bytes", "read_lines"]
+__all__ = ["json_bytes", "jsonl_bytes"]
 
 #: Lists of sentences, which belong to the head, and not of records.
 _TEXTS = frozenset({"headline", "notes", "warnings"})
@@ -34,14 +34,3 @@ def jsonl_bytes(report: Document) -> bytes:
         else:
             head[name] = value
     return b"".join([json_line("report", head), *lines])
-
-
-def json_line(record: str, values: dict[str, Any]) -> bytes:
-    """Return one line of JSON lines."""
-    return (json.dumps({"record": record} | values, allow_nan=False) + "\n").encode()
-
-
-def read_lines(data: bytes) -> list[dict[str, Any]]:
-    """Parse JSON lines; a last line that was cut while it was written is left out."""
-    lines = data.splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith(b"\n") and line.strip()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kcomplexity.comparison.given import ERROR, Given
+from kcomplexity.comparison.conditional_bits import ERROR, ConditionalBits
 from kcomplexity.report.tables import Table
 from kcomplexity.text import printable, shorten
 
@@ -15,7 +15,7 @@ __all__ = ["given_table"]
 _MOST = 8
 
 
-def given_table(rows: Sequence[Given]) -> Table:
+def given_table(rows: Sequence[ConditionalBits]) -> Table:
     """Return the tensors that cost most, then the sums: with the reference known and without."""
     chosen = [
         row
@@ -45,12 +45,12 @@ def given_table(rows: Sequence[Given]) -> Table:
     )
 
 
-def _chosen(rows: Sequence[Given]) -> list[Given]:
+def _chosen(rows: Sequence[ConditionalBits]) -> list[ConditionalBits]:
     tensors = sorted((r for r in rows if r.scope != "all"), key=lambda row: -(row.bits or 0.0))
     return [*tensors[:_MOST], *(row for row in rows if row.scope == "all")]
 
 
-def _cells(row: Given) -> tuple[str, ...]:
+def _cells(row: ConditionalBits) -> tuple[str, ...]:
     def bits(value: float | None) -> str:
         return "" if value is None or not row.n_weights else f"{value / row.n_weights:.3f}"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kcomplexity.errors import ResultError
-from kcomplexity.report.documents import read_lines
+from kcomplexity.files.json_lines import read_lines
 from kcomplexity.results.records import SCHEMA_VERSION
 
 __all__ = ["read_metric", "read_result"]

@@ -1,1 +1,1 @@
-"""Checkpoints of one training: their order, the trends of their figures, and a cache of rows."""
+"""Checkpoints of one training: their order, and the trends of their figures."""

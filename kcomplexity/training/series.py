@@ -10,9 +10,10 @@ from typing import Any, Self
 from kcomplexity.inference import kendall
 from kcomplexity.results.control_results import SHUFFLE
 from kcomplexity.results.records import CheckpointInfo, Score, Status
+from kcomplexity.scoring.bridging import target_mse
 from kcomplexity.scoring.summary import summarise
 
-__all__ = ["Series", "Step", "StepScore", "over_common", "series_of"]
+__all__ = ["Series", "Step", "StepScore", "make_series", "sum_common_tensors"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,10 +27,10 @@ class Step:
         Its path.
     status : {"ok", "skipped", "failed"}
     reason : str or None
-        Why it could not be read.
+        Why it cannot be read.
     info : CheckpointInfo or None
     n_rows, n_cached : int
-        Rows of this step, and how many of them were not measured anew.
+        Rows of this step, and how many of them came from the cache.
     """
 
     step: float
@@ -43,7 +44,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class StepScore(Score):
-    """A score, and the step of its checkpoint.
+    """A score with the step of its checkpoint.
 
     Attributes
     ----------
@@ -54,13 +55,13 @@ class StepScore(Score):
 
     @classmethod
     def at(cls, step: float, row: Score) -> Self:
-        """Put a step to a score."""
+        """Return `row` with its step."""
         return cls(step=step, **{f.name: getattr(row, f.name) for f in fields(Score)})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """One figure over the steps, and its trend.
+    """One figure over the steps, with its trend.
 
     Attributes
     ----------
@@ -70,16 +71,18 @@ class Series:
     group : str or None
     scope : {"tensor", "group", "model", "all"}
     quantity : {"bits_per_weight", "of_shuffled", "value"}
-        Bits a weight, bits over the mean bits of the weights shuffled, or a statistic's value.
+        Bits a weight, bits over the mean bits of the shuffled weights, or a statistic's value.
     unit : str
     direction : str
     n_weights : int
+    target_mse : float or None
+        The relative squared error that the spec asks for; None if it asks for none.
     steps : tuple of int or float
         The readable ones.
     values : tuple of float or None
         None where a step has no value.
     first, last : float or None
-        Of the values there are; see :attr:`gap`.
+        First and last of the values that are not None; see :attr:`gap`.
     change : float or None
         last / first - 1; None where there is one value.
     tau : float or None
@@ -98,6 +101,7 @@ class Series:
     unit: str
     direction: str
     n_weights: int
+    target_mse: float | None = None
     steps: tuple[float, ...]
     values: tuple[float | None, ...]
     first: float | None
@@ -108,7 +112,7 @@ class Series:
 
     @property
     def gap(self) -> str:
-        """Say which steps the first and the last value are of, where those are not the ends."""
+        """The steps of the first and last value, in words, where those are not the ends."""
         known = [s for s, value in zip(self.steps, self.values, strict=True) if value is not None]
         if not known or (known[0], known[-1]) == (self.steps[0], self.steps[-1]):
             return ""
@@ -118,11 +122,12 @@ class Series:
 
 
 def _key(row: Score) -> tuple[str, str, str | None, str | None]:
-    # What several dtypes share one name for is told apart by it; a tensor may change its dtype.
+    # Units of several dtypes share a name, so the dtype is part of their key; a tensor may change
+    # its dtype.
     return row.spec, row.scope, row.tensor or row.group, None if row.tensor else row.dtype
 
 
-def over_common(rows: Sequence[StepScore]) -> tuple[StepScore, ...]:
+def sum_common_tensors(rows: Sequence[StepScore]) -> tuple[StepScore, ...]:
     """Sum each step's rows over the tensors that were measured in every step.
 
     A step in which a spec measured less than half of the weights that it measured elsewhere (a run
@@ -145,17 +150,17 @@ def over_common(rows: Sequence[StepScore]) -> tuple[StepScore, ...]:
     return tuple(row for row in summarise(common) if isinstance(row, StepScore))
 
 
-def series_of(rows: Sequence[StepScore], steps: Sequence[Step]) -> list[Series]:
+def make_series(rows: Sequence[StepScore], steps: Sequence[Step]) -> list[Series]:
     """Return the figures of each spec and tensor over the steps, in the order of the rows."""
-    found: dict[Any, dict[str, StepScore]] = {}
+    rows_of: dict[Any, dict[str, StepScore]] = {}
     for row in rows:
-        found.setdefault(_key(row), {})[row.checkpoint] = row
+        rows_of.setdefault(_key(row), {})[row.checkpoint] = row
     read = [step for step in steps if step.status == "ok"]
     return [
-        one
-        for of in found.values()
-        for quantity, value in _QUANTITIES.items()
-        if (one := _one_series(quantity, [of.get(step.checkpoint) for step in read], read, value))
+        series
+        for by_path in rows_of.values()
+        for quantity, value_of in _QUANTITIES.items()
+        if (series := _series(quantity, [by_path.get(s.checkpoint) for s in read], read, value_of))
     ]
 
 
@@ -164,7 +169,7 @@ def _of_shuffled(row: Score) -> float | None:
     return control.ratio if control else None
 
 
-#: What is followed over the steps.
+#: The quantities followed over the steps.
 _QUANTITIES: dict[str, Callable[[Score], float | None]] = {
     "bits_per_weight": lambda row: row.bits_per_weight,
     "of_shuffled": _of_shuffled,
@@ -172,7 +177,7 @@ _QUANTITIES: dict[str, Callable[[Score], float | None]] = {
 }
 
 
-def _one_series(
+def _series(
     quantity: str,
     rows: Sequence[StepScore | None],
     steps: Sequence[Step],
@@ -197,6 +202,7 @@ def _one_series(
         unit=units[quantity],
         direction=row.direction,
         n_weights=row.n_weights,
+        target_mse=target_mse(row),
         steps=tuple(step.step for step in steps),
         values=values,
         first=first,

@@ -1,4 +1,4 @@
-"""When each checkpoint of a series was made: its step, and the order that follows."""
+"""The step at which each checkpoint of a series was made, and the order that follows."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from kcomplexity.loaders.paths import natural_key
 from kcomplexity.tensors.checkpoint import Checkpoint
 from kcomplexity.text import printable, told_apart
 
-__all__ = ["Moment", "in_order"]
+__all__ = ["StepSource", "in_step_order"]
 
-#: Names under which files say their step, the first that is there.
+#: Names of a step in the metadata of files; the first that all files have counts.
 _KEYS = ("step", "global_step", "iteration", "epoch")
 
 
 @dataclass(frozen=True)
-class Moment:
-    """One checkpoint of a series.
+class StepSource:
+    """One checkpoint of a series, not read yet.
 
     Attributes
     ----------
     source : path, mapping of arrays or Checkpoint
     name : str
-        Its path, or what stands for it.
+        Its path, or a label for arrays in memory.
     step : int or float
     reason : str or None
         Why it cannot be read.
@@ -42,11 +42,11 @@ class Moment:
     reason: str | None = None
 
 
-def in_order(
+def in_step_order(
     sources: Sequence[Any],
     steps: str | Sequence[float] | None,
     open_one: Callable[[Any], Checkpoint] = open_checkpoint,
-) -> tuple[list[Moment], list[str]]:
+) -> tuple[list[StepSource], list[str]]:
     """Put checkpoints in the order of their steps.
 
     Parameters
@@ -55,7 +55,7 @@ def in_order(
         What :func:`kcomplexity.open_checkpoint` opens.
     steps : str, sequence of numbers or None
         A regular expression whose first group (or whole match) is the number in the path, or the
-        numbers themselves. By default what the files' metadata says (``step``, ``global_step``,
+        numbers themselves. By default the number in the files' metadata (``step``, ``global_step``,
         ``iteration``, ``epoch``), else the last number in the file names, else 0, 1, 2, ... in
         natural order.
     open_one : callable
@@ -63,9 +63,9 @@ def in_order(
 
     Returns
     -------
-    moments : list of Moment
+    ordered : list of StepSource
     notes : list of str
-        Where the steps are from, and which tie.
+        Where the steps come from, and which steps several checkpoints share.
 
     Raises
     ------
@@ -74,32 +74,34 @@ def in_order(
     """
     if not sources:
         raise SpecError("no checkpoint was given: expected at least one")
-    ordered = list(sources)
+    in_order = list(sources)
     if steps is None or isinstance(steps, str):
-        ordered.sort(key=lambda source: natural_key(_name(source)))
-    names = [_name(source) for source in ordered]
-    read = [_read(source, open_one) for source in ordered]
+        in_order.sort(key=lambda source: natural_key(_name(source)))
+    names = [_name(source) for source in in_order]
+    metadata = [_metadata(source, open_one) for source in in_order]
     if steps is None:
-        found, origin = _told(names, [told for told, _ in read])
+        numbers, origin = _stated(names, [stated for stated, _ in metadata])
     elif isinstance(steps, str):
-        found, origin = [_matched(steps, name) for name in names], f"{steps} in the names"
+        numbers, origin = [_matched(steps, name) for name in names], f"{steps} in the names"
     else:
         if len(steps) != len(sources):
             raise SpecError(f"{len(steps)} steps were given for {len(sources)} checkpoints")
-        found, origin = [float(step) for step in steps], "as given"
-    moments = [
-        Moment(source, name, int(step) if float(step).is_integer() else step, reason)
+        numbers, origin = [float(step) for step in steps], "as given"
+    ordered = [
+        StepSource(source, name, int(step) if float(step).is_integer() else step, reason)
         for source, name, step, (_, reason) in zip(
-            ordered, told_apart(names), found, read, strict=True
+            in_order, told_apart(names), numbers, metadata, strict=True
         )
     ]
-    moments.sort(key=lambda one: one.step)  # stable: those that tie stay in natural order
+    # Stable: checkpoints of one step stay in natural order.
+    ordered.sort(key=lambda source: source.step)
     notes = [f"steps: {origin}"]
-    ties = [step for step, count in Counter(one.step for one in moments).items() if count > 1]
+    times = Counter(source.step for source in ordered)
+    ties = [step for step, count in times.items() if count > 1]
     if ties:
         shown = ", ".join(f"{step:g}" for step in ties[:3]) + (", ..." if len(ties) > 3 else "")
         notes.append(f"several checkpoints tie at step {shown}: they stand in natural order")
-    return moments, notes
+    return ordered, notes
 
 
 def _name(source: Any) -> str:
@@ -129,24 +131,24 @@ def _number(text: str | None) -> float | None:
         return None
 
 
-def _read(
+def _metadata(
     source: Any, open_one: Callable[[Any], Checkpoint]
 ) -> tuple[dict[str, float], str | None]:
     """Return the numbers of a checkpoint's metadata, and why it cannot be read."""
     try:
         with open_one(source) as checkpoint:
-            told = {key: _number(checkpoint.metadata.get(key)) for key in _KEYS}
+            stated = {key: _number(checkpoint.metadata.get(key)) for key in _KEYS}
     except (CheckpointError, OSError) as error:
         return {}, str(error)
-    return {key: number for key, number in told.items() if number is not None}, None
+    return {key: number for key, number in stated.items() if number is not None}, None
 
 
-def _told(names: Sequence[str], metadata: Sequence[dict[str, float]]) -> tuple[list[float], str]:
-    """Return the steps that files or names tell; what tells only some of them tells nothing."""
+def _stated(names: Sequence[str], metadata: Sequence[dict[str, float]]) -> tuple[list[float], str]:
+    """Return the steps that metadata or names state for every file, and where they come from."""
     for key in _KEYS:
-        if all(key in told for told in metadata):
-            return [told[key] for told in metadata], f"{key} in the metadata"
+        if all(key in stated for stated in metadata):
+            return [stated[key] for stated in metadata], f"{key} in the metadata"
     numbers = [re.findall(r"\d+", PurePath(name).name) for name in names]
     if all(numbers):
-        return [float(found[-1]) for found in numbers], "the last number in each name"
+        return [float(digits[-1]) for digits in numbers], "the last number in each name"
     return [float(i) for i in range(len(names))], "natural order of the names"

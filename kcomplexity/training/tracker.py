@@ -1,54 +1,61 @@
-"""Complexity as a training goes: call it with the weights, get a row, keep a file of rows."""
+"""Complexity while a training runs: call a tracker with the weights, get a row, keep a file."""
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from kcomplexity.errors import OutputError
-from kcomplexity.loaders import open_checkpoint
-from kcomplexity.parallel.pool import DEFAULT_MAX_MEMORY, Pool
-from kcomplexity.report.documents import read_lines
+from kcomplexity.files.json_lines import json_line, read_lines
+from kcomplexity.loaders.selecting import Reading, open_selected
+from kcomplexity.parallel.running import pool_of
 from kcomplexity.results.control_results import SHUFFLE
 from kcomplexity.results.records import plain
 from kcomplexity.scoring.cache import Cache, CachedRows
+from kcomplexity.scoring.measuring import Measuring, part_of, refuse_unknown
 from kcomplexity.scoring.plan import make_plan
 from kcomplexity.scoring.score import measure_plan
 from kcomplexity.scoring.specs import listed
 from kcomplexity.scoring.summary import summarise
 
-__all__ = ["Tracker"]
+__all__ = ["RECORD", "Tracker"]
+
+#: Kind of record of each line of a tracker's file.
+RECORD = "tracked"
 
 
 class Tracker:
-    """Score the weights of a training whenever it is called; a context manager.
+    """Score the weights of a training at each call; a context manager.
 
-    Without ``with`` it works too, but keeps nothing from call to call: tensors that did not change
+    It works without ``with`` too, but keeps nothing from call to call: tensors that did not change
     are measured again.
 
     Parameters
     ----------
     path : path, optional
-        A file of JSON lines to which each row is appended as it is made; rows that it holds
-        already are read first, so a training that goes on goes on here.
-    panel, specs, controls
-        As for :func:`kcomplexity.score`.
-    seed, threads, max_memory
-        As for :func:`kcomplexity.score`.
+        A file of JSON lines to which each row is appended as it is made. Rows that it holds
+        already are read first, so that a resumed training continues its file.
+    **options : :class:`~kcomplexity.scoring.measuring.Measuring`
+        What is measured by what, which tensors are read, and how the work is done. The panel is
+        ``"fast"`` by default.
 
     Attributes
     ----------
     rows : list of dict
-        One a call: ``step``, ``seconds``, ``n_weights`` and, under each spec, the bits a weight
-        over all tensors (a statistic's value); under ``SPEC / shuffled`` the bits over those of
-        the weights shuffled.
+        One for each call: ``step``, ``seconds``, ``n_weights`` and, under each spec, the bits a
+        weight over all tensors (a statistic's value); under ``SPEC / shuffled`` the bits over the
+        mean bits of the shuffled weights. A line of the file is a row with ``"record": "tracked"``.
     seconds : float
-        What all calls have cost.
+        Time that all calls have taken.
+
+    Raises
+    ------
+    OutputError
+        If there is a file at `path` that holds no rows of a tracker.
 
     Notes
     -----
@@ -68,25 +75,37 @@ class Tracker:
     def __init__(
         self,
         path: str | Path | None = None,
-        *,
-        panel: str = "fast",
-        specs: str | Iterable[str] | None = None,
-        controls: str | Iterable[str] | None = None,
-        seed: int = 0,
-        threads: int | None = None,
-        max_memory: int = DEFAULT_MAX_MEMORY,
+        **options: Unpack[Measuring],
     ) -> None:
         self.path = None if path is None else Path(path)
-        self.rows: list[dict[str, Any]] = [] if self.path is None else _known(self.path)
+        self.rows: list[dict[str, Any]] = []
         self.seconds = 0.0
-        self._options: dict[str, Any] = {
-            "panel": panel,
-            "specs": listed(specs),
-            "controls": listed(controls),
-            "seed": seed,
-        }
-        self._threads, self._max_memory = threads, max_memory
+        refuse_unknown(options)
+        self._options: Measuring = {"panel": "fast", **options}
+        self._options["specs"] = listed(options.get("specs"))  # read once for all calls
+        self._options["controls"] = listed(options.get("controls"))
         self._cache = Cache()
+        if self.path is not None and self.path.exists():
+            self.rows = self.load(self.path)
+
+    @staticmethod
+    def load(path: str | Path) -> list[dict[str, Any]]:
+        """Read the rows of a tracker's file.
+
+        Raises
+        ------
+        OutputError
+            If the file is not a tracker's.
+        """
+        try:
+            lines = read_lines(Path(path).read_bytes())
+        except (OSError, ValueError) as error:
+            raise OutputError(
+                f"{path} is not a tracker's file ({error}): name another file"
+            ) from error
+        if not all(isinstance(line, dict) and line.get("record") == RECORD for line in lines):
+            raise OutputError(f"{path} holds other records than a tracker's: name another file")
+        return [{name: line[name] for name in line if name != "record"} for line in lines]
 
     def __enter__(self) -> Self:
         self._cache.__enter__()
@@ -119,14 +138,12 @@ class Tracker:
         started = time.perf_counter()
         if step is None:
             step = self.rows[-1]["step"] + 1 if self.rows else 0
-        with (
-            open_checkpoint(state) as opened,
-            Pool(self._threads, max_memory=self._max_memory) as pool,
-        ):
+        (opened,) = open_selected([state], **part_of(self._options, Reading))
+        with opened, pool_of(self._options) as pool:
             checkpoint = replace(opened, path=f"step {step:g}")
             plan = make_plan([checkpoint], **self._options)
             units = measure_plan(plan, pool, CachedRows(self._cache, plan))
-            summary = summarise([row for rows in units for row in rows])
+            summary = summarise([row for of_unit in units for row in of_unit])
             n_weights = plan.checkpoints[0].n_weights
         row: dict[str, Any] = {"step": step, "seconds": 0.0, "n_weights": n_weights}
         for score in summary:
@@ -143,16 +160,9 @@ class Tracker:
         return row
 
 
-def _known(path: Path) -> list[dict[str, Any]]:
+def _append(path: Path, row: Mapping[str, Any]) -> None:
     try:
-        return read_lines(path.read_bytes()) if path.exists() else []
-    except (OSError, ValueError) as error:
-        raise OutputError(f"{path} holds no JSON lines ({error}): name another file") from error
-
-
-def _append(path: Path, row: dict[str, Any]) -> None:
-    try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row, allow_nan=False) + "\n")
+        with path.open("ab") as file:
+            file.write(json_line(RECORD, row))
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error

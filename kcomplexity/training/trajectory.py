@@ -11,9 +11,11 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from kcomplexity.errors import CheckpointError
+from kcomplexity.loaders.paths import find_checkpoints
 from kcomplexity.loaders.selecting import Reading, open_selected
 from kcomplexity.parallel.running import pool_of
 from kcomplexity.results.provenance import describe, provenance
@@ -25,8 +27,8 @@ from kcomplexity.scoring.score import measure_plan
 from kcomplexity.scoring.specs import listed
 from kcomplexity.tensors.checkpoint import Checkpoint
 from kcomplexity.text import percent_change, plural, shorten
-from kcomplexity.training.series import Series, Step, StepScore, over_common, series_of
-from kcomplexity.training.steps import Moment, in_order
+from kcomplexity.training.series import Series, Step, StepScore, make_series, sum_common_tensors
+from kcomplexity.training.steps import StepSource, in_step_order
 
 if TYPE_CHECKING:
     from kcomplexity.report.tables import Table
@@ -42,9 +44,9 @@ class Trajectory(Document):
     ----------
     provenance : Provenance
     steps : tuple of Step
-        In order, those that cannot be read among them.
+        In order, with those that cannot be read.
     notes : tuple of str
-        Where the steps are from, and what else a reader should know.
+        Where the steps come from, and what else a reader should know.
     headline : tuple of str
         The figures in sentences.
     series : tuple of Series
@@ -89,22 +91,23 @@ class Trajectory(Document):
 
 
 def trajectory(
-    sources: Sequence[Any],
+    sources: str | Path | Sequence[Any],
     *,
     steps: str | Sequence[float] | None = None,
     cache: bool | Cache = True,
     **options: Unpack[Measuring],
 ) -> Trajectory:
-    """Score a series of checkpoints and tell how the figures moved.
+    """Score a series of checkpoints and report how the figures moved.
 
     Parameters
     ----------
-    sources : sequence of path, mapping of arrays or Checkpoint
-        One that cannot be read becomes a step with the reason.
+    sources : path, or sequence of path, mapping of arrays or Checkpoint
+        Where all are paths, folders and globs stand for the checkpoints in them. A checkpoint that
+        cannot be read becomes a step with the reason.
     steps : str or sequence of numbers, optional
-        Where the step of each is from: see :func:`kcomplexity.training.steps.in_order`.
+        The step of each: see :func:`kcomplexity.training.steps.in_step_order`.
     cache : bool or Cache
-        Whether rows are kept in the user's cache folder for the next time, or a cache of your own.
+        Whether rows are kept in the user's cache folder for later calls; or a cache of your own.
         Tensors that do not change from step to step are measured once in any case.
     **options : :class:`~kcomplexity.scoring.measuring.Measuring`
         What is measured by what, which tensors are read, and how the work is done.
@@ -116,16 +119,16 @@ def trajectory(
     Raises
     ------
     CheckpointError
-        If not one checkpoint can be read.
+        If none of the checkpoints can be read.
     SpecError
-        If a spec, panel, control or `steps` means nothing.
+        If a spec, panel, control or `steps` is invalid.
 
     Examples
     --------
     >>> import numpy as np
     >>> states = [{"w": np.linspace(0, 1, 512, dtype="f4") ** k} for k in (1, 2, 4)]
-    >>> found = trajectory(states, specs=["entropy@q8"], cache=False)
-    >>> [round(value, 1) for value in found.series[0].values], found.series[0].tau
+    >>> result = trajectory(states, specs=["entropy@q8"], cache=False)
+    >>> [round(value, 1) for value in result.series[0].values], result.series[0].tau
     ([7.0, 6.6, 5.5], -1.0)
     """
     started = time.time()
@@ -139,47 +142,54 @@ def trajectory(
         (opened,) = open_selected([source], **reading)
         return opened
 
-    moments, notes = in_order(list(sources), steps, read)
-    told: list[Step] = []
+    step_sources, notes = in_step_order(_find_checkpoints(sources), steps, read)
+    measured_steps: list[Step] = []
     rows: list[StepScore] = []
     with ExitStack() as stack:
         if not isinstance(cache, Cache):
             cache = stack.enter_context(Cache(cache_path() if cache else None))
         pool = stack.enter_context(pool_of(options))
-        for moment in moments:
+        for source in step_sources:
             measured: list[Score] = []
-            info, reason = None, moment.reason
+            info, reason = None, source.reason
             if reason is None:
                 try:
-                    with read(moment.source) as opened:
-                        chosen = replace(opened.select(include, exclude), path=moment.name)
+                    with read(source.source) as opened:
+                        chosen = replace(opened.select(include, exclude), path=source.name)
                         plan = make_plan([chosen], **options)
-                        pool.expect(plan.work * len(moments), "measuring")
+                        pool.expect(plan.work * len(step_sources), "measuring")
                         units = measure_plan(plan, pool, CachedRows(cache, plan))
                         measured = [row for of_unit in units for row in of_unit]
                         info = describe(plan.checkpoints[0])
                 except (CheckpointError, OSError) as error:
                     reason = str(error)
-            told.append(_step(moment, reason, info, measured))
-            rows += [StepScore.at(moment.step, row) for row in measured]
+            measured_steps.append(_step(source, reason, info, measured))
+            rows += [StepScore.at(source.step, row) for row in measured]
         made = provenance(options.get("command", ""), options.get("seed", 0), pool.threads, started)
-    if all(step.reason for step in told):
-        raise CheckpointError(f"no checkpoint can be read: {told[0].reason}")
-    summary = over_common(rows)
-    series = (*series_of(summary, told), *series_of(rows, told))
+    if all(step.reason for step in measured_steps):
+        raise CheckpointError(f"no checkpoint can be read: {measured_steps[0].reason}")
+    summary = sum_common_tensors(rows)
+    series = (*make_series(summary, measured_steps), *make_series(rows, measured_steps))
     return Trajectory(
         provenance=made,
-        steps=tuple(told),
+        steps=tuple(measured_steps),
         notes=(*notes, *_not_everywhere(rows)),
-        headline=_headline(told, series),
+        headline=_headline(measured_steps, series),
         series=series,
         rows=tuple(rows),
         summary=summary,
     )
 
 
+def _find_checkpoints(sources: str | Path | Sequence[Any]) -> list[Any]:
+    """Return the checkpoints that folders and globs stand for, if all sources are paths."""
+    listed = [sources] if isinstance(sources, str | Path) else list(sources)
+    paths = [str(source) for source in listed if isinstance(source, str | Path)]
+    return find_checkpoints(paths) if len(paths) == len(listed) else listed
+
+
 def _not_everywhere(rows: Sequence[StepScore]) -> list[str]:
-    """Say which tensors are in no sum, for some checkpoint does not have them."""
+    """Name the tensors that are in no sum, because some checkpoint does not have them."""
     names: dict[str, set[str]] = {}
     for row in rows:
         names.setdefault(row.checkpoint, set()).add(row.tensor or row.group or "")
@@ -195,11 +205,11 @@ def _not_everywhere(rows: Sequence[StepScore]) -> list[str]:
 
 
 def _step(
-    moment: Moment, reason: str | None, info: CheckpointInfo | None, rows: Sequence[Score]
+    source: StepSource, reason: str | None, info: CheckpointInfo | None, rows: Sequence[Score]
 ) -> Step:
     return Step(
-        step=moment.step,
-        checkpoint=moment.name,
+        step=source.step,
+        checkpoint=source.name,
         status="failed" if reason else "ok",
         reason=reason,
         info=info,
@@ -216,19 +226,19 @@ def _headline(steps: Sequence[Step], series: Sequence[Series]) -> tuple[str, ...
     failed = len(steps) - len(read)
     sentences = [text + (f"; {plural(failed, 'other')} not readable" if failed else "")]
     single: list[str] = []
-    for one in series:
-        if one.scope != "all" or one.quantity == "value" or len(read) < 2:
+    for trend in series:
+        if trend.scope != "all" or trend.quantity == "value" or len(read) < 2:
             continue
-        if one.quantity == "of_shuffled" or "@rd" in one.spec:
-            what = {"of_shuffled": " of its own shuffles"}.get(one.quantity, f" {one.unit}")
-            if one.change is None:
-                single.append(one.spec)
+        if trend.quantity == "of_shuffled" or trend.target_mse is not None:
+            what = {"of_shuffled": " of its own shuffles"}.get(trend.quantity, f" {trend.unit}")
+            if trend.change is None:
+                single.append(trend.spec)
                 continue
-            gap = f"; {one.gap}" if one.gap else ""
-            trend = "" if one.tau is None else f"; Kendall's tau {one.tau:+.2f}"
+            gap = f"; {trend.gap}" if trend.gap else ""
+            tau = "" if trend.tau is None else f"; Kendall's tau {trend.tau:+.2f}"
             sentences.append(
-                f"{one.spec}: from {one.first:.3f} to {one.last:.3f}{what} "
-                f"({percent_change(one.change)}{trend}{gap}), lower = simpler"
+                f"{trend.spec}: from {trend.first:.3f} to {trend.last:.3f}{what} "
+                f"({percent_change(trend.change)}{tau}{gap}), lower = simpler"
             )
     if single:
         sentences.append(f"one step alone has a figure of {', '.join(dict.fromkeys(single))}")

@@ -1,4 +1,4 @@
-"""What tensors cost when their counterparts in a reference are known: rows, sums and sentences."""
+"""Bits of tensors whose counterparts in a reference are known: rows, sums and sentences."""
 
 from __future__ import annotations
 
@@ -9,15 +9,21 @@ from dataclasses import dataclass, field
 from kcomplexity.results.records import Status
 from kcomplexity.text import human_bytes
 
-__all__ = ["ERROR", "Given", "quotient", "summed", "told"]
+__all__ = [
+    "ERROR",
+    "ConditionalBits",
+    "conditional_sentences",
+    "quotient",
+    "sum_conditional_bits",
+]
 
 #: Relative squared error of the lossy codes, of the other's weights.
 ERROR = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
-class Given:
-    """What a tensor costs when its counterpart in the reference is known.
+class ConditionalBits:
+    """Bits of a tensor for a decoder that has its counterpart in the reference.
 
     Attributes
     ----------
@@ -38,13 +44,13 @@ class Given:
     code : str or None
         The shortest code.
     alone_bits : float or None
-        K(other): the shortest code that does without the reference.
+        K(other): the shortest code that does not use the reference.
     ratio : float or None
-        bits / alone_bits: 0 = follows from the reference, 1 = owes it nothing.
+        bits / alone_bits: 0 = follows from the reference, 1 = the reference saves nothing.
     error_bits, error_code, alone_error_bits, error_ratio
         The same at a relative squared error of 1 % of the other's weights; lossless codes compete.
     relative_mse : float or None
-        What the shortest of these reaches.
+        The error of the shortest of these.
     floor_bits, floor_error_bits : float or None
         The same when a rerun is known as well.
     ncd : float or None
@@ -80,11 +86,11 @@ class Given:
 
 
 def quotient(bits: float | None, alone: float | None) -> float | None:
-    """Return bits / alone; None where there is nothing to divide."""
+    """Return bits / alone; None where one is missing or `alone` is 0."""
     return bits / alone if bits is not None and alone else None
 
 
-def summed(rows: Sequence[Given]) -> Given:
+def sum_conditional_bits(rows: Sequence[ConditionalBits]) -> ConditionalBits:
     """Add up the tensors that could be measured."""
     measured = [row for row in rows if row.status == "ok"]
 
@@ -98,7 +104,7 @@ def summed(rows: Sequence[Given]) -> Given:
     error, alone_error = total("error_bits"), total("alone_error_bits")
     names = dict.fromkeys(name for row in measured for name in row.codes)
     dtypes = {row.dtype for row in measured}
-    return Given(
+    return ConditionalBits(
         reference=rows[0].reference if rows else "",
         other=rows[0].other if rows else "",
         tensor=None,
@@ -126,15 +132,15 @@ def summed(rows: Sequence[Given]) -> Given:
     )
 
 
-def _weighted(rows: Sequence[Given], n_weights: int) -> float | None:
+def _weighted(rows: Sequence[ConditionalBits], n_weights: int) -> float | None:
     shares = [(row.unchanged_share, row.n_weights) for row in rows]
     if not n_weights or any(share is None for share, _ in shares):
         return None
     return math.fsum((share or 0.0) * n for share, n in shares) / n_weights
 
 
-def told(whole: Given) -> list[str]:
-    """Return the sum in sentences."""
+def conditional_sentences(whole: ConditionalBits) -> list[str]:
+    """Return the sum over all tensors in sentences."""
     if whole.bits is None or whole.alone_bits is None:
         return []
     n = max(whole.n_weights, 1)
@@ -145,9 +151,9 @@ def told(whole: Given) -> list[str]:
             f"{bits / alone if alone else 0:.1%} of the {human_bytes(alone / 8)} it needs alone"
         )
 
-    found = [f"given the reference it needs {cost(whole.bits, whole.alone_bits)}, without loss"]
+    sentences = [f"given the reference it needs {cost(whole.bits, whole.alone_bits)}, without loss"]
     if whole.error_bits is not None and whole.alone_error_bits:
-        found.append(
+        sentences.append(
             f"given the reference it needs {cost(whole.error_bits, whole.alone_error_bits)}, at "
             f"{ERROR:.0%} squared weight error: an upper bound on what a copy at that error took "
             "from the data, the noise of the optimiser included; finer changes count without loss "
@@ -155,11 +161,11 @@ def told(whole: Given) -> list[str]:
         )
     if whole.floor_error_bits is not None and whole.error_bits is not None:
         above = max(whole.error_bits - whole.floor_error_bits, 0.0)
-        found.append(
+        sentences.append(
             f"given the rerun as well it needs {human_bytes(whole.floor_error_bits / 8)} at "
             f"{ERROR:.0%} squared weight error, the noise floor; above it: "
             f"{human_bytes(above / 8)} ({above / n:.2f} bits/weight)"
         )
     if whole.unchanged_share is not None:
-        found.append(f"{whole.unchanged_share:.1%} of the weights are exactly unchanged")
-    return found
+        sentences.append(f"{whole.unchanged_share:.1%} of the weights are exactly unchanged")
+    return sentences
