@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from kcomplexity.algorithms.entropy_coding.ans import (
     Decoder,
     Encoder,
+    counts_of_levels,
     frequencies_of,
+    levels_of_counts,
     model_of,
-    quantised,
-    weights_of,
 )
 from kcomplexity.containers.blocks import BlockShape, Tiling
 from kcomplexity.containers.index_coding import (
@@ -54,7 +54,7 @@ def test_frequencies_are_positive_and_add_up_to_two_to_the_24(weights):
 
 @given(st.integers(1, 2**40))
 def test_a_usage_level_is_within_a_sixteenth_of_an_octave(count):
-    weight = int(weights_of(quantised(np.array([count])))[0])
+    weight = int(counts_of_levels(levels_of_counts(np.array([count])))[0])
     assert abs(np.log2(weight / 256) - np.log2(count)) < 1 / 16 + 0.005
 
 

@@ -359,7 +359,7 @@ def test_an_evaluation_that_fails_is_told_in_its_row_and_the_exit_code(source):
         (["sweep", "{source}", "-o", "/tmp/a.xyz"], 2, "ends in .json"),
         (["fit", "{source}", "-o", "/tmp/foo.txt"], 2, "ends in .safetensors"),
         (["fit", "/no/such/file"], 1, "no such file"),
-        (["expand", "{source}", "-o", "/tmp/never"], 1, "no mosaic"),
+        (["expand", "{source}", "-o", "/tmp/never"], 1, "not a mosaic"),
         (["sweep", "{source}", "--errors", "a"], 2, "expected numbers with commas"),
         (["sweep", "{source}", "--errors", ","], 2, "expected numbers with commas"),
         (["sweep", "{source}", "--codings", ""], 2, "expected names with commas"),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from kcomplexity.containers.safetensors import MAX_HEADER
 from kcomplexity.errors import (
     CheckpointError,
     CheckpointNotFoundError,
@@ -18,7 +19,6 @@ from kcomplexity.errors import (
     UnmeasurableError,
 )
 from kcomplexity.loaders import LOADERS, open_checkpoint
-from kcomplexity.loaders.safetensors import MAX_HEADER
 from kcomplexity.mosaics.fitting import fit_mosaic
 from kcomplexity.tensors.checkpoint import Checkpoint, StoredTensor
 from kcomplexity.tensors.dtypes import DTYPES

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 import kcomplexity as kc
-from kcomplexity.algorithms.entropy_coding.ans import quantised
+from kcomplexity.algorithms.entropy_coding.ans import levels_of_counts
 from kcomplexity.containers.index_coding import MODES
 from kcomplexity.containers.mosaic import Mosaic
 from kcomplexity.containers.mosaic_file import header_checksum
@@ -260,14 +260,14 @@ def test_a_truncated_file_is_refused(small, tmp_path, share):
 @pytest.mark.parametrize("data", [b"hello\n", bytes(range(1, 256)) * 9])
 def test_a_file_of_another_kind_is_no_mosaic(tmp_path, data):
     (tmp_path / "x.txt").write_bytes(data)
-    with pytest.raises(CorruptCheckpointError, match="no mosaic: expected a file that"):
+    with pytest.raises(CorruptCheckpointError, match="not a mosaic: expected a file that"):
         Mosaic.load(tmp_path / "x.txt")
 
 
 def test_a_dense_checkpoint_is_no_mosaic(tmp_path):
     path = tmp_path / "dense.safetensors"
     fit_mosaic(model(), method="sample", capacity=0.1).expand(path)
-    with pytest.raises(CorruptCheckpointError, match="no mosaic: expected a file"):
+    with pytest.raises(CorruptCheckpointError, match="not a mosaic: expected a file"):
         Mosaic.load(path)
 
 
@@ -402,7 +402,7 @@ def test_no_file_makes_the_reader_allocate_what_it_does_not_hold(tmp_path):
     ],
 )
 def test_blocks_are_held_against_usage_and_stream(counts, mode, n_bits, fits):
-    usage = quantised(np.array(counts))
+    usage = levels_of_counts(np.array(counts))
     m = sum(counts)
     for n_blocks in (m, int(0.94 * m), int(1.06 * m) + 1):
         if fits and n_blocks == m:
@@ -415,7 +415,7 @@ def test_blocks_are_held_against_usage_and_stream(counts, mode, n_bits, fits):
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.integers(1, 10**6), min_size=2, max_size=50))
 def test_every_usage_that_is_written_is_believed(counts):
-    usage = quantised(np.array(counts))
+    usage = levels_of_counts(np.array(counts))
     total = sum(counts)
     bits = sum(n * math.log2(total / n) for n in counts)
     _expect_blocks(total, usage, "counts", math.ceil(bits))

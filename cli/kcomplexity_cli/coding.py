@@ -47,7 +47,8 @@ def opened_to_code(
     options : mapping
         Those of :func:`coding_options` and of the selection, and ``output``.
     """
-    from kcomplexity.containers.writers import check_writable, refuse_input
+    from kcomplexity.containers.dense import refuse_input
+    from kcomplexity.files.atomic import check_writable
     from kcomplexity.loaders import open_checkpoint
     from kcomplexity.mosaics.selection import select_fitted
     from kcomplexity_cli.terminal import note

@@ -68,10 +68,9 @@ def inspect(checkpoints: tuple[str, ...], **options: Any) -> None:
     or hf:ORG/NAME in the local cache. Only headers are read, unless --values asks for the weights
     too.
     """
-    from kcomplexity.containers.writers import check_writable
+    from kcomplexity.files.atomic import check_writable, write_atomically
     from kcomplexity.inspection import document, inspect_checkpoint
     from kcomplexity.parallel.pool import Pool
-    from kcomplexity.report import write_atomically
     from kcomplexity.scoring.score import open_selected
     from kcomplexity.text import json_text
     from kcomplexity_cli.terminal import print_json, progress_bar

@@ -104,8 +104,8 @@ def sweep(checkpoint: str, **options: Any) -> None:
     marked; what Gaussian weights of one variance need stands beside for reference. With --eval,
     your own measure of each expanded checkpoint does too.
     """
+    from kcomplexity.files.atomic import write_atomically
     from kcomplexity.parallel.pool import available_processors
-    from kcomplexity.report import write_atomically
     from kcomplexity.results.provenance import describe, provenance
     from kcomplexity.sweeps.sweep import SweepReport, gaussian_bits
     from kcomplexity.sweeps.sweep import sweep as run_sweep

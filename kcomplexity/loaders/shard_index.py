@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -11,10 +12,13 @@ from kcomplexity.files.opening import opened
 from kcomplexity.files.strict_json import parse_object
 from kcomplexity.text import printable
 
-__all__ = ["Index", "leaves_folder", "lies_inside", "read_index"]
+__all__ = ["SHARD", "Index", "leaves_folder", "lies_inside", "read_index"]
 
 #: As many bytes as a safetensors header may have: an index says less about each tensor.
 MAX_INDEX = 100_000_000
+
+#: How the shards of one checkpoint are numbered: prefix-00002-of-00007.safetensors, .bin, .gguf.
+SHARD = re.compile(r"-(\d{5})-of-(\d{5})\.[A-Za-z0-9]+$")
 
 
 @dataclass(frozen=True)

@@ -15,20 +15,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from kcomplexity.containers.dense import INDEX_SUFFIX
 from kcomplexity.errors import (
     CheckpointNotFoundError,
     ShardError,
     ShardWarning,
 )
 from kcomplexity.loaders.base import Loader, Options
-from kcomplexity.loaders.safetensors import SHARD
-from kcomplexity.loaders.shard_index import Index, read_index
+from kcomplexity.loaders.shard_index import SHARD, Index, read_index
 from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 from kcomplexity.text import plural, printable
 
-__all__ = ["SUFFIX", "TRAINING", "ShardedLoader", "join_files"]
-
-SUFFIX = ".index.json"
+__all__ = ["TRAINING", "ShardedLoader", "join_files"]
 
 #: What a shard, or a checkpoint alone in its folder, may be; safetensors are read first.
 _FORMATS = {
@@ -62,7 +60,7 @@ class ShardedLoader:
     def sniff(self, path: Path, head: bytes) -> bool:
         """Whether it is a folder, or JSON that is called an index or has a weight map."""
         text = head.lstrip()
-        named = path.name.endswith(SUFFIX)
+        named = path.name.endswith(INDEX_SUFFIX)
         return path.is_dir() or (text.startswith(b"{") and (named or b'"weight_map"' in text))
 
     def load(self, path: Path, options: Options) -> Checkpoint:
@@ -80,7 +78,7 @@ class ShardedLoader:
         indices = [
             found
             for kind in dict.fromkeys((".safetensors", suffix))
-            for found in sorted(path.glob(f"*{kind}{SUFFIX}"))
+            for found in sorted(path.glob(f"*{kind}{INDEX_SUFFIX}"))
             if not found.name.startswith(".")
         ]
         if len(indices) > 1:

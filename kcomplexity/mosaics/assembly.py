@@ -19,7 +19,8 @@ from kcomplexity.containers.index_coding import (
     encode_indices,
     encode_usage,
 )
-from kcomplexity.containers.mosaic import Distortion, Mosaic, MosaicTensor
+from kcomplexity.containers.mosaic import Mosaic
+from kcomplexity.containers.mosaic_parts import Distortion, MosaicTensor
 from kcomplexity.containers.motifs import Motifs
 from kcomplexity.mosaics.fitters import Fit
 from kcomplexity.mosaics.source_layout import source_layout

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from kcomplexity.containers.blocks import BlockShape
-from kcomplexity.containers.mosaic import SCALE_MODES, ScaleMode
+from kcomplexity.containers.mosaic_parts import SCALE_MODES, ScaleMode
 from kcomplexity.containers.motifs import MOST_MOTIFS, MOTIF_DTYPES, MotifDtype
 from kcomplexity.errors import SpecError
 from kcomplexity.mosaics.fitters import FITTERS, Fitter

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcomplexity.containers.blocks import Tiling
-from kcomplexity.containers.mosaic import ScaleMode, spread
+from kcomplexity.containers.mosaic_parts import ScaleMode, scale_of_weights
 from kcomplexity.mosaics.fit_plan import FitPlan, MotifSet
 from kcomplexity.mosaics.fitters import Problem
 from kcomplexity.parallel import FRAME
@@ -68,7 +68,7 @@ def prepare(plan: FitPlan, found: MotifSet, run: Run) -> Prepared:
             squares.append(float(np.square(weights[start:stop], dtype=np.float64).sum()))
         scale = _scales(weights, tiling, options.scale)
         if scale is not None and importance is not None:
-            each = spread(scale, tiling, 0, weights.size)
+            each = scale_of_weights(scale, tiling, 0, weights.size)
             weights /= each
             parts = tiling.split(np.square(each, dtype=np.float64))
             real = tiling.split(np.ones(each.size, np.float32)).sum(axis=1)

@@ -20,7 +20,7 @@ from kcomplexity.codings.low_rank import LowRank
 from kcomplexity.codings.prune import Pruned
 from kcomplexity.codings.scalar import Scalar, Tables, step_for
 from kcomplexity.containers.blocks import BlockShape
-from kcomplexity.containers.writers import write_dense
+from kcomplexity.containers.dense import write_dense
 from kcomplexity.errors import KComplexityError, SpecError
 from kcomplexity.mosaics.assembly import distortion_of, total_distortion
 from kcomplexity.mosaics.fit_options import FitOptions
@@ -276,10 +276,10 @@ def _evaluated(
     """Write the checkpoint that a decoder would make, and run the user's command on it."""
     with tempfile.TemporaryDirectory(prefix="kcomplexity-") as folder:
         layout = source_layout(checkpoint)
-        single = layout.index is None and len(layout.files) == 1
+        single = layout.is_single_file
         path = Path(folder) / ("model.safetensors" if single else "model")
         dense = replace(checkpoint, tensors={**checkpoint.tensors, **coded.tensors})
-        write_dense(path, dense, layout.files, layout.index)
+        write_dense(path, dense, layout)
         return evaluate(words, path, timeout)
 
 

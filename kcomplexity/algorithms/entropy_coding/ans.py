@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Decoder", "Encoder", "Frequencies", "model_of", "quantised", "weights_of"]
+__all__ = ["Decoder", "Encoder", "Frequencies", "counts_of_levels", "levels_of_counts", "model_of"]
 
 Ints = NDArray[np.int64]
 Words = NDArray[np.uint32]
@@ -31,19 +31,19 @@ _DIGIT = 16
 _SHARES = 64
 
 
-def quantised(counts: Ints) -> Ints:
+def levels_of_counts(counts: Ints) -> Ints:
     """Round positive counts to eighths of an octave: the level whose weight is nearest in log.
 
     Returns
     -------
     ndarray of int64
-        Levels; :func:`weights_of` gives the weight a decoder uses.
+        Levels; :func:`counts_of_levels` gives the weight a decoder uses.
     """
     levels: Ints = np.rint(8 * np.log2(counts.astype(np.float64))).astype(np.int64)
     return levels
 
 
-def weights_of(levels: Ints) -> Ints:
+def counts_of_levels(levels: Ints) -> Ints:
     """Return the integer weight of each level, about 256 * 2**(level / 8)."""
     found: Ints = _OCTAVE[levels % 8] << (levels // 8)
     return found
@@ -235,4 +235,4 @@ def _share(counts: Ints) -> Ints:
 
 
 def _share_weights(shares: Ints) -> Ints:
-    return weights_of(4 * (shares - 1))
+    return counts_of_levels(4 * (shares - 1))
