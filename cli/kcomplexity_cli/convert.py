@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -26,28 +25,38 @@ Examples:
 @click.argument("output", type=click.Path(path_type=Path, dir_okay=False), metavar="OUT")
 @selection_options
 @silent_option
-def convert(checkpoint: str, output: Path, **options: Any) -> None:
+def convert(
+    checkpoint: str,
+    output: Path,
+    *,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    dtypes: tuple[tuple[str, str], ...],
+    root: str | None,
+    dequantize: bool,
+    quiet: bool,
+) -> None:
     """Write a checkpoint of any known format to one safetensors file, whole or not at all.
 
     Names, dtypes, shapes and stored bytes are kept, and so are metadata. Nothing in IN is ever
     executed, and no framework is needed.
     """
     from kcomplexity.loaders.convert import convert as write
-    from kcomplexity.scoring.score import open_selected
+    from kcomplexity.loaders.selecting import open_selected
     from kcomplexity.text import human_bytes, plural, printable
     from kcomplexity_cli.terminal import note
 
     (opened,) = open_selected(
-        [checkpoint],
-        options["include"],
-        options["exclude"],
-        dict(options["dtypes"]),
-        root=options["root"],
-        dequantize=options["dequantize"],
+        checkpoint,
+        include=include,
+        exclude=exclude,
+        dtypes=dict(dtypes),
+        root=root,
+        dequantize=dequantize,
     )
     with opened:
         written = write(opened, output)
-        if options["quiet"]:
+        if quiet:
             return
         for text in (*opened.notes, *written.notes):
             note(text)

@@ -18,7 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.algorithms.entropy_coding.ans import Decoder, Encoder, counts_of_levels, model_of
+from kcomplexity.algorithms.entropy_coding.ans import (
+    AnsDecoder,
+    AnsEncoder,
+    counts_of_levels,
+    model_of,
+)
 from kcomplexity.containers.blocks import Tiling
 
 __all__ = ["Indices", "Ints", "decode_in_context", "encode_in_context"]
@@ -69,7 +74,7 @@ def encode_in_context(
     tilings: Sequence[Tiling],
     usage: Ints,
     values: NDArray[Any],
-    encoder: Encoder,
+    encoder: AnsEncoder,
 ) -> None:
     """Add the indices of the tensors that share motifs; some 2 us a block."""
     classes = classes_of(usage, values, sum(tiling.n_blocks for tiling in tilings))
@@ -88,7 +93,7 @@ def encode_in_context(
 
 
 def decode_in_context(
-    tilings: Sequence[Tiling], usage: Ints, values: NDArray[Any], decoder: Decoder
+    tilings: Sequence[Tiling], usage: Ints, values: NDArray[Any], decoder: AnsDecoder
 ) -> list[Indices]:
     """Take the indices that :func:`encode_in_context` wrote."""
     n_blocks = sum(tiling.n_blocks for tiling in tilings)
@@ -177,7 +182,7 @@ class _Contexts:
             own.add(symbol)
             shared.add(symbol)
 
-    def fill(self, n: int, across: int, decoder: Decoder) -> NDArray[np.uint32]:
+    def fill(self, n: int, across: int, decoder: AnsDecoder) -> NDArray[np.uint32]:
         """Decode the classes of the `n` blocks of one tensor."""
         if self.n == 1:
             return np.zeros(n, np.uint32)

@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcomplexity.algorithms.entropy_coding.ans import (
-    Decoder,
-    Encoder,
+    AnsDecoder,
+    AnsEncoder,
     counts_of_levels,
     levels_of_counts,
 )
@@ -80,13 +80,13 @@ def canonical_order(counts: Ints, values: NDArray[Any]) -> tuple[Ints, Ints]:
     return used[order], levels[order]
 
 
-def encode_usage(usage: Ints, encoder: Encoder) -> None:
+def encode_usage(usage: Ints, encoder: AnsEncoder) -> None:
     """Add the usage levels of all motifs; the decoder knows the number of motifs."""
     encoder.uniform(usage[:1], _MOST_LEVELS)
     encoder.integers(np.bincount(usage)[::-1])
 
 
-def decode_usage(k: int, decoder: Decoder) -> Ints:
+def decode_usage(k: int, decoder: AnsDecoder) -> Ints:
     """Take the usage levels of `k` motifs."""
     top = int(decoder.uniform(1, _MOST_LEVELS)[0])
     counts = decoder.integers(top + 1)
@@ -101,7 +101,7 @@ def encode_indices(
     usage: Ints,
     values: NDArray[Any],
     mode: Mode,
-    encoder: Encoder,
+    encoder: AnsEncoder,
 ) -> None:
     """Add the indices of the tensors that share motifs.
 
@@ -115,7 +115,7 @@ def encode_indices(
     values : ndarray of shape (k, s)
         The motifs, as the decoder knows them.
     mode : {"uniform", "counts", "context"}
-    encoder : Encoder
+    encoder : AnsEncoder
     """
     if mode == "context":
         encode_in_context(indices, tilings, usage, values, encoder)
@@ -128,7 +128,7 @@ def encode_indices(
 
 
 def decode_indices(
-    tilings: Sequence[Tiling], usage: Ints, values: NDArray[Any], mode: Mode, decoder: Decoder
+    tilings: Sequence[Tiling], usage: Ints, values: NDArray[Any], mode: Mode, decoder: AnsDecoder
 ) -> list[Indices]:
     """Take the indices that :func:`encode_indices` wrote, tensor by tensor."""
     if len(usage) == 1:

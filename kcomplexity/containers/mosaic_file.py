@@ -27,7 +27,7 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.algorithms.entropy_coding.ans import Encoder
+from kcomplexity.algorithms.entropy_coding.ans import AnsEncoder
 from kcomplexity.containers.mosaic_parts import BitBudget, MosaicContent
 from kcomplexity.containers.mosaic_table import table_bytes
 from kcomplexity.containers.motifs import CODES, Motifs, encode_levels
@@ -139,7 +139,7 @@ def _motif_array(number: int, motifs: Motifs, usage: NDArray[np.int64]) -> Tenso
     name = f"motifs.{number}"
     if motifs.dtype != "grid":
         return _array(name, CODES[motifs.dtype], motifs.stored())
-    encoder = Encoder()
+    encoder = AnsEncoder()
     encode_levels(motifs.levels, usage, encoder)
     return _array(name, "U32", encoder.words())
 

@@ -17,7 +17,7 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.algorithms.entropy_coding.ans import Decoder, Encoder
+from kcomplexity.algorithms.entropy_coding.ans import AnsDecoder, AnsEncoder
 from kcomplexity.errors import CorruptCheckpointError, SpecError
 
 __all__ = [
@@ -114,7 +114,7 @@ def on_grid(levels: Ints, step: float) -> Floats:
     return (levels * step).astype(np.float32)
 
 
-def encode_levels(levels: Ints, groups: Ints, encoder: Encoder) -> None:
+def encode_levels(levels: Ints, groups: Ints, encoder: AnsEncoder) -> None:
     """Add the levels of grid motifs, which are sorted inside each group.
 
     Parameters
@@ -123,7 +123,7 @@ def encode_levels(levels: Ints, groups: Ints, encoder: Encoder) -> None:
         Sorted by group, and inside each by coordinates from the first on.
     groups : ndarray of shape (k,)
         The group of each motif, in order; the decoder knows it.
-    encoder : Encoder
+    encoder : AnsEncoder
     """
     low = int(levels.min())
     encoder.integers(np.array([2 * low if low >= 0 else -2 * low - 1]))
@@ -141,7 +141,7 @@ def encode_levels(levels: Ints, groups: Ints, encoder: Encoder) -> None:
             encode_counted(values, encoder)
 
 
-def encode_counted(values: Ints, encoder: Encoder) -> None:
+def encode_counted(values: Ints, encoder: AnsEncoder) -> None:
     """Add integers from 0 on under their own counts, which are added first.
 
     The decoder knows how many integers there are and the largest.
@@ -152,7 +152,7 @@ def encode_counted(values: Ints, encoder: Encoder) -> None:
     encoder.symbols(np.searchsorted(present, values), counts[present])
 
 
-def decode_levels(shape: tuple[int, int], groups: Ints, decoder: Decoder) -> Ints:
+def decode_levels(shape: tuple[int, int], groups: Ints, decoder: AnsDecoder) -> Ints:
     """Take the levels that :func:`encode_levels` wrote.
 
     Raises

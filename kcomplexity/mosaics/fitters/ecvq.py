@@ -22,14 +22,14 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.algorithms.entropy_coding.ans import Encoder
+from kcomplexity.algorithms.entropy_coding.ans import AnsEncoder
 from kcomplexity.containers.index_coding import canonical_order
 from kcomplexity.containers.motifs import FINEST, MOST_MOTIFS, MotifDtype, Motifs, encode_levels
 from kcomplexity.errors import SpecError
 from kcomplexity.mosaics.assign import nearest_roughly
 from kcomplexity.mosaics.fitters.base import Fit, Fitter, Goal, Ints, Problem, centroids
 from kcomplexity.mosaics.fitters.kmeans import KMeans, lloyd
-from kcomplexity.mosaics.fitters.sample import Sample
+from kcomplexity.mosaics.fitters.sample import SampledMotifs
 
 __all__ = ["Ecvq"]
 
@@ -85,7 +85,7 @@ class Ecvq(Fitter):
         limit = min(goal.k or problem.m, problem.m, MOST_MOTIFS)
         error = goal.relative_mse
         if error is None:
-            plain = Sample().fit(replace(problem, motif_dtype="f32"), Goal(limit))
+            plain = SampledMotifs().fit(replace(problem, motif_dtype="f32"), Goal(limit))
             error = plain.relative_mse
         if not problem.squares or limit == 1 or error == 0:
             # One motif, or none of the error that could be traded for bits.
@@ -164,7 +164,7 @@ def _best(options: Ecvq, problem: Problem, error: float, most: int, limit: int) 
             if fit is not None:
                 counts = np.bincount(fit.indices, minlength=len(fit.motifs))
                 found.append((fit.index_bits + _motif_bits(fit.motifs, counts), fit))
-                problem.progress(f"grid {step:.3g}: {found[-1][0]:.0f} bits")
+                problem.report(f"grid {step:.3g}: {found[-1][0]:.0f} bits")
         if found:
             return min(found, key=lambda one: one[0])[1]
     return None
@@ -222,7 +222,7 @@ def _anneal(
     for number in range(rounds):
         indices = nearest_roughly(blocks, state.values, state.heights(), threads=problem.threads)
         lost = _lost(blocks, state.values, indices)
-        problem.progress(f"round {number + 1}: {len(state.values)} motifs, error {lost / aim:.4f}")
+        problem.report(f"round {number + 1}: {len(state.values)} motifs, error {lost / aim:.4f}")
         means, counts = centroids(blocks, indices, len(state.values))
         used = counts > 0
         values, counts = rounding(means[used].astype(np.float32)), counts[used]
@@ -303,7 +303,7 @@ def _motif_bits(motifs: Motifs, counts: Ints) -> float:
     order, usage = canonical_order(counts, motifs.values)
     if motifs.dtype != "grid":
         return float(order.size * motifs.values.shape[1] * _BITS[motifs.dtype])
-    encoder = Encoder()
+    encoder = AnsEncoder()
     encode_levels(motifs.levels[order], usage, encoder)
     return 32.0 * encoder.words().size
 
