@@ -76,7 +76,7 @@ ATTACKS = {
         encoded({"w": entry("F8_E3M4")}, b"1234"),
         "dtype 'F8_E3M4', .* none of BOOL",
     ),
-    "dtype no text": (encoded({"w": entry(["U8"])}, b"1234"), "which is none of"),
+    "dtype no text": (encoded({"w": entry(["U8"])}, b"1234"), "which is not one of"),
     "negative shape": (encoded({"w": entry(shape=(-4,))}, b"1234"), r"has shape \[-4\]; expected"),
     "fractional shape": (encoded({"w": entry(shape=(4.0,))}, b"1234"), r"has shape \[4.0\]"),
     "boolean shape": (encoded({"w": entry(shape=(True,))}, b"1"), r"has shape \[true\]"),

@@ -162,7 +162,7 @@ class _Span:
         code, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
         if not isinstance(code, str) or code not in DTYPES:
             raise CorruptCheckpointError(
-                f"{where} has dtype {printable(code)!r}, which is none of {', '.join(DTYPES)}; "
+                f"{where} has dtype {printable(code)!r}, which is not one of {', '.join(DTYPES)}; "
                 "convert it to one of them"
             )
         if not _is_naturals(shape):
@@ -179,8 +179,8 @@ class _Span:
         begin, end = offsets
         if bits % 8:
             raise CorruptCheckpointError(
-                f"{where} of shape {_brief(shape)} and dtype {code} takes {bits} bits, which is no "
-                "whole number of bytes; pad its last axis"
+                f"{where} of shape {_brief(shape)} and dtype {code} takes {bits} bits, which is "
+                "not a whole number of bytes; pad its last axis"
             )
         if bits != 8 * (end - begin):
             raise CorruptCheckpointError(
@@ -202,7 +202,7 @@ def _read_header(source: FileSource, shown: str) -> tuple[dict[str, Any], int]:
     if length > MAX_HEADER:
         raise CorruptCheckpointError(
             f"{shown}: the first 8 bytes claim a header of {length} bytes, and safetensors allows "
-            f"{MAX_HEADER}; this is no safetensors file, or a damaged one: copy it again"
+            f"{MAX_HEADER}; this is not a safetensors file, or a damaged one: copy it again"
         )
     if length > size - 8:
         raise CorruptCheckpointError(

@@ -29,7 +29,7 @@ class Fitting(Selecting, total=False):
 
     Those of :class:`~kcomplexity.mosaics.selection.Selecting` are among them. At most one of
     `motifs`, `capacity`, `bits_per_weight`, `relative_mse` and `size` is the target, but `motifs`
-    may limit the number of motifs beside `relative_mse`. Without a target, capacity is 0.01.
+    may limit the number of motifs for `relative_mse`. Without a target, capacity is 0.01.
 
     Attributes
     ----------
