@@ -74,7 +74,7 @@ ATTACKS = {
     "entry without offsets": (encoded({"w": {"dtype": "U8", "shape": []}}), "w is not described"),
     "unknown dtype": (
         encoded({"w": entry("F8_E3M4")}, b"1234"),
-        "dtype 'F8_E3M4', .* none of BOOL",
+        "dtype 'F8_E3M4', .* not one of BOOL",
     ),
     "dtype no text": (encoded({"w": entry(["U8"])}, b"1234"), "which is not one of"),
     "negative shape": (encoded({"w": entry(shape=(-4,))}, b"1234"), r"has shape \[-4\]; expected"),
