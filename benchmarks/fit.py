@@ -27,7 +27,7 @@ from measuring import MIB, Row, heavy_tailed, machine, seconds, table, warn_if_b
 from numpy.typing import NDArray
 
 import kcomplexity as kc
-from kcomplexity.codings import Scalar
+from kcomplexity.codings import ScalarCoding
 from kcomplexity.codings.scalar import step_for
 from kcomplexity.mosaics.assign import distances, nearest
 from kcomplexity.mosaics.fitters import Goal, Problem
@@ -238,9 +238,9 @@ def _scalar_rates(tensors: Mapping[str, Any], error: float) -> list[float]:
     n = sum(tensor.n_weights for tensor in tensors.values())
     step = step_for(tensors, error)
     coded = [
-        Scalar(step),
-        Scalar(step, "tensor"),
-        Scalar(step, "context"),
+        ScalarCoding(step),
+        ScalarCoding(step, "tensor"),
+        ScalarCoding(step, "context"),
     ]
     return [one.code(tensors).bits / n for one in coded]
 

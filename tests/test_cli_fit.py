@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -15,12 +16,16 @@ import pytest
 from jsonschema import Draft202012Validator
 from safetensors.numpy import load_file, save_file
 
+from kcomplexity.errors import CheckpointError, ResultError, SpecError
 from kcomplexity.loaders import open_checkpoint
-from kcomplexity.mosaics.fit_budget import MotifBudget, fit_budget
-from kcomplexity.mosaics.fit_options import FitOptions
+from kcomplexity.mosaics.fit_budget import FitBudget, NominalBits, fit_budget
+from kcomplexity.mosaics.fit_options import FitOptions, Fitting
 from kcomplexity.mosaics.fit_plan import plan_fit
-from kcomplexity.mosaics.selection import select_fitted
+from kcomplexity.mosaics.fit_report import FitReport
+from kcomplexity.mosaics.fitting import fit, open_fit
+from kcomplexity.mosaics.selection import Selecting, select_fitted
 from kcomplexity.schemas import load_schema
+from kcomplexity.sweeps.sweep import SweepReport
 from tests import run
 
 
@@ -170,11 +175,17 @@ def test_a_dry_run_prints_the_budget_and_fits_nothing(source):
 def test_the_budget_counts_the_motifs_of_each_set(source):
     options = FitOptions(block_size=5, capacity=0.5, scope="tensor")
     with open_checkpoint(str(source)) as checkpoint:
-        budget = fit_budget(
-            plan_fit(checkpoint, select_fitted(checkpoint, all_tensors=True), options)
-        )
+        budget = fit_budget(plan_fit(select_fitted(checkpoint, all_tensors=True), options))
     # 400 blocks in the matrix and 8 in the vector, half of them motifs of five floats.
-    assert budget.motifs == MotifBudget(204, 204 * 5 * 32, 400 * 8 + 8 * 2)
+    assert budget.n_motifs == 204
+    assert budget.bits == NominalBits(
+        source=2040 * 32,
+        motifs=204 * 5 * 32,
+        indices_fixed=400 * 8 + 8 * 2,
+        kept=0,
+        target=None,
+        total_nominal=204 * 5 * 32 + 3216,
+    )
     assert budget.to_dict() == {
         "schema_version": 1,
         "n_fitted": 2040,
@@ -189,6 +200,52 @@ def test_the_budget_counts_the_motifs_of_each_set(source):
             "total_nominal": 204 * 160 + 3216,
         },
     }
+
+
+def test_the_library_fits_as_the_command_does(source, tmp_path):
+    by_command, by_library = tmp_path / "c.safetensors", tmp_path / "l.safetensors"
+    words = ("--relative-mse", "0.2", "--control", "shuffle:1", "-o", by_command, "--json", "-q")
+    printed = json.loads(run("fit", source, *words).stdout)
+    report = fit(str(source), relative_mse=0.2, controls=["shuffle:1"], output=by_library)
+    document = json.loads(json.dumps(report.to_dict()))
+    for part in ("provenance", "output"):
+        del printed[part], document[part]
+    assert document == printed
+    assert by_library.read_bytes() == by_command.read_bytes()
+
+
+def test_a_fit_report_is_saved_and_read_back(source, tmp_path):
+    report = fit(str(source), relative_mse=0.2, controls=["shuffle:1"])
+    report.save(tmp_path / "fit.json")
+    loaded = FitReport.load(tmp_path / "fit.json")
+    assert loaded == report
+    assert loaded.headline == report.headline
+    report.save(tmp_path / "fit.csv")
+    with (tmp_path / "fit.csv").open(newline="") as file:
+        assert [row["tensor"] for row in csv.DictReader(file)] == ["layers.0.weight"]
+    report.save(tmp_path / "fit.md")
+    assert "layers.0.weight" in (tmp_path / "fit.md").read_text()
+    with pytest.raises(ResultError, match=r"is not the JSON of a SweepReport: .*n_fitted|points"):
+        SweepReport.load(tmp_path / "fit.json")
+
+
+def test_a_budget_is_saved_and_read_back(source, tmp_path):
+    with open_fit(str(source), capacity=0.1) as plan:
+        budget = fit_budget(plan)
+    budget.save(tmp_path / "budget.json")
+    assert FitBudget.load(tmp_path / "budget.json") == budget
+    with pytest.raises(SpecError, match=r"ends in \.json|end in \.json"):
+        budget.save(tmp_path / "budget.csv")
+
+
+def test_a_checkpoint_that_was_passed_in_stays_open_and_another_is_closed(source):
+    with open_checkpoint(str(source)) as checkpoint:
+        fit(checkpoint, method="sample", motifs=3)
+        assert checkpoint["layers.0.bias"].read().size == 40
+    with open_fit(str(source), method="sample") as plan:
+        kept = plan.checkpoint["layers.0.bias"]
+    with pytest.raises(CheckpointError, match="was closed"):
+        kept.read()
 
 
 #: Every option that says how to fit, with another value than its default.
@@ -211,17 +268,19 @@ FIT_OPTIONS = {
 
 def test_no_option_of_a_fit_is_left_out():
     assert FIT_OPTIONS.keys() == {field.name for field in fields(FitOptions)}
+    own = Fitting.__annotations__.keys() - Selecting.__annotations__.keys()
+    assert own == FIT_OPTIONS.keys()
 
 
 @pytest.mark.parametrize(("option", "value"), FIT_OPTIONS.items())
 def test_every_option_of_a_fit_reaches_it(source, monkeypatch, option, value):
     given: list[FitOptions] = []
 
-    def planned(checkpoint, selection, options):
+    def planned(selection, options):
         given.append(options)
-        return plan_fit(checkpoint, selection, options)
+        return plan_fit(selection, options)
 
-    monkeypatch.setattr("kcomplexity.mosaics.fit_plan.plan_fit", planned)
+    monkeypatch.setattr("kcomplexity.mosaics.fitting.plan_fit", planned)
     word = f"--{option.replace('_', '-')}"
     assert (
         run("fit", source, "--dry-run", word, *(() if value is True else (value,))).exit_code == 0
@@ -231,15 +290,15 @@ def test_every_option_of_a_fit_reaches_it(source, monkeypatch, option, value):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 @pytest.mark.parametrize(
-    ("arguments", "verb"),
+    ("arguments", "stage"),
     [
-        (("fit", "-k", "64"), "fitting"),
-        (("sweep", "--codings", "sample", "--capacities", "0.02"), "sweeping"),
-        (("fit", "--bits-per-weight", "0.001"), "fitting"),
+        (("fit", "-k", "64"), "round 1: "),
+        (("sweep", "--codings", "sample", "--capacities", "0.02"), "1 of 1: sample "),
+        (("fit", "--bits-per-weight", "0.001"), "round 1: "),
     ],
     ids=["fit", "sweep", "a fit that fails"],
 )
-def test_no_progress_is_left_on_a_terminal(source, arguments, verb):
+def test_no_progress_is_left_on_a_terminal(source, arguments, stage):
     import pty
 
     command, *rest = arguments
@@ -252,10 +311,10 @@ def test_no_progress_is_left_on_a_terminal(source, arguments, verb):
             while piece := os.read(ours, 1 << 16):
                 shown += piece
     os.close(ours)
-    assert f"\r\x1b[K{verb}: ".encode() in shown
-    # What is written over, and what is erased, is seen no more.
+    assert f"\r\x1b[K{stage}".encode() in shown
+    # Text that is overwritten or erased is not seen any more.
     seen = [line.rpartition("\r\x1b[K")[2] for line in shown.decode().split("\n")]
-    assert not any(verb in line for line in seen)
+    assert not any(stage in line for line in seen)
     assert seen[0].strip()
 
 
@@ -359,7 +418,7 @@ def test_an_evaluation_that_fails_is_told_in_its_row_and_the_exit_code(source):
         (["sweep", "{source}", "-o", "/tmp/a.xyz"], 2, "ends in .json"),
         (["fit", "{source}", "-o", "/tmp/foo.txt"], 2, "ends in .safetensors"),
         (["fit", "/no/such/file"], 1, "no such file"),
-        (["expand", "{source}", "-o", "/tmp/never"], 1, "no mosaic"),
+        (["expand", "{source}", "-o", "/tmp/never"], 1, "not a mosaic"),
         (["sweep", "{source}", "--errors", "a"], 2, "expected numbers with commas"),
         (["sweep", "{source}", "--errors", ","], 2, "expected numbers with commas"),
         (["sweep", "{source}", "--codings", ""], 2, "expected names with commas"),

@@ -89,7 +89,7 @@ REFUSED: dict[str, tuple[Callable[[Path], str], str]] = {
     ),
     "garbage called safetensors": (
         file("m.safetensors", bytes(range(200, 250))),
-        "this is no safetensors file, or a damaged one: copy it again",
+        "this is not a safetensors file, or a damaged one: copy it again",
     ),
     "header longer than the file": (
         file("m.safetensors", safetensors({}, length=5000)),

@@ -19,11 +19,12 @@ from safetensors.numpy import save_file
 from kcomplexity.controls import CONTROLS
 from kcomplexity.mosaics.fitters import FITTERS
 from kcomplexity.parallel.pool import DEFAULT_MAX_MEMORY
+from kcomplexity.parallel.progress import Progress
 from kcomplexity.schemas import schema_names
 from kcomplexity.scoring.panels import PANELS
 from kcomplexity_cli.ending import end_by_rows
 from kcomplexity_cli.main import cli
-from kcomplexity_cli.terminal import progress_line
+from kcomplexity_cli.terminal import progress_display
 from kcomplexity_cli.types import Size
 from tests import KCOMPLEXITY, environment, run
 
@@ -191,10 +192,10 @@ class Terminal(io.StringIO):
 def test_the_line_of_progress_is_gone_however_the_work_ends(monkeypatch, end):
     monkeypatch.setenv("COLUMNS", "20")
     monkeypatch.setattr("sys.stderr", shown := Terminal())
-    with suppress(KeyboardInterrupt, OSError), progress_line("fitting", quiet=False) as show:
+    with suppress(KeyboardInterrupt, OSError), progress_display(quiet=False) as show:
         assert show is not None
-        show("2 motifs")
-        show("3 motifs and what a line has no room for")
+        show(Progress("fitting: 2 motifs"))
+        show(Progress("fitting: 3 motifs and what a line has no room for"))
         if end is not None:
             raise end
     anew = "\r\x1b[K"
@@ -202,12 +203,25 @@ def test_the_line_of_progress_is_gone_however_the_work_ends(monkeypatch, end):
 
 
 def test_there_is_no_line_of_progress_without_a_terminal_or_with_quiet(monkeypatch, capsys):
-    with progress_line("fitting", quiet=False) as show:
+    with progress_display(quiet=False) as show:
         assert show is None
     monkeypatch.setattr("sys.stderr", shown := Terminal())
-    with progress_line("fitting", quiet=True) as show:
+    with progress_display(quiet=True) as show:
         assert show is None
     assert shown.getvalue() == capsys.readouterr().err == ""
+
+
+def test_a_known_total_draws_a_bar_that_is_erased(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stderr", shown := Terminal())
+    with progress_display(quiet=False) as show:
+        assert show is not None
+        show(Progress("opening"))
+        show(Progress("measuring [bold]", 0, 2000))
+        show(Progress("measuring [bold]", 1000, 2000))
+    assert "measuring [bold]" in shown.getvalue()
+    assert "1.0/2.0 kB" in shown.getvalue()
+    assert shown.getvalue().endswith("\x1b[2K")
 
 
 # --- Help --------------------------------------------------------------------------------------

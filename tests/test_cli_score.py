@@ -356,7 +356,7 @@ def test_a_link_is_followed_and_the_mode_is_that_of_a_new_file(model, tmp_path):
     ("target", "message"),
     [
         ("nowhere/s.json", "No such file or directory; there is no folder"),
-        ("pipe.json", "it is no file; name one that may be replaced"),
+        ("pipe.json", "it is not a file; name one that may be replaced"),
     ],
 )
 def test_a_target_that_cannot_be_is_told_before_anything_is_measured(

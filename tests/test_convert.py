@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from kcomplexity.containers.writers import write_safetensors
+from kcomplexity.containers.safetensors import write_safetensors
 from kcomplexity.errors import CheckpointError, OutputError, SpecError
 from kcomplexity.loaders import open_checkpoint
 from kcomplexity.loaders.convert import convert

@@ -23,10 +23,12 @@ from kcomplexity.mosaics.fitters import base as fitters_base
 from kcomplexity.mosaics.fitters import kmeans as kmeans_module
 from kcomplexity.mosaics.fitters.base import centroids
 from kcomplexity.mosaics.fitters.kmeans import KMeans, lloyd, spread_start
-from kcomplexity.mosaics.fitters.sample import Sample, draw
-from kcomplexity.mosaics.fitting import fit_mosaic, run_fit
+from kcomplexity.mosaics.fitters.sample import SampledMotifs, draw
+from kcomplexity.mosaics.fitting import fit_mosaic
 from kcomplexity.mosaics.gain import gain_controls, motif_gain
+from kcomplexity.mosaics.run import run_fit
 from kcomplexity.mosaics.selection import select_fitted
+from kcomplexity.parallel.progress import Progress
 
 
 def heavy(*shape, seed=0):
@@ -100,7 +102,7 @@ def test_sample_draws_distinct_blocks_and_the_first_are_those_of_fewer(k, seed, 
 
 def test_sample_is_the_projection_of_the_paper():
     blocks = heavy(400, 4)
-    fit = Sample().fit(problem(blocks), Goal(k=16))
+    fit = SampledMotifs().fit(problem(blocks), Goal(k=16))
     gap = blocks[:, None].astype(np.float64) - fit.motifs.values[None]
     squared = np.square(gap).sum(axis=2)
     assert np.array_equal(fit.indices, squared.argmin(axis=1))
@@ -126,10 +128,10 @@ def test_kmeans_loses_less_than_sample_and_about_what_theory_says():
 
 
 def test_no_round_raises_the_error():
-    told: list[str] = []
+    events: list[Progress] = []
     options = KMeans(start="sample", iterations=40, tolerance=0)
-    options.fit(problem(heavy(2000, 4), progress=told.append), Goal(k=50))
-    errors = [float(text.rpartition(" ")[2]) for text in told]
+    options.fit(problem(heavy(2000, 4), progress=events.append), Goal(k=50))
+    errors = [float(event.stage.rpartition(" ")[2]) for event in events]
     assert len(errors) > 10
     assert errors == sorted(errors, reverse=True)
 
@@ -206,11 +208,11 @@ def test_ecvq_with_motifs_alone_as_a_target_always_has_an_answer(dtype, zero):
 
 @pytest.mark.parametrize("error", [0.15, 0.3])
 def test_ecvq_is_below_the_scalar_quantiser_at_low_rates(error):
-    from kcomplexity.codings.scalar import Scalar, step_for
+    from kcomplexity.codings.scalar import ScalarCoding, step_for
 
     source = kc.open_checkpoint({"w": heavy(400, 500)})
     mosaic = fit_mosaic(source, relative_mse=error)
-    scalar = Scalar(step_for(source, mosaic.distortion.relative_mse)).code(source)
+    scalar = ScalarCoding(step_for(source, mosaic.distortion.relative_mse)).code(source)
     assert mosaic.bits.fitted < scalar.bits
 
 
@@ -255,29 +257,30 @@ def test_an_error_that_no_number_of_motifs_reaches_is_refused():
         FITTERS["ecvq"]().fit(problem(heavy(500, 4)), Goal(k=3, relative_mse=0.01))
     coarse = replace(problem(heavy(500, 4)), motif_dtype="bf16")
     with pytest.raises(SpecError, match="cannot be reached: 500 motifs"):
-        Sample().fit(coarse, Goal(relative_mse=1e-12))
+        SampledMotifs().fit(coarse, Goal(relative_mse=1e-12))
 
 
 # --- Rounds -----------------------------------------------------------------------------------
 
 
 def rounds_of(monkeypatch, options, task, k):
-    """Return the motifs that the rounds end with, and of each its start, its choice, its word."""
-    found: list[Any] = []
-    told: list[str] = []
+    """Return the motifs after all rounds, and of each round its start, its choice, its stage."""
+    calls: list[Any] = []
+    events: list[Progress] = []
 
     def watched(blocks, values, **how):
-        found.append((values.copy(), nearest_roughly(blocks, values, **how), len(blocks)))
-        return found[-1][1]
+        calls.append((values.copy(), nearest_roughly(blocks, values, **how), len(blocks)))
+        return calls[-1][1]
 
     monkeypatch.setattr(kmeans_module, "nearest_roughly", watched)
-    values = lloyd(options, replace(task, progress=told.append), k)
+    values = lloyd(options, replace(task, progress=events.append), k)
     monkeypatch.undo()
-    return values, list(zip(found[-len(told) :], told, strict=True))
+    stages = [event.stage for event in events]
+    return values, list(zip(calls[-len(stages) :], stages, strict=True))
 
 
 @pytest.mark.parametrize("seed", range(24))
-def test_rounds_tell_their_error_lower_it_and_end_with_means(monkeypatch, seed):
+def test_rounds_report_their_error_lower_it_and_end_with_means(monkeypatch, seed):
     rng = np.random.default_rng(seed)
     m, s, k = int(rng.integers(2, 400)), int(rng.choice([1, 3, 16])), int(rng.integers(1, 12))
     normal = rng.normal(size=(m, s))
@@ -289,12 +292,14 @@ def test_rounds_tell_their_error_lower_it_and_end_with_means(monkeypatch, seed):
     if not rounds:
         assert k >= m
         return
-    errors = [float(distances(blocks, *found[:2]).sum()) for found, _ in rounds]
-    told = [float(text.split()[-1]) * blocks.size for _, text in rounds]
-    assert np.allclose(told, errors, rtol=2e-3, atol=1e-9 * np.square(blocks, dtype=float).sum())
+    errors = [float(distances(blocks, *call[:2]).sum()) for call, _ in rounds]
+    reported = [float(text.split()[-1]) * blocks.size for _, text in rounds]
+    assert np.allclose(
+        reported, errors, rtol=2e-3, atol=1e-9 * np.square(blocks, dtype=float).sum()
+    )
     frozen = int(task.zero_motif)
-    for before, after, (found, _) in zip(errors, errors[1:], rounds, strict=False):
-        used = np.bincount(found[1], minlength=len(found[0]))[frozen:]
+    for before, after, (call, _) in zip(errors, errors[1:], rounds, strict=False):
+        used = np.bincount(call[1], minlength=len(call[0]))[frozen:]
         if used.all():
             assert after <= before * (1 + 1e-5)
     assert len(values) <= k
@@ -309,7 +314,7 @@ def test_rounds_tell_their_error_lower_it_and_end_with_means(monkeypatch, seed):
 
 def test_rounds_see_as_many_blocks_as_are_asked_for(monkeypatch):
     _, rounds = rounds_of(monkeypatch, KMeans(train_points=77), problem(heavy(300, 4)), 5)
-    assert {found[2] for found, _ in rounds} == {77}
+    assert {call[2] for call, _ in rounds} == {77}
 
 
 def test_rounds_end_when_no_block_moves(monkeypatch):
@@ -356,7 +361,7 @@ def test_no_fitter_takes_more_motifs_than_the_coder_tells_apart(monkeypatch, met
 def gain_of(weights, control="shuffle:1"):
     checkpoint = kc.open_checkpoint({"w": weights})
     options = FitOptions(block_size=4, relative_mse=0.3)
-    plan = plan_fit(checkpoint, select_fitted(checkpoint), options)
+    plan = plan_fit(select_fitted(checkpoint), options)
     return motif_gain(plan, run_fit(plan), parse_control(control))
 
 
@@ -380,14 +385,14 @@ def test_the_gain_against_another_order_of_the_hidden_units_is_of_another_order(
     model = {"0.weight": rng.normal(size=(64, 8)).astype(np.float32), "1.weight": second}
     checkpoint = kc.open_checkpoint(model)
     options = FitOptions(block_size=4, relative_mse=0.3)
-    plan = plan_fit(checkpoint, select_fitted(checkpoint), options)
+    plan = plan_fit(select_fitted(checkpoint), options)
     (control,) = gain_controls(plan, ["unit-permutation:1"])
     assert motif_gain(plan, run_fit(plan), control).ratio < 0.9
 
 
 def test_a_control_that_changes_nothing_is_refused():
     checkpoint = kc.open_checkpoint({"w": heavy(32, 32)})
-    plan = plan_fit(checkpoint, select_fitted(checkpoint), FitOptions(motifs=3))
+    plan = plan_fit(select_fitted(checkpoint), FitOptions(motifs=3))
     with pytest.raises(SpecError, match="changes none of the fitted tensors"):
         gain_controls(plan, ["shuffle:1", "unit-permutation:1"])
 

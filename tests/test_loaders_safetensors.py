@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from kcomplexity.containers.safetensors import MAX_HEADER
 from kcomplexity.errors import (
     CheckpointError,
     CheckpointNotFoundError,
@@ -18,7 +19,6 @@ from kcomplexity.errors import (
     UnmeasurableError,
 )
 from kcomplexity.loaders import LOADERS, open_checkpoint
-from kcomplexity.loaders.safetensors import MAX_HEADER
 from kcomplexity.mosaics.fitting import fit_mosaic
 from kcomplexity.tensors.checkpoint import Checkpoint, StoredTensor
 from kcomplexity.tensors.dtypes import DTYPES
@@ -74,9 +74,9 @@ ATTACKS = {
     "entry without offsets": (encoded({"w": {"dtype": "U8", "shape": []}}), "w is not described"),
     "unknown dtype": (
         encoded({"w": entry("F8_E3M4")}, b"1234"),
-        "dtype 'F8_E3M4', .* none of BOOL",
+        "dtype 'F8_E3M4', .* not one of BOOL",
     ),
-    "dtype no text": (encoded({"w": entry(["U8"])}, b"1234"), "which is none of"),
+    "dtype no text": (encoded({"w": entry(["U8"])}, b"1234"), "which is not one of"),
     "negative shape": (encoded({"w": entry(shape=(-4,))}, b"1234"), r"has shape \[-4\]; expected"),
     "fractional shape": (encoded({"w": entry(shape=(4.0,))}, b"1234"), r"has shape \[4.0\]"),
     "boolean shape": (encoded({"w": entry(shape=(True,))}, b"1"), r"has shape \[true\]"),

@@ -18,19 +18,19 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 import kcomplexity as kc
-from kcomplexity.algorithms.entropy_coding.ans import quantised
+from kcomplexity.algorithms.entropy_coding.ans import levels_of_counts
 from kcomplexity.containers.index_coding import MODES
 from kcomplexity.containers.mosaic import Mosaic
 from kcomplexity.containers.mosaic_file import header_checksum
 from kcomplexity.containers.mosaic_reading import _expect_blocks
 from kcomplexity.containers.motifs import Motifs
 from kcomplexity.errors import CheckpointError, CorruptCheckpointError, OutputError, SpecError
-from kcomplexity.mosaics.assembly import assemble
+from kcomplexity.mosaics.assembly import FittedSet, build_mosaic
 from kcomplexity.mosaics.fit_options import FitOptions, capacity_motifs
 from kcomplexity.mosaics.fit_plan import plan_fit
 from kcomplexity.mosaics.fitters import FITTERS, Fit
 from kcomplexity.mosaics.fitting import fit_mosaic
-from kcomplexity.mosaics.preparing import Run, prepare
+from kcomplexity.mosaics.scaled_blocks import read_blocks
 from kcomplexity.mosaics.selection import select_fitted
 
 
@@ -260,14 +260,14 @@ def test_a_truncated_file_is_refused(small, tmp_path, share):
 @pytest.mark.parametrize("data", [b"hello\n", bytes(range(1, 256)) * 9])
 def test_a_file_of_another_kind_is_no_mosaic(tmp_path, data):
     (tmp_path / "x.txt").write_bytes(data)
-    with pytest.raises(CorruptCheckpointError, match="no mosaic: expected a file that"):
+    with pytest.raises(CorruptCheckpointError, match="not a mosaic: expected a file that"):
         Mosaic.load(tmp_path / "x.txt")
 
 
 def test_a_dense_checkpoint_is_no_mosaic(tmp_path):
     path = tmp_path / "dense.safetensors"
     fit_mosaic(model(), method="sample", capacity=0.1).expand(path)
-    with pytest.raises(CorruptCheckpointError, match="no mosaic: expected a file"):
+    with pytest.raises(CorruptCheckpointError, match="not a mosaic: expected a file"):
         Mosaic.load(path)
 
 
@@ -402,7 +402,7 @@ def test_no_file_makes_the_reader_allocate_what_it_does_not_hold(tmp_path):
     ],
 )
 def test_blocks_are_held_against_usage_and_stream(counts, mode, n_bits, fits):
-    usage = quantised(np.array(counts))
+    usage = levels_of_counts(np.array(counts))
     m = sum(counts)
     for n_blocks in (m, int(0.94 * m), int(1.06 * m) + 1):
         if fits and n_blocks == m:
@@ -415,7 +415,7 @@ def test_blocks_are_held_against_usage_and_stream(counts, mode, n_bits, fits):
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.integers(1, 10**6), min_size=2, max_size=50))
 def test_every_usage_that_is_written_is_believed(counts):
-    usage = quantised(np.array(counts))
+    usage = levels_of_counts(np.array(counts))
     total = sum(counts)
     bits = sum(n * math.log2(total / n) for n in counts)
     _expect_blocks(total, usage, "counts", math.ceil(bits))
@@ -509,10 +509,10 @@ def test_many_motifs_in_a_few_bytes_are_read_back(tmp_path):
     ramp = np.arange(n, dtype=np.float32).reshape(64, -1)
     checkpoint = kc.open_checkpoint({"w": ramp})
     options = FitOptions(block_size=1, motifs=n, motif_dtype="grid")
-    plan = plan_fit(checkpoint, select_fitted(checkpoint), options)
-    (found,) = plan.sets
+    plan = plan_fit(select_fitted(checkpoint), options)
+    (motif_set,) = plan.sets
     fit = Fit(Motifs.rounded(ramp.reshape(-1, 1), "grid", 1.0), np.arange(n), 0.0)
-    mosaic = assemble(plan, [(found, prepare(plan, found, Run()), fit)], [n])
+    mosaic = build_mosaic(plan, [FittedSet(motif_set, read_blocks(plan, motif_set), fit, n)])
     assert mosaic.bits.motifs <= 8 * 64
     mosaic.save(path)
     assert np.array_equal(Mosaic.load(path).reconstruct()["w"], ramp)
@@ -541,13 +541,13 @@ def test_weights_that_float32_does_not_hold_are_refused(weight, reason):
         fit_mosaic({"w": np.full((4, 4), weight)}, relative_mse=0.1)
 
 
-def test_codes_with_scales_beside_them_are_told_from_weights(tmp_path):
+def test_codes_with_separate_scales_are_noted(tmp_path):
     path = tmp_path / "fp8.safetensors"
     codes = np.random.default_rng(0).normal(size=(16, 16)).astype(ml_dtypes.float8_e4m3fn)
     save_file({"w": codes, "w_scale": np.ones((16, 1), np.float32)}, path)
     with kc.open_checkpoint(path) as checkpoint:
         (note,) = select_fitted(checkpoint).notes
-    assert "1 tensor (w, ...) hold codes whose scales lie beside them" in note
+    assert "1 tensor (w, ...) hold codes whose scales are separate tensors" in note
 
 
 def test_only_floats_of_two_dimensions_are_fitted_unless_the_user_says_more():

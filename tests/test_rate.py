@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import importlib
+import inspect
+import json
 import shlex
 import sys
 from typing import Any
@@ -14,14 +17,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kcomplexity as kc
-from kcomplexity.algorithms.entropy_coding.ans import Decoder, Encoder
-from kcomplexity.codings import LowRank, Pruned, Scalar
-from kcomplexity.codings.base import Levels, add_levels
+from kcomplexity.algorithms.entropy_coding.ans import AnsDecoder, AnsEncoder
+from kcomplexity.codings import CODINGS, Grid, LowRankCoding, PrunedCoding, ScalarCoding
+from kcomplexity.codings.base import Quantiser, encode_order0
 from kcomplexity.codings.scalar import step_for
 from kcomplexity.errors import SpecError
-from kcomplexity.mosaics.selection import select_fitted
+from kcomplexity.mosaics.selection import Selecting, select_fitted
+from kcomplexity.parallel.progress import Progress
 from kcomplexity.sweeps.evaluate import evaluate, parse_command
-from kcomplexity.sweeps.sweep import SweepPoint, _front, gaussian_bits, sweep
+from kcomplexity.sweeps.sweep import (
+    Sweeping,
+    SweepPoint,
+    SweepReport,
+    _front,
+    gaussian_bits,
+    plan_sweep,
+    sweep,
+)
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +65,9 @@ def error_of(tensors, made):
 
 @given(st.lists(st.integers(-40, 40), min_size=1, max_size=200))
 def test_levels_come_back_from_their_stream(levels):
-    encoder = Encoder()
-    add_levels(np.array(levels), encoder)
-    decoder = Decoder(encoder.words())
+    encoder = AnsEncoder()
+    encode_order0(np.array(levels), encoder)
+    decoder = AnsDecoder(encoder.words())
     below, size = decoder.integers(2).tolist()
     counts = decoder.integers(size)
     present = np.flatnonzero(counts)
@@ -75,7 +87,7 @@ def test_the_step_reaches_the_error_from_below(error):
 
 @pytest.mark.parametrize("tables", ["order-0", "tensor", "context"])
 def test_a_scalar_quantiser_costs_about_its_entropy(tensors, tables):
-    coded = Scalar(0.5, tables).code(tensors)
+    coded = ScalarCoding(0.5, tables).code(tensors)
     levels = [np.rint(t.read().astype(np.float64) / 0.5) for t in tensors.values()]
     for tensor, level in zip(tensors.values(), levels, strict=True):
         assert np.array_equal(coded.tensors[tensor.name].read(), (level * 0.5).astype("f4"))
@@ -88,18 +100,18 @@ def test_a_scalar_quantiser_costs_about_its_entropy(tensors, tables):
 
 
 def test_pruning_leaves_that_share_of_zeros(tensors):
-    coded = Pruned(0.8, 1.0).code(tensors)
+    coded = PrunedCoding(0.8, 1.0).code(tensors)
     zeros = sum(int((t.read() == 0).sum()) for t in coded.tensors.values())
     n = sum(t.n_weights for t in tensors.values())
     assert zeros == pytest.approx(0.8 * n, abs=2)
-    assert Levels(1.0, 2.0).of(np.array([1.9, -1.9, 2.0, -2.6])).tolist() == [0, 0, 2, -3]
+    assert Quantiser(1.0, 2.0).levels(np.array([1.9, -1.9, 2.0, -2.6])).tolist() == [0, 0, 2, -3]
 
 
 def test_low_rank_wins_where_the_rank_is_low(tensors):
     alone = {"b": tensors["b"]}
-    factored = LowRank(3 / 60, 0.1).code(alone)
+    factored = LowRankCoding(3 / 60, 0.1).code(alone)
     error = error_of(alone, factored.tensors)
-    scalar = Scalar(step_for(alone, error)).code(alone)
+    scalar = ScalarCoding(step_for(alone, error)).code(alone)
     assert error < 0.01
     assert factored.bits < 0.4 * scalar.bits
 
@@ -107,10 +119,9 @@ def test_low_rank_wins_where_the_rank_is_low(tensors):
 def test_a_sweep_measures_what_the_tensors_say_and_marks_the_front(checkpoint, tensors):
     points: Any = sweep(
         checkpoint,
-        select_fitted(checkpoint),
         errors=(0.1, 0.3),
         capacities=(0.01, 0.1),
-    )
+    ).points
     assert {p.coding for p in points} == {"ecvq", "kmeans", "sample", "scalar", "prune", "low-rank"}
     assert all(p.status == "ok" for p in points)
     n = sum(t.n_weights for t in tensors.values())
@@ -136,15 +147,15 @@ def test_a_sweep_measures_what_the_tensors_say_and_marks_the_front(checkpoint, t
     ],
 )
 def test_a_setting_that_means_nothing_is_refused_before_any_work(checkpoint, settings):
-    done: list[str] = []
+    done: list[Progress] = []
     with pytest.raises(SpecError, match="expected"):
-        sweep(checkpoint, select_fitted(checkpoint), **settings, progress=done.append)
+        sweep(checkpoint, **settings, progress=done.append)
     assert not done
 
 
 def test_what_fails_on_these_weights_is_a_row():
     zeros = kc.open_checkpoint({"w": np.zeros((8, 8), np.float32)})
-    points = sweep(zeros, select_fitted(zeros), errors=(0.3,), capacities=(0.1,))
+    points = sweep(zeros, errors=(0.3,), capacities=(0.1,)).points
     failed = [point for point in points if point.status == "failed"]
     assert [point.coding for point in failed] == ["scalar"] * 3
     assert all("all weights are zero" in str(point.reason) for point in failed)
@@ -158,10 +169,9 @@ def test_a_full_disk_fails_its_points_and_no_more(checkpoint, monkeypatch):
     monkeypatch.setattr(importlib.import_module("kcomplexity.sweeps.sweep"), "write_dense", full)
     points = sweep(
         checkpoint,
-        select_fitted(checkpoint),
         codings=["prune"],
         eval_command="echo {checkpoint}",
-    )
+    ).points
     assert len(points) == 10
     for point in points:
         assert point.status == "failed"
@@ -189,7 +199,60 @@ def test_what_chance_lowers_an_error_by_buys_no_place_on_the_front():
 
 def test_an_unknown_coding_is_refused(checkpoint):
     with pytest.raises(SpecError, match="unknown coding 'gzip'"):
-        sweep(checkpoint, select_fitted(checkpoint), codings=["gzip"])
+        sweep(checkpoint, codings=["gzip"])
+
+
+@pytest.mark.parametrize("name", list(CODINGS))
+def test_every_coding_decodes_to_tensors_of_the_same_form(name, tensors):
+    grid = Grid(errors=(0.2,), capacities=(0.02,))
+    recipes = list(CODINGS[name].recipes(grid, tensors))
+    assert recipes
+    assert {recipe.name for recipe in recipes} == {name}
+    coded = recipes[0].code(tensors)
+    assert coded.bits > 0
+    for key, tensor in tensors.items():
+        made = coded.tensors[key]
+        assert (made.shape, made.dtype) == (tensor.shape, tensor.dtype)
+    assert recipes[0].setting.keys() <= {"relative_mse", "capacity", *vars(recipes[0])}
+
+
+def test_a_resolved_recipe_has_the_step_that_it_codes_with(tensors):
+    grid = Grid(errors=(0.2,), capacities=())
+    recipe = next(ScalarCoding.recipes(grid, tensors))
+    assert recipe.setting == {"relative_mse": 0.2, "tables": "order-0"}
+    coding = recipe.resolved()
+    assert coding.setting == {"step": step_for(tensors, 0.2), "tables": "order-0"}
+    assert coding.code(tensors).bits == recipe.code(tensors).bits
+
+
+def test_block_sizes_come_one_after_the_other_in_a_sweep(checkpoint):
+    plan = plan_sweep(
+        select_fitted(checkpoint),
+        codings=["prune", "kmeans", "ecvq"],
+        errors=[0.1],
+        capacities=[0.1],
+        block_sizes=["2X2", "4"],
+    )
+    order = [(r.name, r.setting.get("block_size")) for r in plan.recipes]
+    assert order[:4] == [("ecvq", "2x2"), ("kmeans", "2x2"), ("ecvq", "4"), ("kmeans", "4")]
+    assert {name for name, _ in order[4:]} == {"prune"}
+
+
+def test_the_options_of_a_sweep_are_those_of_its_plan(checkpoint):
+    own = inspect.signature(plan_sweep).parameters.keys() - {"selection"}
+    assert own == Sweeping.__annotations__.keys() - Selecting.__annotations__.keys()
+
+
+def test_a_sweep_is_read_back_and_its_points_are_a_table(checkpoint, tmp_path):
+    report = sweep(checkpoint, codings=["sample", "prune"], capacities=[0.01, 1.0])
+    report.save(tmp_path / "sweep.json")
+    assert SweepReport.load(tmp_path / "sweep.json") == report
+    report.save(tmp_path / "sweep.csv")
+    with (tmp_path / "sweep.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["coding"] for row in rows] == ["sample"] * 2 + ["prune"] * 10
+    assert json.loads(rows[0]["setting"]) == {"block_size": "4", "capacity": 0.01}
+    assert float(rows[0]["bits"]) == report.points[0].bits
 
 
 def test_the_gaussian_bound():
@@ -253,9 +316,7 @@ def test_each_point_is_evaluated_on_its_own_checkpoint(checkpoint):
         "print(len(w), (w['a'] == 0).mean())"
     )
     command = f'{sys.executable} -c "{code}" {{checkpoint}}'
-    points: Any = sweep(
-        checkpoint, select_fitted(checkpoint), codings=["prune"], eval_command=command
-    )
+    points: Any = sweep(checkpoint, codings=["prune"], eval_command=command).points
     assert all(p.status == "ok" and 0 < p.metric < 1 for p in points)
     assert len({p.metric for p in points}) > 3
 

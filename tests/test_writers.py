@@ -8,8 +8,9 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 import kcomplexity as kc
-from kcomplexity.containers.writers import atomic_file, write_safetensors
+from kcomplexity.containers.safetensors import write_safetensors
 from kcomplexity.errors import OutputError
+from kcomplexity.files.atomic import atomic_file
 from kcomplexity.tensors.dtypes import DTYPES
 from tests.tensors import random_tensor, tensor_of
 

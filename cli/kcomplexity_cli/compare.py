@@ -102,7 +102,7 @@ def compare(
     and for their arrangement, with how many shuffles agree and what one tensor could change.
     """
     from kcomplexity.comparison.compare import compare as compare_checkpoints
-    from kcomplexity_cli.terminal import note, progress_bar
+    from kcomplexity_cli.terminal import note, progress_display
 
     _check_sides(checkpoints, reference, reference_runs, runs, paired)
     before: str | list[str]
@@ -113,7 +113,7 @@ def compare(
         before, after = reference, list(checkpoints)
     else:
         before, after = checkpoints[0], list(checkpoints[1:])
-    with progress_bar(quiet=quiet) as measuring["progress"]:
+    with progress_display(quiet) as measuring["progress"]:
         result = compare_checkpoints(
             before,
             after,

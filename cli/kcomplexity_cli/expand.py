@@ -1,4 +1,4 @@
-"""``kcomplexity expand``: a mosaic becomes a dense checkpoint again."""
+"""``kcomplexity expand``: turn a mosaic into a dense checkpoint again."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ Examples:
 )
 @silent_option
 def expand(mosaic: Path, output: Path, *, quiet: bool) -> None:
-    """Write the dense checkpoint that a mosaic stands for.
+    """Write the dense checkpoint that a mosaic decodes to.
 
-    It has the names, shapes, dtypes, metadata and shards of what the mosaic was fitted to, so
-    whatever loads that loads this.
+    It has the names, shapes, dtypes, metadata and shards of the checkpoint that the mosaic was
+    fitted to, so that every program that loads the one loads the other.
     """
     from kcomplexity.containers.mosaic import Mosaic
     from kcomplexity.text import human_bytes, plural, printable
 
-    with Mosaic.load(mosaic) as found:
-        found.expand(output)
+    with Mosaic.load(mosaic) as loaded:
+        loaded.expand(output)
         if not quiet:
-            dense = found.checkpoint()
+            dense = loaded.checkpoint()
             click.echo(
                 f"{printable(output)}: {plural(len(dense), 'tensor')}, "
-                f"{human_bytes(dense.n_bytes)}; {plural(len(found.fitted), 'tensor')} from motifs "
-                f"at a relative squared error of {found.distortion.relative_mse:.4g}"
+                f"{human_bytes(dense.n_bytes)}; {plural(len(loaded.fitted), 'tensor')} from motifs "
+                f"at a relative squared error of {loaded.distortion.relative_mse:.4g}"
             )

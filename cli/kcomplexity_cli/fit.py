@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from kcomplexity_cli.coding import coding_options, opened_to_code
-from kcomplexity_cli.options import plot_option, selection_options
+from kcomplexity_cli.lossy_options import lossy_options
 from kcomplexity_cli.plot import draw_into
 from kcomplexity_cli.repeatable import Repeatable, command_text
 from kcomplexity_cli.types import OutputFile, Size, completed_from
 
 if TYPE_CHECKING:
+    from kcomplexity.containers.mosaic_parts import ScaleMode
+    from kcomplexity.containers.motifs import MotifDtype
     from kcomplexity.mosaics.fit_budget import FitBudget
+    from kcomplexity.mosaics.selection import Selecting
+    from kcomplexity.tensors.groups import Scope
 
 __all__ = ["fit"]
 
@@ -73,7 +76,7 @@ Examples:
     type=float,
     default=None,
     metavar="B",
-    help="Target: motifs, indices and scales, a fitted weight.",
+    help="Target: bits of motifs, indices and scales per fitted weight.",
 )
 @click.option(
     "--size", type=Size(), default=None, metavar="SIZE", help="Target: the file, as 300KB."
@@ -83,14 +86,14 @@ Examples:
     type=click.Choice(["model", "group", "tensor"]),
     default="model",
     show_default=True,
-    help="Which tensors share motifs: all, those of one name but for layer numbers, none.",
+    help="Which tensors share motifs: all, those whose names differ in layer numbers only, none.",
 )
 @click.option(
     "--scale",
     type=click.Choice(["none", "tensor", "row"]),
     default="none",
     show_default=True,
-    help="What is divided out first, and stored.",
+    help="Whose root mean square is divided out first, and stored.",
 )
 @click.option(
     "--motif-dtype",
@@ -111,7 +114,7 @@ Examples:
     "controls",
     multiple=True,
     metavar="KIND[:N]",
-    help="Fit N controls (shuffle, signs) at the same error and tell the ratio of bits.",
+    help="Fit N controls (shuffle, signs) at the same error and report the ratio of bits.",
 )
 @click.option("--dry-run", is_flag=True, help="Print the bit budget; fit nothing.")
 @click.option(
@@ -122,93 +125,102 @@ Examples:
     metavar="FILE",
     help="Write the mosaic, e.g. to model.mosaic.safetensors.",
 )
-@coding_options
-@plot_option
-@selection_options
-def fit(checkpoint: str, **options: Any) -> None:
+@lossy_options
+def fit(
+    checkpoint: str,
+    *,
+    method: str,
+    block_size: str,
+    motifs: int | None,
+    capacity: float | None,
+    relative_mse: float | None,
+    bits_per_weight: float | None,
+    size: int | None,
+    scope: Scope,
+    scale: ScaleMode,
+    motif_dtype: MotifDtype | None,
+    zero_motif: bool,
+    train_points: int | None,
+    controls: tuple[str, ...],
+    dry_run: bool,
+    output: Path | None,
+    selecting: Selecting,
+    seed: int,
+    threads: int | None,
+    quiet: bool,
+    as_json: bool,
+    plots: Path | None,
+) -> None:
     """Re-express the weights of a checkpoint as blocks that are each one of k motifs.
 
-    Tells how many bits that description takes, all side information counted, and how far the
+    Reports how many bits that description takes, all side information counted, and how far the
     weights move. The file written is what was counted; 'kcomplexity expand' makes it a dense
     checkpoint again. Tensors that --include and --exclude leave out are kept as they are.
     """
     from kcomplexity.mosaics.fit_budget import fit_budget
-    from kcomplexity.mosaics.fit_options import FitOptions
-    from kcomplexity.mosaics.fit_plan import plan_fit
-    from kcomplexity.mosaics.fit_report import fit_report, headline
-    from kcomplexity.mosaics.fitting import run_fit
-    from kcomplexity.mosaics.gain import gain_controls, motif_gain
-    from kcomplexity.parallel.threads import available_processors
-    from kcomplexity.results.provenance import describe, provenance
+    from kcomplexity.mosaics.fitting import fit_and_report, open_fit
     from kcomplexity.text import printable
-    from kcomplexity_cli.terminal import print_json, progress_line
+    from kcomplexity_cli.terminal import note, print_json, progress_display
 
-    started = time.time()
-    output, threads = options["output"], options["threads"]
-    chosen = FitOptions(
-        block_size=options["block_size"],
-        method=options["method"],
-        motifs=options["motifs"],
-        capacity=options["capacity"],
-        bits_per_weight=options["bits_per_weight"],
-        relative_mse=options["relative_mse"],
-        size=options["size"],
-        scope=options["scope"],
-        scale=options["scale"],
-        motif_dtype=options["motif_dtype"],
-        zero_motif=options["zero_motif"],
-        train_points=options["train_points"],
-        seed=options["seed"],
-    )
-    with opened_to_code(checkpoint, options) as (source, selection):
-        plan = plan_fit(source, selection, chosen)
-        controls = gain_controls(plan, options["controls"])
-        if options["dry_run"]:
+    with open_fit(
+        checkpoint,
+        output=output,
+        controls=controls,
+        method=method,
+        block_size=block_size,
+        motifs=motifs,
+        capacity=capacity,
+        relative_mse=relative_mse,
+        bits_per_weight=bits_per_weight,
+        size=size,
+        scope=scope,
+        scale=scale,
+        motif_dtype=motif_dtype,
+        zero_motif=zero_motif,
+        train_points=train_points,
+        seed=seed,
+        **selecting,
+    ) as plan:
+        for text in () if quiet else plan.notes:
+            note(text)
+        if dry_run:
             budget = fit_budget(plan)
-            if options["as_json"]:
+            if as_json:
                 print_json(budget.to_dict())
             else:
-                _tell_budget(budget)
+                _print_budget(budget, block_size)
             return
-        with progress_line("fitting", quiet=options["quiet"]) as progress:
-            mosaic = run_fit(plan, threads=threads, progress=progress)
-            gains = tuple(
-                motif_gain(plan, mosaic, control, threads=threads, progress=progress)
-                for control in controls
+        with progress_display(quiet) as progress:
+            report = fit_and_report(
+                plan, threads=threads, progress=progress, command=command_text()
             )
-        if output:
-            mosaic.save(output)
-        origin = provenance(command_text(), chosen.seed, threads or available_processors(), started)
-        report = fit_report(
-            mosaic, source, describe(source), origin, str(output) if output else None, gains
-        )
-    if options["as_json"]:
+    if as_json:
         print_json(report.to_dict())
     else:
-        for line in headline(report):
+        for line in report.headline:
             click.echo(printable(line))
-    if options["plots"]:
-        draw_into(options["plots"], report.to_dict(), quiet=options["as_json"])
+    if plots:
+        draw_into(plots, report.to_dict(), quiet=as_json)
 
 
-def _tell_budget(budget: FitBudget) -> None:
+def _print_budget(budget: FitBudget, block_size: str) -> None:
     from kcomplexity.text import human_bytes, plural
 
+    bits = budget.bits
     click.echo(
         f"{plural(budget.n_fitted, 'weight')} in {plural(budget.n_blocks, 'block')} of "
-        f"{budget.block}, {human_bytes(budget.source_bits / 8)} as stored; "
-        f"{human_bytes(budget.kept_bits / 8)} are kept as they are"
+        f"{block_size}, {human_bytes(bits.source / 8)} as stored; "
+        f"{human_bytes(bits.kept / 8)} are kept as they are"
     )
-    if budget.motifs is None:
-        bits = budget.target_bits or 0.0
+    if budget.n_motifs is None or bits.motifs is None or bits.indices_fixed is None:
+        target = bits.target or 0.0
         click.echo(
-            f"the number of motifs follows from the target: about {human_bytes(bits / 8)} "
-            f"({bits / budget.n_fitted:.2f} bits/weight) for motifs, indices and scales"
+            f"the number of motifs follows from the target: about {human_bytes(target / 8)} "
+            f"({target / budget.n_fitted:.2f} bits/weight) for motifs, indices and scales"
         )
         return
-    motifs = budget.motifs
     click.echo(
-        f"{plural(motifs.n_motifs, 'motif')}: nominally {human_bytes(motifs.motif_bits / 8)} of "
-        f"motifs and {human_bytes(motifs.index_bits / 8)} of indices, "
-        f"RAC {budget.source_bits / motifs.bits:.4f}"
+        f"{plural(budget.n_motifs, 'motif')}: nominally {human_bytes(bits.motifs / 8)} of "
+        f"motifs and {human_bytes(bits.indices_fixed / 8)} of indices, "
+        f"RAC {bits.source / (bits.motifs + bits.indices_fixed):.4f}"
     )

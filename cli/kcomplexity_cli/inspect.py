@@ -75,17 +75,16 @@ def inspect(
     hf:ORG/NAME in the local cache; its content decides the format. Only headers are read, unless
     --values asks for the weights too.
     """
-    from kcomplexity.containers.writers import check_writable
+    from kcomplexity.files.atomic import check_writable, write_atomically
     from kcomplexity.inspection import inspect
-    from kcomplexity.report import write_atomically
     from kcomplexity.text import json_text
-    from kcomplexity_cli.terminal import print_json, progress_bar
+    from kcomplexity_cli.terminal import print_json, progress_display
 
     if output:
         check_writable(output)
     sources = [checkpoints] if as_one else list(checkpoints)
     reading["stored"] = stored
-    with progress_bar(quiet=quiet or not values) as running["progress"]:
+    with progress_display(quiet or not values) as running["progress"]:
         report = inspect(sources, values=values, **reading, **running)
     document = report.to_dict()
     if output:

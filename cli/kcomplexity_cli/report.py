@@ -40,8 +40,7 @@ def report(results: tuple[Path, ...], output: Path) -> None:
     RESULT is what a command printed with --json, or its -o file that ends in .json or .jsonl;
     '-' is the standard input.
     """
-    from kcomplexity.containers.writers import check_writable, refuse_paths
-    from kcomplexity.report import write_atomically
+    from kcomplexity.files.atomic import check_writable, refuse_paths, write_atomically
     from kcomplexity.report.html import page_bytes
     from kcomplexity.report.reading import read_result
     from kcomplexity.text import printable

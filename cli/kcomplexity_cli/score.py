@@ -68,7 +68,7 @@ def score(
     from kcomplexity.parallel.running import Running
     from kcomplexity.scoring.measuring import part_of
     from kcomplexity.scoring.score import open_plan, score_plan
-    from kcomplexity_cli.terminal import progress_bar
+    from kcomplexity_cli.terminal import progress_display
 
     if resume and (output.file is None or output.file.suffix.lower() != ".jsonl"):
         raise click.UsageError("--resume goes on with a .jsonl file: name it with -o FILE.jsonl")
@@ -83,7 +83,7 @@ def score(
             warnings.simplefilter("ignore", JournalWarning)
         else:
             _note(plan)
-        with progress_bar(quiet=quiet) as measuring["progress"]:
+        with progress_display(quiet) as measuring["progress"]:
             report = score_plan(
                 plan, output=output.file, resume=resume, tiles=tiles, **part_of(measuring, Running)
             )

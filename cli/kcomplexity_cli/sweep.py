@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-import time
-from typing import Any
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from kcomplexity_cli.coding import coding_options, opened_to_code
 from kcomplexity_cli.ending import end_by_rows
-from kcomplexity_cli.options import plot_option, selection_options
+from kcomplexity_cli.lossy_options import lossy_options
 from kcomplexity_cli.plot import draw_into
 from kcomplexity_cli.repeatable import Repeatable, command_text
-from kcomplexity_cli.types import Commas, OutputFile
+from kcomplexity_cli.types import Commas, OutputFile, completed_from
+
+if TYPE_CHECKING:
+    from kcomplexity.mosaics.selection import Selecting
+    from kcomplexity.report.tables import Table
+    from kcomplexity.sweeps.sweep import SweepReport
 
 __all__ = ["sweep"]
 
 _NUMBERS = Commas(float, "numbers with commas, e.g. 0.1,0.2")
 _NAMES = Commas(str, "names with commas between them")
+
+
+def _codings() -> Iterable[str]:
+    from kcomplexity.codings import CODINGS
+
+    return CODINGS
 
 
 @click.command(
@@ -34,10 +45,11 @@ Examples:
 @click.option(
     "--codings",
     type=_NAMES,
-    default="ecvq,kmeans,sample,scalar,prune,low-rank",
-    show_default=True,
+    default=None,
     metavar="NAME,...",
-    help="Which codings compete.",
+    shell_complete=completed_from(_codings),
+    help="Which codings compete.  [default: ecvq,kmeans,sample,scalar,prune,low-rank, and those of "
+    "plug-ins]",
 )
 @click.option(
     "--errors",
@@ -58,6 +70,7 @@ Examples:
 @click.option(
     "-s",
     "--block-size",
+    "block_sizes",
     type=Commas(str, "block sizes with commas, e.g. 4,2x2"),
     default="4",
     show_default=True,
@@ -84,72 +97,72 @@ Examples:
 @click.option(
     "-o",
     "--output",
-    type=OutputFile(".json"),
+    type=OutputFile(".json", ".csv"),
     default=None,
     metavar="FILE",
-    help="Write the JSON document.",
+    help="Write the JSON document, or the points as CSV.",
 )
-@coding_options
-@plot_option
-@selection_options
-def sweep(checkpoint: str, **options: Any) -> None:
+@lossy_options
+def sweep(
+    checkpoint: str,
+    *,
+    codings: tuple[str, ...] | None,
+    errors: tuple[float, ...],
+    capacities: tuple[float, ...],
+    block_sizes: tuple[str, ...],
+    eval_command: str | None,
+    eval_direction: Literal["higher", "lower"],
+    eval_timeout: float,
+    output: Path | None,
+    selecting: Selecting,
+    seed: int,
+    threads: int | None,
+    quiet: bool,
+    as_json: bool,
+    plots: Path | None,
+) -> None:
     """Draw bits against error: mosaics, scalar quantisers, pruning and low rank on one footing.
 
     Every point is a stream that was really written, side information included. The Pareto front is
-    marked; what Gaussian weights of one variance need stands beside for reference. With --eval,
-    your own measure of each expanded checkpoint does too.
+    marked; the bits that weights of one Gaussian variance need are printed for reference. With
+    --eval, your own measure of each decoded checkpoint is printed too.
     """
-    from kcomplexity.parallel.threads import available_processors
-    from kcomplexity.report import write_atomically
-    from kcomplexity.results.provenance import describe, provenance
-    from kcomplexity.sweeps.sweep import SweepReport, gaussian_bits
-    from kcomplexity.sweeps.sweep import sweep as run_sweep
-    from kcomplexity.text import json_text
-    from kcomplexity_cli.terminal import print_json, print_table, progress_line
+    from kcomplexity.sweeps.sweep import open_sweep, run_sweep
+    from kcomplexity_cli.terminal import note, print_json, print_table, progress_display
 
-    started = time.time()
-    with opened_to_code(checkpoint, options) as (source, selection):
-        with progress_line("sweeping", quiet=options["quiet"]) as progress:
-            points = run_sweep(
-                source,
-                selection,
-                codings=options["codings"],
-                errors=options["errors"],
-                capacities=options["capacities"],
-                block_sizes=options["block_size"],
-                eval_command=options["eval_command"],
-                timeout=options["eval_timeout"],
-                seed=options["seed"],
-                threads=options["threads"],
-                progress=progress,
-            )
-        threads = options["threads"] or available_processors()
-        report = SweepReport(
-            provenance(command_text(), options["seed"], threads, started),
-            describe(source),
-            sum(tensor.n_weights for tensor in selection.fitted.values()),
-            options["eval_command"],
-            points,
-            tuple((error, gaussian_bits(error)) for error in options["errors"]),
-            eval_direction=options["eval_direction"] if options["eval_command"] else None,
-        )
-    document = report.to_dict()
-    if options["output"]:
-        write_atomically(options["output"], f"{json_text(document)}\n".encode())
-    if options["as_json"]:
-        print_json(document)
+    with open_sweep(
+        checkpoint,
+        output=output,
+        codings=codings,
+        errors=errors,
+        capacities=capacities,
+        block_sizes=block_sizes,
+        eval_command=eval_command,
+        eval_direction=eval_direction,
+        timeout=eval_timeout,
+        seed=seed,
+        **selecting,
+    ) as plan:
+        for text in () if quiet else plan.notes:
+            note(text)
+        with progress_display(quiet) as progress:
+            report = run_sweep(plan, threads=threads, progress=progress, command=command_text())
+    if output:
+        report.save(output)
+    if as_json:
+        print_json(report.to_dict())
     else:
         print_table(_table(report), everything=True)
-    if options["plots"]:
-        draw_into(options["plots"], document, quiet=options["as_json"])
+    if plots:
+        draw_into(plots, report.to_dict(), quiet=as_json)
     end_by_rows(
-        len(points),
-        n_measured=sum(point.bits is not None for point in points),
-        n_failed=sum(point.status == "failed" for point in points),
+        len(report.points),
+        n_measured=sum(point.bits is not None for point in report.points),
+        n_failed=sum(point.status == "failed" for point in report.points),
     )
 
 
-def _table(report: Any) -> Any:
+def _table(report: SweepReport) -> Table:
     from kcomplexity.report.tables import Table
     from kcomplexity.sweeps.sweep import gaussian_bits
     from kcomplexity.text import printable, shorten
@@ -162,7 +175,7 @@ def _table(report: Any) -> Any:
             f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}"
             for key, value in point.setting.items()
         )
-        if point.bits is None:
+        if point.bits_per_weight is None or point.relative_mse is None:
             cells = ("", "", "", "")
         else:
             bound = gaussian_bits(point.relative_mse) if point.relative_mse else None

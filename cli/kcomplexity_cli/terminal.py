@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import click
 
 if TYPE_CHECKING:
-    from kcomplexity.parallel.progress import OnProgress
+    from kcomplexity.parallel.progress import OnProgress, Progress
     from kcomplexity.report.tables import Table
 
 __all__ = [
@@ -19,9 +19,11 @@ __all__ = [
     "plain_text",
     "print_json",
     "print_table",
-    "progress_bar",
-    "progress_line",
+    "progress_display",
 ]
+
+#: Back to the start of the line, and clear it.
+_ERASE = "\r\x1b[K"
 
 #: rich takes 0.7 s for 2,000 rows; a person reads forty.
 _MOST_ROWS = 40
@@ -98,43 +100,62 @@ def plain_text(table: Table) -> str:
 
 
 @contextmanager
-def progress_bar(*, quiet: bool) -> Iterator[OnProgress]:
-    """Yield a callback that shows one bar over bytes with an ETA on stderr.
+def progress_display(quiet: bool) -> Iterator[OnProgress | None]:
+    """Show how far the work is on stderr, and erase that when it ends.
 
-    Nothing is shown where stderr is not a terminal.
-    """
-    if quiet or not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    with Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("measuring", total=None)
-        yield lambda now: bar.update(
-            task, description=now.stage, completed=now.done, total=now.total
-        )
-
-
-@contextmanager
-def progress_line(verb: str, *, quiet: bool) -> Iterator[Callable[[str], None] | None]:
-    """Keep one line on stderr of how far the work is, and take it away when that ends.
-
-    Yields what takes the text of the line; None where stderr is no terminal.
+    Yields the callback to pass on as ``progress``: it draws a bar with an ETA once the total is
+    known, and the stage on one line until then. Yields None, and shows nothing, if `quiet` or
+    stderr is not a terminal.
     """
     if quiet or not sys.stderr.isatty():
         yield None
         return
-    anew = "\r\x1b[K"
+    with _Display() as display:
+        yield display.show
 
-    def show(text: str) -> None:
-        # A line that wraps could not be taken away.
-        line = f"{verb}: {text}"[: shutil.get_terminal_size().columns - 1]
-        click.echo(anew + line, nl=False, err=True)
 
-    try:
-        yield show
-    finally:
-        click.echo(anew, nl=False, err=True)
+class _Display:
+    """One line of stderr: a stage, or a bar once the total is known."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._task: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        else:
+            self._erase()
+
+    def show(self, event: Progress) -> None:
+        if event.total is not None and self._bar is None:
+            self._erase()
+            self._start(event)
+        if self._bar is None:
+            # A line that wraps could not be erased.
+            line = event.stage[: shutil.get_terminal_size().columns - 1]
+            click.echo(f"{_ERASE}{line}", nl=False, err=True)
+        elif event.total is None:
+            self._bar.update(self._task, description=event.stage)
+        else:
+            self._bar.update(
+                self._task, description=event.stage, completed=event.done, total=event.total
+            )
+
+    def _start(self, event: Progress) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        # In plain text no bracket of a stage is markup.
+        stage = TextColumn("{task.description}", markup=False)
+        columns = (stage, BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
+        self._bar.start()
+        self._task = self._bar.add_task(event.stage, total=event.total)
+
+    def _erase(self) -> None:
+        click.echo(_ERASE, nl=False, err=True)

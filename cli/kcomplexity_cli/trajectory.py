@@ -70,9 +70,9 @@ def trajectory(
     when it only falls.
     """
     from kcomplexity.training.trajectory import trajectory as follow
-    from kcomplexity_cli.terminal import progress_bar
+    from kcomplexity_cli.terminal import progress_display
 
-    with progress_bar(quiet=quiet) as measuring["progress"]:
+    with progress_display(quiet) as measuring["progress"]:
         if watch:
             result = _watch(checkpoints, steps, interval, not no_cache, measuring, quiet)
         else:

@@ -1,33 +1,50 @@
-"""The contract of a lossy coding in a rate-distortion sweep.
+"""The contract of a lossy coding: tensors in, a decodable stream and the decoded tensors out.
 
-A coding is a frozen dataclass: which one, at which setting. ``code(tensors)`` returns a
+A coding is a frozen dataclass; its fields are its setting. ``code(tensors)`` returns a
 :class:`Coded`: the bits of a stream that has really been written, side information included, and
 the tensors that a decoder makes of it. All codings see the same tensors and are measured by the
-same functions, so their points can be drawn in one picture.
+same functions, so that their points can be drawn in one picture.
+
+``recipes(grid, tensors)`` yields the settings that a sweep tries. A coding whose setting depends on
+the weights (a step that meets an error) yields a recipe whose ``resolved()`` computes it, so that
+the work is done when it is its turn, and a failure is a row of its own.
+
+To add one: a class here or in a package of yours, registered in :mod:`kcomplexity.codings` or by an
+entry point in the group ``kcomplexity.codings``.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.algorithms.entropy_coding.ans import Encoder
+from kcomplexity.algorithms.entropy_coding.ans import AnsEncoder
+from kcomplexity.containers.motifs import encode_counted
 from kcomplexity.files.sources import Bytes
 from kcomplexity.tensors.checkpoint import Tensor
 
-__all__ = ["Coded", "Coding", "Ints", "Levels", "Quantised", "add_levels", "levels_of"]
+__all__ = [
+    "Coded",
+    "Coding",
+    "Grid",
+    "Ints",
+    "QuantisedTensor",
+    "Quantiser",
+    "encode_order0",
+    "levels_of",
+]
 
 Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Coded:
-    """What a coding made of the fitted tensors.
+    """A coded set of tensors.
 
     Attributes
     ----------
@@ -42,15 +59,53 @@ class Coded:
 
 
 @dataclass(frozen=True)
+class Grid:
+    """What a sweep asks of every coding.
+
+    Attributes
+    ----------
+    errors : tuple of float
+        Relative squared errors, for codings that aim at an error.
+    capacities : tuple of float
+        Numbers of motifs as shares of the blocks, for codings that take a number of motifs.
+    block_size : str
+        Of codings that cut tensors into blocks.
+    seed : int
+    """
+
+    errors: tuple[float, ...]
+    capacities: tuple[float, ...]
+    block_size: str = "4"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class Coding(ABC):
     """Base of every coding; the fields of a subclass are its setting."""
 
     #: What the coding is called in a row.
     name: ClassVar[str]
+    #: Whether tensors are cut into blocks, so that a sweep tries each block size.
+    in_blocks: ClassVar[bool] = False
+
+    @classmethod
+    @abstractmethod
+    def recipes(cls, grid: Grid, tensors: Mapping[str, Tensor]) -> Iterator[Coding]:
+        """Yield the codings that a sweep over `grid` tries on `tensors`."""
+
+    def resolved(self) -> Coding:
+        """Return the coding with its whole setting computed; itself where it is known.
+
+        Raises
+        ------
+        SpecError
+            If no setting meets what was asked for.
+        """
+        return self
 
     @abstractmethod
-    def code(self, tensors: Mapping[str, Tensor]) -> Coded:
-        """Code tensors, all finite."""
+    def code(self, tensors: Mapping[str, Tensor], *, threads: int | None = None) -> Coded:
+        """Code tensors, all finite; no figure depends on `threads`."""
 
     @property
     def setting(self) -> dict[str, Any]:
@@ -59,7 +114,7 @@ class Coding(ABC):
 
 
 @dataclass(frozen=True)
-class Levels:
+class Quantiser:
     """A uniform quantiser.
 
     Attributes
@@ -73,45 +128,42 @@ class Levels:
     step: float
     threshold: float = 0.0
 
-    def of(self, weights: NDArray[Any]) -> Ints:
+    def levels(self, weights: NDArray[Any]) -> Ints:
         """Return the level of each weight."""
         wide = weights.astype(np.float64)
         levels = np.rint(wide / self.step)
         if self.threshold:
             levels[np.abs(wide) < self.threshold] = 0
-        found: Ints = levels.astype(np.int64)
-        return found
+        return levels.astype(np.int64)
 
 
 @dataclass(frozen=True)
-class Quantised(Tensor):
-    """A tensor read as a decoder of its levels would make it: a pure function of the source."""
+class QuantisedTensor(Tensor):
+    """A tensor as decoded from its levels: a pure function of the source, computed on reading."""
 
     tensor: Tensor
-    levels: Levels
+    quantiser: Quantiser
 
     @classmethod
-    def of(cls, tensor: Tensor, levels: Levels) -> Quantised:
+    def of(cls, tensor: Tensor, quantiser: Quantiser) -> Self:
         """Quantise `tensor`."""
-        return cls(tensor.name, tensor.shape, tensor.dtype, tensor, levels, layout=tensor.layout)
+        return cls(tensor.name, tensor.shape, tensor.dtype, tensor, quantiser, layout=tensor.layout)
 
     def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
-        """Read the range, quantise it and put the levels back."""
-        found = self.levels.of(self.tensor.read(start, stop)) * self.levels.step
-        return self.dtype.encode(found)
+        """Read the range, quantise it and encode the decoded values."""
+        levels = self.quantiser.levels(self.tensor.read(start, stop))
+        return self.dtype.encode(levels * self.quantiser.step)
 
 
-def levels_of(tensor: Tensor, levels: Levels) -> Ints:
+def levels_of(tensor: Tensor, quantiser: Quantiser) -> Ints:
     """Return the levels of a whole tensor, in order."""
-    parts = [levels.of(tensor.read(*span)) for span in tensor.spans()]
+    parts = [quantiser.levels(tensor.read(*span)) for span in tensor.spans()]
     return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
 
-def add_levels(levels: Ints, encoder: Encoder) -> None:
+def encode_order0(levels: Ints, encoder: AnsEncoder) -> None:
     """Add levels under their own counts, which are charged: order 0."""
     low = int(levels.min(initial=0))
-    counts = np.bincount(levels - low)
-    encoder.integers(np.array([-low, counts.size]))
-    encoder.integers(counts)
-    present = np.flatnonzero(counts)
-    encoder.symbols(np.searchsorted(present, levels - low), counts[present])
+    above = levels - low
+    encoder.integers(np.array([-low, int(above.max(initial=-1)) + 1]))
+    encode_counted(above, encoder)

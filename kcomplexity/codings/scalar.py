@@ -1,7 +1,7 @@
-"""The baseline: one uniform quantiser for all weights, entropy-coded three ways.
+"""The baseline: one uniform quantiser for all weights, entropy-coded in three ways.
 
-``order-0``: one table of counts for the model; ``tensor``: one a tensor; ``context``: adaptive
-counts of a level's size given the levels to the left and above and the tensor, as in
+``order-0``: one table of counts for the model; ``tensor``: one table per tensor; ``context``:
+adaptive counts of a level's size given the tensor and the levels to the left and above, as in
 :mod:`kcomplexity.containers.context_coding`. One step for all weights is the best choice for
 squared error.
 """
@@ -9,30 +9,40 @@ squared error.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache, partial
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 
-from kcomplexity.algorithms.entropy_coding.ans import Encoder
-from kcomplexity.codings.base import Coded, Coding, Ints, Levels, Quantised, add_levels, levels_of
+from kcomplexity.algorithms.entropy_coding.ans import AnsEncoder
+from kcomplexity.codings.base import (
+    Coded,
+    Coding,
+    Grid,
+    Ints,
+    QuantisedTensor,
+    Quantiser,
+    encode_order0,
+    levels_of,
+)
 from kcomplexity.containers.blocks import BlockShape, Tiling
 from kcomplexity.containers.index_coding import canonical_order, encode_indices, encode_usage
 from kcomplexity.containers.motifs import encode_levels
 from kcomplexity.errors import SpecError
 from kcomplexity.tensors.checkpoint import Tensor
 
-__all__ = ["STEP_BITS", "Scalar", "Tables", "code_levels", "step_for"]
+__all__ = ["STEP_BITS", "ScalarCoding", "Tables", "coded_bits", "step_for"]
 
-#: A step is told as a float64.
+#: A step is stored as a float64.
 STEP_BITS = 64
 _BISECTIONS = 40
 Tables = Literal["order-0", "tensor", "context"]
 
 
 @dataclass(frozen=True)
-class Scalar(Coding):
+class ScalarCoding(Coding):
     """A uniform scalar quantiser.
 
     Attributes
@@ -46,39 +56,65 @@ class Scalar(Coding):
 
     name: ClassVar[str] = "scalar"
 
-    def code(self, tensors: Mapping[str, Tensor]) -> Coded:
+    @classmethod
+    def recipes(cls, grid: Grid, tensors: Mapping[str, Tensor]) -> Iterator[Coding]:
+        """Yield every error with every way of coding; the three share the search of the step."""
+        for error in grid.errors:
+            step = cache(partial(step_for, tensors, error))
+            for tables in get_args(Tables):
+                yield _ScalarAtError(0.0, tables, relative_mse=error, find_step=step)
+
+    def code(self, tensors: Mapping[str, Tensor], *, threads: int | None = None) -> Coded:
         """Quantise and code every tensor."""
-        levels = Levels(self.step)
-        found = {name: levels_of(tensor, levels) for name, tensor in tensors.items()}
-        made = {name: Quantised.of(tensor, levels) for name, tensor in tensors.items()}
-        return Coded(STEP_BITS + code_levels(found, tensors, self.tables), made)
+        quantiser = Quantiser(self.step)
+        levels = {name: levels_of(tensor, quantiser) for name, tensor in tensors.items()}
+        decoded = {name: QuantisedTensor.of(tensor, quantiser) for name, tensor in tensors.items()}
+        return Coded(STEP_BITS + coded_bits(levels, tensors, self.tables), decoded)
 
 
-def code_levels(found: Mapping[str, Ints], tensors: Mapping[str, Tensor], tables: str) -> int:
+@dataclass(frozen=True)
+class _ScalarAtError(ScalarCoding):
+    """A scalar quantiser at an error, whose step is searched when it is resolved."""
+
+    relative_mse: float = field(kw_only=True)
+    find_step: Callable[[], float] = field(kw_only=True)
+
+    @property
+    def setting(self) -> dict[str, Any]:
+        return {"relative_mse": self.relative_mse, "tables": self.tables}
+
+    def resolved(self) -> ScalarCoding:
+        return ScalarCoding(self.find_step(), self.tables)
+
+    def code(self, tensors: Mapping[str, Tensor], *, threads: int | None = None) -> Coded:
+        return self.resolved().code(tensors, threads=threads)
+
+
+def coded_bits(levels: Mapping[str, Ints], tensors: Mapping[str, Tensor], tables: Tables) -> int:
     """Return the bits of the stream that holds the levels of all tensors."""
-    encoder = Encoder()
+    encoder = AnsEncoder()
     if tables == "tensor":
-        for levels in found.values():
-            add_levels(levels, encoder)
+        for of_tensor in levels.values():
+            encode_order0(of_tensor, encoder)
     elif tables == "order-0":
-        add_levels(np.concatenate(list(found.values())), encoder)
+        encode_order0(np.concatenate(list(levels.values())), encoder)
     else:
-        _add_in_context(found, tensors, encoder)
+        _encode_in_context(levels, tensors, encoder)
     return 32 * encoder.words().size
 
 
-def _add_in_context(
-    found: Mapping[str, Ints], tensors: Mapping[str, Tensor], encoder: Encoder
+def _encode_in_context(
+    levels: Mapping[str, Ints], tensors: Mapping[str, Tensor], encoder: AnsEncoder
 ) -> None:
     """Code levels as the indices of blocks of one weight: motifs are the levels that occur."""
-    values, labels = np.unique(np.concatenate(list(found.values())), return_inverse=True)
+    values, labels = np.unique(np.concatenate(list(levels.values())), return_inverse=True)
     counts = np.bincount(labels.reshape(-1), minlength=values.size)
     order, usage = canonical_order(counts, values[:, None])
     rank = np.zeros(values.size, np.uint32)
     rank[order] = np.arange(values.size, dtype=np.uint32)
-    ends = np.cumsum([levels.size for levels in found.values()])
+    ends = np.cumsum([of_tensor.size for of_tensor in levels.values()])
     indices = np.split(rank[labels.reshape(-1)], ends[:-1])
-    tilings = [Tiling(*tensors[name].matrix_shape, BlockShape(0, 1)) for name in found]
+    tilings = [Tiling(*tensors[name].matrix_shape, BlockShape(0, 1)) for name in levels]
     encoder.integers(np.array([values.size]))
     encode_usage(usage, encoder)
     ordered = values[order][:, None]
@@ -89,8 +125,13 @@ def _add_in_context(
 def step_for(tensors: Mapping[str, Tensor], error: float) -> float:
     """Return the largest step found whose relative squared error over all tensors is `error`.
 
-    Bisection on the weights in memory, to about 1e-4 of the error. (The error of data that are
-    quantised already may jump: it is then below.)
+    Bisection on the weights in memory, to about 1e-4 of the error. The error of weights that are
+    already quantised may jump; it is then below the target.
+
+    Raises
+    ------
+    SpecError
+        If all weights are zero, or no step meets the error.
     """
     weights = np.concatenate([tensor.read().astype(np.float64) for tensor in tensors.values()])
     squares = float(np.square(weights).sum())

@@ -22,7 +22,6 @@ from dataclasses import dataclass, field, replace
 from kcomplexity.comparison.changes import Change, Effect
 from kcomplexity.results.control_results import SHUFFLE, SummedControl
 from kcomplexity.results.records import Score
-from kcomplexity.scoring.bridging import target_mse
 
 __all__ = ["change_between", "n_agreeing", "ranges_without_one", "shuffle_bits", "without_figures"]
 
@@ -104,7 +103,7 @@ def without_figures(before: Score, after: Score) -> Change:
         direction=before.direction,
         positional=before.positional,
         unit=before.unit,
-        target_mse=target_mse(before),
+        target_mse=before.target_mse,
         status=failed.status,
         reason=f"{failed.checkpoint}: {failed.reason}" if failed.reason else None,
     )

@@ -1,9 +1,9 @@
-"""Blocks: a tensor's weights cut into rows of s, and put back exactly.
+"""Blocks: a tensor's weights cut into rows of s, and joined again exactly.
 
 Two shapes of block. *Runs* of s weights follow each other through the flat, row-major tensor; the
 last is padded with zeros. *Rectangles* of R x C tile the matrix form (d0, product of the rest),
-padded at the right and the bottom. Padding belongs to no weight: it is dropped when blocks are
-joined and never counted as distortion.
+padded at the right and the bottom. Padding is not a weight: it is dropped when blocks are joined
+and never counted as distortion.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class BlockShape:
-    """What one block covers.
+    """The shape of a block.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class BlockShape:
         Raises
         ------
         SpecError
-            If it is neither.
+            If the text is neither.
 
         Examples
         --------
@@ -71,7 +71,7 @@ class BlockShape:
 
 @dataclass(frozen=True)
 class Tiling:
-    """How the blocks of one tensor lie in it.
+    """Where the blocks of one tensor lie.
 
     Attributes
     ----------
@@ -91,7 +91,7 @@ class Tiling:
 
     @property
     def blocks_across(self) -> int:
-        """Blocks from one to the one below it; of runs, the nearest whole number."""
+        """Blocks in a row of blocks; for runs, the nearest whole number."""
         if self.block.height:
             return math.ceil(self.columns / self.block.width)
         return max(round(self.columns / self.block.width), 1)
@@ -113,7 +113,7 @@ class Tiling:
         Returns
         -------
         ndarray of shape (n_blocks, size)
-            Of the same dtype, padded with zeros. Runs that need no padding are a view.
+            In the same dtype, padded with zeros. Runs that need no padding are a view.
         """
         block = self.block
         if not block.height:
@@ -131,9 +131,9 @@ class Tiling:
         Returns
         -------
         first, last : int
-            The blocks, `last` excluded. Rectangles come in whole bands.
+            The blocks, `last` excluded. Rectangles come in whole rows of blocks.
         at : int
-            The weight that the first of them, once joined, begins with.
+            The first weight of these blocks once they are joined.
         """
         block = self.block
         if not block.height:
@@ -143,7 +143,7 @@ class Tiling:
         return first * self.blocks_across, last * self.blocks_across, first * weights
 
     def join(self, blocks: Array) -> Array:
-        """Lay blocks out as weights again: the inverse of :meth:`split`, still with its padding.
+        """Join blocks to weights again: the inverse of :meth:`split`, padding included.
 
         Parameters
         ----------

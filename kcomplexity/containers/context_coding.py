@@ -1,11 +1,10 @@
-"""Motif indices coded in context: large weights keep company.
+"""Motif indices coded in context: large weights lie together.
 
 Motifs are sorted by size (sum of squares) into *classes* of about equal use: at most 16, fewer
-where there are few blocks to learn their company from. A block's
-class is coded under counts that adapt: those of the same tensor and the same neighbourhood, which
-start as what all tensors together have seen in that neighbourhood, which starts as the global use
-of the classes. The neighbourhood is the sum of the classes of the block to the left and the block
-above. Then the motif is coded inside its class by its global use.
+where there are few blocks to learn from. The class of a block is coded under adaptive counts of
+its tensor and its neighbourhood, which is the sum of the classes of the blocks to the left and
+above. These counts start as those of all tensors in that neighbourhood, which start as the global
+use of the classes. Then the motif is coded inside its class by its global use.
 
 All counts are integers and change by the same rules in the encoder and the decoder.
 """
@@ -19,26 +18,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.algorithms.entropy_coding.ans import Decoder, Encoder, model_of, weights_of
+from kcomplexity.algorithms.entropy_coding.ans import (
+    AnsDecoder,
+    AnsEncoder,
+    counts_of_levels,
+    model_of,
+)
 from kcomplexity.containers.blocks import Tiling
-from kcomplexity.containers.index_coding import Indices, Ints
 
-__all__ = ["decode_in_context", "encode_in_context"]
+__all__ = ["Indices", "Ints", "decode_in_context", "encode_in_context"]
+
+Ints = NDArray[np.int64]
+Indices = NDArray[np.uint32]
 
 _MOST_CLASSES = 16
-#: What one symbol adds to a count, and what all counts of a table add up to when it is new.
+#: What one symbol adds to a count, and the sum of all counts when they are new.
 _SEEN, _NEW = 32, 512
-#: A table's model is built again when its total has grown by this share.
+#: The model is built again when the sum of the counts has grown by one part in this many.
 _GROWTH = 16
 
 
-def classes_of(levels: Ints, values: NDArray[Any], n_blocks: int) -> NDArray[np.uint32]:
+def classes_of(usage: Ints, values: NDArray[Any], n_blocks: int) -> NDArray[np.uint32]:
     """Return the class of each motif, 0 for the smallest.
 
     Parameters
     ----------
-    levels : ndarray of shape (k,)
-        Usage.
+    usage : ndarray of shape (k,)
+        Usage level of each motif.
     values : ndarray of shape (k, s), float32
     n_blocks : int
         In all tensors.
@@ -51,8 +57,9 @@ def classes_of(levels: Ints, values: NDArray[Any], n_blocks: int) -> NDArray[np.
     for column in values.T:  # one after the other: the same sum on any machine
         size += np.square(column.astype(np.float64))
     order = np.lexsort((np.arange(len(values)), size))
-    ends = np.cumsum(weights_of(levels)[order])
-    middle = ends - weights_of(levels)[order] // 2
+    counts = counts_of_levels(usage)[order]
+    ends = np.cumsum(counts)
+    middle = ends - counts // 2
     n_classes = min(max(math.isqrt(n_blocks) // 16, 2), _MOST_CLASSES)
     raw = middle * n_classes // int(ends[-1])
     # A motif that fills several shares leaves gaps in the numbers.
@@ -65,69 +72,69 @@ def classes_of(levels: Ints, values: NDArray[Any], n_blocks: int) -> NDArray[np.
 def encode_in_context(
     indices: Sequence[Indices],
     tilings: Sequence[Tiling],
-    levels: Ints,
+    usage: Ints,
     values: NDArray[Any],
-    encoder: Encoder,
+    encoder: AnsEncoder,
 ) -> None:
     """Add the indices of the tensors that share motifs; some 2 us a block."""
-    classes = classes_of(levels, values, sum(tiling.n_blocks for tiling in tilings))
-    members = _Members(classes, levels)
+    classes = classes_of(usage, values, sum(tiling.n_blocks for tiling in tilings))
+    members = _Members(classes, usage)
     contexts = _Contexts(members.shares)
-    told = [classes[found] for found in indices]
-    for found, tiling in zip(told, tilings, strict=True):
+    classes_of_blocks = [classes[of_tensor] for of_tensor in indices]
+    for symbols, tiling in zip(classes_of_blocks, tilings, strict=True):
         contexts.next_tensor()
-        symbols = found.tolist()
-        for symbol, table in contexts.walk(symbols, tiling.blocks_across):
-            encoder.modelled(symbol, table)
-    joined = np.concatenate(indices)
-    every = np.concatenate(told)
+        for symbol, model in contexts.walk(symbols.tolist(), tiling.blocks_across):
+            encoder.modelled(symbol, model)
+    all_indices = np.concatenate(indices)
+    all_classes = np.concatenate(classes_of_blocks)
     for number, motifs in enumerate(members.motifs):
-        inside = members.rank[joined[every == number]]
-        encoder.symbols(inside, weights_of(levels[motifs]))
+        inside = members.rank[all_indices[all_classes == number]]
+        encoder.symbols(inside, counts_of_levels(usage[motifs]))
 
 
 def decode_in_context(
-    tilings: Sequence[Tiling], levels: Ints, values: NDArray[Any], decoder: Decoder
+    tilings: Sequence[Tiling], usage: Ints, values: NDArray[Any], decoder: AnsDecoder
 ) -> list[Indices]:
     """Take the indices that :func:`encode_in_context` wrote."""
     n_blocks = sum(tiling.n_blocks for tiling in tilings)
-    members = _Members(classes_of(levels, values, n_blocks), levels)
+    members = _Members(classes_of(usage, values, n_blocks), usage)
     contexts = _Contexts(members.shares)
-    told = []
+    classes_of_blocks = []
     for tiling in tilings:
         contexts.next_tensor()
-        told.append(contexts.fill(tiling.n_blocks, tiling.blocks_across, decoder))
-    every = np.concatenate(told)
-    joined = np.zeros(every.size, np.uint32)
+        classes_of_blocks.append(contexts.fill(tiling.n_blocks, tiling.blocks_across, decoder))
+    all_classes = np.concatenate(classes_of_blocks)
+    all_indices = np.zeros(all_classes.size, np.uint32)
     for number, motifs in enumerate(members.motifs):
-        chosen = np.flatnonzero(every == number)
-        inside = decoder.symbols(chosen.size, weights_of(levels[motifs]))
-        joined[chosen] = motifs[inside]
-    return list(np.split(joined, np.cumsum([found.size for found in told])[:-1]))
+        chosen = np.flatnonzero(all_classes == number)
+        inside = decoder.symbols(chosen.size, counts_of_levels(usage[motifs]))
+        all_indices[chosen] = motifs[inside]
+    sizes = [of_tensor.size for of_tensor in classes_of_blocks]
+    return list(np.split(all_indices, np.cumsum(sizes)[:-1]))
 
 
 class _Members:
-    """Which motifs each class has."""
+    """The motifs of each class."""
 
-    def __init__(self, classes: NDArray[np.uint32], levels: Ints) -> None:
+    def __init__(self, classes: NDArray[np.uint32], usage: Ints) -> None:
         self.motifs = [
             np.flatnonzero(classes == number) for number in range(int(classes.max()) + 1)
         ]
         self.rank = np.zeros(classes.size, np.int64)
         for motifs in self.motifs:
             self.rank[motifs] = np.arange(motifs.size)
-        weights = weights_of(levels)
-        self.shares = [int(weights[motifs].sum()) for motifs in self.motifs]
+        counts = counts_of_levels(usage)
+        self.shares = [int(counts[motifs].sum()) for motifs in self.motifs]
 
 
-class _Table:
-    """Adaptive counts of one context, and the model they make."""
+class _AdaptiveCounts:
+    """Adaptive counts of one context, and the coder's model of them."""
 
     __slots__ = ("counts", "due", "model", "total")
 
-    def __init__(self, like: list[int]) -> None:
-        whole = sum(like)
-        self.counts = [max(count * _NEW // whole, 1) for count in like]
+    def __init__(self, start: list[int]) -> None:
+        whole = sum(start)
+        self.counts = [max(count * _NEW // whole, 1) for count in start]
         self.total = sum(self.counts)
         self._build()
 
@@ -135,7 +142,7 @@ class _Table:
         self.due = self.total + max(self.total // _GROWTH, _SEEN)
         self.model = model_of(np.array(self.counts, np.int64))
 
-    def saw(self, symbol: int) -> None:
+    def add(self, symbol: int) -> None:
         self.counts[symbol] += _SEEN
         self.total += _SEEN
         if self.total >= self.due:
@@ -143,40 +150,40 @@ class _Table:
 
 
 class _Contexts:
-    """The tables of all contexts, made when they are first met."""
+    """The counts of every context, created when the context first occurs."""
 
     def __init__(self, shares: list[int]) -> None:
         self.n = len(shares)
         self._shares = shares
-        self._shared: dict[int, _Table] = {}
-        self._own: dict[int, _Table] = {}
+        self._shared: dict[int, _AdaptiveCounts] = {}
+        self._own: dict[int, _AdaptiveCounts] = {}
 
     def next_tensor(self) -> None:
         self._own = {}
 
-    def _tables(self, context: int) -> tuple[_Table, _Table]:
+    def _counts_of(self, context: int) -> tuple[_AdaptiveCounts, _AdaptiveCounts]:
         shared = self._shared.get(context)
         if shared is None:
-            shared = self._shared[context] = _Table(self._shares)
+            shared = self._shared[context] = _AdaptiveCounts(self._shares)
         own = self._own.get(context)
         if own is None:
-            own = self._own[context] = _Table(shared.counts)
+            own = self._own[context] = _AdaptiveCounts(shared.counts)
         return own, shared
 
     def walk(self, symbols: list[int], across: int) -> Iterator[tuple[int, Any]]:
-        """Yield each symbol with the model that it is coded under."""
+        """Yield each symbol with the model it is coded under."""
         if self.n == 1:
             return
         for at, symbol in enumerate(symbols):
             left = symbols[at - 1] if at else 0
             up = symbols[at - across] if at >= across else left
-            own, shared = self._tables(left + up)
+            own, shared = self._counts_of(left + up)
             yield symbol, own.model
-            own.saw(symbol)
-            shared.saw(symbol)
+            own.add(symbol)
+            shared.add(symbol)
 
-    def fill(self, n: int, across: int, decoder: Decoder) -> NDArray[np.uint32]:
-        """Take the classes of one tensor."""
+    def fill(self, n: int, across: int, decoder: AnsDecoder) -> NDArray[np.uint32]:
+        """Decode the classes of the `n` blocks of one tensor."""
         if self.n == 1:
             return np.zeros(n, np.uint32)
         symbols: list[int] = []
@@ -184,9 +191,9 @@ class _Contexts:
         for at in range(n):
             left = symbols[at - 1] if at else 0
             up = symbols[at - across] if at >= across else left
-            own, shared = self._tables(left + up)
+            own, shared = self._counts_of(left + up)
             symbol = int(decode(own.model))
             symbols.append(symbol)
-            own.saw(symbol)
-            shared.saw(symbol)
+            own.add(symbol)
+            shared.add(symbol)
         return np.array(symbols, np.uint32)

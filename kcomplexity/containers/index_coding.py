@@ -1,18 +1,19 @@
 """The motif indices as an entropy-coded stream, and how often each motif is used.
 
-Motifs are told apart by how often they are used, rounded to eighths of an octave: sorted so that
-the most used come first, their counts are a short histogram, however many motifs there are.
+How often each motif is used is rounded to eighths of an octave, its *usage level*. Motifs are
+sorted, the most used first, so that their levels are a short histogram however many motifs there
+are.
 
-Three ways of coding the indices of the tensors that share motifs; the smallest is taken:
+The indices of the tensors that share motifs are coded in one of three ways, whichever is smallest:
 
 ``uniform``
     log2 k bits a block.
 ``counts``
-    By the rounded counts.
+    Under the rounded counts.
 ``context``
-    First the *class* of the motif (how large it is), given the classes of the block to the left
-    and the block above and the tensor: large weights keep company. Then the motif inside its
-    class, by the rounded counts. See :mod:`kcomplexity.containers.context_coding`.
+    First the *class* of the motif (how large it is), given the tensor and the classes of the
+    blocks to the left and above: large weights lie together. Then the motif inside its class,
+    under the rounded counts. See :mod:`kcomplexity.containers.context_coding`.
 """
 
 from __future__ import annotations
@@ -23,15 +24,24 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.algorithms.entropy_coding.ans import Decoder, Encoder, quantised, weights_of
+from kcomplexity.algorithms.entropy_coding.ans import (
+    AnsDecoder,
+    AnsEncoder,
+    counts_of_levels,
+    levels_of_counts,
+)
 from kcomplexity.containers.blocks import Tiling
+from kcomplexity.containers.context_coding import (
+    Indices,
+    Ints,
+    decode_in_context,
+    encode_in_context,
+)
 from kcomplexity.errors import CorruptCheckpointError
 
 __all__ = [
     "MODES",
     "MOST_IN_CONTEXT",
-    "Indices",
-    "Ints",
     "Mode",
     "canonical_order",
     "decode_indices",
@@ -40,11 +50,9 @@ __all__ = [
     "encode_usage",
 ]
 
-Ints = NDArray[np.int64]
-Indices = NDArray[np.uint32]
 Mode = Literal["uniform", "counts", "context"]
 MODES: tuple[Mode, ...] = ("uniform", "counts", "context")
-#: Blocks in one set beyond which coding in context, which goes block by block, is not used.
+#: Blocks of one set above which coding in context is not used, because it goes block by block.
 MOST_IN_CONTEXT = 1 << 20
 #: log2 of a count is below 48.
 _MOST_LEVELS = 8 * 48
@@ -56,7 +64,7 @@ def canonical_order(counts: Ints, values: NDArray[Any]) -> tuple[Ints, Ints]:
     Parameters
     ----------
     counts : ndarray of shape (k,)
-        How often each is used; those that are not are left out.
+        How often each motif is used; unused motifs are left out.
     values : ndarray of shape (k, s)
 
     Returns
@@ -66,19 +74,19 @@ def canonical_order(counts: Ints, values: NDArray[Any]) -> tuple[Ints, Ints]:
         Falling. Equal levels are sorted by the motif's weights.
     """
     used = np.flatnonzero(counts)
-    levels = quantised(counts[used])
+    levels = levels_of_counts(counts[used])
     keys = [values[used, column] for column in reversed(range(values.shape[1]))]
     order = np.lexsort([*keys, -levels])
     return used[order], levels[order]
 
 
-def encode_usage(levels: Ints, encoder: Encoder) -> None:
-    """Add the usage levels of all motifs; the decoder knows how many there are."""
-    encoder.uniform(levels[:1], _MOST_LEVELS)
-    encoder.integers(np.bincount(levels)[::-1])
+def encode_usage(usage: Ints, encoder: AnsEncoder) -> None:
+    """Add the usage levels of all motifs; the decoder knows the number of motifs."""
+    encoder.uniform(usage[:1], _MOST_LEVELS)
+    encoder.integers(np.bincount(usage)[::-1])
 
 
-def decode_usage(k: int, decoder: Decoder) -> Ints:
+def decode_usage(k: int, decoder: AnsDecoder) -> Ints:
     """Take the usage levels of `k` motifs."""
     top = int(decoder.uniform(1, _MOST_LEVELS)[0])
     counts = decoder.integers(top + 1)
@@ -90,10 +98,10 @@ def decode_usage(k: int, decoder: Decoder) -> Ints:
 def encode_indices(
     indices: Sequence[Indices],
     tilings: Sequence[Tiling],
-    levels: Ints,
+    usage: Ints,
     values: NDArray[Any],
     mode: Mode,
-    encoder: Encoder,
+    encoder: AnsEncoder,
 ) -> None:
     """Add the indices of the tensors that share motifs.
 
@@ -102,39 +110,35 @@ def encode_indices(
     indices : sequence of ndarray of shape (n_blocks,)
     tilings : sequence of Tiling
         Where the blocks of each tensor lie.
-    levels : ndarray of shape (k,)
-        Usage of each motif.
+    usage : ndarray of shape (k,)
+        Usage level of each motif.
     values : ndarray of shape (k, s)
         The motifs, as the decoder knows them.
     mode : {"uniform", "counts", "context"}
-    encoder : Encoder
+    encoder : AnsEncoder
     """
     if mode == "context":
-        from kcomplexity.containers.context_coding import encode_in_context
-
-        encode_in_context(indices, tilings, levels, values, encoder)
+        encode_in_context(indices, tilings, usage, values, encoder)
         return
     joined = np.concatenate(indices) if indices else np.zeros(0, np.uint32)
     if mode == "uniform":
-        encoder.uniform(joined, len(levels))
+        encoder.uniform(joined, len(usage))
     else:
-        encoder.symbols(joined, weights_of(levels))
+        encoder.symbols(joined, counts_of_levels(usage))
 
 
 def decode_indices(
-    tilings: Sequence[Tiling], levels: Ints, values: NDArray[Any], mode: Mode, decoder: Decoder
+    tilings: Sequence[Tiling], usage: Ints, values: NDArray[Any], mode: Mode, decoder: AnsDecoder
 ) -> list[Indices]:
     """Take the indices that :func:`encode_indices` wrote, tensor by tensor."""
-    if len(levels) == 1:
-        # No bits tell how many blocks there are: none of them takes memory either.
+    if len(usage) == 1:
+        # The number of blocks costs no bits, so the indices must take no memory either.
         return [np.broadcast_to(np.uint32(0), (tiling.n_blocks,)) for tiling in tilings]
     if mode == "context":
-        from kcomplexity.containers.context_coding import decode_in_context
-
-        return decode_in_context(tilings, levels, values, decoder)
+        return decode_in_context(tilings, usage, values, decoder)
     sizes = [tiling.n_blocks for tiling in tilings]
     if mode == "uniform":
-        joined = decoder.uniform(sum(sizes), len(levels))
+        joined = decoder.uniform(sum(sizes), len(usage))
     else:
-        joined = decoder.symbols(sum(sizes), weights_of(levels)).astype(np.int64)
+        joined = decoder.symbols(sum(sizes), counts_of_levels(usage)).astype(np.int64)
     return list(np.split(joined.astype(np.uint32), np.cumsum(sizes)[:-1]))

@@ -4,50 +4,39 @@
 
     kcomplexity.motifs.<i>   (k, s) F32 | F16 | BF16, or the coded words of a grid, U32
     kcomplexity.indices      coded words, U32: a stream for each set: usage of its motifs, indices
-    kcomplexity.scales       BF16, one a tensor or a row
+    kcomplexity.scales       BF16, one per tensor or per row
     <kept tensors>           under their own names
-    kcomplexity.table        U8: JSON under zstandard: layout, metadata, names, shapes, options
+    kcomplexity.table        U8: JSON in zstandard: layout, metadata, names, shapes, options
 
 ``__metadata__`` holds the format, its version, the CRC-32 of each array in file order
 (``tensors_crc32``, eight hexadecimal digits each) and that of the header itself with its own
-digits zeroed (``header_crc32``). With the length of the file, which the header fixes, every byte
-is accounted for: a file with one byte changed is refused.
+digits zeroed (``header_crc32``). The header also fixes the length of the file, so a file with a
+single byte changed is refused.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ml_dtypes
 import numpy as np
-import zstandard
+from numpy.typing import NDArray
 
-from kcomplexity.algorithms.entropy_coding.ans import Encoder
-from kcomplexity.containers.mosaic import (
-    BitBudget,
-    Mosaic,
-    MosaicTensor,
-    by_set,
-)
-from kcomplexity.containers.motifs import (
-    CODES,
-    Motifs,
-    encode_levels,
-)
-from kcomplexity.containers.writers import atomic_file, header_bytes
+from kcomplexity.algorithms.entropy_coding.ans import AnsEncoder
+from kcomplexity.containers.mosaic_parts import BitBudget, MosaicContent
+from kcomplexity.containers.mosaic_table import table_bytes
+from kcomplexity.containers.motifs import CODES, Motifs, encode_levels
+from kcomplexity.containers.safetensors import header_bytes
 from kcomplexity.errors import OutputError
+from kcomplexity.files.atomic import atomic_file
 from kcomplexity.tensors.checkpoint import ArrayTensor, Tensor
 from kcomplexity.tensors.dtypes import DTYPES
 from kcomplexity.text import printable
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 __all__ = [
     "FORMAT",
@@ -80,7 +69,7 @@ class _Encoded:
         return (*self.motifs, self.indices, *self.scales, *self.kept, self.table)
 
 
-def write_mosaic(mosaic: Mosaic, path: Path) -> None:
+def write_mosaic(mosaic: MosaicContent, path: Path) -> None:
     """Write a mosaic, whole or not at all.
 
     Raises
@@ -97,16 +86,16 @@ def write_mosaic(mosaic: Mosaic, path: Path) -> None:
                 file.write(piece)
 
 
-def bit_budget(mosaic: Mosaic) -> BitBudget:
-    """Return what the file of a mosaic takes, item by item, to the last byte."""
+def bit_budget(mosaic: MosaicContent) -> BitBudget:
+    """Return the size of the file of a mosaic, item by item, in bits."""
     encoded = _encode(mosaic)
-    # The checksums' digits are as long whatever they are.
+    # Any checksum has as many digits.
     header = _header(encoded.tensors, _ZEROS * len(encoded.tensors))
     fixed = nominal = 0
-    stored = max((tensor.dtype.bits for tensor in mosaic.fitted.values()), default=0)
-    sizes = mosaic.n_motifs_of_sets
-    for names, k in zip(by_set(mosaic.set_of, mosaic.tensors, len(sizes)), sizes, strict=True):
-        m = sum(mosaic.fitted[name].indices.size for name in names)
+    fitted = mosaic.fitted
+    stored = max((tensor.dtype.bits for tensor in fitted.values()), default=0)
+    for number, k in enumerate(mosaic.n_motifs_of_sets):
+        m = sum(fitted[name].indices.size for name in mosaic.names_of_set(number))
         fixed += m * math.ceil(math.log2(k))
         nominal += k * mosaic.block.size * stored
     kept = sum(8 * tensor.n_bytes for tensor in encoded.kept)
@@ -121,10 +110,7 @@ def bit_budget(mosaic: Mosaic) -> BitBudget:
     )
 
 
-# --- Writing ----------------------------------------------------------------------------------
-
-
-def _encode(mosaic: Mosaic) -> _Encoded:
+def _encode(mosaic: MosaicContent) -> _Encoded:
     for name in mosaic.tensors:
         if name.startswith(PREFIX):
             raise OutputError(
@@ -140,14 +126,12 @@ def _encode(mosaic: Mosaic) -> _Encoded:
     if scales:
         joined = np.concatenate(scales).astype(ml_dtypes.bfloat16)
         scale_arrays = (_array("scales", "BF16", joined),)
-    compressor = zstandard.ZstdCompressor(19, write_content_size=True)
-    table = compressor.compress(_table(mosaic))
     return _Encoded(
         tuple(motif_arrays),
         _array("indices", "U32", np.concatenate(mosaic.words)),
         scale_arrays,
         tuple(mosaic.kept.values()),
-        _array("table", "U8", np.frombuffer(table, np.uint8)),
+        _array("table", "U8", np.frombuffer(table_bytes(mosaic), np.uint8)),
     )
 
 
@@ -155,7 +139,7 @@ def _motif_array(number: int, motifs: Motifs, usage: NDArray[np.int64]) -> Tenso
     name = f"motifs.{number}"
     if motifs.dtype != "grid":
         return _array(name, CODES[motifs.dtype], motifs.stored())
-    encoder = Encoder()
+    encoder = AnsEncoder()
     encode_levels(motifs.levels, usage, encoder)
     return _array(name, "U32", encoder.words())
 
@@ -166,39 +150,6 @@ def _array(name: str, code: str, values: NDArray[Any]) -> Tensor:
     return ArrayTensor(PREFIX + name, values.shape, dtype, data=data)
 
 
-def _table(mosaic: Mosaic) -> bytes:
-    tensors: list[list[Any]] = []
-    for name, tensor in mosaic.tensors.items():
-        if isinstance(tensor, MosaicTensor):
-            entry = [mosaic.set_of[name], tensor.dtype.code, list(tensor.shape)]
-            tensors.append([name, *entry])
-        else:
-            tensors.append([name])
-    document = {
-        "block": str(mosaic.block),
-        "distortion": asdict(mosaic.distortion),
-        "files": [[file.name, len(file.tensors), file.metadata] for file in mosaic.layout.files],
-        "index": mosaic.layout.index,
-        "metadata": mosaic.metadata,
-        "method": mosaic.method,
-        "scale": mosaic.scale,
-        "scope": mosaic.scope,
-        "sets": [
-            [len(motifs), asked, motifs.dtype, motifs.step, mode, words.size]
-            for motifs, asked, mode, words in zip(
-                mosaic.motifs, mosaic.n_motifs_of_sets, mosaic.modes, mosaic.words, strict=True
-            )
-        ],
-        "order": [name for file in mosaic.layout.files for name in file.tensors],
-        "tensors": tensors,
-        "zero_motif": mosaic.zero_motif,
-    }
-    if document["order"] == list(mosaic.tensors):
-        del document["order"]
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return text.encode()
-
-
 def _header(tensors: Sequence[Tensor], checksums: str) -> bytes:
     metadata = {
         "format": FORMAT,
@@ -207,24 +158,26 @@ def _header(tensors: Sequence[Tensor], checksums: str) -> bytes:
         "version": VERSION,
     }
     header = header_bytes(tensors, metadata)
-    return header.replace(_own(_ZEROS), _own(header_checksum(header, _ZEROS)), 1)
+    checksum = header_checksum(header, _ZEROS)
+    return header.replace(_checksum_field(_ZEROS), _checksum_field(checksum), 1)
 
 
 def header_checksum(header: bytes, digits: str) -> str:
-    """Return the checksum of a header that holds `digits` for its own: as if they were zeros."""
-    return f"{zlib.crc32(header.replace(_own(digits), _own(_ZEROS), 1)):08x}"
+    """Return the checksum of a header in which its own `digits` are replaced by zeros."""
+    zeroed = header.replace(_checksum_field(digits), _checksum_field(_ZEROS), 1)
+    return f"{zlib.crc32(zeroed):08x}"
 
 
-def _own(digits: str) -> bytes:
+def _checksum_field(digits: str) -> bytes:
     return f'"header_crc32":"{digits}"'.encode()
 
 
 def checksums(tensors: Sequence[Tensor]) -> str:
     """Return the CRC-32 of each tensor's stored bytes, eight hexadecimal digits each."""
-    found = ""
+    digits = ""
     for tensor in tensors:
         checksum = 0
         for piece in tensor.pieces():
             checksum = zlib.crc32(piece, checksum)
-        found += f"{checksum:08x}"
-    return found
+        digits += f"{checksum:08x}"
+    return digits

@@ -1,7 +1,7 @@
-"""Reading a mosaic file: every byte is checked before it is believed.
+"""Reading a mosaic file: every byte is checked before it is used.
 
-What the file claims is bounded by its size before anything is allocated for it; the layout is told
-in :mod:`kcomplexity.containers.mosaic_file`.
+What the file claims is bounded by its size before anything is allocated for it. Its layout is
+described in :mod:`kcomplexity.containers.mosaic_file`.
 """
 
 from __future__ import annotations
@@ -14,40 +14,39 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.algorithms.entropy_coding.ans import Decoder, weights_of
+from kcomplexity.algorithms.entropy_coding.ans import AnsDecoder, counts_of_levels
 from kcomplexity.containers.index_coding import MOST_IN_CONTEXT, Mode, decode_indices, decode_usage
-from kcomplexity.containers.mosaic import Mosaic, MosaicTensor
 from kcomplexity.containers.mosaic_file import FORMAT, PREFIX, VERSION, checksums, header_checksum
-from kcomplexity.containers.mosaic_table import SetEntry, Table, read_table
+from kcomplexity.containers.mosaic_parts import MosaicContent, MosaicTensor
+from kcomplexity.containers.mosaic_table import MosaicTable, SetEntry, read_table
 from kcomplexity.containers.motifs import Motifs, decode_levels, on_grid
+from kcomplexity.containers.safetensors import is_safetensors, layout_of, read_safetensors
 from kcomplexity.errors import CheckpointError, CorruptCheckpointError
-from kcomplexity.loaders.base import Options, layout_of
-from kcomplexity.loaders.safetensors import SafetensorsLoader
 from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 from kcomplexity.text import printable
 
 __all__ = ["read_mosaic"]
 
-#: Weights that one byte of a file may stand for. A single motif describes any number of weights
-#: in a few hundred bytes; a claim beyond this is a bomb, not a network.
+#: Weights per byte that a file may claim. A single motif describes any number of weights in a few
+#: hundred bytes; a larger claim is an attack, not a network.
 _MOST_WEIGHTS_A_BYTE = 1 << 20
-#: Blocks of several motifs that one byte may stand for, since their indices take memory: .0005
-#: bits a block, a twentieth of what the emptiest networks need.
+#: Blocks per byte where there are several motifs, since their indices take memory: .0005 bits a
+#: block, a twentieth of what the emptiest networks need.
 _MOST_BLOCKS_A_BYTE = 1 << 14
-#: Weights of grid motifs that one byte may stand for, beyond some that any file may have: k motifs
-#: that are zero but for one weight take some 40 bits each.
+#: Weights of grid motifs per byte, and how many any file may have besides: motifs that are zero
+#: but for one weight take some 40 bits each.
 _MOST_LEVELS_A_BYTE, _FREE_LEVELS = 1 << 10, 1 << 20
 #: Usage is rounded to eighths of an octave: sums are off by at most a sixteenth, which is 4.7 %.
 _ROUNDING = 0.05
 
 
-def read_mosaic(path: Path) -> Mosaic:
+def read_mosaic(path: Path) -> MosaicContent:
     """Read a mosaic and check every byte of it.
 
     Raises
     ------
     CorruptCheckpointError
-        If it is truncated, altered, or no mosaic.
+        If it is truncated, altered, or not a mosaic.
     """
     shown = printable(path)
     checkpoint = _opened(path, shown)
@@ -58,7 +57,7 @@ def read_mosaic(path: Path) -> Mosaic:
         checkpoint.close()
         raise
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
-        # The bytes are what was written, but what was written makes no sense.
+        # The checksums are right, but the content is invalid.
         checkpoint.close()
         raise CorruptCheckpointError(
             f"{shown}: the mosaic does not fit together ({printable(error)}); write it anew"
@@ -75,15 +74,14 @@ def read_mosaic(path: Path) -> Mosaic:
 
 
 def _opened(path: Path, shown: str) -> Checkpoint:
-    loader = SafetensorsLoader()
     try:
-        return loader.load(path, Options())
+        return read_safetensors(path)
     except CorruptCheckpointError:
         with path.open("rb") as file:
-            if loader.sniff(path, file.read(9)):
+            if is_safetensors(file.read(9)):
                 raise
         raise CorruptCheckpointError(
-            f"{shown}: no mosaic: expected a file that kcomplexity fit wrote"
+            f"{shown}: not a mosaic: expected a file that kcomplexity fit wrote"
         ) from None
 
 
@@ -92,39 +90,44 @@ def _check(checkpoint: Checkpoint, shown: str) -> None:
     metadata = checkpoint.metadata
     if metadata.get("format") != FORMAT:
         raise CorruptCheckpointError(
-            f"{shown}: no mosaic: expected a file that kcomplexity fit wrote; a dense checkpoint "
-            "opens without expanding it"
+            f"{shown}: not a mosaic: expected a file that kcomplexity fit wrote; a dense "
+            "checkpoint opens without expanding it"
         )
     if metadata.get("version") != VERSION:
         raise CorruptCheckpointError(
             f"{shown}: a mosaic of version {printable(metadata.get('version'))}, and this reads "
             f"version {VERSION}: install a newer kcomplexity"
         )
-    given = metadata.get("header_crc32", "")
+    checksum = metadata.get("header_crc32", "")
     (source,) = checkpoint.sources
     header = source.read(0, checkpoint.n_container_bytes).tobytes()
-    if header_checksum(header, given) != given.lower():
+    if header_checksum(header, checksum) != checksum.lower():
         raise CorruptCheckpointError(
-            f"{shown}: the checksum of the header does not hold; the file is damaged: copy it again"
+            f"{shown}: the checksum of the header does not match; the file is damaged: copy "
+            "it again"
         )
     tensors = list(checkpoint.values())
-    told = metadata.get("tensors_crc32", "")
-    if len(told) != 8 * len(tensors):
-        raise CorruptCheckpointError(f"{shown}: {len(tensors)} arrays without as many checksums")
+    digits = metadata.get("tensors_crc32", "")
+    if len(digits) != 8 * len(tensors):
+        raise CorruptCheckpointError(
+            f"{shown}: {len(tensors)} arrays and another number of checksums; the file is damaged: "
+            "copy it again"
+        )
     for i, tensor in enumerate(tensors):
-        if checksums([tensor]) != told[8 * i : 8 * i + 8]:
+        if checksums([tensor]) != digits[8 * i : 8 * i + 8]:
             raise CorruptCheckpointError(
-                f"{shown}: the checksum of {printable(tensor.name)} does not hold; the file is "
+                f"{shown}: the checksum of {printable(tensor.name)} does not match; the file is "
                 "damaged: copy it again"
             )
 
 
-def _decode(checkpoint: Checkpoint, shown: str) -> Mosaic:
+def _decode(checkpoint: Checkpoint, shown: str) -> MosaicContent:
     (source,) = checkpoint.sources
-    table = read_table(checkpoint, shown)
+    n_bytes = checkpoint.n_bytes + checkpoint.n_container_bytes
+    table = read_table(checkpoint[PREFIX + "table"].read().tobytes(), n_bytes, shown)
     if table.n_weights > _MOST_WEIGHTS_A_BYTE * source.size():
         raise CorruptCheckpointError(
-            f"{shown}: it claims to stand for more than 2**20 weights a byte, which no mosaic does"
+            f"{shown}: it claims to hold more than 2**20 weights per byte, which no mosaic does"
         )
     words = _words_of_sets(checkpoint, table.sets)
     sets = [_decode_set(checkpoint, table, i, words[i]) for i in range(len(table.sets))]
@@ -136,30 +139,30 @@ def _decode(checkpoint: Checkpoint, shown: str) -> Mosaic:
         if entry is None:
             tensors[name] = checkpoint[name]
             continue
-        found = sets[entry.number]
+        motif_set = sets[entry.number]
         tensors[name] = MosaicTensor(
             name,
             entry.shape,
             entry.dtype,
             layout=layout,
-            motifs=found.motifs.values,
-            indices=found.indices[name],
+            motifs=motif_set.motifs.values,
+            indices=motif_set.indices[name],
             tiling=entry.tiling,
             scales=scales.take(entry.tiling.rows),
         )
     if table.distortion.n_weights != table.n_weights:
-        raise ValueError("the distortion of other weights")
-    return Mosaic(
+        raise ValueError("the distortion is of other weights")
+    return MosaicContent(
         path=str(checkpoint.path),
         tensors=tensors,
         set_of={name: entry.number for name, entry in table.fitted.items()},
-        motifs=tuple(one.motifs for one in sets),
-        usage=tuple(one.usage for one in sets),
-        modes=tuple(one.mode for one in table.sets),
+        motifs=tuple(motif_set.motifs for motif_set in sets),
+        usage=tuple(motif_set.usage for motif_set in sets),
+        modes=tuple(entry.mode for entry in table.sets),
         words=tuple(words),
         block=table.block,
         scale=table.scale,
-        n_motifs_of_sets=tuple(one.asked for one in table.sets),
+        n_motifs_of_sets=tuple(entry.asked for entry in table.sets),
         method=table.method,
         zero_motif=table.zero_motif,
         scope=table.scope,
@@ -171,8 +174,8 @@ def _decode(checkpoint: Checkpoint, shown: str) -> Mosaic:
 
 
 @dataclass(frozen=True)
-class _Set:
-    """One set of motifs, and the indices of each tensor that is made of them."""
+class _DecodedSet:
+    """A motif set, and the indices of each tensor made of its motifs."""
 
     motifs: Motifs
     usage: NDArray[np.int64]
@@ -180,17 +183,17 @@ class _Set:
 
 
 def _decode_set(
-    checkpoint: Checkpoint, table: Table, number: int, words: NDArray[np.uint32]
-) -> _Set:
+    checkpoint: Checkpoint, table: MosaicTable, number: int, words: NDArray[np.uint32]
+) -> _DecodedSet:
     entry = table.sets[number]
     k = entry.k
     n_bytes = checkpoint.n_bytes + checkpoint.n_container_bytes
-    names = [name for name, one in table.fitted.items() if one.number == number]
+    names = [name for name, tensor in table.fitted.items() if tensor.number == number]
     tilings = [table.fitted[name].tiling for name in names]
     n_blocks = sum(tiling.n_blocks for tiling in tilings)
     if k > 1 and n_blocks > _MOST_BLOCKS_A_BYTE * n_bytes:
         raise ValueError(f"{n_blocks} blocks in {n_bytes} bytes")
-    decoder = Decoder(words)
+    decoder = AnsDecoder(words)
     usage = decode_usage(k, decoder)
     _expect_blocks(n_blocks, usage, entry.mode, 32 * words.size)
     array = checkpoint[f"{PREFIX}motifs.{number}"]
@@ -200,45 +203,45 @@ def _decode_set(
         most = _FREE_LEVELS + _MOST_LEVELS_A_BYTE * array.n_bytes
         if size > max(array.n_bytes, 2) or k * size > most:
             raise ValueError(f"{k} motifs of {size} weights in {array.n_bytes} bytes")
-        levels = decode_levels((k, size), usage, Decoder(array.read().astype(np.uint32)))
+        levels = decode_levels((k, size), usage, AnsDecoder(array.read().astype(np.uint32)))
         motifs = Motifs(on_grid(levels, entry.step), "grid", entry.step)
     else:
         if array.shape != (k, size):
             raise ValueError(f"motifs of shape {array.shape}")
         motifs = Motifs(array.to_numpy().astype(np.float32), entry.dtype)
-    found = decode_indices(tilings, usage, motifs.values, entry.mode, decoder)
+    indices = decode_indices(tilings, usage, motifs.values, entry.mode, decoder)
     if not decoder.finished():
         raise ValueError("indices are left over")
-    return _Set(motifs, usage, dict(zip(names, found, strict=True)))
+    return _DecodedSet(motifs, usage, dict(zip(names, indices, strict=True)))
 
 
 def _expect_blocks(n_blocks: int, usage: NDArray[np.int64], mode: Mode, n_bits: int) -> None:
-    """Check that so many blocks are what the usage says and the stream can hold."""
+    """Check that the usage and the length of the stream allow this number of blocks."""
     if usage.size == 1:
-        return  # whose indices take no memory
-    counts = weights_of(usage) / weights_of(np.zeros(1, np.int64))
+        return  # the indices take no memory
+    counts = counts_of_levels(usage) / counts_of_levels(np.zeros(1, np.int64))
     total = float(counts.sum())
-    told = n_blocks * math.log2(usage.size)
+    expected_bits = n_blocks * math.log2(usage.size)
     if mode == "counts":
-        told = float((counts * np.log2(total / counts)).sum())
+        expected_bits = float((counts * np.log2(total / counts)).sum())
     elif mode == "context":
-        # Told apart by company as well: only their number can be checked.
-        told = 0.0 if n_blocks <= MOST_IN_CONTEXT else math.inf
-    if abs(total - n_blocks) > _ROUNDING * n_blocks or (1 - 2 * _ROUNDING) * told > n_bits:
+        # The length depends on the neighbours too: only the number of blocks can be checked.
+        expected_bits = 0.0 if n_blocks <= MOST_IN_CONTEXT else math.inf
+    if abs(total - n_blocks) > _ROUNDING * n_blocks or (1 - 2 * _ROUNDING) * expected_bits > n_bits:
         raise ValueError(f"{n_blocks} blocks in {n_bits} bits")
 
 
 def _words_of_sets(checkpoint: Checkpoint, sets: Sequence[SetEntry]) -> list[NDArray[np.uint32]]:
-    """Cut the stream of each motif set out of the array of all."""
-    every = checkpoint[PREFIX + "indices"].read().astype(np.uint32)
+    """Return the coded words of each motif set, cut out of the array of all."""
+    words = checkpoint[PREFIX + "indices"].read().astype(np.uint32)
     sizes = [entry.n_words for entry in sets]
-    if any(type(n) is not int or n < 0 for n in sizes) or sum(sizes) != every.size:
+    if any(type(n) is not int or n < 0 for n in sizes) or sum(sizes) != words.size:
         raise ValueError("the streams of indices do not add up")
-    return list(np.split(every, np.cumsum(sizes)[:-1]))
+    return list(np.split(words, np.cumsum(sizes)[:-1]))
 
 
 class _Scales:
-    """Hands out the scales of one tensor after the other."""
+    """Reads the scales of one tensor after the other."""
 
     def __init__(self, checkpoint: Checkpoint, mode: str) -> None:
         self._mode, self._at = mode, 0
@@ -250,8 +253,8 @@ class _Scales:
         if self._mode == "none":
             return None
         n = rows if self._mode == "row" else 1
-        found = self._all[self._at : self._at + n]
-        if found.size != n:
+        scales = self._all[self._at : self._at + n]
+        if scales.size != n:
             raise ValueError("scales are missing")
         self._at += n
-        return found
+        return scales

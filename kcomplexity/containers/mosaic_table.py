@@ -1,13 +1,15 @@
-"""The table of a mosaic file: what its bytes stand for, parsed into records and checked.
+"""The table of a mosaic file: names, shapes, options, layout and metadata, as compressed JSON.
 
-What is wrong is a ``ValueError``, or what Python raises on a table of another form;
-:mod:`kcomplexity.containers.mosaic_reading` tells it as one error.
+:func:`table_bytes` writes it; :func:`read_table` parses it into records and checks them. An invalid
+entry raises ValueError, or what Python raises for a table of another structure;
+:mod:`kcomplexity.containers.mosaic_reading` turns all of these into one error.
 """
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +17,25 @@ import numpy as np
 import zstandard
 
 from kcomplexity.containers.blocks import BlockShape, Tiling
+from kcomplexity.containers.dense import FileLayout, SourceLayout
 from kcomplexity.containers.index_coding import MODES, Mode
-from kcomplexity.containers.mosaic import SCALE_MODES, Distortion, ScaleMode, SourceLayout
-from kcomplexity.containers.mosaic_file import PREFIX
+from kcomplexity.containers.mosaic_parts import (
+    SCALE_MODES,
+    Distortion,
+    MosaicContent,
+    MosaicTensor,
+    ScaleMode,
+)
 from kcomplexity.containers.motifs import MOTIF_DTYPES, MotifDtype
-from kcomplexity.containers.writers import FileLayout
 from kcomplexity.errors import CorruptCheckpointError
 from kcomplexity.files.strict_json import parse_object
-from kcomplexity.tensors.checkpoint import ArrayTensor, Checkpoint
+from kcomplexity.tensors.checkpoint import ArrayTensor
 from kcomplexity.tensors.dtypes import DTYPES, StoredDtype
 from kcomplexity.text import printable
 
-__all__ = ["SetEntry", "Table", "TensorEntry", "read_table"]
+__all__ = ["MosaicTable", "SetEntry", "TensorEntry", "read_table", "table_bytes"]
 
-#: Bytes the table may have when unpacked: as many as a safetensors header.
+#: Bytes the unpacked table may have: as many as a safetensors header.
 _MOST_TABLE = 100_000_000
 _NOTHING = np.zeros(0, np.uint8)
 
@@ -41,7 +48,7 @@ class TensorEntry:
     ----------
     name : str
     number : int
-        Of the set of motifs that it is made of.
+        Of its motif set.
     code : str
         Of its stored dtype.
     shape : tuple of int
@@ -79,11 +86,11 @@ class SetEntry:
     Attributes
     ----------
     k, asked : int
-        How many motifs are stored, and were asked for.
+        Number of motifs that are stored, and that were requested.
     dtype : str
         Of the motifs.
     step : float
-        Of the grid they lie on; 0 if they lie on none.
+        Of the motifs' grid; 0 for other dtypes.
     mode : str
         How the indices are coded.
     n_words : int
@@ -112,15 +119,15 @@ class SetEntry:
 
 
 @dataclass(frozen=True)
-class Table:
-    """What the table tells; see :class:`~kcomplexity.containers.mosaic.Mosaic`.
+class MosaicTable:
+    """A parsed table; see :class:`~kcomplexity.containers.mosaic_parts.MosaicContent`.
 
     Attributes
     ----------
     names : tuple of str
         Every tensor, in file order.
     fitted : dict of str to TensorEntry
-        Those that are made of motifs.
+        The tensors made of motifs.
     sets : tuple of SetEntry
     """
 
@@ -142,18 +149,52 @@ class Table:
         return sum(entry.tiling.n_weights for entry in self.fitted.values())
 
 
-def read_table(checkpoint: Checkpoint, shown: str) -> Table:
-    """Unpack, parse and check the table."""
-    table = _unpacked(checkpoint, shown)
+def table_bytes(mosaic: MosaicContent) -> bytes:
+    """Return the table of a mosaic, compressed."""
+    tensors: list[list[Any]] = []
+    for name, tensor in mosaic.tensors.items():
+        if isinstance(tensor, MosaicTensor):
+            entry = [mosaic.set_of[name], tensor.dtype.code, list(tensor.shape)]
+            tensors.append([name, *entry])
+        else:
+            tensors.append([name])
+    document = {
+        "block": str(mosaic.block),
+        "distortion": asdict(mosaic.distortion),
+        "files": [[file.name, len(file.tensors), file.metadata] for file in mosaic.layout.files],
+        "index": mosaic.layout.index,
+        "metadata": mosaic.metadata,
+        "method": mosaic.method,
+        "scale": mosaic.scale,
+        "scope": mosaic.scope,
+        "sets": [
+            [len(motifs), asked, motifs.dtype, motifs.step, mode, words.size]
+            for motifs, asked, mode, words in zip(
+                mosaic.motifs, mosaic.n_motifs_of_sets, mosaic.modes, mosaic.words, strict=True
+            )
+        ],
+        "order": [name for file in mosaic.layout.files for name in file.tensors],
+        "tensors": tensors,
+        "zero_motif": mosaic.zero_motif,
+    }
+    if document["order"] == list(mosaic.tensors):
+        del document["order"]
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    compressor = zstandard.ZstdCompressor(19, write_content_size=True)
+    return compressor.compress(text.encode())
+
+
+def read_table(packed: bytes, n_bytes: int, shown: str) -> MosaicTable:
+    """Unpack, parse and check the table of a file of `n_bytes` bytes, called `shown` in errors."""
+    table = _unpacked(packed, shown)
     block = BlockShape.parse(table["block"])
     _expect_types(table)
     rows = table["tensors"]
     names = [row[0] for row in rows]
     fitted = {r[0]: TensorEntry(r[0], r[1], r[2], tuple(r[3]), block) for r in rows if r[1:]}
     if len(set(names)) != len(names):
-        raise ValueError("a tensor is there twice")
-    n_bytes = checkpoint.n_bytes + checkpoint.n_container_bytes
-    return Table(
+        raise ValueError("a tensor is listed twice")
+    return MosaicTable(
         names=tuple(names),
         fitted=fitted,
         sets=tuple(SetEntry.read(i, row, n_bytes) for i, row in enumerate(table["sets"])),
@@ -169,17 +210,17 @@ def read_table(checkpoint: Checkpoint, shown: str) -> Table:
 
 
 def _expect_types(table: dict[str, Any]) -> None:
-    """Check what is handed on as it is."""
-    words = (table["method"], table["scope"], table["block"])
-    lost = list(table["distortion"].values())
-    for what, holds in (
+    """Check the entries that are returned unparsed."""
+    texts = (table["method"], table["scope"], table["block"])
+    distortion = list(table["distortion"].values())
+    for what, valid in (
         ("scale", table["scale"] in SCALE_MODES),
-        ("options", all(type(word) is str for word in words)),
+        ("options", all(type(text) is str for text in texts)),
         ("zero motif", type(table["zero_motif"]) is bool),
         ("metadata", _are_strings(table["metadata"])),
-        ("distortion", all(type(x) in (int, float) and 0 <= x < math.inf for x in lost)),
+        ("distortion", all(type(x) in (int, float) and 0 <= x < math.inf for x in distortion)),
     ):
-        if not holds:
+        if not valid:
             raise ValueError(f"the {what} of the table")
 
 
@@ -212,13 +253,12 @@ def _file_name(name: str) -> str:
     return name
 
 
-def _unpacked(checkpoint: Checkpoint, shown: str) -> dict[str, Any]:
-    packed = checkpoint[PREFIX + "table"].read().tobytes()
+def _unpacked(packed: bytes, shown: str) -> dict[str, Any]:
     size = zstandard.frame_content_size(packed)
     if not 0 <= size <= _MOST_TABLE:
-        raise CorruptCheckpointError(f"{shown}: a table of {size} bytes is none")
+        raise CorruptCheckpointError(f"{shown}: its table claims {size} bytes, which is too many")
     try:
-        # Never more than the frame says, and that is bounded.
+        # Never more than the frame declares, which is bounded.
         text = zstandard.ZstdDecompressor().decompress(packed, max_output_size=_MOST_TABLE)
     except zstandard.ZstdError as error:
         raise CorruptCheckpointError(f"{shown}: the table: {printable(error)}") from None

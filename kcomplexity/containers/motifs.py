@@ -1,11 +1,11 @@
 """Motifs: k rows of s weights, and how they are stored.
 
-``f32``, ``f16``, ``bf16``: rounded to the type and stored as they are. ``grid``: rounded to
-multiples of a step and entropy-coded themselves, which is what makes small files small.
+``f32``, ``f16``, ``bf16``: rounded to the type and stored uncoded. ``grid``: rounded to multiples
+of a step and entropy-coded, which makes small files small.
 
 A grid's motifs are a set, not a list: inside a group of motifs that are used about equally often
-they are sorted, and the first two coordinates are told as differences. That saves most of
-log2(k!) bits, for which an order that nobody needs would otherwise be paid.
+they are sorted, and the first two coordinates are coded as differences. That saves most of the
+log2(k!) bits that their order would cost.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.algorithms.entropy_coding.ans import Decoder, Encoder
+from kcomplexity.algorithms.entropy_coding.ans import AnsDecoder, AnsEncoder
 from kcomplexity.errors import CorruptCheckpointError, SpecError
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "MotifDtype",
     "Motifs",
     "decode_levels",
+    "encode_counted",
     "encode_levels",
     "on_grid",
 ]
@@ -41,9 +42,9 @@ _NUMPY: dict[str, np.dtype[Any]] = {
     "f16": np.dtype("<f2"),
     "bf16": np.dtype(ml_dtypes.bfloat16),
 }
-#: safetensors' codes of the plain ones.
+#: Their dtype codes in safetensors.
 CODES = {"f32": "F32", "f16": "F16", "bf16": "BF16"}
-#: Levels either side of zero; a finer grid is f32 by another name.
+#: Levels on either side of zero; a finer grid would be as wide as f32.
 FINEST = 1 << 19
 #: Motifs of one set: the coder's probabilities are multiples of 2**-24.
 MOST_MOTIFS = 1 << 24
@@ -56,10 +57,10 @@ class Motifs:
     Attributes
     ----------
     values : ndarray of shape (k, s), float32
-        As a decoder sees them.
+        As decoded.
     dtype : {"f32", "f16", "bf16", "grid"}
     step : float
-        Of the grid; 0 for the others.
+        Of the grid; 0 for the other dtypes.
     """
 
     values: Floats
@@ -87,24 +88,24 @@ class Motifs:
         if dtype not in _NUMPY:
             raise SpecError(f"motif dtype {dtype!r}: expected one of {', '.join(MOTIF_DTYPES)}")
         with np.errstate(over="ignore"):
-            found = values.astype(_NUMPY[dtype]).astype(np.float32)
-        if not np.isfinite(found).all():
+            stored = values.astype(_NUMPY[dtype]).astype(np.float32)
+        if not np.isfinite(stored).all():
             raise SpecError(
                 f"motif dtype {dtype} does not reach weights of {np.abs(values).max():g}: "
                 "take bf16, f32 or grid"
             )
-        return cls(found, dtype)
+        return cls(stored, dtype)
 
     def __len__(self) -> int:
         return len(self.values)
 
     @property
     def levels(self) -> Ints:
-        """Multiples of the step; of a grid only."""
+        """Values in multiples of the step; for a grid only."""
         return np.rint(self.values.astype(np.float64) / self.step).astype(np.int64)
 
     def stored(self) -> NDArray[Any]:
-        """The array of shape (k, s) that a file holds; not of a grid."""
+        """Return the array of shape (k, s) that a file holds; not for a grid."""
         return self.values.astype(_NUMPY[self.dtype])
 
 
@@ -113,43 +114,51 @@ def on_grid(levels: Ints, step: float) -> Floats:
     return (levels * step).astype(np.float32)
 
 
-def encode_levels(levels: Ints, groups: Ints, encoder: Encoder) -> None:
-    """Add the levels of grid motifs that are sorted inside each group.
+def encode_levels(levels: Ints, groups: Ints, encoder: AnsEncoder) -> None:
+    """Add the levels of grid motifs, which are sorted inside each group.
 
     Parameters
     ----------
     levels : ndarray of shape (k, s)
         Sorted by group, and inside each by coordinates from the first on.
     groups : ndarray of shape (k,)
-        What the decoder knows: which motifs stand in one group.
-    encoder : Encoder
+        The group of each motif, in order; the decoder knows it.
+    encoder : AnsEncoder
     """
     low = int(levels.min())
     encoder.integers(np.array([2 * low if low >= 0 else -2 * low - 1]))
     above = levels - low
     fresh = _starts(groups)
     for column in range(levels.shape[1]):
-        told = above[:, column]
+        values = above[:, column]
         if column < 2:
-            before = np.concatenate([[0], told[:-1]])
-            encoder.integers(told[fresh])
-            encoder.integers((told - before)[~fresh])
-            fresh = fresh | _starts(told)
+            before = np.concatenate([[0], values[:-1]])
+            encoder.integers(values[fresh])
+            encoder.integers((values - before)[~fresh])
+            fresh = fresh | _starts(values)
         else:
-            encoder.integers(np.array([told.max()]))
-            counts = np.bincount(told)
-            encoder.integers(counts)
-            present = np.flatnonzero(counts)
-            encoder.symbols(np.searchsorted(present, told), counts[present])
+            encoder.integers(np.array([values.max()]))
+            encode_counted(values, encoder)
 
 
-def decode_levels(shape: tuple[int, int], groups: Ints, decoder: Decoder) -> Ints:
+def encode_counted(values: Ints, encoder: AnsEncoder) -> None:
+    """Add integers from 0 on under their own counts, which are added first.
+
+    The decoder knows how many integers there are and the largest.
+    """
+    counts = np.bincount(values)
+    encoder.integers(counts)
+    present = np.flatnonzero(counts)
+    encoder.symbols(np.searchsorted(present, values), counts[present])
+
+
+def decode_levels(shape: tuple[int, int], groups: Ints, decoder: AnsDecoder) -> Ints:
     """Take the levels that :func:`encode_levels` wrote.
 
     Raises
     ------
     CorruptCheckpointError
-        If what is found cannot have been written.
+        If the encoder cannot have written such a stream.
     """
     k, s = shape
     sign = int(decoder.integers(1)[0])
@@ -158,21 +167,21 @@ def decode_levels(shape: tuple[int, int], groups: Ints, decoder: Decoder) -> Int
     fresh = _starts(groups)
     for column in range(s):
         if column < 2:
-            told = np.zeros(k, np.int64)
-            told[fresh] = decoder.integers(int(fresh.sum()))
-            told[~fresh] = decoder.integers(k - int(fresh.sum()))
-            # Running sums that start anew where a run does.
-            total = np.cumsum(told)
+            values = np.zeros(k, np.int64)
+            values[fresh] = decoder.integers(int(fresh.sum()))
+            values[~fresh] = decoder.integers(k - int(fresh.sum()))
+            # Running sums that start anew at the start of each run.
+            total = np.cumsum(values)
             first = np.flatnonzero(fresh)
-            offset = total[first] - told[first]
-            told = total - np.repeat(offset, np.diff(np.append(first, k)))
-            above[:, column] = told
-            fresh = fresh | _starts(told)
+            offset = total[first] - values[first]
+            values = total - np.repeat(offset, np.diff(np.append(first, k)))
+            above[:, column] = values
+            fresh = fresh | _starts(values)
             continue
         top = int(decoder.integers(1)[0])
         if top >= 2 * FINEST:
             raise CorruptCheckpointError(
-                f"a motif's level of {top} is no level; the file is damaged"
+                f"a motif has the level {top}, which is out of range; the file is damaged"
             )
         counts = decoder.integers(top + 1)
         if int(counts.sum()) != k:
@@ -183,6 +192,7 @@ def decode_levels(shape: tuple[int, int], groups: Ints, decoder: Decoder) -> Int
 
 
 def _starts(values: Ints) -> NDArray[np.bool_]:
-    found = np.ones(len(values), bool)
-    found[1:] = values[1:] != values[:-1]
-    return found
+    """Return which values differ from the one before."""
+    starts = np.ones(len(values), bool)
+    starts[1:] = values[1:] != values[:-1]
+    return starts

@@ -1,7 +1,7 @@
-"""``mosaic``: the bits of motifs and motif indices at a given relative error.
+"""``mosaic``: the bits of motifs and motif indices at a relative error.
 
-Held against a control (``--control shuffle:5``) the ratio is the *motif gain*: structure inside
-blocks of s weights that a decoder can use. It is the same fit as that of ``kcomplexity fit``.
+Compared with a control (``--control shuffle:5``), the ratio is the *motif gain*: structure inside
+blocks of s weights that a decoder can use. The fit is that of ``kcomplexity fit``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from kcomplexity.views.base import Alphabet
 
 __all__ = ["MosaicBits"]
 
-#: Rough bytes a weight that a fit holds: the blocks, their indices, what the rounds see.
+#: Rough memory of a fit in bytes per weight: blocks, their indices, the blocks of the rounds.
 _BYTES_A_WEIGHT, _BYTES = 16, 64 << 20
 
 
@@ -28,10 +28,10 @@ _BYTES_A_WEIGHT, _BYTES = 16, 64 << 20
 class MosaicBits(Estimator):
     """Coded bits of a mosaic with entropy-constrained motifs: motifs, indices, their tables.
 
-    Decodes to the weights at a relative squared error of at most `mse`. Fitted to each tensor by
-    itself, so small tensors pay for motifs that they could have shared. Specs leave defaults out
-    and the name of the first parameter: ``mosaic:s=8:mse=0.3`` is ``mosaic``, and
-    ``mosaic:s=4:mse=0.1`` is ``mosaic:4:mse=0.1``.
+    Decodes to the weights at a relative squared error of at most `mse`. Each tensor is fitted
+    alone, so small tensors pay for motifs that they could have shared. Specs omit defaults and the
+    name of the first parameter: ``mosaic:s=8:mse=0.3`` is ``mosaic``, and ``mosaic:s=4:mse=0.1`` is
+    ``mosaic:4:mse=0.1``.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class MosaicBits(Estimator):
 
     @property
     def rate(self) -> float:
-        """Rough speed of one core in weights a second."""
+        """Rough speed of one core in weights per second."""
         return 2e5
 
     def reducer(self, alphabet: Alphabet | None, shape: tuple[int, int]) -> Reducer:
@@ -98,13 +98,13 @@ class _Keep:
         return _BYTES + _BYTES_A_WEIGHT * self.shape[0] * self.shape[1]
 
     def start(self) -> State:
-        # A tensor without weights is never handed on: this is what it measures as.
+        # An empty tensor is never updated: this is its result.
         return _Kept(self.s, self.mse, self.shape, reason="the tensor is empty: it has no block")
 
 
 @dataclass
 class _Kept(State):
-    """The weights until the tensor ends, then what a fit of them takes."""
+    """The weights until the tensor ends, then the bits of their fit."""
 
     s: int
     mse: float
@@ -119,7 +119,7 @@ class _Kept(State):
 
     def update(self, chunk: Piece, at: Any) -> None:
         if not chunk.dtype.is_signed:
-            self.reason = f"{chunk.dtype.code} values are not weights: no motif stands for them"
+            self.reason = f"{chunk.dtype.code} values are not weights: no motif represents them"
             return
         self.reason = ""
         self.pieces.append(chunk.weights.reshape(-1).copy())

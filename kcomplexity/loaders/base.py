@@ -53,17 +53,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from kcomplexity.errors import MissingExtraError, SpecError
-from kcomplexity.tensors.checkpoint import Checkpoint, Layout, Tensor
+from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 from kcomplexity.tensors.dtypes import DTYPES
 from kcomplexity.text import printable
 
-__all__ = ["HEAD", "Loader", "Options", "check_loader", "import_extra", "layout_of"]
+__all__ = ["HEAD", "Loader", "Options", "check_loader", "import_extra"]
 
 #: Bytes of a file that :meth:`Loader.sniff` is shown.
 HEAD = 4096
-
-#: Writers that say so in a file's metadata and keep matrices as (in, out).
-_IN_OUT = frozenset({"flax", "tf", "keras", "jax"})
 
 
 @dataclass(frozen=True)
@@ -179,8 +176,3 @@ def import_extra(module: str, extra: str, what: str) -> Any:
         raise MissingExtraError(
             f"{what} needs {module}, which is not installed: pip install 'kcomplexity[{extra}]'"
         ) from None
-
-
-def layout_of(metadata: Mapping[str, str]) -> Layout:
-    """Return where matrices keep their outputs, by the ``format`` that the writer left."""
-    return "in-out" if metadata.get("format", "").lower() in _IN_OUT else "out-in"

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kcomplexity.containers.writers import refuse_input, write_safetensors
+from kcomplexity.containers.dense import refuse_input
+from kcomplexity.containers.safetensors import write_safetensors
 from kcomplexity.errors import SpecError
 from kcomplexity.files.sources import Bytes
 from kcomplexity.tensors.checkpoint import Checkpoint, Tensor

@@ -1,4 +1,4 @@
-"""Mosaic files: opened as the dense weights that they stand for.
+"""Mosaic files: opened as the dense weights that they decode to.
 
 ``Options.stored`` opens the arrays of the file itself instead: motifs, coded indices, table.
 """
@@ -25,16 +25,16 @@ class MosaicLoader:
     extensions: tuple[str, ...] = (".mosaic.safetensors",)
 
     def sniff(self, path: Path, head: bytes) -> bool:
-        """Whether it is a safetensors file whose metadata say that it is a mosaic."""
+        """Return whether it is a safetensors file whose metadata name the mosaic format."""
         return _STORED.sniff(path, head) and b'"format":"kcomplexity-mosaic"' in head
 
     def load(self, path: Path, options: Options) -> Checkpoint:
         """Decode motifs and indices; every byte of the file is checked."""
         if options.stored:
             return _STORED.load(path, options)
-        from kcomplexity.containers.mosaic_reading import read_mosaic
+        from kcomplexity.containers.mosaic import Mosaic
 
-        mosaic = read_mosaic(path)
+        mosaic = Mosaic.load(path)
         note = (
             f"a mosaic of {human_bytes(mosaic.bits.total_coded / 8)} stands for these weights, at "
             f"a relative squared error of {mosaic.distortion.relative_mse:.4g} from those it was "

@@ -1,33 +1,17 @@
-"""``.safetensors`` files: a JSON header, then the tensors' bytes without a gap.
-
-The header is parsed here, since the library hides offsets and accepts duplicate keys; then the
-library's own check has the last word.
-"""
+"""``.safetensors`` files; see :mod:`kcomplexity.containers.safetensors`."""
 
 from __future__ import annotations
 
-import json
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from safetensors import SafetensorError, safe_open
-
-from kcomplexity.errors import CorruptCheckpointError
-from kcomplexity.files.opening import open_for_loading
-from kcomplexity.files.sources import FileSource
-from kcomplexity.files.strict_json import parse_object
-from kcomplexity.loaders.base import Options, layout_of
+from kcomplexity.containers.safetensors import is_safetensors, read_safetensors
+from kcomplexity.loaders.base import Options
 from kcomplexity.loaders.shard_index import SHARD
-from kcomplexity.tensors.checkpoint import Checkpoint, StoredTensor, Tensor
-from kcomplexity.tensors.dtypes import DTYPES, StoredDtype
+from kcomplexity.tensors.checkpoint import Checkpoint
 from kcomplexity.text import printable
 
 __all__ = ["SafetensorsLoader"]
-
-#: The library's own limit; a header of this size describes about a million tensors.
-MAX_HEADER = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -37,9 +21,8 @@ class SafetensorsLoader:
     extensions: tuple[str, ...] = (".safetensors",)
 
     def sniff(self, path: Path, head: bytes) -> bool:
-        """Whether a plausible length and the brace that opens the header are there."""
-        # A text file whose ninth byte is a brace would claim a header of exabytes.
-        return head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 48
+        """Return whether a plausible length and the brace that opens the header are there."""
+        return is_safetensors(head)
 
     def load(self, path: Path, options: Options) -> Checkpoint:
         """Open the file; the tensors are in file-offset order.
@@ -49,151 +32,7 @@ class SafetensorsLoader:
         CorruptCheckpointError
             If any byte of the file is not accounted for, or two tensors claim the same one.
         """
-        with open_for_loading(path) as source:
-            shown = printable(path)
-            header, data_start = _read_header(source, shown)
-            metadata = _metadata(header.pop("__metadata__", None), shown)
-            spans = [_Span.parse(name, entry, shown) for name, entry in header.items()]
-            # Empty tensors share an offset with their neighbour; the sort keeps their order.
-            spans.sort(key=lambda span: (span.begin, span.end))
-            _check_cover(spans, source.size() - data_start, shown)
-            if source.local:
-                _ask_library(path, shown)
-        layout = layout_of(metadata)
-        tensors: dict[str, Tensor] = {
-            s.name: StoredTensor(
-                s.name, s.shape, s.dtype, layout=layout, source=source, offset=data_start + s.begin
-            )
-            for s in spans
-        }
-        return Checkpoint(
-            str(path),
-            "safetensors",
-            tensors,
-            metadata,
-            (source,),
-            data_start,
-            _notes(path),
-        )
-
-
-@dataclass(frozen=True)
-class _Span:
-    """One entry of the header: a tensor and the bytes it claims."""
-
-    name: str
-    dtype: StoredDtype
-    shape: tuple[int, ...]
-    begin: int
-    end: int
-
-    @classmethod
-    def parse(cls, name: str, entry: Any, shown: str) -> _Span:
-        where = f"{shown}: tensor {printable(name)}"
-        if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= entry.keys():
-            raise CorruptCheckpointError(
-                f"{where} is not described by dtype, shape and data_offsets; write the file anew"
-            )
-        code, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-        if not isinstance(code, str) or code not in DTYPES:
-            raise CorruptCheckpointError(
-                f"{where} has dtype {printable(code)!r}, which is none of {', '.join(DTYPES)}; "
-                "convert it to one of them"
-            )
-        if not _is_naturals(shape):
-            raise CorruptCheckpointError(
-                f"{where} has shape {_brief(shape)}; expected a list of integers from 0; "
-                "write the file anew"
-            )
-        if not _is_naturals(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
-            raise CorruptCheckpointError(
-                f"{where} has data_offsets {_brief(offsets)}; expected [begin, end], "
-                "begin <= end; write the file anew"
-            )
-        bits = math.prod(shape) * DTYPES[code].bits
-        begin, end = offsets
-        if bits % 8:
-            raise CorruptCheckpointError(
-                f"{where} of shape {_brief(shape)} and dtype {code} takes {bits} bits, which is no "
-                "whole number of bytes; pad its last axis"
-            )
-        if bits != 8 * (end - begin):
-            raise CorruptCheckpointError(
-                f"{where} of shape {_brief(shape)} and dtype {code} takes {bits // 8} bytes, "
-                f"while its data_offsets span {end - begin}; the file is damaged: copy it again"
-            )
-        return cls(name, DTYPES[code], tuple(shape), begin, end)
-
-
-def _read_header(source: FileSource, shown: str) -> tuple[dict[str, Any], int]:
-    """Return the parsed header and the offset of the byte that follows it."""
-    size = source.size()
-    if size < 8:
-        raise CorruptCheckpointError(
-            f"{shown}: {size} bytes are too few for a safetensors file, which starts with the "
-            "8-byte length of its header; copy it again"
-        )
-    length = int.from_bytes(source.read(0, 8).tobytes(), "little")
-    if length > MAX_HEADER:
-        raise CorruptCheckpointError(
-            f"{shown}: the first 8 bytes claim a header of {length} bytes, and safetensors allows "
-            f"{MAX_HEADER}; this is no safetensors file, or a damaged one: copy it again"
-        )
-    if length > size - 8:
-        raise CorruptCheckpointError(
-            f"{shown}: the header should be {length} bytes long, but only {size - 8} follow; the "
-            "file is cut: copy it again"
-        )
-    return parse_object(source.read(8, length).tobytes(), f"{shown}: the header"), 8 + length
-
-
-def _metadata(found: Any, shown: str) -> dict[str, str]:
-    if found is None:
-        return {}
-    if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
-        raise CorruptCheckpointError(
-            f"{shown}: __metadata__ is {_brief(found)}; expected an object of strings; "
-            "write the file anew"
-        )
-    return found
-
-
-def _check_cover(spans: list[_Span], n_data: int, shown: str) -> None:
-    """Check that the tensors follow each other from the first data byte to the last."""
-    at, before = 0, "the header"
-    for span in spans:
-        name = printable(span.name)
-        if span.begin < at:
-            raise CorruptCheckpointError(
-                f"{shown}: tensors {before} and {name} overlap at data byte {span.begin}; "
-                "the file is damaged: copy it again"
-            )
-        if span.begin > at:
-            raise CorruptCheckpointError(
-                f"{shown}: {span.begin - at} bytes between {before} and tensor {name} belong to "
-                "no tensor; the file is damaged: copy it again"
-            )
-        if span.end > n_data:
-            raise CorruptCheckpointError(
-                f"{shown}: tensor {name} ends at data byte {span.end}, but the file holds "
-                f"{n_data}; it is cut: copy it again"
-            )
-        at, before = span.end, name
-    if at != n_data:
-        raise CorruptCheckpointError(
-            f"{shown}: {n_data - at} bytes after the last tensor belong to no tensor; "
-            "the file is damaged: copy it again"
-        )
-
-
-def _ask_library(path: Path, shown: str) -> None:
-    try:
-        with safe_open(path, framework="np"):
-            pass
-    except SafetensorError as error:
-        raise CorruptCheckpointError(
-            f"{shown}: the safetensors library refuses it: {printable(error)}"
-        ) from None
+        return replace(read_safetensors(path), notes=_notes(path))
 
 
 def _notes(path: Path) -> tuple[str, ...]:
@@ -205,13 +44,3 @@ def _notes(path: Path) -> tuple[str, ...]:
         "give its folder to read the whole checkpoint"
     )
     return (note,)
-
-
-def _is_naturals(found: Any) -> bool:
-    return isinstance(found, list) and all(type(n) is int and 0 <= n < 1 << 63 for n in found)
-
-
-def _brief(found: Any) -> str:
-    """Show a piece of the header in a message, but not a megabyte of it."""
-    text = json.dumps(found)
-    return text if len(text) <= 80 else f"{text[:77]}..."

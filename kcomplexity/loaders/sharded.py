@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from kcomplexity.containers.dense import INDEX_SUFFIX
 from kcomplexity.errors import (
     CheckpointNotFoundError,
     ShardError,
@@ -26,9 +27,7 @@ from kcomplexity.loaders.shard_index import SHARD, Index, read_index
 from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 from kcomplexity.text import plural, printable
 
-__all__ = ["SUFFIX", "TRAINING", "ShardedLoader", "join_files"]
-
-SUFFIX = ".index.json"
+__all__ = ["TRAINING", "ShardedLoader", "join_files"]
 
 #: Formats whose files a folder is searched for first; then the others, as they are registered.
 _FIRST = ("safetensors", "pytorch", "gguf", "onnx", "hdf5")
@@ -50,7 +49,7 @@ class ShardedLoader:
     def sniff(self, path: Path, head: bytes) -> bool:
         """Whether it is a folder, or JSON that is called an index or has a weight map."""
         text = head.lstrip()
-        named = path.name.endswith(SUFFIX)
+        named = path.name.endswith(INDEX_SUFFIX)
         return path.is_dir() or (text.startswith(b"{") and (named or b'"weight_map"' in text))
 
     def load(self, path: Path, options: Options) -> Checkpoint:
@@ -68,7 +67,7 @@ class ShardedLoader:
         indices = [
             found
             for kind in dict.fromkeys((".safetensors", suffix))
-            for found in sorted(path.glob(f"*{kind}{SUFFIX}"))
+            for found in sorted(path.glob(f"*{kind}{INDEX_SUFFIX}"))
             if not found.name.startswith(".")
         ]
         if len(indices) > 1:

@@ -1,1 +1,1 @@
-"""Mosaics of motifs: blocks, the nearest motif, the fit, its bits and its file."""
+"""Mosaics of motifs: blocks, the nearest motif, the fit, its bits and its report."""

@@ -1,16 +1,16 @@
-"""From what a fitter found to a mosaic: order, coding, and what was lost."""
+"""From the fits of each motif set to a mosaic: order, coding and distortion."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.algorithms.entropy_coding.ans import Encoder
+from kcomplexity.algorithms.entropy_coding.ans import AnsEncoder
 from kcomplexity.containers.index_coding import (
     MODES,
     MOST_IN_CONTEXT,
@@ -19,23 +19,41 @@ from kcomplexity.containers.index_coding import (
     encode_indices,
     encode_usage,
 )
-from kcomplexity.containers.mosaic import Distortion, Mosaic, MosaicTensor
+from kcomplexity.containers.mosaic import Mosaic
+from kcomplexity.containers.mosaic_parts import Distortion, MosaicTensor
 from kcomplexity.containers.motifs import Motifs
+from kcomplexity.mosaics.fit_plan import FitPlan, MotifSet
 from kcomplexity.mosaics.fitters import Fit
+from kcomplexity.mosaics.scaled_blocks import ScaledBlocks
 from kcomplexity.mosaics.source_layout import source_layout
 from kcomplexity.parallel import LEAF, leaf_sums
 from kcomplexity.tensors.checkpoint import Tensor
 
-if TYPE_CHECKING:
-    from kcomplexity.mosaics.fit_plan import FitPlan, MotifSet
-    from kcomplexity.mosaics.preparing import Prepared
-
-__all__ = ["assemble", "distortion_of", "total_distortion"]
+__all__ = ["FittedSet", "build_mosaic", "distortion_of"]
 
 
 @dataclass(frozen=True)
-class _SetOfMotifs:
-    """One set as it is stored."""
+class FittedSet:
+    """The fit of one motif set.
+
+    Attributes
+    ----------
+    motif_set : MotifSet
+    blocks : ScaledBlocks
+    fit : Fit
+    n_motifs : int
+        Motifs that were requested.
+    """
+
+    motif_set: MotifSet
+    blocks: ScaledBlocks
+    fit: Fit
+    n_motifs: int
+
+
+@dataclass(frozen=True)
+class _CodedSet:
+    """A motif set as it is stored."""
 
     motifs: Motifs
     usage: NDArray[np.int64]
@@ -44,82 +62,79 @@ class _SetOfMotifs:
     words: NDArray[np.uint32]
 
 
-def assemble(
-    plan: FitPlan, fits: Sequence[tuple[MotifSet, Prepared, Fit]], asked: Sequence[int]
-) -> Mosaic:
-    """Put a mosaic together and measure its distortion.
-
-    Parameters
-    ----------
-    plan : FitPlan
-    fits : sequence of (MotifSet, Prepared, Fit)
-        In the plan's order.
-    asked : sequence of int
-        Motifs asked for in each set.
-    """
+def build_mosaic(plan: FitPlan, fits: Sequence[FittedSet]) -> Mosaic:
+    """Code the motifs and indices of all sets, in the plan's order, and measure the distortion."""
     options, checkpoint = plan.options, plan.checkpoint
-    stored, made, set_of = [], {}, {}
-    for number, (found, prepared, fit) in enumerate(fits):
-        kept = _store(found, fit)
-        stored.append(kept)
-        members = zip(found.tensors, found.tilings, kept.indices, prepared.scales, strict=True)
-        for tensor, tiling, indices, scales in members:
+    coded, made, set_of = [], {}, {}
+    for number, fitted in enumerate(fits):
+        motif_set, stored = fitted.motif_set, _code(fitted.motif_set, fitted.fit)
+        coded.append(stored)
+        for tensor, tiling, indices, scales in zip(
+            motif_set.tensors,
+            motif_set.tilings,
+            stored.indices,
+            fitted.blocks.scales,
+            strict=True,
+        ):
             set_of[tensor.name] = number
             made[tensor.name] = MosaicTensor(
                 tensor.name,
                 tensor.shape,
                 tensor.dtype,
                 layout=tensor.layout,
-                motifs=kept.motifs.values,
+                motifs=stored.motifs.values,
                 indices=indices,
                 tiling=tiling,
                 scales=scales,
             )
     tensors = {name: made.get(name, tensor) for name, tensor in checkpoint.items()}
+    distortions = {name: distortion_of(checkpoint[name], tensor) for name, tensor in made.items()}
     return Mosaic(
         path=checkpoint.path,
         tensors=tensors,
         set_of={name: set_of[name] for name in tensors if name in set_of},
-        motifs=tuple(one.motifs for one in stored),
-        usage=tuple(one.usage for one in stored),
-        modes=tuple(one.mode for one in stored),
-        words=tuple(one.words for one in stored),
+        motifs=tuple(stored.motifs for stored in coded),
+        usage=tuple(stored.usage for stored in coded),
+        modes=tuple(stored.mode for stored in coded),
+        words=tuple(stored.words for stored in coded),
         block=options.block,
         scale=options.scale,
-        n_motifs_of_sets=tuple(asked),
+        n_motifs_of_sets=tuple(fitted.n_motifs for fitted in fits),
         method=options.method,
         zero_motif=options.zero_motif,
         scope=options.scope,
         layout=source_layout(checkpoint),
-        distortion=total_distortion([distortion_of(checkpoint[n], made[n]) for n in made]),
+        distortion=Distortion.total(distortions.values()),
+        distortions=distortions,
         metadata=dict(checkpoint.metadata),
         sources=checkpoint.sources,
     )
 
 
-def _store(found: MotifSet, fit: Fit) -> _SetOfMotifs:
+def _code(motif_set: MotifSet, fit: Fit) -> _CodedSet:
+    """Order the used motifs and code the indices in the way that takes the fewest bits."""
     counts = np.bincount(fit.indices, minlength=len(fit.motifs))
     order, usage = canonical_order(counts, fit.motifs.values)
     new = np.zeros(len(counts), np.uint32)
     new[order] = np.arange(order.size, dtype=np.uint32)
     motifs = Motifs(fit.motifs.values[order], fit.motifs.dtype, fit.motifs.step)
-    ends = np.cumsum([tiling.n_blocks for tiling in found.tilings])
+    ends = np.cumsum([tiling.n_blocks for tiling in motif_set.tilings])
     indices = np.split(new[fit.indices], ends[:-1])
     modes = MODES if fit.indices.size <= MOST_IN_CONTEXT else MODES[:2]
     streams = {}
     for mode in modes:
-        encoder = Encoder()
+        encoder = AnsEncoder()
         encode_usage(usage, encoder)
-        encode_indices(indices, found.tilings, usage, motifs.values, mode, encoder)
+        encode_indices(indices, motif_set.tilings, usage, motifs.values, mode, encoder)
         streams[mode] = encoder.words()
     best = min(streams, key=lambda mode: streams[mode].size)
-    return _SetOfMotifs(motifs, usage, best, tuple(indices), streams[best])
+    return _CodedSet(motifs, usage, best, tuple(indices), streams[best])
 
 
 def distortion_of(source: Tensor, made: Tensor) -> Distortion:
     """Measure how far `made` is from `source`, weight by weight, in float64.
 
-    One pass; a float a leaf, so that the figure depends on no piece.
+    One pass. Sums have one term per leaf, so that they do not depend on how weights are read.
     """
     lost: list[float] = []
     squares: list[float] = []
@@ -132,17 +147,6 @@ def distortion_of(source: Tensor, made: Tensor) -> Distortion:
         lost += leaf_sums(np.square(gap))
         squares += leaf_sums(np.square(before))
     return Distortion(math.fsum(lost), math.fsum(squares), largest, source.n_weights, n_changed)
-
-
-def total_distortion(parts: Sequence[Distortion]) -> Distortion:
-    """Return the distortion of several tensors together."""
-    return Distortion(
-        math.fsum(part.sse for part in parts),
-        math.fsum(part.squares for part in parts),
-        max((part.max_abs for part in parts), default=0.0),
-        sum(part.n_weights for part in parts),
-        sum(part.n_changed for part in parts),
-    )
 
 
 def _wide(values: NDArray[Any]) -> NDArray[np.float64]:

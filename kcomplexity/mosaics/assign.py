@@ -11,12 +11,12 @@ Two engines, chosen by :func:`engine`:
     the product's error bound of the smallest is measured again, directly, in float64 and not
     centred. Data that share an offset, sit on a grid or repeat only make that second step longer.
 
-Neither takes identical motifs twice: they are one motif, that of the lowest index. Distances are
-recomputed directly in float64. A flat search that returns one neighbour a block (faiss) is faster
-still but cannot tell when it was wrong; the fitters use it between their rounds
-(:func:`nearest_roughly`). ``ecvq`` writes its answers down too: there a motif a rounding error
-further off is as good a choice, its error is measured directly, and decoding is exact all the same.
-``sample`` and ``kmeans`` promise the nearest motif and finish with :func:`nearest`.
+Both treat identical motifs as one, that of the lowest index. Distances are recomputed directly in
+float64. A flat search that returns one neighbour per block (faiss) is faster still but cannot
+detect when rounding misled it; the fitters use it in their rounds (:func:`nearest_roughly`).
+``ecvq`` also stores its results: a motif that is farther by a rounding error is as good a choice,
+its error is measured directly, and decoding is exact all the same. ``sample`` and ``kmeans``
+promise the nearest motif and finish with :func:`nearest`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _PIECE = 1 << 16
 _QUERY, _FAISS_QUERY = 1 << 13, 1 << 14
 #: Numbers of one array that a thread holds at once: 1 MiB of float32 stays in the cache.
 _ENTRIES = 1 << 18
-#: Nanoseconds that a call of faiss costs beside its work.
+#: Fixed cost of a call of faiss in nanoseconds.
 _FAISS_CALL_NS = 1e5
 #: Numbers in a call below which faiss (1.15) takes a loop that is many times slower.
 _FAISS_LEAST = 1 << 17
@@ -85,19 +85,19 @@ def assign_blocks(
     >>> indices.tolist(), squared.tolist()
     ([1, 1, 0], [0.0, 5.0, 0.0])
     """
-    found, given = _floats(blocks, "blocks"), _floats(motifs, "motifs")
-    if found.shape[1] != given.shape[1] or not given.size:
+    rows, choices = _floats(blocks, "blocks"), _floats(motifs, "motifs")
+    if rows.shape[1] != choices.shape[1] or not choices.size:
         raise SpecError(
-            f"blocks of shape {found.shape} and motifs of shape {given.shape}: expected (m, s) and "
-            "(k, s) with the same s and at least one motif"
+            f"blocks of shape {rows.shape} and motifs of shape {choices.shape}: expected (m, s) "
+            "and (k, s) with the same s and at least one motif"
         )
-    indices = nearest(found, given, threads=threads)
+    indices = nearest(rows, choices, threads=threads)
     with np.errstate(over="ignore"):
-        return indices, distances(found, given, indices).astype(np.float32)
+        return indices, distances(rows, choices, indices).astype(np.float32)
 
 
 def engine(s: int, k: int) -> Engine:
-    """Return the cheaper engine for motifs of `s` weights, `k` of them.
+    """Return the faster engine for `k` motifs of `s` weights.
 
     A k-d tree visits some 1.8**s cells whatever k, and never more than the motifs fill; a matrix
     looks at every motif, and twice where blocks of few weights crowd. The constants were measured
@@ -107,18 +107,18 @@ def engine(s: int, k: int) -> Engine:
 
 
 def _tree_ns(s: int, k: int) -> float:
-    """Nanoseconds a block for motifs of `s` weights, `k` of them."""
+    """Return nanoseconds per block for `k` motifs of `s` weights, by a tree."""
     # Beyond 64 weights k / 15 is less by far, and from 1,207 on a float holds no such power.
     return 40 * (min(1.8 ** min(s, 64), k / 15) + math.log2(k + 1) / 4)
 
 
 def _matrix_ns(s: int, k: int) -> float:
-    """The same, by a matrix."""
+    """Return the same for a matrix."""
     return 60 + (0.13 + 0.008 * s + 0.3 / s**2) * k
 
 
 def _faiss_ns(s: int, k: int) -> float:
-    """The same, by faiss."""
+    """Return the same for faiss."""
     return 35 + 0.008 * s * k
 
 
@@ -132,7 +132,7 @@ def nearest(
     blocks : ndarray of shape (m, s)
     motifs : ndarray of shape (k, s)
     heights : ndarray of shape (k,), optional
-        One more coordinate of each motif; that of every block is zero. The squared height is a
+        An extra coordinate of each motif, which is zero for every block. The squared height is a
         price for using the motif (Chou, Lookabaugh and Gray 1989).
     threads : int, optional
     """
@@ -152,7 +152,8 @@ def nearest_roughly(
 ) -> Ints:
     """Return the index of a motif about as near as the nearest, for ``ecvq`` and rounds of others.
 
-    Off only where rounding of float32 decides. Assumes validated input.
+    The result differs from the nearest only where float32 rounding decides. Assumes validated
+    input.
     """
     motifs = _lifted(motifs, heights)
     s, k = motifs.T.shape
@@ -165,25 +166,25 @@ def nearest_roughly(
 
 def distances(blocks: Floats, motifs: Floats, indices: Ints) -> NDArray[np.float64]:
     """Return the squared distance of each block to its motif, directly, in float64."""
-    found = np.empty(len(blocks))
+    squared = np.empty(len(blocks))
     for at in range(0, len(blocks), _PIECE):
         gap = blocks[at : at + _PIECE].astype(np.float64)
         gap -= motifs[indices[at : at + _PIECE]]
-        found[at : at + _PIECE] = np.einsum("ij,ij->i", gap, gap)
-    return found
+        squared[at : at + _PIECE] = np.einsum("ij,ij->i", gap, gap)
+    return squared
 
 
 def _floats(values: NDArray[Any], what: str) -> Floats:
-    found = np.ascontiguousarray(values, np.float32)
-    if found.ndim != 2 or not np.isfinite(found).all():
-        raise SpecError(f"{what} of shape {found.shape}: expected two axes and finite values")
-    return found
+    rows = np.ascontiguousarray(values, np.float32)
+    if rows.ndim != 2 or not np.isfinite(rows).all():
+        raise SpecError(f"{what} of shape {rows.shape}: expected two axes and finite values")
+    return rows
 
 
 def _is_extreme(blocks: Floats, motifs: Floats) -> bool:
     """Whether squares come near the ends of float32, where only the tree is exact.
 
-    Those of the motifs count by themselves: a large block beside them does not make them larger.
+    The spread of the motifs is judged without the blocks: a large block does not make it larger.
     """
     spread = float(np.abs(motifs - motifs.mean(axis=0, dtype=np.float64)).max(initial=0))
     top = max(float(max(x.max(initial=0), -x.min(initial=0))) for x in (blocks, motifs))
@@ -213,37 +214,37 @@ def _by_tree(blocks: Floats, motifs: Floats, threads: int | None) -> Ints:
     from scipy.spatial import cKDTree
 
     tree = cKDTree(motifs)
-    found = np.empty(len(blocks), np.int64)
+    indices = np.empty(len(blocks), np.int64)
 
     def fill(at: int) -> None:
         piece = _padded(blocks[at : at + _QUERY], motifs.shape[1])
-        found[at : at + _QUERY] = tree.query(piece)[1]
+        indices[at : at + _QUERY] = tree.query(piece)[1]
 
     _in_pieces(fill, len(blocks), threads)
-    return found
+    return indices
 
 
 def _by_matrix(blocks: Floats, motifs: Floats, threads: int | None) -> Ints:
-    # Of the median: one motif far off would move a mean, and all others away from the centre.
+    # The median: one distant motif would move a mean, and with it the centre, off all others.
     centre = np.median(motifs, axis=0).astype(np.float64)
     centred = motifs - centre
     squares = np.square(centred).sum(axis=1)
     # One product gives |z|^2 - 2 x.z: the last column meets a column of ones.
     table = np.concatenate([-2 * centred, squares[:, None]], axis=1).astype(np.float32).T
     search = _Search(motifs, centre, np.ascontiguousarray(table), np.sqrt(squares))
-    found = np.empty(len(blocks), np.int64)
+    indices = np.empty(len(blocks), np.int64)
 
     def fill(at: int) -> None:
         piece = _padded(blocks[at : at + _QUERY], motifs.shape[1])
-        found[at : at + _QUERY] = _nearest_of_piece(piece, search)
+        indices[at : at + _QUERY] = _nearest_of_piece(piece, search)
 
     with _ONE_BLAS_THREAD:
         _in_pieces(fill, len(blocks), threads)
-    return found
+    return indices
 
 
 class _SharedLimit:
-    """One thread of BLAS while anybody needs that: the limit is the whole process's."""
+    """Limits BLAS to one thread while any search runs; the limit is the whole process's."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -269,14 +270,14 @@ _ONE_BLAS_THREAD = _SharedLimit()
 
 
 def _by_faiss(blocks: Floats, motifs: Floats, threads: int | None) -> Ints:
-    """Return a motif about as near as the nearest: off where rounding of float32 decides."""
+    """Return a motif about as near as the nearest; float32 rounding may decide."""
     import faiss
 
-    # Of float32, like what it is taken from: the difference is then rounded once.
+    # In float32, like the blocks: the difference is then rounded once.
     centre = np.median(motifs, axis=0).astype(np.float32)
     centred = motifs - centre
     rows = min(_faiss_rows(motifs.shape[1]), len(blocks))
-    found = np.empty(len(blocks), np.int64)
+    indices = np.empty(len(blocks), np.int64)
 
     def fill(at: int) -> None:
         some = blocks[at : at + rows]
@@ -284,14 +285,14 @@ def _by_faiss(blocks: Floats, motifs: Floats, threads: int | None) -> Ints:
         piece = np.zeros((rows, motifs.shape[1]), np.float32)
         piece -= centre
         np.subtract(some, centre[: some.shape[1]], out=piece[: len(some), : some.shape[1]])
-        found[at : at + rows] = faiss.knn(piece, centred, 1)[1][: len(some), 0]
+        indices[at : at + rows] = faiss.knn(piece, centred, 1)[1][: len(some), 0]
 
     def alone() -> None:
-        # Of the thread that calls it. Several threads of faiss cut a product by their number.
+        # Applies to the calling thread. faiss splits a product by the number of its threads.
         faiss.omp_set_num_threads(1)
 
     _in_pieces(fill, len(blocks), threads, rows, alone)
-    return found
+    return indices
 
 
 def _faiss_rows(s: int) -> int:
@@ -308,8 +309,8 @@ def _in_pieces(
 ) -> None:
     """Call `fill` for the start of every piece of `n` blocks.
 
-    Threads of our own, which are waited for: those that scipy's query starts are not when it is
-    interrupted, and work on in memory that is freed.
+    Threads of our own are waited for. Those that scipy's query starts are not when it is
+    interrupted, and go on working in memory that is freed.
     """
     for _ in map_in_threads(fill, range(0, n, rows), threads, initializer=start):
         pass
@@ -317,7 +318,7 @@ def _in_pieces(
 
 @dataclass(frozen=True)
 class _Search:
-    """Motifs, as given and as the columns of a product with blocks about `centre`.
+    """Motifs, and as the columns of a product with blocks centred on `centre`.
 
     Attributes
     ----------
@@ -334,8 +335,8 @@ class _Search:
     reach: NDArray[np.float64]
 
 
-def _nearest_of_piece(given: Floats, search: _Search) -> Ints:
-    blocks = given - search.centre
+def _nearest_of_piece(piece: Floats, search: _Search) -> Ints:
+    blocks = piece - search.centre
     s, k = blocks.shape[1], len(search.motifs)
     ones = np.ones((len(blocks), s + 1), np.float32)
     ones[:, :s] = blocks
@@ -344,7 +345,7 @@ def _nearest_of_piece(given: Floats, search: _Search) -> Ints:
     for some in _slices(np.arange(len(blocks)), k):
         best[some], lowest[some], second[some] = _two_lowest(ones[some] @ search.table)
     # A sum of s + 1 products whose factors were rounded once: |error| <= (s + 4) u sum |factors|.
-    # The nearest motif is no farther out than the block and the best one found say.
+    # The nearest motif is no farther from the centre than the block and the best motif allow.
     length = np.sqrt(np.einsum("ij,ij->i", blocks, blocks))
     reach = np.minimum(search.reach.max(), 2 * length + search.reach[best])
     bound = 2 * (s + 4) * _UNIT * (reach * reach + 2 * length * reach)
@@ -354,7 +355,7 @@ def _nearest_of_piece(given: Floats, search: _Search) -> Ints:
         row, motif = np.nonzero(ones[some] @ search.table <= limit[some, None])
         squared = np.empty(row.size)
         for pairs in _slices(np.arange(row.size), s):
-            gap = given[some[row[pairs]]].astype(np.float64)
+            gap = piece[some[row[pairs]]].astype(np.float64)
             gap -= search.motifs[motif[pairs]]
             squared[pairs] = np.einsum("ij,ij->i", gap, gap)
         # By row, then distance, then index: the first of each row is the nearest.
@@ -378,7 +379,7 @@ def _two_lowest(scores: Floats) -> tuple[Ints, Floats, Floats]:
 
 
 def _slices(rows: Ints, width: int) -> Iterator[Ints]:
-    """Yield rows in groups of which arrays that are `width` wide are small enough to hold."""
+    """Yield rows in groups so small that arrays of `width` columns fit into the cache."""
     step = max(_ENTRIES // width, 1)
     for at in range(0, rows.size, step):
         yield rows[at : at + step]

@@ -1,30 +1,89 @@
-"""How a mosaic is fitted: the options, checked as they are given."""
+"""How a mosaic is fitted: the options and their checks."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any, cast
 
 from kcomplexity.containers.blocks import BlockShape
-from kcomplexity.containers.mosaic import SCALE_MODES, ScaleMode
+from kcomplexity.containers.mosaic_parts import SCALE_MODES, ScaleMode
 from kcomplexity.containers.motifs import MOST_MOTIFS, MOTIF_DTYPES, MotifDtype
 from kcomplexity.errors import SpecError
 from kcomplexity.mosaics.fitters import FITTERS, Fitter
+from kcomplexity.mosaics.selection import Selecting
 from kcomplexity.tensors.groups import SCOPES, Scope
 from kcomplexity.text import plural
 
-__all__ = ["DEFAULT_CAPACITY", "FitOptions", "capacity_motifs"]
+__all__ = ["DEFAULT_CAPACITY", "FitOptions", "Fitting", "capacity_motifs", "parse_options"]
 
-#: Motifs asked for when nothing says how far to go, as a share of the blocks: the paper's.
+#: Motifs as a share of the blocks where no target is set: the paper's.
 DEFAULT_CAPACITY = 0.01
 
-#: The options that say how far to go.
+#: The options that set a target.
 _TARGETS = ("motifs", "capacity", "bits_per_weight", "relative_mse", "size")
+
+
+class Fitting(Selecting, total=False):
+    """Keyword arguments that say how a mosaic is fitted, and to which tensors.
+
+    Those of :class:`~kcomplexity.mosaics.selection.Selecting` are among them. At most one of
+    `motifs`, `capacity`, `bits_per_weight`, `relative_mse` and `size` is the target, but `motifs`
+    may limit the number of motifs for `relative_mse`. Without a target, capacity is 0.01.
+
+    Attributes
+    ----------
+    block_size : str or int
+        Weights of a block: a run of ``4``, or ``"2x4"``, 2 rows by 4 columns.
+    method : str
+        How motifs are found: ``"sample"``, ``"kmeans"`` or ``"ecvq"``, the default.
+    motifs : int or None
+        Number of motifs, k, of each set of tensors that share them.
+    capacity : float or None
+        Number of motifs as a share of the blocks, in (0, 1].
+    bits_per_weight : float or None
+        Bits of motifs, indices and scales per fitted weight.
+    relative_mse : float or None
+        Squared error over the sum of squares, in (0, 1), as stored.
+    size : int or None
+        Bytes of the mosaic's file.
+    scope : {"model", "group", "tensor"}
+        Which tensors share motifs: all, those whose names differ in layer numbers only, or none.
+    scale : {"none", "tensor", "row"}
+        Which root mean squares are divided out before motifs are fitted, and stored.
+    motif_dtype : {"f32", "f16", "bf16", "grid"} or None
+        How motifs are stored; by default what the method chooses.
+    zero_motif : bool
+        Whether one motif is the zero block.
+    train_points : int or None
+        Blocks that the rounds of a method see.
+    seed : int
+    """
+
+    block_size: str | int
+    method: str
+    motifs: int | None
+    capacity: float | None
+    bits_per_weight: float | None
+    relative_mse: float | None
+    size: int | None
+    scope: Scope
+    scale: ScaleMode
+    motif_dtype: MotifDtype | None
+    zero_motif: bool
+    train_points: int | None
+    seed: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class FitOptions:
-    """How a mosaic is fitted; see :func:`kcomplexity.mosaics.fitting.fit_mosaic`."""
+    """How a mosaic is fitted, checked; :class:`Fitting` describes each field.
+
+    Raises
+    ------
+    SpecError
+        If a value is invalid, or there are several targets.
+    """
 
     block_size: str | int = 4
     method: str = "ecvq"
@@ -44,9 +103,9 @@ class FitOptions:
         for name in (*_TARGETS, "train_points"):
             if not isinstance(getattr(self, name), int | float | None):
                 raise SpecError(f"{name} {getattr(self, name)!r}: expected a number")
-        given = [name for name in _TARGETS if getattr(self, name) is not None]
-        if len(given) > 1 and given != ["motifs", "relative_mse"]:
-            raise SpecError(f"{' and '.join(given)} are given: a fit has one target")
+        targets = [name for name in _TARGETS if getattr(self, name) is not None]
+        if len(targets) > 1 and targets != ["motifs", "relative_mse"]:
+            raise SpecError(f"{' and '.join(targets)} are given: a fit has one target")
         if self.capacity is not None and not 0 < self.capacity <= 1:
             raise SpecError(f"capacity {self.capacity:g}: expected a share of the blocks in (0, 1]")
         if self.train_points is not None and self.train_points < 1:
@@ -72,7 +131,7 @@ class FitOptions:
 
     @property
     def block(self) -> BlockShape:
-        """What one block covers."""
+        """The shape of a block."""
         return BlockShape.parse(self.block_size)
 
     def fitter(self) -> Fitter:
@@ -81,7 +140,7 @@ class FitOptions:
         Raises
         ------
         SpecError
-            If there is none, or it has no such option.
+            If there is no such method, or it has no train points.
         """
         cls = FITTERS.lookup(self.method)
         if self.train_points is None:
@@ -91,7 +150,13 @@ class FitOptions:
         return cls(train_points=self.train_points)  # type: ignore[call-arg]
 
     def k_of(self, m: int) -> int | None:
-        """Return how many motifs a set of `m` blocks gets; None where a target decides."""
+        """Return the number of motifs for a set of `m` blocks; None where a target decides it.
+
+        Raises
+        ------
+        SpecError
+            If it exceeds the number of blocks or what the coder can index.
+        """
         k = self.motifs
         if k is not None and k > m:
             raise SpecError(
@@ -109,7 +174,7 @@ class FitOptions:
 
     @property
     def has_target(self) -> bool:
-        """Whether anything says how far to go."""
+        """Whether any target is set."""
         return any(getattr(self, name) is not None for name in _TARGETS)
 
 
@@ -122,3 +187,22 @@ def capacity_motifs(capacity: float, m: int) -> int:
     24665
     """
     return min(max(1, math.floor(capacity * m)), m)
+
+
+def parse_options(options: Fitting) -> tuple[FitOptions, Selecting]:
+    """Split the options of a call into how a mosaic is fitted and which tensors are.
+
+    Raises
+    ------
+    SpecError
+        If an option is unknown, or its value is invalid.
+    """
+    values: dict[str, Any] = dict(options)
+    of_fit, of_selection = FitOptions.__dataclass_fields__, Selecting.__annotations__
+    for name in values:
+        if name not in of_fit and name not in of_selection:
+            known = ", ".join((*of_fit, *of_selection))
+            raise SpecError(f"a fit has no option {name!r}: expected one of {known}")
+    selecting = {name: value for name, value in values.items() if name in of_selection}
+    fitting = {name: value for name, value in values.items() if name in of_fit}
+    return FitOptions(**fitting), cast("Selecting", selecting)

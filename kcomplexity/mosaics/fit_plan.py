@@ -1,10 +1,12 @@
-"""What would be fitted: blocks laid over tensors, and which tensors share motifs."""
+"""What is to be fitted: the blocks of each tensor, and which tensors share motifs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from kcomplexity.containers.blocks import Tiling
+from kcomplexity.controls import Control
 from kcomplexity.errors import SpecError
 from kcomplexity.mosaics.fit_options import FitOptions
 from kcomplexity.mosaics.selection import Selection
@@ -37,20 +39,34 @@ class MotifSet:
 
 @dataclass(frozen=True)
 class FitPlan:
-    """What would be fitted, before any weight is looked at but for being finite.
+    """What is to be fitted. Weights have been checked for being finite, and not used otherwise.
 
     Attributes
     ----------
-    checkpoint : Checkpoint
-    options : FitOptions
     selection : Selection
+    options : FitOptions
     sets : tuple of MotifSet
+    controls : tuple of Control
+        Fitted at the same error, to compare their bits.
+    output : Path or None
+        The file that the mosaic is written to.
     """
 
-    checkpoint: Checkpoint
-    options: FitOptions
     selection: Selection
+    options: FitOptions
     sets: tuple[MotifSet, ...]
+    controls: tuple[Control, ...] = ()
+    output: Path | None = None
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The source, with all its tensors."""
+        return self.selection.checkpoint
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know about the source and the selection, one line each."""
+        return (*self.checkpoint.notes, *self.selection.notes)
 
     @property
     def n_fitted(self) -> int:
@@ -59,19 +75,19 @@ class FitPlan:
 
     @property
     def kept_bits(self) -> int:
-        """Bits of the tensors that stay as they are."""
+        """Bits of the tensors that are kept verbatim."""
         fitted = sum(tensor.n_bytes for tensor in self.selection.fitted.values())
         return 8 * (self.checkpoint.n_bytes - fitted)
 
 
-def plan_fit(checkpoint: Checkpoint, selection: Selection, options: FitOptions) -> FitPlan:
-    """Lay blocks over the tensors and sort them into sets that share motifs.
+def plan_fit(selection: Selection, options: FitOptions) -> FitPlan:
+    """Cut the tensors into blocks and group them into sets that share motifs.
 
     Raises
     ------
     SpecError
         If a block is larger than every tensor, there are more motifs than blocks, or a target in
-        bits is no less than what the source takes.
+        bits is not below the size of the source.
     """
     block = options.block
     largest = max(tensor.n_weights for tensor in selection.fitted.values())
@@ -88,18 +104,19 @@ def plan_fit(checkpoint: Checkpoint, selection: Selection, options: FitOptions) 
         MotifSet(key, tuple(members), tuple(Tiling(*t.matrix_shape, block) for t in members))
         for key, members in groups.items()
     )
-    for found in sets:
-        options.k_of(found.m)
-    plan = FitPlan(checkpoint, options, selection, sets)
+    for motif_set in sets:
+        options.k_of(motif_set.m)
+    plan = FitPlan(selection, options, sets)
     stored = 8 * sum(tensor.n_bytes for tensor in selection.fitted.values())
     if (options.bits_per_weight or 0.0) * plan.n_fitted >= stored:
         raise SpecError(
             f"{options.bits_per_weight:g} bits a weight: expected less than the "
             f"{stored / plan.n_fitted:g} that the source stores"
         )
-    if (options.size or 0) >= checkpoint.n_bytes:
+    n_bytes = selection.checkpoint.n_bytes
+    if (options.size or 0) >= n_bytes:
         raise SpecError(
-            f"a size of {options.size} bytes: expected less than the {checkpoint.n_bytes} that "
-            "the source's tensors take"
+            f"a size of {options.size} bytes: expected less than the {n_bytes} that the source's "
+            "tensors take"
         )
     return plan

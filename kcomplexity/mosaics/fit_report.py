@@ -1,20 +1,20 @@
-"""What ``kcomplexity fit`` tells: the record behind ``--json`` and the lines for people."""
+"""The result of ``kcomplexity fit``: the record of its JSON document, and its headline."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
 from kcomplexity.containers.mosaic import Mosaic
-from kcomplexity.mosaics.assembly import distortion_of
-from kcomplexity.results.records import SCHEMA_VERSION, CheckpointInfo, Provenance, versioned
+from kcomplexity.results.provenance import describe
+from kcomplexity.results.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance
 from kcomplexity.tensors.checkpoint import Checkpoint
 from kcomplexity.text import human_bytes, plural, shorten
 
-__all__ = ["Dictionary", "FitReport", "Gain", "TensorFit", "Usage", "fit_report", "headline"]
+__all__ = ["Dictionary", "FitReport", "Gain", "TensorFit", "Usage", "fit_report"]
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,11 @@ class Usage:
     Attributes
     ----------
     n_used, n_dead : int
-        Motifs that some block uses, and those asked for that none does.
+        Requested motifs that some block uses, and those that no block uses.
     entropy_bits : float
-        Of the motif indices, a block, order 0; over motif sets, the mean over blocks.
+        Order-0 entropy of the motif indices, per block; the mean over the blocks of all sets.
     share_of_top_half : float
-        Share of the blocks that the more used half of the motifs stands for.
+        Share of the blocks that use the more used half of the motifs.
     """
 
     n_used: int
@@ -39,14 +39,14 @@ class Usage:
 
 @dataclass(frozen=True)
 class Dictionary:
-    """The motifs that are used most, to be looked at; of several sets, those of the largest.
+    """The most used motifs, for a picture; those of the largest motif set if there are several.
 
     Attributes
     ----------
     n_sets : int
         Motif sets in the mosaic.
     n_motifs, n_used, n_blocks : int
-        Of this set: motifs asked for, those that some block uses, and its blocks.
+        Of this set: requested motifs, motifs that some block uses, and blocks.
     values : tuple of tuple of float
         Weights of the most used motifs, at most 96, before any scale.
     counts : tuple of int
@@ -74,18 +74,18 @@ class TensorFit:
 
 @dataclass(frozen=True)
 class Gain:
-    """What a control costs at the same relative error: the motif gain.
+    """The bits of a control at the same relative error, and the motif gain.
 
     Attributes
     ----------
     kind : str
     n : int
     relative_mse : float
-        That both were fitted to.
+        Which both were fitted to.
     bits : tuple of float
         Motifs, indices and scales of each replicate.
     ratio : float
-        Bits of the weights over the mean of the replicates; lower = more structure inside blocks.
+        Bits of the weights over the mean of the replicates; lower = more structure in blocks.
     """
 
     kind: str
@@ -95,9 +95,12 @@ class Gain:
     ratio: float
 
 
-@dataclass(frozen=True)
-class FitReport:
-    """A fit with all that is needed to read it and to repeat it."""
+@dataclass(frozen=True, kw_only=True)
+class FitReport(Document):
+    """The result of a fit, with all that is needed to repeat it.
+
+    The rows are the fitted tensors. The schema ``fit`` describes every field.
+    """
 
     provenance: Provenance
     source: CheckpointInfo
@@ -126,46 +129,57 @@ class FitReport:
     motifs: Dictionary | None
     controls: tuple[Gain, ...] = ()
     tensors: tuple[TensorFit, ...] = ()
-    schema_version: int = field(default=SCHEMA_VERSION, kw_only=True)
+    schema_version: int = SCHEMA_VERSION
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON document that the schema ``fit`` describes."""
-        return versioned(self)
+    row_type: ClassVar[type[Any]] = TensorFit
+
+    @property
+    def rows(self) -> tuple[TensorFit, ...]:
+        """The fitted tensors."""
+        return self.tensors
+
+    @property
+    def headline(self) -> tuple[str, ...]:
+        """The fit in sentences."""
+        return tuple(_headline(self))
 
 
 def fit_report(
     mosaic: Mosaic,
     source: Checkpoint,
-    info: CheckpointInfo,
     provenance: Provenance,
     output: str | None = None,
     controls: tuple[Gain, ...] = (),
 ) -> FitReport:
-    """Describe a fit.
+    """Return the report of a mosaic that was fitted in this process.
 
     Parameters
     ----------
     mosaic : Mosaic
     source : Checkpoint
-        Still open: each tensor is compared with it.
-    info : CheckpointInfo
-        Of `source`.
+        What it was fitted to.
     provenance : Provenance
     output : str, optional
         The file that was written.
     controls : tuple of Gain
     """
-    budget, lost = mosaic.bits, mosaic.distortion
+    budget, distortion = mosaic.bits, mosaic.distortion
     tensors = []
     for name, tensor in mosaic.fitted.items():
-        found = distortion_of(source[name], tensor)
+        of_tensor = mosaic.distortions[name]
         tensors.append(
-            TensorFit(name, tensor.shape, tensor.indices.size, found.relative_mse, found.max_abs)
+            TensorFit(
+                name,
+                tensor.shape,
+                tensor.indices.size,
+                of_tensor.relative_mse,
+                of_tensor.max_abs,
+            )
         )
     bits = asdict(budget) | {"total_coded": budget.total_coded, "file": budget.total_coded}
     return FitReport(
         provenance=provenance,
-        source=info,
+        source=describe(source),
         output=output,
         block_shape=str(mosaic.block),
         block_size=mosaic.block.size,
@@ -186,13 +200,13 @@ def fit_report(
         rac_nominal=mosaic.rac_nominal,
         rac_coded=mosaic.rac_coded,
         distortion={
-            "sse": lost.sse,
-            "mse": lost.mse,
-            "relative_mse": lost.relative_mse,
-            "max_abs": lost.max_abs,
-            "snr_db": lost.snr_db,
+            "sse": distortion.sse,
+            "mse": distortion.mse,
+            "relative_mse": distortion.relative_mse,
+            "max_abs": distortion.max_abs,
+            "snr_db": distortion.snr_db,
         },
-        n_changed=lost.n_changed,
+        n_changed=distortion.n_changed,
         usage=usage_of(mosaic),
         motifs=_dictionary(mosaic),
         controls=controls,
@@ -210,11 +224,11 @@ def usage_of(mosaic: Mosaic) -> Usage:
         bits -= math.fsum((counts * np.log2(counts / total)).tolist())
         top += int(counts[: math.ceil(counts.size / 2)].sum())
     n_blocks = max(mosaic.n_blocks, 1)
-    # An entropy of 0 comes out as -0.
+    # An entropy of 0 is computed as -0.
     return Usage(n_used, mosaic.n_motifs - n_used, abs(bits) / n_blocks, top / n_blocks)
 
 
-#: A tensor that loses more of its squares is told.
+#: Tensors that lose a larger share of their squares are reported in the headline.
 _MOST_LOST = 0.5
 #: As many as a picture can show.
 _MOST_VALUES, _MOST_COUNTS = 96, 4096
@@ -225,28 +239,27 @@ def _dictionary(mosaic: Mosaic) -> Dictionary | None:
     if not counts:
         return None
     number = max(range(len(counts)), key=lambda at: int(counts[at].sum()))
-    found, values = counts[number], mosaic.motifs[number].values
-    order = np.argsort(-found, kind="stable")
+    uses, values = counts[number], mosaic.motifs[number].values
+    order = np.argsort(-uses, kind="stable")
     return Dictionary(
         len(counts),
         mosaic.n_motifs_of_sets[number],
-        int(np.count_nonzero(found)),
-        int(found.sum()),
+        int(np.count_nonzero(uses)),
+        int(uses.sum()),
         tuple(tuple(map(float, values[at])) for at in order[:_MOST_VALUES]),
-        tuple(map(int, found[order[:_MOST_COUNTS]])),
+        tuple(map(int, uses[order[:_MOST_COUNTS]])),
     )
 
 
-def headline(report: FitReport) -> list[str]:
-    """Return the fit in sentences."""
-    bits, lost = report.bits, report.distortion
+def _headline(report: FitReport) -> list[str]:
+    bits = report.bits
     size, raw = bits["file"] / 8, report.source.n_bytes + report.source.n_container_bytes
     coded = "/".join(sorted(set(report.index_coding)))
     change = f"{raw / size:.2f}x smaller" if size <= raw else f"{size / raw:.2f}x larger"
     size_line = (
         f"{human_bytes(size)} of {human_bytes(raw)} ({change}): "
         f"{report.bits_per_weight:.3f} bits/weight at a relative squared error of "
-        f"{lost['relative_mse']:.4g} on {report.n_fitted:,} fitted weights"
+        f"{report.distortion['relative_mse']:.4g} on {report.n_fitted:,} fitted weights"
     )
     used = report.usage.n_used
     of = f"{used:,} of " if used < report.n_motifs else ""
@@ -279,16 +292,16 @@ def headline(report: FitReport) -> list[str]:
 
 
 def _uneven(report: FitReport) -> list[str]:
-    """Say so where the error of the whole hides tensors of which little is left."""
+    """Return a line if the error of the whole hides tensors that lost most of their squares."""
     lost = [tensor for tensor in report.tensors if tensor.relative_mse > _MOST_LOST]
     if not lost or (report.distortion["relative_mse"] or 0.0) > _MOST_LOST:
         return []
     worst = max(lost, key=lambda tensor: tensor.relative_mse)
     share = sum(math.prod(tensor.shape) for tensor in lost) / report.n_fitted
-    told = (
+    line = (
         f"that error is of all fitted weights together: {plural(len(lost), 'tensor')} of "
         f"{len(report.tensors)}, {share:.0%} of the weights, lose more than half of their squares "
         f"({shorten(worst.tensor)}: {worst.relative_mse:.2f}); --scale tensor or --scope tensor "
         "treats tensors alike"
     )
-    return [told]
+    return [line]

@@ -1,65 +1,61 @@
 """Fit a mosaic to a checkpoint that is already trained.
 
-The stages: open, choose what is fitted (:mod:`kcomplexity.mosaics.selection`), cut it into blocks
-(:mod:`kcomplexity.mosaics.fit_plan`), divide scales out (:mod:`kcomplexity.mosaics.preparing`),
-find motifs for each set of tensors that share them (:mod:`kcomplexity.mosaics.fitters`,
-:mod:`kcomplexity.mosaics.targets`), put the mosaic together and measure what it lost
-(:func:`kcomplexity.mosaics.assembly.assemble`).
+The stages: open the checkpoint and choose the tensors (:mod:`kcomplexity.mosaics.selection`), cut
+them into blocks (:mod:`kcomplexity.mosaics.fit_plan`), divide scales out
+(:mod:`kcomplexity.mosaics.scaled_blocks`), find motifs for each set of tensors that share them
+(:mod:`kcomplexity.mosaics.run`, :mod:`kcomplexity.mosaics.fitters`), code the mosaic and measure
+its distortion (:mod:`kcomplexity.mosaics.assembly`).
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Unpack
 
 from kcomplexity.containers.mosaic import Mosaic
-from kcomplexity.errors import SpecError
-from kcomplexity.loaders import open_checkpoint
-from kcomplexity.mosaics.fit_options import FitOptions
+from kcomplexity.loaders.opening import Source
+from kcomplexity.mosaics.fit_options import Fitting, parse_options
 from kcomplexity.mosaics.fit_plan import FitPlan, plan_fit
-from kcomplexity.mosaics.preparing import Run
-from kcomplexity.mosaics.selection import select_fitted
-from kcomplexity.mosaics.targets import fit_to_size
-from kcomplexity.tensors.checkpoint import Checkpoint
+from kcomplexity.mosaics.fit_report import FitReport, fit_report
+from kcomplexity.mosaics.gain import gain_controls, motif_gain
+from kcomplexity.mosaics.run import run_fit
+from kcomplexity.mosaics.selection import open_reading, open_selection, select
+from kcomplexity.parallel.progress import OnProgress
+from kcomplexity.parallel.threads import available_processors
+from kcomplexity.results.provenance import provenance
 
-__all__ = ["fit_mosaic", "run_fit"]
+__all__ = ["fit", "fit_and_report", "fit_mosaic", "open_fit"]
 
 
 def fit_mosaic(
-    source: str | os.PathLike[str] | Mapping[str, Any] | Checkpoint,
+    source: Source,
     *,
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
-    all_tensors: bool = False,
-    skip_nonfinite: bool = False,
     threads: int | None = None,
-    progress: Callable[[str], None] | None = None,
-    **options: Any,
+    progress: OnProgress | None = None,
+    **options: Unpack[Fitting],
 ) -> Mosaic:
     """Re-express the weights of a checkpoint as a mosaic of motifs.
 
     Parameters
     ----------
     source : path, mapping of arrays, or Checkpoint
-    include, exclude : sequence of str
-        Globs on tensor names; what they leave out is kept verbatim.
-    all_tensors : bool
-        Fit tensors of fewer than two dimensions as well.
-    skip_nonfinite : bool
-        Keep tensors with NaN or infinite weights verbatim.
     threads : int, optional
-        No figure depends on it.
+        All processors by default. No figure depends on it.
     progress : callable, optional
-        Told a line per round.
+        Called with a :class:`~kcomplexity.parallel.progress.Progress` about once per round.
     **options
-        Of :class:`~kcomplexity.mosaics.fit_options.FitOptions`: ``block_size`` (``4``,
-        ``"2x4"``), ``method`` (``"sample"``, ``"kmeans"``, ``"ecvq"``), one target
-        (``motifs``, ``capacity``, ``relative_mse``,
-        ``bits_per_weight`` of motifs, indices and scales a fitted weight, ``size`` of the file in
-        bytes), ``scope`` (``"model"``, ``"group"``, ``"tensor"``), ``scale`` (``"none"``,
-        ``"tensor"``, ``"row"``), ``motif_dtype`` (``"f32"``, ``"f16"``, ``"bf16"``, ``"grid"``),
-        ``zero_motif``, ``train_points``, ``seed``.
+        Of :class:`~kcomplexity.mosaics.fit_options.Fitting`: which tensors (``include``,
+        ``exclude``, ``all_tensors``, ``skip_nonfinite``), how they are read (``dtypes``, ``root``,
+        ``dequantize``), ``block_size`` (``4``, ``"2x4"``), ``method`` (``"sample"``, ``"kmeans"``,
+        ``"ecvq"``), one target (``motifs``, ``capacity``, ``relative_mse``, ``bits_per_weight`` of
+        motifs, indices and scales per fitted weight, ``size`` of the file in bytes), ``scope``
+        (``"model"``, ``"group"``, ``"tensor"``), ``scale`` (``"none"``, ``"tensor"``, ``"row"``),
+        ``motif_dtype`` (``"f32"``, ``"f16"``, ``"bf16"``, ``"grid"``), ``zero_motif``,
+        ``train_points``, ``seed``.
 
     Returns
     -------
@@ -71,7 +67,7 @@ def fit_mosaic(
     CheckpointError
         If `source` cannot be read.
     SpecError
-        If an option means nothing, or a target cannot be reached; the message says what can.
+        If an option is invalid, or a target cannot be reached; the message says what can.
     UnmeasurableError
         If weights are NaN or infinite.
 
@@ -83,24 +79,99 @@ def fit_mosaic(
     >>> mosaic.distortion.sse, mosaic.n_blocks
     (0.0, 4)
     """
-    known = FitOptions.__dataclass_fields__
-    for name in options:
-        if name not in known:
-            raise SpecError(f"a fit has no option {name!r}: expected one of {', '.join(known)}")
-    chosen = FitOptions(**options)
-    checkpoint = open_checkpoint(source)
-    selection = select_fitted(
-        checkpoint,
-        include,
-        exclude,
-        all_tensors=all_tensors,
-        skip_nonfinite=skip_nonfinite,
+    fit_options, selecting = parse_options(options)
+    selection = select(open_reading(source, selecting), selecting)
+    return run_fit(plan_fit(selection, fit_options), threads=threads, progress=progress)
+
+
+def fit(
+    source: Source,
+    *,
+    output: Path | None = None,
+    controls: Iterable[str] = (),
+    threads: int | None = None,
+    progress: OnProgress | None = None,
+    command: str = "",
+    **options: Unpack[Fitting],
+) -> FitReport:
+    """Fit a mosaic to a checkpoint, write it if asked to, and report bits and distortion.
+
+    Parameters
+    ----------
+    source : path, mapping of arrays, or Checkpoint
+    output : Path, optional
+        The ``.safetensors`` file to write the mosaic to.
+    controls : iterable of str
+        Randomised controls to fit at the same error, e.g. ``["shuffle:3"]``: the motif gain.
+    threads, progress
+        As of :func:`fit_mosaic`.
+    command : str
+        What the user typed, for the provenance.
+    **options
+        As of :func:`fit_mosaic`.
+
+    Returns
+    -------
+    FitReport
+
+    Raises
+    ------
+    OutputError
+        If `output` is the input or cannot be written.
+    CheckpointError, SpecError, UnmeasurableError
+        As :func:`fit_mosaic`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> report = fit({"w": np.eye(8, dtype="f4")}, method="sample", motifs=4)
+    >>> report.n_blocks, report.bits["total_coded"] == report.bits["file"]
+    (16, True)
+    """
+    with open_fit(source, output=output, controls=controls, **options) as plan:
+        return fit_and_report(plan, threads=threads, progress=progress, command=command)
+
+
+@contextmanager
+def open_fit(
+    source: Source,
+    *,
+    output: Path | None = None,
+    controls: Iterable[str] = (),
+    **options: Unpack[Fitting],
+) -> Iterator[FitPlan]:
+    """Open a checkpoint and plan a fit, with every check that needs no fit.
+
+    Parameters are those of :func:`fit`. The plan has notes to show, and
+    :func:`~kcomplexity.mosaics.fit_budget.fit_budget` gives its nominal bits. The checkpoint is
+    closed at the end, unless it was passed in open.
+
+    Raises
+    ------
+    As :func:`fit`, except for a target that cannot be reached.
+    """
+    fit_options, selecting = parse_options(options)
+    with open_selection(source, output=output, **selecting) as selection:
+        plan = plan_fit(selection, fit_options)
+        yield replace(plan, controls=gain_controls(plan, controls), output=output)
+
+
+def fit_and_report(
+    plan: FitPlan,
+    *,
+    threads: int | None = None,
+    progress: OnProgress | None = None,
+    command: str = "",
+) -> FitReport:
+    """Fit a plan and its controls, write the mosaic to the plan's output, and report the fit."""
+    started = time.time()
+    mosaic = run_fit(plan, threads=threads, progress=progress)
+    gains = tuple(
+        motif_gain(plan, mosaic, control, threads=threads, progress=progress)
+        for control in plan.controls
     )
-    return run_fit(plan_fit(checkpoint, selection, chosen), threads=threads, progress=progress)
-
-
-def run_fit(
-    plan: FitPlan, *, threads: int | None = None, progress: Callable[[str], None] | None = None
-) -> Mosaic:
-    """Fit what a plan says."""
-    return fit_to_size(plan, Run(threads, progress))
+    if plan.output is not None:
+        mosaic.save(plan.output)
+    origin = provenance(command, plan.options.seed, threads or available_processors(), started)
+    output = None if plan.output is None else str(plan.output)
+    return fit_report(mosaic, plan.checkpoint, origin, output, gains)

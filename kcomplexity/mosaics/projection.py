@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 from kcomplexity.containers.mosaic import Mosaic
+from kcomplexity.mosaics.fit_options import Fitting
 from kcomplexity.mosaics.fitting import fit_mosaic
 
 __all__ = ["project"]
 
 
-def project(weights: Mapping[str, Any], **options: Any) -> tuple[dict[str, Any], Mosaic]:
+def project(
+    weights: Mapping[str, Any], **options: Unpack[Fitting]
+) -> tuple[dict[str, Any], Mosaic]:
     """Replace weights by the mosaic that is fitted to them.
 
     Parameters
@@ -26,14 +29,14 @@ def project(weights: Mapping[str, Any], **options: Any) -> tuple[dict[str, Any],
     -------
     projected : dict
         New arrays (or tensors on the same device) under the same names, of the same shapes and
-        dtypes. What is not fitted, such as vectors, is a copy.
+        dtypes. Tensors that are not fitted, such as vectors, are copies.
     mosaic : Mosaic
         With its bits and its distortion.
 
     Raises
     ------
     SpecError
-        If an option means nothing.
+        If an option is invalid.
     UnmeasurableError
         If weights are NaN or infinite: the training has diverged.
 
@@ -57,16 +60,16 @@ def project(weights: Mapping[str, Any], **options: Any) -> tuple[dict[str, Any],
     """
     mosaic = fit_mosaic(weights, **options)
     made = mosaic.reconstruct()
-    return {name: _like(given, made[name]) for name, given in weights.items()}, mosaic
+    return {name: _like(array, made[name]) for name, array in weights.items()}, mosaic
 
 
-def _like(given: Any, made: Any) -> Any:
-    """Return an array as what was given: an array, or a tensor where that was one."""
-    if type(given).__module__.partition(".")[0] != "torch":
+def _like(original: Any, made: Any) -> Any:
+    """Return an array as a PyTorch tensor on the same device if `original` is one."""
+    if type(original).__module__.partition(".")[0] != "torch":
         return made
     import torch
 
-    # NumPy has no bfloat16 that PyTorch knows: the bits travel as integers.
-    if given.dtype == torch.bfloat16:
-        return torch.from_numpy(made.view("i2")).view(torch.bfloat16).to(given.device)
-    return torch.from_numpy(made).to(given.device)
+    # PyTorch does not know the bfloat16 of NumPy: the bits are passed as integers.
+    if original.dtype == torch.bfloat16:
+        return torch.from_numpy(made.view("i2")).view(torch.bfloat16).to(original.device)
+    return torch.from_numpy(made).to(original.device)

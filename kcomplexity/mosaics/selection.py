@@ -1,34 +1,119 @@
-"""Which tensors of a checkpoint are re-expressed, and which are kept verbatim."""
+"""Which tensors of a checkpoint are coded, and which are kept verbatim."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 
+from kcomplexity.containers.dense import refuse_input
 from kcomplexity.errors import SpecError, UnmeasurableError
+from kcomplexity.files.atomic import check_writable
+from kcomplexity.loaders import open_checkpoint
+from kcomplexity.loaders.opening import Source
+from kcomplexity.loaders.selecting import Reading
 from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 from kcomplexity.tensors.dtypes import DTYPES
 from kcomplexity.text import plural, printable
 
-__all__ = ["Selection", "select_fitted"]
+__all__ = [
+    "Selecting",
+    "Selection",
+    "open_reading",
+    "open_selection",
+    "select",
+    "select_fitted",
+]
+
+
+class Selecting(Reading, total=False):
+    """Keyword arguments that say which tensors of a checkpoint are coded.
+
+    Those of :class:`~kcomplexity.loaders.selecting.Reading` are among them. Tensors that `include`
+    and `exclude` leave out are kept verbatim.
+
+    Attributes
+    ----------
+    all_tensors : bool
+        Code tensors of fewer than two dimensions too.
+    skip_nonfinite : bool
+        Keep tensors with NaN or infinite weights verbatim instead of refusing them.
+    """
+
+    all_tensors: bool
+    skip_nonfinite: bool
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What is fitted, what is kept.
+    """A checkpoint, and the tensors of it that are coded.
 
     Attributes
     ----------
+    checkpoint : Checkpoint
     fitted : dict of str to Tensor
-        In file order.
+        The tensors to code, in file order; the others are kept verbatim.
     notes : tuple of str
-        What was kept for a reason worth telling.
+        What a user should know about the choice, one line each.
     """
 
+    checkpoint: Checkpoint
     fitted: dict[str, Tensor]
     notes: tuple[str, ...] = ()
+
+
+@contextmanager
+def open_selection(
+    source: Source, *, output: Path | None = None, **selecting: Unpack[Selecting]
+) -> Iterator[Selection]:
+    """Open a checkpoint, check that the output can be written and choose the tensors to code.
+
+    A Checkpoint that is passed in stays open.
+
+    Raises
+    ------
+    CheckpointError
+        If `source` cannot be read.
+    OutputError
+        If `output` is the input or cannot be written.
+    SpecError, UnmeasurableError
+        As :func:`select_fitted`.
+    """
+    checkpoint = open_reading(source, selecting)
+    try:
+        if output is not None:
+            refuse_input(output, checkpoint)
+            check_writable(output)
+        yield select(checkpoint, selecting)
+    finally:
+        if not isinstance(source, Checkpoint):
+            checkpoint.close()
+
+
+def open_reading(source: Source, reading: Reading) -> Checkpoint:
+    """Open a checkpoint with all its tensors; `include` and `exclude` are left to the caller."""
+    return open_checkpoint(
+        source,
+        dtypes=reading.get("dtypes"),
+        root=reading.get("root"),
+        dequantize=reading.get("dequantize", False),
+        stored=reading.get("stored", False),
+    )
+
+
+def select(checkpoint: Checkpoint, selecting: Selecting) -> Selection:
+    """Choose the tensors to code by the options of a call; see :func:`select_fitted`."""
+    return select_fitted(
+        checkpoint,
+        selecting.get("include", ()),
+        selecting.get("exclude", ()),
+        all_tensors=selecting.get("all_tensors", False),
+        skip_nonfinite=selecting.get("skip_nonfinite", False),
+    )
 
 
 def select_fitted(
@@ -39,15 +124,15 @@ def select_fitted(
     all_tensors: bool = False,
     skip_nonfinite: bool = False,
 ) -> Selection:
-    """Choose the tensors to fit: floating, two or more dimensions, admitted by the globs.
+    """Choose the tensors to code: floating-point, two or more dimensions, admitted by the globs.
 
     Parameters
     ----------
     checkpoint : Checkpoint
     include, exclude : sequence of str
-        Globs on names; what they leave out is kept verbatim.
+        Globs on names; tensors they leave out are kept verbatim.
     all_tensors : bool
-        Fit vectors and scalars too.
+        Code vectors and scalars too.
     skip_nonfinite : bool
         Keep tensors with NaN or infinite weights verbatim instead of refusing them.
 
@@ -72,7 +157,7 @@ def select_fitted(
             continue
         if not skip_nonfinite:
             raise UnmeasurableError(
-                f"{printable(name)} holds {reason}, which no motif can stand for: mend the "
+                f"{printable(name)} holds {reason}, which no motif can represent: mend the "
                 "checkpoint, leave the tensor out (--exclude) or keep such tensors as they are "
                 "(--skip-nonfinite)"
             )
@@ -103,19 +188,19 @@ def select_fitted(
     if scaled:
         notes.append(
             f"{plural(len(scaled), 'tensor')} ({printable(scaled[0])}, ...) hold codes whose "
-            "scales lie beside them: motifs and errors are of the codes, not of the weights"
+            "scales are separate tensors: motifs and errors are of the codes, not of the weights"
         )
-    return Selection(fitted, tuple(notes))
+    return Selection(checkpoint, fitted, tuple(notes))
 
 
-#: Magnitudes from one to the other are float32 with all its digits, and so are those of a grid.
+#: Float32, and the levels of a grid, have their full precision between these magnitudes.
 _SMALLEST, _LARGEST = 2.0**-126, 2.0**126
 
 
 def _not_finite(tensor: Tensor) -> str:
-    """Say which weights float32, in which motifs are found, does not hold; nothing if it does.
+    """Return which weights float32 cannot hold, in words; empty if it holds all of them.
 
-    Some that are too small become zeros, which is an error like any other; all are not.
+    Weights too small for float32 become zeros, an error like any other, unless all are too small.
     """
     n_nan = n_inf = n_beyond = 0
     largest = 0.0
@@ -128,9 +213,9 @@ def _not_finite(tensor: Tensor) -> str:
         n_nan += int(np.isnan(sizes).sum())
         n_inf += int(np.isinf(sizes).sum())
         n_beyond += int(np.count_nonzero(np.isfinite(sizes) & (sizes > _LARGEST)))
-    found = [f"{n} {what}" for n, what in ((n_nan, "NaN"), (n_inf, "infinite")) if n]
+    parts = [f"{n} {what}" for n, what in ((n_nan, "NaN"), (n_inf, "infinite")) if n]
     if n_beyond:
-        found.append(f"{n_beyond} beyond float32")
-    if not found and 0 < largest < _SMALLEST:
+        parts.append(f"{n_beyond} beyond float32")
+    if not parts and 0 < largest < _SMALLEST:
         return f"no weight above {largest:.1e}, too small for float32"
-    return f"{' and '.join(found)} weights" if found else ""
+    return f"{' and '.join(parts)} weights" if parts else ""

@@ -11,15 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from kcomplexity.containers.writers import atomic_file, check_writable
 from kcomplexity.errors import SpecError
+from kcomplexity.files.atomic import check_writable, write_atomically
 from kcomplexity.registry import Registry
 from kcomplexity.report.columns import csv_bytes, parquet_bytes, require_pyarrow
 from kcomplexity.report.documents import json_bytes, jsonl_bytes
 from kcomplexity.report.markdown import markdown_bytes
 from kcomplexity.results.records import Document
 
-__all__ = ["FORMATS", "check_target", "format_of", "save", "write_atomically"]
+__all__ = ["FORMATS", "check_target", "format_of", "save"]
 
 #: Every format by the ending it has.
 FORMATS: Registry[Callable[[Document], bytes]] = Registry("kcomplexity.formats", "output format")
@@ -68,18 +68,6 @@ def save(report: Document, path: Path, kind: str | None = None) -> None:
         If it cannot be written; what was at `path` before is left as it was.
     """
     write_atomically(path, FORMATS[format_of(path, kind)](report))
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Put `data` at `path` by way of a temporary file in the same folder; links are followed.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written; nothing half-written is left.
-    """
-    with atomic_file(path) as file:
-        file.write(data)
 
 
 FORMATS.register("json", json_bytes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kcomplexity.files.json_lines import json_line
-from kcomplexity.results.records import Document, plain
+from kcomplexity.results.records import Document
 from kcomplexity.text import json_text
 
 __all__ = ["json_bytes", "jsonl_bytes"]
@@ -25,11 +25,11 @@ def jsonl_bytes(report: Document) -> bytes:
     Each line is an object whose ``record`` says what it is: ``report`` (version, provenance,
     headline), then ``checkpoint``, ``row``, ``summary``: an entry of each list of records.
     """
-    head: dict[str, Any] = {"schema_version": report.schema_version}
+    head: dict[str, Any] = {}
     lines = []
-    for name in report.parts:
-        value = plain(getattr(report, name))
-        if isinstance(value, list) and name not in _TEXTS:
+    for name, value in report.to_dict().items():
+        records = isinstance(value, list) and all(isinstance(entry, dict) for entry in value)
+        if records and name not in _TEXTS:
             lines += [json_line(name.removesuffix("s"), entry) for entry in value]
         else:
             head[name] = value

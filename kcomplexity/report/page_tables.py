@@ -17,9 +17,10 @@ from kcomplexity.report.figures.selecting import (
     specs_of,
 )
 from kcomplexity.report.glossary import TERMS, definitions
+from kcomplexity.report.tables import Table
 from kcomplexity.text import human_bytes, printable
 
-__all__ = ["Column", "PageTable", "tables"]
+__all__ = ["Column", "PageTable", "tables", "text_tables"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,19 @@ def tables(record: Record) -> list[PageTable]:
         names = ("summary", "rows", "points", "bounds", "controls", "tensors", "unmatched")
         found = [*_lists(record, names), _facts(record)]
     return [table for table in found if table.rows]
+
+
+def text_tables(record: Record) -> list[Table]:
+    """Return the tables of a result as they are printed: the names of columns alone."""
+    return [
+        Table(
+            table.title,
+            tuple(column.name for column in table.columns),
+            table.rows,
+            frozenset(i for i, column in enumerate(table.columns) if column.numeric),
+        )
+        for table in tables(record)
+    ]
 
 
 def _without_steps(record: Record) -> Record:

@@ -9,16 +9,17 @@ score``). JSON has no NaN: null instead.
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from kcomplexity.errors import SpecError
+from kcomplexity.errors import ResultError, SpecError
+from kcomplexity.files.atomic import write_atomically
 from kcomplexity.results.account import Account, StructureSummary, TileRatios
 from kcomplexity.results.control_results import ControlResult
-from kcomplexity.text import about_row
+from kcomplexity.results.rebuilding import record_of
+from kcomplexity.text import about_row, json_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +31,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "CheckpointInfo",
     "Document",
+    "JsonRecord",
     "Provenance",
     "Report",
     "Score",
@@ -267,24 +269,64 @@ class Provenance:
     seconds: float
 
 
-class Document:
-    """What every result can do: become JSON, a data frame, a file, a table in a notebook.
+class JsonRecord:
+    """Base of the frozen dataclasses that are a JSON document of their own."""
+
+    schema_version: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form, which ``kcomplexity schema`` describes."""
+        return versioned(self)
+
+    def save(self, path: str | Path) -> None:
+        """Write the JSON document whole, or not at all.
+
+        Raises
+        ------
+        SpecError
+            If `path` does not end in .json.
+        OutputError
+            If it cannot be written; an older file is left as it was.
+        """
+        if Path(path).suffix.lower() != ".json":
+            raise SpecError(f"{path}: expected a name that ends in .json")
+        write_atomically(Path(path), f"{json_text(self.to_dict())}\n".encode())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a result of this kind that was saved as JSON.
+
+        Raises
+        ------
+        ResultError
+            If the file cannot be read, or holds a result of another kind.
+        """
+        from kcomplexity.report.reading import read_result
+
+        try:
+            return record_of(cls, read_result(path))
+        except (TypeError, ValueError, LookupError) as error:
+            raise ResultError(
+                f"{path} is not the JSON of a {cls.__name__}: {error}; check which command wrote it"
+            ) from error
+
+
+class Document(JsonRecord):
+    """Base of the results that have rows: saved in several formats, shown and drawn.
 
     A result is a frozen dataclass with this base, `provenance`, `headline` and `rows`.
 
     Attributes
     ----------
     parts : tuple of str
-        Its fields in the order of its JSON form.
+        Its fields in the order of its JSON form; empty if that is their own order.
     row_type : type
         The record that its rows are: the columns of a table.
     """
 
-    parts: ClassVar[tuple[str, ...]]
+    parts: ClassVar[tuple[str, ...]] = ()
     row_type: ClassVar[type[Any]]
     provenance: Provenance
-    headline: tuple[str, ...]
-    schema_version: int
 
     if TYPE_CHECKING:
 
@@ -292,20 +334,28 @@ class Document:
         def rows(self) -> Sequence[Any]:
             """One measure a row, of type `row_type`."""
 
-    @abstractmethod
+        @property
+        def headline(self) -> tuple[str, ...]:
+            """The figures in sentences."""
+
     def tables(self) -> list[Table]:
         """Return what a page shows, the most important table first."""
+        from kcomplexity.report.page_tables import text_tables
+
+        return text_tables(self.to_dict())
 
     def whole_tables(self) -> list[Table]:
         """Return what a notebook shows."""
         return self.tables()[:1]
 
-    @abstractmethod
     def remarks(self) -> list[str]:
         """Return what a reader has to know beside the tables, one line each."""
+        return []
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form, which ``kcomplexity schema`` describes."""
+        if not self.parts:
+            return versioned(self)
         parts = {name: plain(getattr(self, name)) for name in self.parts}
         return {"schema_version": self.schema_version} | parts
 

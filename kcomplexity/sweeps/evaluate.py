@@ -16,7 +16,7 @@ from kcomplexity.errors import SpecError
 __all__ = ["Evaluation", "evaluate", "parse_command"]
 
 _PLACE = "{checkpoint}"
-#: A number by itself, or after the = or : of a name; none inside a word or a path.
+#: A number on its own, or after the = or : of a name, but not inside a word or a path.
 _NUMBER = re.compile(
     r"(?:(?<!\S)|(?<=\w[=:]))[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?=[,;%]?(?:\s|$))"
 )
@@ -24,14 +24,14 @@ _NUMBER = re.compile(
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a run of the command gave.
+    """The result of one run of the command.
 
     Attributes
     ----------
     metric : float or None
-        The last number that it printed; None where it failed.
+        The last number that it printed; None if the run failed.
     reason : str or None
-        Why there is none.
+        Why the run failed.
     """
 
     metric: float | None
@@ -39,7 +39,7 @@ class Evaluation:
 
 
 def parse_command(text: str) -> list[str]:
-    """Split a command as a shell would; nothing is given to a shell.
+    """Split a command as a shell would; no shell runs it.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def parse_command(text: str) -> list[str]:
 
 
 def evaluate(words: list[str], checkpoint: Path, timeout: float) -> Evaluation:
-    """Run the command on one checkpoint; a failure is an answer, not an error."""
+    """Run the command on one checkpoint; a failure is a result with a reason, not an error."""
     command = [word.replace(_PLACE, str(checkpoint)) for word in words]
     try:
         running = subprocess.Popen(  # noqa: S603 - the user's own command, and no shell
@@ -74,7 +74,7 @@ def evaluate(words: list[str], checkpoint: Path, timeout: float) -> Evaluation:
     except OSError as error:
         return Evaluation(None, f"{command[0]}: {error.strerror}")
     try:
-        said, complained = running.communicate(timeout=timeout)
+        stdout, stderr = running.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
         _end(running)
         return Evaluation(None, f"no answer within {timeout:g} s")
@@ -82,16 +82,16 @@ def evaluate(words: list[str], checkpoint: Path, timeout: float) -> Evaluation:
         _end(running)
         raise
     if running.returncode:
-        last = (complained.strip().splitlines() or ["nothing on stderr"])[-1]
+        last = (stderr.strip().splitlines() or ["nothing on stderr"])[-1]
         return Evaluation(None, f"exit code {running.returncode}: {last[:200]}")
-    numbers = _NUMBER.findall(said)
+    numbers = _NUMBER.findall(stdout)
     if not numbers:
         return Evaluation(None, "it printed no number")
     return Evaluation(float(numbers[-1]))
 
 
 def _end(running: subprocess.Popen[str]) -> None:
-    """End the command and what it started: a script's own children hold its output open."""
+    """Kill the command and its children, which would keep its output open."""
     if hasattr(os, "killpg"):
         with suppress(ProcessLookupError):
             os.killpg(running.pid, signal.SIGKILL)

@@ -1,46 +1,57 @@
-"""Rate-distortion sweeps: every lossy coding over its settings, and who wins where.
+"""Rate-distortion sweeps: every lossy coding over its settings, and the points none beats.
 
 Rates are coded bits of the fitted tensors, all side information included, over fitted weights;
 what is kept verbatim and the container are the same for all and left out. Errors are relative to
-the sum of squares of the fitted weights, as expanded in their stored dtypes.
+the sum of squares of the fitted weights, as decoded in their stored dtypes.
 """
 
 from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cache, partial
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, ClassVar, Literal, Unpack
 
-from kcomplexity.codings.base import Coded, Coding
-from kcomplexity.codings.low_rank import LowRank
-from kcomplexity.codings.prune import Pruned
-from kcomplexity.codings.scalar import Scalar, Tables, step_for
+from kcomplexity.codings import CODINGS
+from kcomplexity.codings.base import Coded, Coding, Grid
 from kcomplexity.containers.blocks import BlockShape
-from kcomplexity.containers.writers import write_dense
-from kcomplexity.errors import KComplexityError, SpecError
-from kcomplexity.mosaics.assembly import distortion_of, total_distortion
+from kcomplexity.containers.dense import write_dense
+from kcomplexity.containers.mosaic_parts import Distortion
+from kcomplexity.errors import KComplexityError
+from kcomplexity.loaders.opening import Source
+from kcomplexity.mosaics.assembly import distortion_of
 from kcomplexity.mosaics.fit_options import FitOptions
-from kcomplexity.mosaics.fit_plan import plan_fit
-from kcomplexity.mosaics.fitting import run_fit
-from kcomplexity.mosaics.selection import Selection
+from kcomplexity.mosaics.selection import Selecting, Selection, open_selection
 from kcomplexity.mosaics.source_layout import source_layout
-from kcomplexity.results.records import SCHEMA_VERSION, CheckpointInfo, Provenance, versioned
+from kcomplexity.parallel.progress import OnProgress, Progress
+from kcomplexity.parallel.threads import available_processors
+from kcomplexity.results.provenance import describe, provenance
+from kcomplexity.results.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance
 from kcomplexity.sweeps.evaluate import Evaluation, evaluate, parse_command
 from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 
-__all__ = ["CODINGS", "SweepPoint", "SweepReport", "gaussian_bits", "sweep"]
+__all__ = [
+    "SweepPlan",
+    "SweepPoint",
+    "SweepReport",
+    "Sweeping",
+    "gaussian_bits",
+    "open_sweep",
+    "run_sweep",
+    "sweep",
+]
 
-#: Errors that codings with a target aim at, unless the user gives others.
+Direction = Literal["higher", "lower"]
+
+#: The default errors and capacities.
 ERRORS = (0.01, 0.03, 0.1, 0.2, 0.3, 0.5)
-#: An error that is lower by a smaller share than this is not lower.
-_CHANCE = 1e-3
 CAPACITIES = (0.0003, 0.001, 0.003, 0.01, 0.03)
-CODINGS = ("ecvq", "kmeans", "sample", "scalar", "prune", "low-rank")
-Progress = Callable[[str], None]
+#: A relative difference of errors that is smaller is chance.
+_CHANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -53,13 +64,13 @@ class SweepPoint:
     setting : dict
     status : {"ok", "failed"}
     reason : str or None
-        Why there is no point, or no metric; one that failed does not end the sweep.
+        Why the point or its metric is missing; a failure does not end the sweep.
     bits : float or None
-        Of the fitted tensors, side information included.
+        Of the coded tensors, side information included.
     bits_per_weight, relative_mse : float or None
     on_front : bool
         No other point has both fewer bits and a smaller error, and the error is at most 1, which
-        a zero in place of every weight has.
+        zeros in place of all weights give.
     metric : float or None
         The last number that the user's evaluation printed.
     """
@@ -76,11 +87,14 @@ class SweepPoint:
 
 
 @dataclass(frozen=True)
-class SweepReport:
-    """A sweep with all that is needed to draw and to repeat it.
+class SweepReport(Document):
+    """A sweep with all that is needed to draw and to repeat it; its rows are the points.
 
     Attributes
     ----------
+    n_fitted : int
+        Weights that are coded.
+    eval_command : str or None
     gaussian : tuple of (float, float)
         Relative error and 0.5 * log2(1 / error): what a Gaussian needs at least, for reference.
     eval_direction : {"higher", "lower"} or None
@@ -93,181 +107,256 @@ class SweepReport:
     eval_command: str | None
     points: tuple[SweepPoint, ...]
     gaussian: tuple[tuple[float, float], ...]
-    eval_direction: str | None = field(default=None, kw_only=True)
-    schema_version: int = field(default=SCHEMA_VERSION, kw_only=True)
+    eval_direction: Direction | None = None
+    schema_version: int = SCHEMA_VERSION
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON document that the schema ``sweep`` describes."""
-        return versioned(self)
+    row_type: ClassVar[type[Any]] = SweepPoint
+
+    @property
+    def rows(self) -> tuple[SweepPoint, ...]:
+        """The points."""
+        return self.points
+
+    @property
+    def headline(self) -> tuple[str, ...]:
+        """No sentence: the points speak for themselves."""
+        return ()
+
+
+class Sweeping(Selecting, total=False):
+    """Keyword arguments that say what a sweep tries, and on which tensors.
+
+    Those of :class:`~kcomplexity.mosaics.selection.Selecting` are among them.
+
+    Attributes
+    ----------
+    codings : sequence of str or None
+        Names of :data:`~kcomplexity.codings.CODINGS`; all of them by default.
+    errors : sequence of float
+        Relative squared errors, for codings that aim at an error.
+    capacities : sequence of float
+        Numbers of motifs as shares of the blocks, for codings that take a number of motifs.
+    block_sizes : sequence of str
+        Of the mosaics.
+    eval_command : str or None
+        Run on the decoded checkpoint of each point: ``{checkpoint}`` is replaced by its path.
+    eval_direction : {"higher", "lower"}
+        Which end of the number it prints is better.
+    timeout : float
+        Seconds that the command may take.
+    seed : int
+    """
+
+    codings: Sequence[str] | None
+    errors: Sequence[float]
+    capacities: Sequence[float]
+    block_sizes: Sequence[str]
+    eval_command: str | None
+    eval_direction: Direction
+    timeout: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """What a sweep is to try, checked.
+
+    Attributes
+    ----------
+    selection : Selection
+    recipes : tuple of Coding
+        In the order of the report's points.
+    errors : tuple of float
+    eval_command : str or None
+    eval_direction : {"higher", "lower"}
+    timeout : float
+    seed : int
+    """
+
+    selection: Selection
+    recipes: tuple[Coding, ...]
+    errors: tuple[float, ...]
+    eval_command: str | None
+    eval_direction: Direction
+    timeout: float
+    seed: int
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know about the source and the selection, one line each."""
+        return (*self.selection.checkpoint.notes, *self.selection.notes)
 
 
 def gaussian_bits(error: float) -> float:
-    """Bits a weight that a memoryless Gaussian needs at least at a relative squared error."""
+    """Return the bits a weight that a memoryless Gaussian needs at least at a relative error."""
     return max(0.5 * math.log2(1 / error), 0.0)
 
 
 def sweep(
-    checkpoint: Checkpoint,
+    source: Source,
+    *,
+    threads: int | None = None,
+    progress: OnProgress | None = None,
+    command: str = "",
+    **options: Unpack[Sweeping],
+) -> SweepReport:
+    """Code the tensors of a checkpoint in every way and report bits and error of each.
+
+    Parameters
+    ----------
+    source : path, mapping of arrays, or Checkpoint
+    threads : int, optional
+        All processors by default. No figure depends on it.
+    progress : callable, optional
+        Called with a :class:`~kcomplexity.parallel.progress.Progress` before each point.
+    command : str
+        What the user typed, for the provenance.
+    **options
+        Of :class:`Sweeping`: ``codings``, ``errors``, ``capacities``, ``block_sizes``,
+        ``eval_command``, ``eval_direction``, ``timeout``, ``seed``, and which tensors.
+
+    Returns
+    -------
+    SweepReport
+        The front is marked. A coding that fails on these weights is a row with the reason.
+
+    Raises
+    ------
+    CheckpointError
+        If `source` cannot be read.
+    SpecError
+        If a coding is unknown, a setting is invalid or the command has no place for the
+        checkpoint.
+    UnmeasurableError
+        If weights are NaN or infinite.
+    """
+    with open_sweep(source, **options) as plan:
+        return run_sweep(plan, threads=threads, progress=progress, command=command)
+
+
+@contextmanager
+def open_sweep(
+    source: Source, *, output: Path | None = None, **options: Unpack[Sweeping]
+) -> Iterator[SweepPlan]:
+    """Open a checkpoint and plan a sweep, with every check that needs no coding.
+
+    Parameters and errors are those of :func:`sweep`; `output` is the file that the result will be
+    written to, which is refused if it is the input or cannot be written. The checkpoint is closed
+    at the end, unless it was passed in open.
+    """
+    values: dict[str, Any] = dict(options)
+    selecting = {name: values.pop(name) for name in Selecting.__annotations__ if name in values}
+    with open_selection(source, output=output, **selecting) as selection:
+        yield plan_sweep(selection, **values)
+
+
+def plan_sweep(
     selection: Selection,
     *,
-    codings: Sequence[str] = CODINGS,
+    codings: Sequence[str] | None = None,
     errors: Sequence[float] = ERRORS,
     capacities: Sequence[float] = CAPACITIES,
     block_sizes: Sequence[str] = ("4",),
     eval_command: str | None = None,
+    eval_direction: Direction = "higher",
     timeout: float = 600.0,
     seed: int = 0,
-    threads: int | None = None,
-    progress: Progress | None = None,
-) -> tuple[SweepPoint, ...]:
-    """Code the fitted tensors in every way and return the points, the front marked.
-
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-    selection : Selection
-        What is coded; the rest is kept.
-    codings : sequence of str
-        Of :data:`CODINGS`.
-    errors : sequence of float
-        For codings that aim at an error.
-    capacities : sequence of float
-        For those that take a number of motifs.
-    block_sizes : sequence of str
-        Of the mosaics.
-    eval_command : str, optional
-        Run on the expanded checkpoint of each point: ``{checkpoint}`` stands for its path.
-    timeout : float
-        Seconds that the command may take.
-    seed, threads, progress
+) -> SweepPlan:
+    """List the codings to try; see :class:`Sweeping`.
 
     Raises
     ------
     SpecError
-        If a coding is unknown, a setting means nothing or the command has no place for the
+        If a coding is unknown, a setting is invalid or the command has no place for the
         checkpoint.
     """
-    unknown = sorted(set(codings) - set(CODINGS))
-    if unknown:
-        raise SpecError(f"unknown coding {unknown[0]!r}: expected some of {', '.join(CODINGS)}")
-    # What means nothing is refused here; what only fails on these weights is a row.
+    for name in codings or ():
+        CODINGS.lookup(name)
+    # Invalid settings are refused here; a setting that fails on these weights is a row.
     for error in errors:
         FitOptions(relative_mse=error)
     for capacity in capacities:
         FitOptions(capacity=capacity)
-    for block in block_sizes:
-        BlockShape.parse(block)
-    words = parse_command(eval_command) if eval_command else None
-    jobs = _jobs(selection.fitted, codings, errors, capacities, block_sizes, seed)
-    points = []
-    for number, job in enumerate(jobs):
-        if progress:
-            progress(f"{number + 1}: {job.name} {job.setting}")
-        points.append(_point(job, checkpoint, selection, words, timeout, threads))
-    return _front(points)
+    blocks = [str(BlockShape.parse(block)) for block in block_sizes]
+    if eval_command:
+        parse_command(eval_command)
+    grid = Grid(tuple(errors), tuple(capacities), seed=seed)
+    chosen = [coding for name, coding in CODINGS.items() if codings is None or name in codings]
+    return SweepPlan(
+        selection,
+        tuple(_recipes(chosen, grid, blocks, selection.fitted)),
+        grid.errors,
+        eval_command,
+        eval_direction,
+        timeout,
+        seed,
+    )
 
 
-@dataclass(frozen=True)
-class _Mosaic:
-    """A mosaic as one of the codings."""
-
-    name: str
-    options: FitOptions
-
-    @property
-    def setting(self) -> dict[str, Any]:
-        found = {"block_size": str(self.options.block)}
-        for name in ("capacity", "relative_mse"):
-            value = getattr(self.options, name)
-            if value is not None:
-                found[name] = value
-        return found
-
-    def code(self, checkpoint: Checkpoint, selection: Selection, threads: int | None) -> Coded:
-        mosaic = run_fit(plan_fit(checkpoint, selection, self.options), threads=threads)
-        return Coded(mosaic.bits.fitted, mosaic.fitted)
-
-
-@dataclass(frozen=True)
-class _Aimed:
-    """A scalar quantiser at an error, whose step is found when it is its turn."""
-
-    error: float
-    tables: Tables
-    step: Callable[[], float]
-    name: str = "scalar"
-
-    @property
-    def setting(self) -> dict[str, Any]:
-        return {"relative_mse": self.error, "tables": self.tables}
-
-
-def _jobs(
+def _recipes(
+    codings: Sequence[type[Coding]],
+    grid: Grid,
+    blocks: Sequence[str],
     tensors: Mapping[str, Tensor],
-    codings: Sequence[str],
-    errors: Sequence[float],
-    capacities: Sequence[float],
-    block_sizes: Sequence[str],
-    seed: int,
-) -> Iterator[_Mosaic | _Aimed | Coding]:
-    for block in block_sizes:
-        if "ecvq" in codings:
-            for error in errors:
-                yield _Mosaic(
-                    "ecvq",
-                    FitOptions(block_size=block, method="ecvq", relative_mse=error, seed=seed),
-                )
-        for method in ("kmeans", "sample"):
-            for capacity in capacities if method in codings else ():
-                yield _Mosaic(
-                    method,
-                    FitOptions(block_size=block, method=method, capacity=capacity, seed=seed),
-                )
-    if "scalar" in codings:
-        for error in errors:
-            step = cache(partial(step_for, tensors, error))
-            yield from (_Aimed(error, tables, step) for tables in get_args(Tables))
-    if "prune" in codings:
-        for sparsity in (0.5, 0.7, 0.8, 0.9, 0.95):
-            yield from (Pruned(sparsity, step) for step in (0.5, 1.0))
-    if "low-rank" in codings:
-        for share in (0.125, 0.25, 0.5):
-            yield from (LowRank(share, step) for step in (0.25, 0.5, 1.0))
+) -> Iterator[Coding]:
+    for block in blocks:
+        for coding in codings:
+            if coding.in_blocks:
+                yield from coding.recipes(replace(grid, block_size=block), tensors)
+    for coding in codings:
+        if not coding.in_blocks:
+            yield from coding.recipes(grid, tensors)
 
 
-def _point(
-    job: _Mosaic | _Aimed | Coding,
-    checkpoint: Checkpoint,
-    selection: Selection,
-    words: list[str] | None,
-    timeout: float,
-    threads: int | None,
-) -> SweepPoint:
-    found = SweepPoint(job.name, job.setting, "failed")
+def run_sweep(
+    plan: SweepPlan,
+    *,
+    threads: int | None = None,
+    progress: OnProgress | None = None,
+    command: str = "",
+) -> SweepReport:
+    """Code and measure every recipe of a plan; see :func:`sweep`."""
+    started = time.time()
+    selection, points = plan.selection, []
+    for number, recipe in enumerate(plan.recipes, 1):
+        if progress is not None:
+            progress(Progress(f"{number} of {len(plan.recipes)}: {recipe.name} {recipe.setting}"))
+        points.append(_point(recipe, plan, threads))
+    return SweepReport(
+        provenance(command, plan.seed, threads or available_processors(), started),
+        describe(selection.checkpoint),
+        sum(tensor.n_weights for tensor in selection.fitted.values()),
+        plan.eval_command,
+        _front(points),
+        tuple((error, gaussian_bits(error)) for error in plan.errors),
+        plan.eval_direction if plan.eval_command else None,
+    )
+
+
+def _point(recipe: Coding, plan: SweepPlan, threads: int | None) -> SweepPoint:
+    tensors = plan.selection.fitted
+    point = SweepPoint(recipe.name, recipe.setting, "failed")
     try:
-        if isinstance(job, _Aimed):
-            job = Scalar(job.step(), job.tables)
-        if isinstance(job, _Mosaic):
-            coded = job.code(checkpoint, selection, threads)
-        else:
-            coded = job.code(selection.fitted)
-        lost = total_distortion(
-            [distortion_of(tensor, coded.tensors[n]) for n, tensor in selection.fitted.items()]
+        coding = recipe.resolved()
+        coded = coding.code(tensors, threads=threads)
+        distortion = Distortion.total(
+            distortion_of(tensor, coded.tensors[name]) for name, tensor in tensors.items()
         )
-        found = replace(
-            found,
-            setting=job.setting,
+        point = replace(
+            point,
+            setting=coding.setting,
             bits=coded.bits,
-            bits_per_weight=coded.bits / lost.n_weights,
-            relative_mse=lost.relative_mse,
+            bits_per_weight=coded.bits / distortion.n_weights,
+            relative_mse=distortion.relative_mse,
         )
-        if words is None:
-            return replace(found, status="ok")
-        answer = _evaluated(coded, checkpoint, words, timeout)
+        if plan.eval_command is None:
+            return replace(point, status="ok")
+        words = parse_command(plan.eval_command)
+        result = _evaluated(coded, plan.selection.checkpoint, words, plan.timeout)
     except (KComplexityError, OSError) as error:
-        return replace(found, reason=str(error))
-    status = "ok" if answer.reason is None else "failed"
-    return replace(found, status=status, reason=answer.reason, metric=answer.metric)
+        return replace(point, reason=str(error))
+    status = "ok" if result.reason is None else "failed"
+    return replace(point, status=status, reason=result.reason, metric=result.metric)
 
 
 def _evaluated(
@@ -276,17 +365,17 @@ def _evaluated(
     """Write the checkpoint that a decoder would make, and run the user's command on it."""
     with tempfile.TemporaryDirectory(prefix="kcomplexity-") as folder:
         layout = source_layout(checkpoint)
-        single = layout.index is None and len(layout.files) == 1
-        path = Path(folder) / ("model.safetensors" if single else "model")
+        path = Path(folder) / ("model.safetensors" if layout.is_single_file else "model")
         dense = replace(checkpoint, tensors={**checkpoint.tensors, **coded.tensors})
-        write_dense(path, dense, layout.files, layout.index)
+        write_dense(path, dense, layout)
         return evaluate(words, path, timeout)
 
 
 def _front(points: Sequence[SweepPoint]) -> tuple[SweepPoint, ...]:
-    """Mark the points that no other beats in both bits and error.
+    """Mark the points that no other point beats in both bits and error.
 
-    No bits at all give an error of 1. What more bits lower by less than a thousandth is chance.
+    No bits at all give an error of 1. A point with more bits whose error is
+    lower by less than a thousandth is not marked: such differences are chance.
     """
     measured = [p for p in points if p.bits is not None and p.relative_mse is not None]
     best = 1 / (1 - _CHANCE)

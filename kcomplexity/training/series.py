@@ -10,7 +10,6 @@ from typing import Any, Self
 from kcomplexity.inference import kendall
 from kcomplexity.results.control_results import SHUFFLE
 from kcomplexity.results.records import CheckpointInfo, Score, Status
-from kcomplexity.scoring.bridging import target_mse
 from kcomplexity.scoring.summary import summarise
 
 __all__ = ["Series", "Step", "StepScore", "make_series", "sum_common_tensors"]
@@ -202,7 +201,7 @@ def _series(
         unit=units[quantity],
         direction=row.direction,
         n_weights=row.n_weights,
-        target_mse=target_mse(row),
+        target_mse=row.target_mse,
         steps=tuple(step.step for step in steps),
         values=values,
         first=first,

@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Decoder", "Encoder", "Frequencies", "model_of", "quantised", "weights_of"]
+__all__ = [
+    "AnsDecoder",
+    "AnsEncoder",
+    "Frequencies",
+    "counts_of_levels",
+    "levels_of_counts",
+    "model_of",
+]
 
 Ints = NDArray[np.int64]
 Words = NDArray[np.uint32]
@@ -31,20 +38,20 @@ _DIGIT = 16
 _SHARES = 64
 
 
-def quantised(counts: Ints) -> Ints:
+def levels_of_counts(counts: Ints) -> Ints:
     """Round positive counts to eighths of an octave: the level whose weight is nearest in log.
 
     Returns
     -------
     ndarray of int64
-        Levels; :func:`weights_of` gives the weight a decoder uses.
+        Levels; :func:`counts_of_levels` gives the counts a decoder uses.
     """
     levels: Ints = np.rint(8 * np.log2(counts.astype(np.float64))).astype(np.int64)
     return levels
 
 
-def weights_of(levels: Ints) -> Ints:
-    """Return the integer weight of each level, about 256 * 2**(level / 8)."""
+def counts_of_levels(levels: Ints) -> Ints:
+    """Return the integer that stands for the count of each level, about 256 * 2**(level / 8)."""
     found: Ints = _OCTAVE[levels % 8] << (levels // 8)
     return found
 
@@ -90,7 +97,7 @@ class _Run:
         self.models: list[Any] = []
 
 
-class Encoder:
+class AnsEncoder:
     """Gathers symbols in the order a decoder takes them; the stream is made at the end."""
 
     def __init__(self) -> None:
@@ -158,7 +165,7 @@ class Encoder:
         return found
 
 
-class Decoder:
+class AnsDecoder:
     """Reads a stream in the order it was written.
 
     Parameters
@@ -235,4 +242,4 @@ def _share(counts: Ints) -> Ints:
 
 
 def _share_weights(shares: Ints) -> Ints:
-    return weights_of(4 * (shares - 1))
+    return counts_of_levels(4 * (shares - 1))

@@ -6,11 +6,11 @@ indices say which motif each block becomes.
 
 A :class:`Goal` is a number of motifs, or a relative squared error to stay at or below with as few
 bits as the fitter can. Targets in bits are searched above the fitters, in
-:mod:`kcomplexity.mosaics.targets`. All chance comes from ``problem.rng``: the same problem gives
+:mod:`kcomplexity.mosaics.run`. All random numbers come from ``problem.rng``: the same problem gives
 the same fit for any number of threads.
 
-To add one: a class here or in a package of yours with an entry point in the group
-``kcomplexity.mosaics.fitters``.
+A new fitter is a class here, or in a package of yours with an entry point in the group
+``kcomplexity.fitters``.
 """
 
 from __future__ import annotations
@@ -28,32 +28,26 @@ from numpy.typing import NDArray
 from kcomplexity.containers.motifs import MotifDtype, Motifs
 from kcomplexity.errors import SpecError
 from kcomplexity.mosaics.assign import distances
+from kcomplexity.parallel.progress import OnProgress, Progress
 from kcomplexity.registry import class_problem
 from kcomplexity.text import plural
 
-__all__ = ["Fit", "Fitter", "Goal", "Problem", "centroids", "check_fitter", "within"]
+__all__ = ["Fit", "Fitter", "Goal", "Problem", "centroids", "check_fitter", "fit_to_error"]
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
-Progress = Callable[[str], None]
-
-
-def _silent(text: str) -> None:
-    """Report nothing."""
-
-
 #: Weights that are summed together, as float64.
 _SUMMED = 1 << 20
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What a fit is to reach: exactly one of the two, or both as a limit and an aim.
+    """What a fit is to reach: a number of motifs, an error, or an error with a limit of motifs.
 
     Attributes
     ----------
     k : int or None
-        Motifs; where an error is aimed at as well, at most so many.
+        Number of motifs; the largest allowed if there is an error too.
     relative_mse : float or None
         Squared error over sum of squares, to be met from below.
     """
@@ -64,14 +58,14 @@ class Goal:
 
 @dataclass(frozen=True)
 class Problem:
-    """What motifs are fitted to.
+    """The blocks that motifs are fitted to, and how.
 
     Attributes
     ----------
     blocks : ndarray of shape (m, s), float32
         Finite; padded with zeros, scales divided out.
     importance : ndarray of shape (m,), float64, or None
-        What one unit of squared error in a block is in squared weights (its scale, squared).
+        Factor from squared error of a block to that of its weights: its scale, squared.
     squares : float
         Sum of the squared weights, scales included.
     motif_dtype : {"f32", "f16", "bf16", "grid"}
@@ -81,8 +75,8 @@ class Problem:
         Of the motif set, for the seed and for messages.
     seed : int
     threads : int or None
-    progress : callable
-        Told a line per round.
+    progress : callable or None
+        Called by :meth:`report`.
     """
 
     blocks: Floats
@@ -93,7 +87,7 @@ class Problem:
     name: str = "model"
     seed: int = 0
     threads: int | None = None
-    progress: Progress = field(default=_silent, compare=False)
+    progress: OnProgress | None = field(default=None, compare=False)
 
     @property
     def m(self) -> int:
@@ -108,6 +102,11 @@ class Problem:
             for at in range(0, self.m, 1 << 16)
         )
         return math.sqrt(total / max(self.blocks.size, 1))
+
+    def report(self, stage: str) -> None:
+        """Report progress: call this about once per round."""
+        if self.progress is not None:
+            self.progress(Progress(stage))
 
     def rng(self, purpose: str) -> np.random.Generator:
         """Return a generator that depends on the seed, the purpose and the set alone."""
@@ -126,13 +125,13 @@ class Problem:
         return total / self.squares if self.squares else 0.0
 
     def round(self, values: NDArray[np.float64] | Floats, step: float) -> Motifs:
-        """Round motifs to what is stored, on a grid of `step` where that is what is asked for."""
+        """Round motifs to the motif dtype; `step` is that of a grid."""
         return Motifs.rounded(values, self.motif_dtype, step if self.motif_dtype == "grid" else 0.0)
 
 
 @dataclass(frozen=True)
 class Fit:
-    """What a fitter found.
+    """Motifs, and the motif of each block.
 
     Attributes
     ----------
@@ -165,7 +164,7 @@ class Fitter(ABC):
     reference: ClassVar[str]
     #: How motifs are stored unless the user says otherwise.
     default_dtype: ClassVar[MotifDtype]
-    #: Whether it fits to an error at once; else it meets one by trying numbers of motifs.
+    #: Whether it fits to an error directly; else it meets an error by trying numbers of motifs.
     aims_at_errors: ClassVar[bool] = False
 
     @abstractmethod
@@ -185,7 +184,7 @@ def check_fitter(_name: str, thing: object) -> str | None:
 
 
 def centroids(blocks: Floats, indices: Ints, k: int) -> tuple[NDArray[np.float64], Ints]:
-    """Return the mean block of each motif, zero where there is none, and how many it has."""
+    """Return the mean block of each motif, zero for an unused one, and the number of its blocks."""
     from scipy.sparse import csc_array
 
     sums = np.zeros((k, blocks.shape[1]))
@@ -200,21 +199,22 @@ def centroids(blocks: Floats, indices: Ints, k: int) -> tuple[NDArray[np.float64
     return sums / np.maximum(counts, 1)[:, None], counts
 
 
-def within(fit: Callable[[int], Fit], m: int, target: float) -> Fit:
+def fit_to_error(fit: Callable[[int], Fit], m: int, target: float) -> Fit:
     """Return the fit of fewest motifs, to about 2 %, whose error is at most `target`.
 
-    The error falls with the number of motifs but for chance; the search bisects its logarithm.
+    The error falls with the number of motifs, apart from chance; the search bisects the logarithm
+    of that number.
 
     Raises
     ------
     SpecError
         If even `m` motifs do not reach it.
     """
-    found = fit(m)
-    if found.relative_mse > target:
+    best = fit(m)
+    if best.relative_mse > target:
         raise SpecError(
             f"a relative error of {target:g} cannot be reached: {plural(m, 'motif')}, the "
-            f"most there may be, give {found.relative_mse:.3g}; allow more motifs, a wider motif "
+            f"most there may be, give {best.relative_mse:.3g}; allow more motifs, a wider motif "
             "dtype or a larger error"
         )
     low, high = 0, m
@@ -222,7 +222,7 @@ def within(fit: Callable[[int], Fit], m: int, target: float) -> Fit:
         middle = max(low + 1, min(high - 1, round(math.sqrt(max(low, 1) * high))))
         tried = fit(middle)
         if tried.relative_mse <= target:
-            found, high = tried, middle
+            best, high = tried, middle
         else:
             low = middle
-    return found
+    return best

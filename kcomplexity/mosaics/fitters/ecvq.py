@@ -1,15 +1,15 @@
-"""``ecvq``: motifs for the fewest bits at a given error.
+"""``ecvq``: motifs for the fewest bits at an error.
 
 Minimises D + lambda * R, squared error plus a price on the bits of an index (Chou, Lookabaugh and
 Gray 1989). The price makes one more coordinate of a motif, so that finding the best motif of a
 block is an ordinary nearest-neighbour search. Rounds of it alternate with new means and new code
 lengths; motifs that nothing chooses disappear. A motif's own bits, shared by the blocks that use
-it, are part of its price, so that rare motifs have to earn their place in the dictionary.
+it, are part of its price, so that a rare motif stays only if it saves more bits than it costs.
 
 The stages: :func:`_start` (the cells of a cubic lattice that hold blocks), :func:`_anneal` (rounds
 in which lambda follows the error to its aim), :func:`_on_grid` (rounds with motifs on a grid of
-each of a few steps), :func:`_finish` (all blocks, lambda found so that the error is met from
-below). The steps compete by the bits they really take.
+each of a few steps), :func:`_finish` (all blocks, with lambda searched so that the error is met
+from below). The step whose fit takes the fewest bits wins.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.algorithms.entropy_coding.ans import Encoder
+from kcomplexity.algorithms.entropy_coding.ans import AnsEncoder
 from kcomplexity.containers.index_coding import canonical_order
 from kcomplexity.containers.motifs import FINEST, MOST_MOTIFS, MotifDtype, Motifs, encode_levels
 from kcomplexity.errors import SpecError
 from kcomplexity.mosaics.assign import nearest_roughly
 from kcomplexity.mosaics.fitters.base import Fit, Fitter, Goal, Ints, Problem, centroids
 from kcomplexity.mosaics.fitters.kmeans import KMeans, lloyd
-from kcomplexity.mosaics.fitters.sample import Sample
+from kcomplexity.mosaics.fitters.sample import SampledMotifs
 
 __all__ = ["Ecvq"]
 
 Floats = NDArray[np.float32]
 
-#: Blocks that the rounds see when nobody says otherwise; more change the motifs by little.
+#: Blocks that the rounds see by default; more blocks change the motifs little.
 _TRAIN = 1 << 18
-#: The rounds see no fewer: fewer prune motifs that the blocks they do not see need.
+#: The least blocks that rounds see; with fewer they prune motifs that unseen blocks need.
 _LEAST_TRAIN = 1 << 14
-#: Motifs that the rounds start with at most, unless the error asks for more.
+#: Motifs that the rounds start with at most, unless the error needs more.
 _MOST = 1 << 13
 _ROUNDS, _GRID_ROUNDS, _TRIES = 20, 7, 9
 #: Blocks times motifs up to which all rounds are taken. Beyond, at five bits a weight and more, a
@@ -60,8 +60,8 @@ _BITS = {"f32": 32, "f16": 16, "bf16": 16}
 class Ecvq(Fitter):
     """Entropy-constrained motifs.
 
-    Without an error to aim at, it aims at that of ``sample`` with as many motifs: what the paper's
-    construction reaches, in fewer bits. Where that is out of reach (nearly as many motifs as
+    Without an error as target, it aims at the error of ``sample`` with as many motifs: that of the
+    paper's construction, in fewer bits. Where that cannot be reached (nearly as many motifs as
     blocks, rounded), the motifs are means.
 
     Attributes
@@ -85,26 +85,26 @@ class Ecvq(Fitter):
         limit = min(goal.k or problem.m, problem.m, MOST_MOTIFS)
         error = goal.relative_mse
         if error is None:
-            plain = Sample().fit(replace(problem, motif_dtype="f32"), Goal(limit))
+            plain = SampledMotifs().fit(replace(problem, motif_dtype="f32"), Goal(limit))
             error = plain.relative_mse
         if not problem.squares or limit == 1 or error == 0:
-            # One motif, or none of the error that could be traded for bits.
+            # One motif, or no error to trade for bits.
             return KMeans().fit(_exact(problem), Goal(limit if error == 0 else 1))
         try:
             return self._within(problem, error, limit)
         except SpecError:
             if goal.relative_mse is not None:
                 raise
-        # Nobody asked for that error, and rounded motifs may not reach it: come close.
+        # The error was not requested, and rounded motifs may not reach it: come close.
         return KMeans().fit(_exact(problem), Goal(limit))
 
     def _within(self, problem: Problem, error: float, limit: int) -> Fit:
         """Start with few motifs, and with more where those cannot meet the error."""
         most = min(limit, _MOST)
         while True:
-            found = _best(self, problem, error, most, limit)
-            if found is not None:
-                return found
+            fit = _best(self, problem, error, most, limit)
+            if fit is not None:
+                return fit
             if most == limit:
                 raise SpecError(
                     f"a relative error of {error:g} cannot be reached with {limit} motifs of "
@@ -116,7 +116,7 @@ class Ecvq(Fitter):
 
 @dataclass
 class _State:
-    """Motifs and what they cost to name."""
+    """Motifs and the price of their indices."""
 
     values: Floats
     counts: Ints
@@ -124,11 +124,11 @@ class _State:
     overhead: float  # bits of a motif in the dictionary
 
     def heights(self) -> Floats:
-        """The last coordinate of each motif: the root of the price of its name."""
+        """Return the last coordinate of each motif: the root of the price of its index."""
         share = self.counts / self.counts.sum()
         bits = -np.log2(share) + self.overhead / self.counts
-        found: Floats = np.sqrt(self.price * (bits - bits.min())).astype(np.float32)
-        return found
+        heights: Floats = np.sqrt(self.price * (bits - bits.min())).astype(np.float32)
+        return heights
 
 
 def _exact(problem: Problem) -> Problem:
@@ -153,20 +153,21 @@ def _best(options: Ecvq, problem: Problem, error: float, most: int, limit: int) 
         return None
     # A quarter of what the price is in the end at a high rate: the rounds come from below.
     start.price = math.log(2) / 2 * error * problem.rms**2
-    # What the rounds prune does not come back: where that was too much, go on without them.
+    # Pruned motifs do not come back: where the rounds pruned too many, go on without rounds.
     effort = min(1.0, _WORK / (len(blocks) * len(start.values)))
     for rounds, overhead in ((math.ceil(_ROUNDS * effort), start.overhead), (0, 0.0)):
         state = replace(start, overhead=overhead)
         _anneal(state, blocks, aim, rounds, problem, lambda values: values)
-        found: list[tuple[float, Fit]] = []
+        candidates: list[tuple[float, Fit]] = []
         for step in steps if effort == 1 else [step for step in steps if step <= safe][-1:]:
             fit = _on_grid(state, blocks, aim, step, error, effort, problem)
             if fit is not None:
                 counts = np.bincount(fit.indices, minlength=len(fit.motifs))
-                found.append((fit.index_bits + _motif_bits(fit.motifs, counts), fit))
-                problem.progress(f"grid {step:.3g}: {found[-1][0]:.0f} bits")
-        if found:
-            return min(found, key=lambda one: one[0])[1]
+                bits = fit.index_bits + _motif_bits(fit.motifs, counts)
+                candidates.append((bits, fit))
+                problem.report(f"grid {step:.3g}: {bits:.0f} bits")
+        if candidates:
+            return min(candidates, key=lambda candidate: candidate[0])[1]
     return None
 
 
@@ -198,12 +199,12 @@ def _start(blocks: Floats, scalar: float, most: int, problem: Problem) -> _State
     cells = np.rint(blocks / np.float32(0.8 * scalar)).astype(np.int32)
     _, labels, counts = np.unique(cells, axis=0, return_inverse=True, return_counts=True)
     means, _ = centroids(blocks, labels.reshape(-1), len(counts))
-    # Cells of one block compete by how far out they lie: nothing else can stand for those.
+    # Cells of one block are ranked by distance from zero: no other motif comes near the far ones.
     order = np.lexsort((-np.square(means).sum(axis=1), -counts))[:most]
     values = means[order].astype(np.float32)
     s = blocks.shape[1]
     if problem.motif_dtype == "grid":
-        # Told as a set: about the levels' bits less log2(k!) / k.
+        # Coded as a set: about the bits of the levels less log2(k!) / k.
         overhead = max(s * math.log2(8 / _STEPS[1] / 4) - math.log2(len(order)) + 1.5, 4.0)
     else:
         overhead = float(s * _BITS[problem.motif_dtype])
@@ -222,7 +223,7 @@ def _anneal(
     for number in range(rounds):
         indices = nearest_roughly(blocks, state.values, state.heights(), threads=problem.threads)
         lost = _lost(blocks, state.values, indices)
-        problem.progress(f"round {number + 1}: {len(state.values)} motifs, error {lost / aim:.4f}")
+        problem.report(f"round {number + 1}: {len(state.values)} motifs, error {lost / aim:.4f}")
         means, counts = centroids(blocks, indices, len(state.values))
         used = counts > 0
         values, counts = rounding(means[used].astype(np.float32)), counts[used]
@@ -250,7 +251,7 @@ def _on_grid(
     values, counts = _merged(rounding(state.values), state.counts)
     here = _State(values, counts, state.price, state.overhead)
     for _ in range(2):
-        # On a coarse grid a motif costs less. None is charged where none is to be pruned.
+        # On a coarse grid a motif costs less. Nothing is charged where nothing is to be pruned.
         if state.overhead:
             motifs = Motifs(here.values, problem.motif_dtype, step)
             here.overhead = _motif_bits(motifs, here.counts) / len(motifs)
@@ -259,7 +260,7 @@ def _on_grid(
 
 
 def _finish(state: _State, step: float, error: float, problem: Problem) -> Fit | None:
-    """Assign all blocks at the largest lambda found whose error is at most the aim."""
+    """Assign all blocks, at the largest lambda tried whose error is at most `error`."""
     motifs = Motifs(state.values, problem.motif_dtype, step)
     best: Fit | None = None
     aim = math.log((1 - _SLACK / 2) * error)
@@ -293,23 +294,23 @@ def _crossing(seen: list[tuple[float, float]], aim: float) -> float:
         (x0, y0), (x1, y1) = below[-1], above[0]
         return y0 + (y1 - y0) * min(max((aim - x0) / (x1 - x0), 0.05), 0.95)
     x, y = below[-1] if below else above[0]
-    # A slope of three is steep enough to end up on the other side sooner or later.
+    # A slope of three is steep enough to cross the aim sooner or later.
     further = 3 * (aim - x) * float(1 << (len(seen) - 1))
     return y + min(max(further, -_FURTHEST), _FURTHEST)
 
 
 def _motif_bits(motifs: Motifs, counts: Ints) -> float:
-    """Return what the motifs that `counts` says are used take in a file."""
+    """Return the bits of the used motifs in a file."""
     order, usage = canonical_order(counts, motifs.values)
     if motifs.dtype != "grid":
         return float(order.size * motifs.values.shape[1] * _BITS[motifs.dtype])
-    encoder = Encoder()
+    encoder = AnsEncoder()
     encode_levels(motifs.levels[order], usage, encoder)
     return 32.0 * encoder.words().size
 
 
 def _merged(values: Floats, counts: Ints) -> tuple[Floats, Ints]:
-    """Put identical motifs together."""
+    """Merge identical motifs and add up their counts."""
     unique, labels = np.unique(values, axis=0, return_inverse=True)
     sums = np.bincount(labels.reshape(-1), counts, minlength=len(unique))
     return unique, sums.astype(np.int64)
@@ -317,11 +318,11 @@ def _merged(values: Floats, counts: Ints) -> tuple[Floats, Ints]:
 
 def _use_of(blocks: Floats, values: Floats, problem: Problem) -> Ints:
     """Return how many blocks are nearest to each motif, at least one."""
-    found = nearest_roughly(blocks, values, threads=problem.threads)
-    return np.maximum(np.bincount(found, minlength=len(values)), 1)
+    indices = nearest_roughly(blocks, values, threads=problem.threads)
+    return np.maximum(np.bincount(indices, minlength=len(values)), 1)
 
 
 def _lost(blocks: Floats, values: Floats, indices: Ints) -> float:
-    """Return the mean squared error of a block, for the rounds alone."""
+    """Return the mean squared error per block, for the rounds only."""
     gap = blocks - values[indices]
     return float(np.einsum("ij,ij->", gap, gap, dtype=np.float64)) / len(blocks)

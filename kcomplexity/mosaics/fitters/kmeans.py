@@ -13,17 +13,26 @@ from numpy.typing import NDArray
 from kcomplexity.containers.motifs import MOST_MOTIFS, MotifDtype
 from kcomplexity.errors import SpecError
 from kcomplexity.mosaics.assign import distances, nearest, nearest_roughly
-from kcomplexity.mosaics.fitters.base import Fit, Fitter, Goal, Ints, Problem, centroids, within
+from kcomplexity.mosaics.fitters.base import (
+    Fit,
+    Fitter,
+    Goal,
+    Ints,
+    Problem,
+    centroids,
+    fit_to_error,
+)
 from kcomplexity.mosaics.fitters.sample import draw, grid_step
 
 __all__ = ["KMeans", "lloyd", "spread_start"]
 
 Floats = NDArray[np.float32]
 
-#: The start is drawn from one block in `_PART`, where that leaves `_LEAST` for each motif.
+#: The start is drawn from one block in `_PART`, if that leaves `_LEAST` blocks for each motif.
 _PART, _LEAST = 4, 8
-#: How far a round moves motifs, in ways to their means. Going past the mean takes fewer rounds and
-#: ends lower (over-relaxation: Du and Emelianenko 2006); from 2 on rounds need not lower the error.
+#: How far a round moves motifs, as a multiple of the way to their means. Going past the mean takes
+#: fewer rounds and ends lower (over-relaxation: Du and Emelianenko 2006); from 2 on rounds need not
+#: lower the error.
 _STRIDE = 1.9
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
@@ -71,7 +80,7 @@ class KMeans(Fitter):
         """Start, take rounds, round, assign."""
         if goal.relative_mse is not None:
             most = min(goal.k or problem.m, problem.m, MOST_MOTIFS)
-            return within(partial(self._fit, problem), most, goal.relative_mse)
+            return fit_to_error(partial(self._fit, problem), most, goal.relative_mse)
         return self._fit(problem, goal.k or 1)
 
     def _fit(self, problem: Problem, k: int) -> Fit:
@@ -105,17 +114,17 @@ def _some(blocks: Floats, n: int, rng: np.random.Generator) -> Floats:
 def _rounds(options: KMeans, problem: Problem, blocks: Floats, values: Floats) -> Floats:
     """Return the means of the blocks after Lloyd's rounds, over-relaxed, from `values`."""
     frozen = int(problem.zero_motif)
-    # About the blocks' mean, where sums of squares keep their digits.
+    # Centred on the blocks' mean, so that sums of squares keep their digits.
     centre = blocks.mean(axis=0, dtype=np.float64).astype(np.float32)
     squares = float(_lost(blocks, centre).sum())
     before, last = math.inf, np.empty(0, np.int64)
     for number in range(options.iterations):
         indices = nearest_roughly(blocks, values, threads=problem.threads)
         means, counts = centroids(blocks, indices, len(values))
-        # The error of the means and what the motifs lie off them, without another pass.
+        # The error at the means plus that of the motifs' distance from them; no second pass.
         off = _squared(values - means) - _squared(means - centre)
         total = max(squares + float(counts @ off), 0.0)
-        problem.progress(f"round {number + 1}: mean squared error {total / blocks.size:.4g}")
+        problem.report(f"round {number + 1}: mean squared error {total / blocks.size:.4g}")
         empty = np.flatnonzero(counts[frozen:] == 0) + frozen
         n_moved = int(np.count_nonzero(indices != last)) if last.size else len(blocks)
         is_settled = total >= (1 - options.tolerance) * before or not total
@@ -170,10 +179,10 @@ def _lost(blocks: Floats, motif: Floats) -> NDArray[np.float64]:
 
 
 def _worst(lost: NDArray[np.float64], n: int) -> Ints:
-    """Return the `n` blocks of largest error, or all there are, in their order."""
+    """Return the `n` blocks of largest error, or all of them if fewer, in their order."""
     return np.sort(np.argpartition(-lost, min(n, lost.size - 1))[:n])
 
 
 def _squared(vectors: NDArray[Any]) -> NDArray[np.float64]:
-    found: NDArray[np.float64] = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
-    return found
+    squares: NDArray[np.float64] = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
+    return squares

@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 
 from kcomplexity.containers.motifs import MOST_MOTIFS, MotifDtype
 from kcomplexity.mosaics.assign import nearest
-from kcomplexity.mosaics.fitters.base import Fit, Fitter, Goal, Problem, within
+from kcomplexity.mosaics.fitters.base import Fit, Fitter, Goal, Problem, fit_to_error
 
-__all__ = ["Sample", "draw", "grid_step"]
+__all__ = ["SampledMotifs", "draw", "grid_step"]
 
 
 @dataclass(frozen=True)
-class Sample(Fitter):
+class SampledMotifs(Fitter):
     """k distinct blocks drawn uniformly become the motifs; each block goes to its nearest.
 
-    With a zero motif, one of the k slots is the zero block. The first k of one seed are the
-    beginning of the first k + 1.
+    With a zero motif, one of the k motifs is the zero block. For one seed, k + 1 motifs are the k
+    motifs and one more.
     """
 
     summary: ClassVar[str] = "the paper's projection: k blocks drawn at random are the motifs"
@@ -32,19 +32,19 @@ class Sample(Fitter):
         """Draw, round, assign."""
         if goal.relative_mse is not None:
             most = min(goal.k or problem.m, problem.m, MOST_MOTIFS)
-            return within(partial(self._fit, problem), most, goal.relative_mse)
+            return fit_to_error(partial(self._fit, problem), most, goal.relative_mse)
         return self._fit(problem, goal.k or 1)
 
     def _fit(self, problem: Problem, k: int) -> Fit:
         motifs = problem.round(draw(problem, k), grid_step(problem))
         indices = nearest(problem.blocks, motifs.values, threads=problem.threads)
         error = problem.relative_mse(motifs.values, indices)
-        problem.progress(f"{k} motifs: relative error {error:.5f}")
+        problem.report(f"{k} motifs: relative error {error:.5f}")
         return Fit(motifs, indices, error)
 
 
 def draw(problem: Problem, k: int) -> NDArray[np.float32]:
-    """Draw `k` blocks without replacement; the zero block first where it is asked for."""
+    """Draw `k` blocks without replacement; the first is the zero block with ``zero_motif``."""
     order = problem.rng("sample").permutation(problem.m)
     chosen = problem.blocks[order[: k - problem.zero_motif]]
     if problem.zero_motif:
@@ -53,5 +53,5 @@ def draw(problem: Problem, k: int) -> NDArray[np.float32]:
 
 
 def grid_step(problem: Problem) -> float:
-    """Return a quarter of the root mean square: what grids do best with at about 1 bit a weight."""
+    """Return a quarter of the root mean square, the best step at about 1 bit a weight."""
     return 0.25 * problem.rms or 1.0

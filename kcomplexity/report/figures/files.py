@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from kcomplexity.containers.writers import refuse_paths
 from kcomplexity.errors import OutputError, ResultError, SpecError
-from kcomplexity.report import write_atomically
+from kcomplexity.files.atomic import refuse_paths, write_atomically
 from kcomplexity.report.figures import Record, pictures, unmet
 from kcomplexity.report.figures.canvas import FORMATS, csv_bytes, image_bytes
 from kcomplexity.report.figures.themes import theme

@@ -1,63 +1,58 @@
-"""The blocks that a fitter sees: read, cut, scales divided out."""
+"""The blocks that a fitter sees: weights read, cut into blocks and divided by their scales."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
 from kcomplexity.containers.blocks import Tiling
-from kcomplexity.containers.mosaic import ScaleMode, spread
+from kcomplexity.containers.mosaic_parts import ScaleMode, scale_of_weights
 from kcomplexity.mosaics.fit_plan import FitPlan, MotifSet
 from kcomplexity.mosaics.fitters import Problem
+from kcomplexity.parallel.progress import OnProgress
 
-__all__ = ["Prepared", "Run", "prepare"]
-
-
-@dataclass(frozen=True)
-class Run:
-    """How the work is done; no figure depends on it.
-
-    Attributes
-    ----------
-    threads : int or None
-    progress : callable or None
-    """
-
-    threads: int | None = None
-    progress: Callable[[str], None] | None = field(default=None, compare=False)
+__all__ = ["ScaledBlocks", "read_blocks"]
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """The blocks of one set, and the scales that were divided out.
+class ScaledBlocks:
+    """The blocks of one motif set, and the scales that were divided out.
 
     Attributes
     ----------
     problem : Problem
     scales : tuple of ndarray or None
-        For each tensor, rounded to bfloat16.
+        Of each tensor, rounded to bfloat16.
     """
 
     problem: Problem
     scales: tuple[NDArray[np.float32] | None, ...]
 
 
-def prepare(plan: FitPlan, found: MotifSet, run: Run) -> Prepared:
-    """Read the tensors of a set into one array of blocks, 4 bytes a weight."""
+def read_blocks(
+    plan: FitPlan,
+    motif_set: MotifSet,
+    *,
+    threads: int | None = None,
+    progress: OnProgress | None = None,
+) -> ScaledBlocks:
+    """Read the tensors of a motif set into one array of blocks, 4 bytes a weight.
+
+    `threads` and `progress` are those of the :class:`~kcomplexity.mosaics.fitters.Problem`.
+    """
     options, block = plan.options, plan.options.block
-    blocks = np.zeros((found.m, block.size), np.float32)
-    importance = None if options.scale == "none" else np.ones(found.m)
+    blocks = np.zeros((motif_set.m, block.size), np.float32)
+    importance = None if options.scale == "none" else np.ones(motif_set.m)
     scales: list[NDArray[np.float32] | None] = []
     squares: list[float] = []
     at = 0
-    for tensor, tiling in zip(found.tensors, found.tilings, strict=True):
+    for tensor, tiling in zip(motif_set.tensors, motif_set.tilings, strict=True):
         end = at + tiling.n_blocks
-        # Runs are read to where they stay; rectangles are put in order from a copy.
+        # Runs are read in place; rectangles are rearranged from a copy.
         flat = blocks[at:end].reshape(-1)
         weights = np.empty(tensor.n_weights, np.float32) if block.height else flat
         weights = weights[: tensor.n_weights]
@@ -66,7 +61,7 @@ def prepare(plan: FitPlan, found: MotifSet, run: Run) -> Prepared:
             squares.append(float(np.square(weights[start:stop], dtype=np.float64).sum()))
         scale = _scales(weights, tiling, options.scale)
         if scale is not None and importance is not None:
-            each = spread(scale, tiling, 0, weights.size)
+            each = scale_of_weights(scale, tiling, 0, weights.size)
             weights /= each
             parts = tiling.split(np.square(each, dtype=np.float64))
             real = tiling.split(np.ones(each.size, np.float32)).sum(axis=1)
@@ -82,22 +77,22 @@ def prepare(plan: FitPlan, found: MotifSet, run: Run) -> Prepared:
         math.fsum(squares),
         dtype,
         options.zero_motif,
-        found.name,
+        motif_set.name,
         options.seed,
-        run.threads,
-        **({"progress": run.progress} if run.progress else {}),
+        threads,
+        progress,
     )
-    return Prepared(problem, tuple(scales))
+    return ScaledBlocks(problem, tuple(scales))
 
 
 def _scales(
     weights: NDArray[np.float32], tiling: Tiling, mode: ScaleMode
 ) -> NDArray[np.float32] | None:
-    """Return root mean squares as a file stores them, 1 where all weights are zero."""
+    """Return root mean squares as stored, 1 where all weights are zero."""
     if mode == "none":
         return None
     rows = weights.reshape(tiling.rows if mode == "row" else 1, -1)
-    found = np.sqrt(np.square(rows, dtype=np.float64).mean(axis=1))
-    rounded: NDArray[np.float32] = found.astype(ml_dtypes.bfloat16).astype(np.float32)
+    rms = np.sqrt(np.square(rows, dtype=np.float64).mean(axis=1))
+    rounded: NDArray[np.float32] = rms.astype(ml_dtypes.bfloat16).astype(np.float32)
     rounded[~(rounded > 0)] = 1
     return rounded
