@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from kcomplexity.algorithms import counting
 from kcomplexity.algorithms.entropy_coding.lengths import plug_in_bits, two_part_bits
+from kcomplexity.algorithms.packing import pack
 from kcomplexity.errors import SpecError, UnmeasurableError
 from kcomplexity.estimators import ESTIMATORS, Estimator, Measure, compressors, symbol_counts
 from kcomplexity.parallel import (
@@ -327,13 +328,13 @@ def test_packing_puts_the_top_bit_first(width, n, seed):
     symbols = np.random.default_rng(seed).integers(0, 2**width - 1, n, dtype, endpoint=True)
     text = "".join(f"{int(s):0{width}b}" for s in symbols)
     expected = bytes(int(text[i : i + 8].ljust(8, "0"), 2) for i in range(0, len(text), 8))
-    assert compressors.pack(symbols, width).tobytes() == expected
+    assert pack(symbols, width).tobytes() == expected
     assert definitions.pack(symbols, width) == expected
 
 
 def test_packing_many_symbols_leaves_no_gap_between_leaves():
     symbols = np.random.default_rng(0).integers(0, 2**23, 2 * LEAF + 9, np.uint32)
-    assert compressors.pack(symbols, 23).tobytes() == definitions.pack(symbols, 23)
+    assert pack(symbols, 23).tobytes() == definitions.pack(symbols, 23)
 
 
 @pytest.mark.parametrize("name", COMPRESSORS)
