@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kcomplexity.algorithms.entropy_coding.ans import (
-    Decoder,
-    Encoder,
+    AnsDecoder,
+    AnsEncoder,
     frequencies_of,
     model_of,
     quantised,
@@ -34,11 +34,11 @@ INTEGERS = st.lists(st.one_of(st.integers(0, 5), st.integers(0, 2**47 - 1)), max
 @given(st.lists(INTEGERS, min_size=1, max_size=4), st.integers(1, 2**40))
 def test_what_is_written_is_read_in_the_same_order(lists, size):
     uniform = np.array([size - 1, 0, size // 2])
-    encoder = Encoder()
+    encoder = AnsEncoder()
     for values in lists:
         encoder.integers(np.array(values, np.int64))
         encoder.uniform(uniform, size)
-    decoder = Decoder(encoder.words())
+    decoder = AnsDecoder(encoder.words())
     for values in lists:
         assert decoder.integers(len(values)).tolist() == values
         assert decoder.uniform(3, size).tolist() == uniform.tolist()
@@ -63,7 +63,7 @@ def test_symbols_cost_their_entropy_and_a_word_or_two():
     weights = np.array([1, 2, 5, 100, 1000])
     p = weights / weights.sum()
     symbols = rng.choice(5, 20_000, p=p)
-    encoder = Encoder()
+    encoder = AnsEncoder()
     encoder.symbols(symbols, weights)
     ideal = -np.log2(p[symbols]).sum()
     assert ideal - 1 <= 32 * encoder.words().size <= 1.0005 * ideal + 64
@@ -85,10 +85,10 @@ def test_motifs_on_a_grid_and_their_usage_come_back(found):
     levels, counts = found
     order, usage = canonical_order(counts, levels)
     assert (np.diff(usage) <= 0).all()
-    encoder = Encoder()
+    encoder = AnsEncoder()
     encode_usage(usage, encoder)
     encode_levels(levels[order], usage, encoder)
-    decoder = Decoder(encoder.words())
+    decoder = AnsDecoder(encoder.words())
     again = decode_usage(len(levels), decoder)
     assert np.array_equal(again, usage)
     assert np.array_equal(decode_levels(levels.shape, again, decoder), levels[order])
@@ -108,9 +108,9 @@ def test_indices_come_back_in_every_mode(mode, data):
     indices = [rng.integers(0, k, tiling.n_blocks).astype(np.uint32) for tiling in tilings]
     values = rng.normal(size=(k, 4)).astype(np.float32)
     usage = np.sort(rng.integers(0, 60, k))[::-1]
-    encoder = Encoder()
+    encoder = AnsEncoder()
     encode_indices(indices, tilings, usage, values, mode, encoder)
-    decoder = Decoder(encoder.words())
+    decoder = AnsDecoder(encoder.words())
     again = decode_indices(tilings, usage, values, mode, decoder)
     assert all(np.array_equal(a, b) for a, b in zip(indices, again, strict=True))
     assert decoder.finished()
@@ -127,7 +127,7 @@ def test_context_pays_where_large_blocks_keep_company():
     tiling = Tiling(64, 64, BlockShape.parse("1"))
     sizes = {}
     for mode in MODES:
-        encoder = Encoder()
+        encoder = AnsEncoder()
         encode_indices([new[indices]], [tiling], usage, values[order], mode, encoder)
         sizes[mode] = 32 * encoder.words().size / indices.size
     assert sizes["context"] < 3.5 < 3.8 < sizes["counts"] < sizes["uniform"] + 0.02
@@ -135,13 +135,13 @@ def test_context_pays_where_large_blocks_keep_company():
 
 def test_a_stream_written_long_ago_decodes_for_ever():
     # Golden: what this coder wrote once. If it no longer decodes, old files are lost.
-    encoder = Encoder()
+    encoder = AnsEncoder()
     encoder.integers(np.array([0, 1, 2, 3, 1000]))
     encoder.symbols(np.array([0, 0, 1, 2, 0]), np.array([7, 2, 1]))
     encoder.uniform(np.array([5, 2**30]), 2**31)
     words = [1455035611, 71210, 926736, 842399416, 3324]
     assert encoder.words().tolist() == words
-    decoder = Decoder(np.array(words, np.uint32))
+    decoder = AnsDecoder(np.array(words, np.uint32))
     assert decoder.integers(5).tolist() == [0, 1, 2, 3, 1000]
     assert decoder.symbols(5, np.array([7, 2, 1])).tolist() == [0, 0, 1, 2, 0]
     assert decoder.uniform(2, 2**31).tolist() == [5, 2**30]
@@ -151,14 +151,14 @@ def test_symbols_that_each_have_a_model_take_few_bytes_and_come_back_in_order():
     models = [model_of(np.array(weights)) for weights in ([1, 2, 3], [5, 1])]
     symbols = np.random.default_rng(0).integers(0, 2, 100_000)
     tracemalloc.start()
-    encoder = Encoder()
+    encoder = AnsEncoder()
     for part in np.split(symbols, 2):
         for number, symbol in enumerate(part.tolist()):
             encoder.modelled(symbol, models[number % 2])
         encoder.uniform(np.array([3]), 8)
     assert tracemalloc.get_traced_memory()[0] < 16 * symbols.size
     tracemalloc.stop()
-    decoder = Decoder(encoder.words())
+    decoder = AnsDecoder(encoder.words())
     for part in np.split(symbols, 2):
         found = [int(decoder.coder.decode(models[i % 2])) for i in range(part.size)]
         assert found == part.tolist()

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kcomplexity as kc
-from kcomplexity.algorithms.entropy_coding.ans import Decoder, Encoder
+from kcomplexity.algorithms.entropy_coding.ans import AnsDecoder, AnsEncoder
 from kcomplexity.codings import LowRank, Pruned, Scalar
 from kcomplexity.codings.base import Levels, add_levels
 from kcomplexity.codings.scalar import step_for
@@ -53,9 +53,9 @@ def error_of(tensors, made):
 
 @given(st.lists(st.integers(-40, 40), min_size=1, max_size=200))
 def test_levels_come_back_from_their_stream(levels):
-    encoder = Encoder()
+    encoder = AnsEncoder()
     add_levels(np.array(levels), encoder)
-    decoder = Decoder(encoder.words())
+    decoder = AnsDecoder(encoder.words())
     below, size = decoder.integers(2).tolist()
     counts = decoder.integers(size)
     present = np.flatnonzero(counts)

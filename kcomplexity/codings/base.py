@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.algorithms.entropy_coding.ans import Encoder
+from kcomplexity.algorithms.entropy_coding.ans import AnsEncoder
 from kcomplexity.files.sources import Bytes
 from kcomplexity.parallel import FRAME
 from kcomplexity.tensors.checkpoint import Tensor
@@ -111,7 +111,7 @@ def levels_of(tensor: Tensor, levels: Levels) -> Ints:
     return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
 
-def add_levels(levels: Ints, encoder: Encoder) -> None:
+def add_levels(levels: Ints, encoder: AnsEncoder) -> None:
     """Add levels under their own counts, which are charged: order 0."""
     low = int(levels.min(initial=0))
     counts = np.bincount(levels - low)

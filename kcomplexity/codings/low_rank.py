@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.algorithms.entropy_coding.ans import Encoder
+from kcomplexity.algorithms.entropy_coding.ans import AnsEncoder
 from kcomplexity.codings.base import Coded, Coding, Levels, add_levels
 from kcomplexity.tensors.checkpoint import ArrayTensor, Tensor
 
@@ -44,14 +44,14 @@ class LowRank(Coding):
 
     def code(self, tensors: Mapping[str, Tensor]) -> Coded:
         """Factor, quantise and code every tensor; O(rows * columns * smaller side) each."""
-        encoder = Encoder()
+        encoder = AnsEncoder()
         made: dict[str, Tensor] = {}
         for name, tensor in tensors.items():
             matrix = tensor.read().astype(np.float64).reshape(tensor.matrix_shape)
             made[name] = _decoded(tensor, self._product(matrix, encoder))
         return Coded(_SIDE_BITS * len(made) + 32 * encoder.words().size, made)
 
-    def _product(self, matrix: NDArray[np.float64], encoder: Encoder) -> NDArray[np.float64]:
+    def _product(self, matrix: NDArray[np.float64], encoder: AnsEncoder) -> NDArray[np.float64]:
         u, s, v = np.linalg.svd(matrix, full_matrices=False)
         rank = max(1, round(self.share * s.size))
         root = np.sqrt(s[:rank])

@@ -15,7 +15,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from kcomplexity.algorithms.entropy_coding.ans import Encoder
+from kcomplexity.algorithms.entropy_coding.ans import AnsEncoder
 from kcomplexity.codings.base import Coded, Coding, Ints, Levels, Quantised, add_levels, levels_of
 from kcomplexity.containers.blocks import BlockShape, Tiling
 from kcomplexity.containers.index_coding import canonical_order, encode_indices, encode_usage
@@ -56,7 +56,7 @@ class Scalar(Coding):
 
 def code_levels(found: Mapping[str, Ints], tensors: Mapping[str, Tensor], tables: str) -> int:
     """Return the bits of the stream that holds the levels of all tensors."""
-    encoder = Encoder()
+    encoder = AnsEncoder()
     if tables == "tensor":
         for levels in found.values():
             add_levels(levels, encoder)
@@ -68,7 +68,7 @@ def code_levels(found: Mapping[str, Ints], tensors: Mapping[str, Tensor], tables
 
 
 def _add_in_context(
-    found: Mapping[str, Ints], tensors: Mapping[str, Tensor], encoder: Encoder
+    found: Mapping[str, Ints], tensors: Mapping[str, Tensor], encoder: AnsEncoder
 ) -> None:
     """Code levels as the indices of blocks of one weight: motifs are the levels that occur."""
     values, labels = np.unique(np.concatenate(list(found.values())), return_inverse=True)

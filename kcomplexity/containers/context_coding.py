@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.algorithms.entropy_coding.ans import Decoder, Encoder, model_of, weights_of
+from kcomplexity.algorithms.entropy_coding.ans import AnsDecoder, AnsEncoder, model_of, weights_of
 from kcomplexity.containers.blocks import Tiling
 from kcomplexity.containers.index_coding import Indices, Ints
 
@@ -67,7 +67,7 @@ def encode_in_context(
     tilings: Sequence[Tiling],
     levels: Ints,
     values: NDArray[Any],
-    encoder: Encoder,
+    encoder: AnsEncoder,
 ) -> None:
     """Add the indices of the tensors that share motifs; some 2 us a block."""
     classes = classes_of(levels, values, sum(tiling.n_blocks for tiling in tilings))
@@ -87,7 +87,7 @@ def encode_in_context(
 
 
 def decode_in_context(
-    tilings: Sequence[Tiling], levels: Ints, values: NDArray[Any], decoder: Decoder
+    tilings: Sequence[Tiling], levels: Ints, values: NDArray[Any], decoder: AnsDecoder
 ) -> list[Indices]:
     """Take the indices that :func:`encode_in_context` wrote."""
     n_blocks = sum(tiling.n_blocks for tiling in tilings)
@@ -175,7 +175,7 @@ class _Contexts:
             own.saw(symbol)
             shared.saw(symbol)
 
-    def fill(self, n: int, across: int, decoder: Decoder) -> NDArray[np.uint32]:
+    def fill(self, n: int, across: int, decoder: AnsDecoder) -> NDArray[np.uint32]:
         """Take the classes of one tensor."""
         if self.n == 1:
             return np.zeros(n, np.uint32)

@@ -23,7 +23,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.algorithms.entropy_coding.ans import Decoder, Encoder, quantised, weights_of
+from kcomplexity.algorithms.entropy_coding.ans import AnsDecoder, AnsEncoder, quantised, weights_of
 from kcomplexity.containers.blocks import Tiling
 from kcomplexity.errors import CorruptCheckpointError
 
@@ -72,13 +72,13 @@ def canonical_order(counts: Ints, values: NDArray[Any]) -> tuple[Ints, Ints]:
     return used[order], levels[order]
 
 
-def encode_usage(levels: Ints, encoder: Encoder) -> None:
+def encode_usage(levels: Ints, encoder: AnsEncoder) -> None:
     """Add the usage levels of all motifs; the decoder knows how many there are."""
     encoder.uniform(levels[:1], _MOST_LEVELS)
     encoder.integers(np.bincount(levels)[::-1])
 
 
-def decode_usage(k: int, decoder: Decoder) -> Ints:
+def decode_usage(k: int, decoder: AnsDecoder) -> Ints:
     """Take the usage levels of `k` motifs."""
     top = int(decoder.uniform(1, _MOST_LEVELS)[0])
     counts = decoder.integers(top + 1)
@@ -93,7 +93,7 @@ def encode_indices(
     levels: Ints,
     values: NDArray[Any],
     mode: Mode,
-    encoder: Encoder,
+    encoder: AnsEncoder,
 ) -> None:
     """Add the indices of the tensors that share motifs.
 
@@ -107,7 +107,7 @@ def encode_indices(
     values : ndarray of shape (k, s)
         The motifs, as the decoder knows them.
     mode : {"uniform", "counts", "context"}
-    encoder : Encoder
+    encoder : AnsEncoder
     """
     if mode == "context":
         from kcomplexity.containers.context_coding import encode_in_context
@@ -122,7 +122,7 @@ def encode_indices(
 
 
 def decode_indices(
-    tilings: Sequence[Tiling], levels: Ints, values: NDArray[Any], mode: Mode, decoder: Decoder
+    tilings: Sequence[Tiling], levels: Ints, values: NDArray[Any], mode: Mode, decoder: AnsDecoder
 ) -> list[Indices]:
     """Take the indices that :func:`encode_indices` wrote, tensor by tensor."""
     if len(levels) == 1:

@@ -28,7 +28,7 @@ import ml_dtypes
 import numpy as np
 import zstandard
 
-from kcomplexity.algorithms.entropy_coding.ans import Encoder
+from kcomplexity.algorithms.entropy_coding.ans import AnsEncoder
 from kcomplexity.containers.mosaic import (
     BitBudget,
     Mosaic,
@@ -155,7 +155,7 @@ def _motif_array(number: int, motifs: Motifs, usage: NDArray[np.int64]) -> Tenso
     name = f"motifs.{number}"
     if motifs.dtype != "grid":
         return _array(name, CODES[motifs.dtype], motifs.stored())
-    encoder = Encoder()
+    encoder = AnsEncoder()
     encode_levels(motifs.levels, usage, encoder)
     return _array(name, "U32", encoder.words())
 

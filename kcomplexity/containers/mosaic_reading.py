@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.algorithms.entropy_coding.ans import Decoder, weights_of
+from kcomplexity.algorithms.entropy_coding.ans import AnsDecoder, weights_of
 from kcomplexity.containers.index_coding import MOST_IN_CONTEXT, Mode, decode_indices, decode_usage
 from kcomplexity.containers.mosaic import Mosaic, MosaicTensor
 from kcomplexity.containers.mosaic_file import FORMAT, PREFIX, VERSION, checksums, header_checksum
@@ -190,7 +190,7 @@ def _decode_set(
     n_blocks = sum(tiling.n_blocks for tiling in tilings)
     if k > 1 and n_blocks > _MOST_BLOCKS_A_BYTE * n_bytes:
         raise ValueError(f"{n_blocks} blocks in {n_bytes} bytes")
-    decoder = Decoder(words)
+    decoder = AnsDecoder(words)
     usage = decode_usage(k, decoder)
     _expect_blocks(n_blocks, usage, entry.mode, 32 * words.size)
     array = checkpoint[f"{PREFIX}motifs.{number}"]
@@ -200,7 +200,7 @@ def _decode_set(
         most = _FREE_LEVELS + _MOST_LEVELS_A_BYTE * array.n_bytes
         if size > max(array.n_bytes, 2) or k * size > most:
             raise ValueError(f"{k} motifs of {size} weights in {array.n_bytes} bytes")
-        levels = decode_levels((k, size), usage, Decoder(array.read().astype(np.uint32)))
+        levels = decode_levels((k, size), usage, AnsDecoder(array.read().astype(np.uint32)))
         motifs = Motifs(on_grid(levels, entry.step), "grid", entry.step)
     else:
         if array.shape != (k, size):

@@ -17,7 +17,7 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.algorithms.entropy_coding.ans import Decoder, Encoder
+from kcomplexity.algorithms.entropy_coding.ans import AnsDecoder, AnsEncoder
 from kcomplexity.errors import CorruptCheckpointError, SpecError
 
 __all__ = [
@@ -113,7 +113,7 @@ def on_grid(levels: Ints, step: float) -> Floats:
     return (levels * step).astype(np.float32)
 
 
-def encode_levels(levels: Ints, groups: Ints, encoder: Encoder) -> None:
+def encode_levels(levels: Ints, groups: Ints, encoder: AnsEncoder) -> None:
     """Add the levels of grid motifs that are sorted inside each group.
 
     Parameters
@@ -122,7 +122,7 @@ def encode_levels(levels: Ints, groups: Ints, encoder: Encoder) -> None:
         Sorted by group, and inside each by coordinates from the first on.
     groups : ndarray of shape (k,)
         What the decoder knows: which motifs stand in one group.
-    encoder : Encoder
+    encoder : AnsEncoder
     """
     low = int(levels.min())
     encoder.integers(np.array([2 * low if low >= 0 else -2 * low - 1]))
@@ -143,7 +143,7 @@ def encode_levels(levels: Ints, groups: Ints, encoder: Encoder) -> None:
             encoder.symbols(np.searchsorted(present, told), counts[present])
 
 
-def decode_levels(shape: tuple[int, int], groups: Ints, decoder: Decoder) -> Ints:
+def decode_levels(shape: tuple[int, int], groups: Ints, decoder: AnsDecoder) -> Ints:
     """Take the levels that :func:`encode_levels` wrote.
 
     Raises

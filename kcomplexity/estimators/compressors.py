@@ -68,7 +68,7 @@ class Compressor(Estimator):
 
     @property
     def working_memory(self) -> int:
-        """Bytes the library takes beside input and output."""
+        """Bytes the library takes besides input and output."""
         return _MIB
 
     @property

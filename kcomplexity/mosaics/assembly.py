@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.algorithms.entropy_coding.ans import Encoder
+from kcomplexity.algorithms.entropy_coding.ans import AnsEncoder
 from kcomplexity.containers.index_coding import (
     MODES,
     MOST_IN_CONTEXT,
@@ -108,7 +108,7 @@ def _store(found: MotifSet, fit: Fit) -> _SetOfMotifs:
     modes = MODES if fit.indices.size <= MOST_IN_CONTEXT else MODES[:2]
     streams = {}
     for mode in modes:
-        encoder = Encoder()
+        encoder = AnsEncoder()
         encode_usage(usage, encoder)
         encode_indices(indices, found.tilings, usage, motifs.values, mode, encoder)
         streams[mode] = encoder.words()

@@ -45,7 +45,7 @@ def _ready(plan: FitPlan, control: Control) -> Control:
             "a control says nothing about method sample: its bits follow from which blocks were "
             "drawn, by some five per cent; take ecvq or kmeans"
         )
-    found = control.linked([plan.checkpoint])
+    found = control.for_checkpoints([plan.checkpoint])
     if not any(found.applies(tensor) for tensor in plan.selection.fitted.values()):
         raise SpecError(
             f"control {control} changes none of the fitted tensors: it would tell a gain of 1 of "

@@ -140,7 +140,7 @@ def make_plan(
     tasks = [
         _task(
             spec,
-            [c.linked(selected) for c in (own.get(spec, []) if given is None else given)],
+            [c.for_checkpoints(selected) for c in (own.get(spec, []) if given is None else given)],
             n_weights,
             sample,
             exact,

@@ -92,9 +92,9 @@ class Encoder(ABC):
     ----------
     streams : tuple of Alphabet
     side_bits : float
-        Bits a decoder needs beside the symbols: scales, levels, steps.
+        Bits a decoder needs besides the symbols: scales, levels, steps.
     details : dict
-        What the passes yield beside the step (an offset, a lowest level), kept in the row.
+        What the passes yield besides the step (an offset, a lowest level), kept in the row.
     error_unit : float
         What one unit of squared error is in squared weights.
     step : float or None

@@ -21,7 +21,7 @@ __all__ = [
     "usual_codes",
 ]
 
-#: Side of a block where none is asked for, by number of dimensions.
+#: Default side of a block, by number of dimensions.
 USUAL_BLOCK: Final = {1: 12, 2: 4}
 #: Blocks to code at a time: their codes (8 bytes each) stay in the cache of a core.
 SLAB_BLOCKS: Final = 1 << 15

@@ -1,4 +1,4 @@
-"""The one door to a table: from the cache folder if it is there, else from pybdm's package."""
+"""A table by its alphabet: from the cache folder if it is there, else from pybdm's package."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ class CtmTable:
 
     @cached_property
     def _ranked(self) -> dict[int, tuple[Bits, NDArray[np.int64]]]:
-        """What :meth:`ranked` found so far: half a second for three million blocks."""
+        """Results of :meth:`ranked`: half a second for three million blocks."""
         return {}
 
     @cached_property

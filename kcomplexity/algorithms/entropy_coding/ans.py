@@ -1,8 +1,8 @@
 """Entropy coding of integers: one ANS stream, written front to back, read front to back.
 
 Everything a decoder needs is inside the stream: no count is taken for granted. The coder is
-constriction's ANS with 24-bit probabilities; the probabilities it is given are integers over 2**24
-that follow from coded integers by integer arithmetic alone, so a stream decodes for ever.
+constriction's ANS with 24-bit probabilities; its probabilities are integers over 2**24 that follow
+from coded integers by integer arithmetic alone, so a stream decodes for ever.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Decoder", "Encoder", "Frequencies", "model_of", "quantised", "weights_of"]
+__all__ = ["AnsDecoder", "AnsEncoder", "Frequencies", "model_of", "quantised", "weights_of"]
 
 Ints = NDArray[np.int64]
 Words = NDArray[np.uint32]
@@ -27,7 +27,7 @@ _OCTAVE = np.array([256, 279, 304, 332, 362, 395, 431, 470], np.int64)
 _LENGTHS = 48
 #: Raw bits go out at most this many at a time.
 _DIGIT = 16
-#: A length's share is told in half octaves: 0 for never, else 2**((v - 1) / 2).
+#: A length's share is coded in half octaves: 0 for never, else 2**((v - 1) / 2).
 _SHARES = 64
 
 
@@ -45,8 +45,8 @@ def quantised(counts: Ints) -> Ints:
 
 def weights_of(levels: Ints) -> Ints:
     """Return the integer weight of each level, about 256 * 2**(level / 8)."""
-    found: Ints = _OCTAVE[levels % 8] << (levels // 8)
-    return found
+    weights: Ints = _OCTAVE[levels % 8] << (levels // 8)
+    return weights
 
 
 def frequencies_of(weights: Ints) -> Frequencies:
@@ -55,14 +55,14 @@ def frequencies_of(weights: Ints) -> Frequencies:
     spare = _TOTAL - weights.size
     # Python's integers where int64 would overflow: weights reach 2**40 and spare 2**24.
     if int(weights.max()) < 1 << 38:
-        found = weights * spare // total
+        frequencies = weights * spare // total
     else:
         shift = max(int(weights.max()).bit_length() - 38, 0)
         narrow = np.maximum(weights >> shift, 1)
-        found = narrow * spare // int(narrow.sum())
-    found = found + 1
-    found[int(np.argmax(found))] += _TOTAL - int(found.sum())
-    return found
+        frequencies = narrow * spare // int(narrow.sum())
+    frequencies = frequencies + 1
+    frequencies[int(np.argmax(frequencies))] += _TOTAL - int(frequencies.sum())
+    return frequencies
 
 
 def model_of(weights: Ints) -> Any:
@@ -90,7 +90,7 @@ class _Run:
         self.models: list[Any] = []
 
 
-class Encoder:
+class AnsEncoder:
     """Gathers symbols in the order a decoder takes them; the stream is made at the end."""
 
     def __init__(self) -> None:
@@ -154,11 +154,11 @@ class Encoder:
                     coder.encode_reverse(symbol, model)
             else:
                 coder.encode_reverse(*job)
-        found: Words = coder.get_compressed()
-        return found
+        words: Words = coder.get_compressed()
+        return words
 
 
-class Decoder:
+class AnsDecoder:
     """Reads a stream in the order it was written.
 
     Parameters
@@ -180,8 +180,8 @@ class Decoder:
         """Take `n` symbols under the weights they were written with."""
         if weights.size == 1 or not n:
             return np.zeros(n, np.int32)
-        found: NDArray[np.int32] = self.coder.decode(model_of(weights), n)
-        return found
+        symbols: NDArray[np.int32] = self.coder.decode(model_of(weights), n)
+        return symbols
 
     def uniform(self, n: int, size: int) -> Ints:
         """Take `n` symbols of `size` that are all as likely."""
@@ -190,8 +190,8 @@ class Decoder:
         if size > _TOTAL:
             high = self.uniform(n, -(-size >> _DIGIT))
             return (high << _DIGIT) | self.uniform(n, 1 << _DIGIT)
-        found: Ints = self.coder.decode(_uniform(size), n).astype(np.int64)
-        return found
+        symbols: Ints = self.coder.decode(_uniform(size), n).astype(np.int64)
+        return symbols
 
     def integers(self, n: int) -> Ints:
         """Take `n` integers.
@@ -199,14 +199,14 @@ class Decoder:
         Raises
         ------
         ValueError
-            If none of the lengths occurs: the stream is not what it should be.
+            If the stream says that no length occurs: it is damaged.
         """
         top = int(self.uniform(1, _LENGTHS)[0])
         shares = self.uniform(top + 1, _SHARES)
         present = np.flatnonzero(shares)
         if not present.size:
             if n:
-                raise ValueError("no integer of any length is foreseen")
+                raise ValueError("the stream foresees no integer of any length")
             return np.zeros(0, np.int64)
         lengths = present[self.symbols(n, _share_weights(shares[present]))]
         values = (lengths > 0).astype(np.int64)
@@ -224,13 +224,13 @@ class Decoder:
 
 def _bit_lengths(values: Ints) -> Ints:
     # frexp is exact below 2**53: the exponent of a positive integer is its bit length.
-    found: Ints = np.frexp(values.astype(np.float64))[1].astype(np.int64)
-    return found
+    lengths: Ints = np.frexp(values.astype(np.float64))[1].astype(np.int64)
+    return lengths
 
 
 def _share(counts: Ints) -> Ints:
-    found = 1 + np.rint(2 * np.log2(np.maximum(counts, 1))).astype(np.int64)
-    shares: Ints = np.minimum(found, _SHARES - 1)
+    half_octaves = np.rint(2 * np.log2(np.maximum(counts, 1))).astype(np.int64)
+    shares: Ints = np.minimum(1 + half_octaves, _SHARES - 1)
     return shares
 
 

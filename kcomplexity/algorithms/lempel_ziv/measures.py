@@ -127,21 +127,21 @@ def _as_labels(symbols: ArrayLike) -> Labels:
         symbols = np.frombuffer(symbols.encode("utf-32-le"), dtype="<u4")
     elif isinstance(symbols, bytes):
         symbols = np.frombuffer(symbols, dtype=np.uint8)
-    given = np.asarray(symbols)
-    if given.ndim != 1 or given.dtype.kind not in "biu":
+    sequence = np.asarray(symbols)
+    if sequence.ndim != 1 or sequence.dtype.kind not in "biu":
         raise UnmeasurableError(
-            f"expected a 1-D array of booleans or integers, or text; given {given.dtype} of shape "
-            f"{given.shape}. Flatten it with .ravel(); map real numbers to symbols first, for "
-            "instance with binarise_outputs"
+            "expected a 1-D array of booleans or integers, or text; given "
+            f"{sequence.dtype} of shape {sequence.shape}. Flatten it with .ravel(); map real numbers "
+            "to symbols first, for instance with binarise_outputs"
         )
-    if not given.size:
+    if not sequence.size:
         raise UnmeasurableError("an empty sequence has no phrases; expected at least one symbol")
-    if given.dtype.itemsize == 1:  # the usual case, for which sorting would be a waste
-        octets = given.view(np.uint8)
+    if sequence.dtype.itemsize == 1:  # the usual case, for which sorting would be a waste
+        octets = sequence.view(np.uint8)
         present = np.bincount(octets, minlength=256) > 0
         numbers = (np.cumsum(present) - 1).astype(np.uint8)
         return numbers[octets]
-    values, labels = np.unique(given, return_inverse=True)
+    values, labels = np.unique(sequence, return_inverse=True)
     narrow: Labels = labels.astype(np.min_scalar_type(values.size - 1))
     return narrow
 

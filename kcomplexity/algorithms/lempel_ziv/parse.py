@@ -151,10 +151,10 @@ def _nearest_smaller(values: Positions) -> Positions:
     for minima in levels[:-1]:
         # The root of the subtree to the left; a left child has none, and compares with itself.
         left = node - (node & 1)
-        found = minima[left] < values[climbing]
-        found &= left != node
-        turns.append((climbing[found], left[found]))
-        climbing, node = climbing[~found], node[~found] >> 1
+        smaller = minima[left] < values[climbing]
+        smaller &= left != node
+        turns.append((climbing[smaller], left[smaller]))
+        climbing, node = climbing[~smaller], node[~smaller] >> 1
 
     nearest = np.full(values.size, -1, dtype=values.dtype)
     falling, node = climbing[:0], node[:0]

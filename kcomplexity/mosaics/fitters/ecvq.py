@@ -22,7 +22,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.algorithms.entropy_coding.ans import Encoder
+from kcomplexity.algorithms.entropy_coding.ans import AnsEncoder
 from kcomplexity.containers.index_coding import canonical_order
 from kcomplexity.containers.motifs import FINEST, MOST_MOTIFS, MotifDtype, Motifs, encode_levels
 from kcomplexity.errors import SpecError
@@ -303,7 +303,7 @@ def _motif_bits(motifs: Motifs, counts: Ints) -> float:
     order, usage = canonical_order(counts, motifs.values)
     if motifs.dtype != "grid":
         return float(order.size * motifs.values.shape[1] * _BITS[motifs.dtype])
-    encoder = Encoder()
+    encoder = AnsEncoder()
     encode_levels(motifs.levels[order], usage, encoder)
     return 32.0 * encoder.words().size
 
