@@ -131,8 +131,8 @@ def _as_labels(symbols: ArrayLike) -> Labels:
     if sequence.ndim != 1 or sequence.dtype.kind not in "biu":
         raise UnmeasurableError(
             "expected a 1-D array of booleans or integers, or text; given "
-            f"{sequence.dtype} of shape {sequence.shape}. Flatten it with .ravel(); map real numbers "
-            "to symbols first, for instance with binarise_outputs"
+            f"{sequence.dtype} of shape {sequence.shape}. Flatten it with .ravel(); map real "
+            "numbers to symbols first, for instance with binarise_outputs"
         )
     if not sequence.size:
         raise UnmeasurableError("an empty sequence has no phrases; expected at least one symbol")
