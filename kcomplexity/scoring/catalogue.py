@@ -11,7 +11,8 @@ from inspect import cleandoc
 from typing import Any, TypeAlias, TypeVar
 
 from kcomplexity.controls import CONTROLS, Control
-from kcomplexity.controls.base import usage, words_of
+from kcomplexity.controls.base import usage as control_usage
+from kcomplexity.controls.base import words_of
 from kcomplexity.estimators import ESTIMATORS, Estimator
 from kcomplexity.registry import Registry
 from kcomplexity.results.records import SCHEMA_VERSION, plain
@@ -214,13 +215,14 @@ def _listed(
 
 
 def _estimator(name: str, cls: type[Estimator], *, used: Iterable[Spec]) -> EstimatorEntry:
+    usage = _usage(name, cls)  # first: it says so where the class is not a dataclass
     view = cls.default_view
     specs = [str(spec) for spec in used if type(spec.estimator) is cls]
     if not specs and not is_glued(cls):
         specs = [f"{name}@{view}" if view else name]
     return EstimatorEntry(
         name=name,
-        usage=_usage(name, cls) + ("[@VIEW[/SPLIT]]" if view else ""),
+        usage=usage + ("[@VIEW[/SPLIT]]" if view else ""),
         summary=cls.summary,
         # Where the first parameter has no default there is no instance to ask: the class says it.
         kind=str(cls.kind) if is_glued(cls) else cls().kind,
@@ -253,7 +255,7 @@ def _control(name: str, cls: type[Control]) -> ControlEntry:
     count = next(f for f in fields(cls) if f.name == "n")
     return ControlEntry(
         name=name,
-        usage=usage(name, cls),
+        usage=control_usage(name, cls),
         summary=cls.summary,
         keeps_values=cls.keeps_values,
         parameters=_parameters([*words_of(cls), count]),
