@@ -82,7 +82,7 @@ class Compressor(Estimator):
         return None if self.rate > 30e6 else 1 << 26 if self.rate > 8e6 else 1 << 24
 
     def reducer(self, alphabet: Alphabet | None, shape: tuple[int, int]) -> Reducer:
-        """Compress each frame of the packed stream; keep the number of bytes."""
+        """Compress the packed symbols, in frames or as one stream."""
         assert alphabet is not None  # noqa: S101 - a compressor always has a view
         return Frames(self, alphabet) if self.frame else OneStream(self, alphabet)
 

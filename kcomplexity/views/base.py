@@ -153,7 +153,7 @@ def weights_only(dtype: StoredDtype) -> None:
 
 
 def leaves(flat: NDArray[Any]) -> range:
-    """Starts of the leaves in a chunk: the unit that stays in the cache."""
+    """Return the starts of the leaves in a chunk: the unit that stays in the cache."""
     return range(0, flat.size, LEAF)
 
 
@@ -171,5 +171,5 @@ def bit_planes(symbols: Symbols, width: int) -> tuple[Symbols, ...]:
 
 
 def plane_alphabets(width: int) -> tuple[Alphabet, ...]:
-    """Alphabets of :func:`bit_planes`."""
+    """Return the alphabets of :func:`bit_planes`."""
     return tuple(Alphabet(f"bit {bit}", 2) for bit in reversed(range(width)))

@@ -247,7 +247,7 @@ class _LevelEncoder(Encoder):
 
 
 def _squares(values: Floats) -> float:
-    """Sum of squares; of float32 in short runs by einsum, four times as fast as in float64."""
+    """Return the sum of squares; float32 in short runs, four times as fast as in float64."""
     whole = values.size - values.size % _RUN
     runs = values[:whole].reshape(-1, _RUN)
     total = np.einsum("ij,ij->i", runs, runs).sum(dtype=np.float64)

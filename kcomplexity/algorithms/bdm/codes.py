@@ -115,7 +115,7 @@ def _bits(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _codes_1d(bits: NDArray[Any]) -> NDArray[np.intp]:
-    """Codes of the blocks of a positive multiple of 12 bits, in no particular order."""
+    """Return the codes of the blocks of a positive multiple of 12 bits, in no particular order."""
     n_blocks = bits.size // 12
     packed = np.packbits(bits)
     packed.resize(3 * -(-n_blocks // 2), refcheck=False)  # two blocks make three bytes
@@ -129,7 +129,7 @@ def _codes_1d(bits: NDArray[Any]) -> NDArray[np.intp]:
 
 
 def _codes_2d(bits: NDArray[Any]) -> NDArray[np.uint16]:
-    """Codes of the 4x4 blocks of a matrix with sides that 4 divides, in no particular order."""
+    """Return the codes of 4x4 blocks of a matrix whose sides 4 divides, in no particular order."""
     n_rows, n_columns = bits.shape
     packed = np.packbits(bits, axis=1)
     rows = packed.reshape(n_rows // 4, 4, packed.shape[1]).astype(np.uint16)

@@ -41,7 +41,7 @@ class BlockCounts:
     def from_dense(
         cls, counts: NDArray[np.integer[Any]], how: Decomposition, n_ignored: int = 0
     ) -> BlockCounts:
-        """Counts from an array with one number for each code, zeros included.
+        """Return counts from an array with one number for each code, zeros included.
 
         Parameters
         ----------

@@ -102,7 +102,7 @@ class Decomposition:
 
 
 def integer_option(name: str, value: object, least: int) -> int:
-    """An option as a Python integer: numbers of codes would wrap around in NumPy's."""
+    """Return an option as a Python integer: numbers of codes would wrap around in NumPy's."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise SpecError(f"{name}={value!r}: expected an integer >= {least}")
     return int(value)

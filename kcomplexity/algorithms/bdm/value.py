@@ -63,7 +63,7 @@ class BdmResult:
 
 
 def bdm_result(counts: BlockCounts) -> BdmResult:
-    """BDM of counted blocks, with the facts about it.
+    """Return the BDM of counted blocks, with what is needed to judge it.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def bdm_result(counts: BlockCounts) -> BdmResult:
 
 
 def bdm_value(counts: BlockCounts) -> float:
-    """BDM of counted blocks, in bits; see :func:`bdm_result`."""
+    """Return the BDM of counted blocks, in bits; see :func:`bdm_result`."""
     return bdm_result(counts).bits
 
 

@@ -13,7 +13,7 @@ __all__ = ["ctm_table"]
 
 
 def ctm_table(n_symbols: int = 2, ndim: int = 1) -> CtmTable:
-    """The CTM table for an alphabet.
+    """Return the CTM table for an alphabet.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ __all__ = ["lz76_complexity", "lz76_entropy_rate", "lz76_phrases"]
 
 
 def lz76_phrases(symbols: ArrayLike) -> int:
-    """Number of phrases of the LZ76 exhaustive history.
+    """Return the number of phrases of the LZ76 exhaustive history.
 
     Parameters
     ----------
@@ -49,9 +49,10 @@ def lz76_phrases(symbols: ArrayLike) -> int:
 
 
 def lz76_complexity(symbols: ArrayLike) -> float:
-    """C_LZ of Dingle, Camargo and Louis: the mean phrase count of both directions, times log2(n).
+    """Return the C_LZ of Dingle, Camargo and Louis.
 
-    It ranks sequences of equal length by simplicity. It is not a code length: random bits score
+    It is the mean phrase count of both directions, times log2(n), and ranks sequences of equal
+    length by simplicity. It is not a code length: random bits score
     more than one bit each (128 of them 149 on average), and nothing decodes it.
 
     Parameters
@@ -85,7 +86,7 @@ def lz76_complexity(symbols: ArrayLike) -> float:
 
 
 def lz76_entropy_rate(symbols: ArrayLike) -> float:
-    """Entropy rate estimated from the phrase count: ``N(x) * log2(n) / n``.
+    """Return the entropy rate estimated from the phrase count: ``N(x) * log2(n) / n``.
 
     For a stationary ergodic source it tends to the entropy rate [1]_ [2]_, slowly: on fair bits it
     is some 1.07 at n = 10^3, 1.02 at 3 * 10^5, 1.01 at 10^7. Only the forward direction is counted,
@@ -122,7 +123,7 @@ def lz76_entropy_rate(symbols: ArrayLike) -> float:
 
 
 def _as_labels(symbols: ArrayLike) -> Labels:
-    """Symbols renumbered 0, 1, ... without gaps, so that they pack into few bits."""
+    """Return the symbols renumbered 0, 1, ... without gaps, so that they pack into few bits."""
     if isinstance(symbols, str):
         symbols = np.frombuffer(symbols.encode("utf-32-le"), dtype="<u4")
     elif isinstance(symbols, bytes):

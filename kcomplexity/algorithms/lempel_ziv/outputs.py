@@ -15,7 +15,7 @@ __all__ = ["binarise_outputs"]
 
 
 def binarise_outputs(outputs: ArrayLike, threshold: float | str = 0.0) -> Labels:
-    """Outputs of a network on an ordered set of inputs, as the symbols of the function it computes.
+    """Return outputs of a network as the symbols of the function that it computes.
 
     Parameters
     ----------
