@@ -88,7 +88,7 @@ class Decomposition:
 
     @property
     def is_usual_binary(self) -> bool:
-        """Whether all blocks are those of :func:`binary_counts_1d` or :func:`binary_counts_2d`."""
+        """Whether all blocks are those of :func:`~kcomplexity.algorithms.bdm.codes.usual_codes`."""
         return (
             self.n_symbols == 2
             and self.side == USUAL_BLOCK[self.ndim]
