@@ -484,3 +484,35 @@ def test_an_empty_tensor_costs_nothing(text):
 def test_an_empty_tensor_has_no_share_and_no_block(text, message):
     with pytest.raises(UnmeasurableError, match=message):
         measured(np.empty((0, 4), np.float32), text)
+
+
+# --- what specs say of themselves --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "of_estimator", "of_view"),
+    [
+        ("ctx@rd0.1", None, 0.1),
+        ("entropy@rd0.01/bits", None, 0.01),
+        ("entropy@q8", None, None),
+        ("mosaic:mse=0.2", 0.2, None),
+    ],
+)
+def test_a_spec_says_which_error_it_aims_at(text, of_estimator, of_view):
+    spec = parse_spec(text)
+    assert spec.estimator.target_mse == of_estimator
+    assert (spec.view.target_mse if spec.view else None) == of_view
+
+
+def test_two_codes_count_parts_of_structure_and_one_depends_on_the_machine():
+    parts = {name: cls.structure_part for name, cls in ESTIMATORS.items() if cls.structure_part}
+    assert parts == {"ctx": "context", "lowrank": "low rank"}
+    assert [name for name, cls in ESTIMATORS.items() if cls.machine_dependent] == ["igzip"]
+
+
+def test_streams_without_a_name_have_no_bits_of_their_own():
+    assert measured(normal(9), "entropy@q4").stream_bits is None
+    by_stream = measured(normal(9), "zstd@bytes/planes")
+    assert by_stream.stream_bits is not None
+    assert list(by_stream.stream_bits) == [f"plane {i}" for i in range(4)]
+    assert sum(by_stream.stream_bits.values()) == by_stream.value
