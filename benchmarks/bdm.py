@@ -38,7 +38,7 @@ from measuring import Row, paired, seconds, table
 from numpy.typing import NDArray
 
 import kcomplexity as kc
-from kcomplexity.algorithms.bdm import bdm1d, bdm2d, binary_counts_1d
+from kcomplexity.algorithms.bdm import BlockCounter, Decomposition, bdm1d, bdm2d
 from kcomplexity.algorithms.ctm import ctm_table
 from kcomplexity.algorithms.lempel_ziv import lz76_phrases
 
@@ -121,7 +121,7 @@ def bdm(bench: Bench) -> Iterator[Row]:
     many = rng.standard_normal(bench.size(60_000_000), np.float32)
     passes: dict[str, Callable[[], object]] = {
         "bdm1d(w > 0)": lambda: bdm1d(many > 0),
-        "binary_counts_1d(w)": lambda: binary_counts_1d(many),
+        "BlockCounter(w)": lambda: BlockCounter(Decomposition(1)).add(many),
     }
     for name, count in passes.items():
         yield Row(

@@ -133,7 +133,7 @@ def _pairs(ties: NDArray[np.int64]) -> int:
 
 
 def _exact_p(inversions: int, n: int) -> float:
-    """Two-sided p of a number of inversions among all orders of n (Mahonian numbers)."""
+    """Return the two-sided p of a number of inversions among all orders of n (Mahonian numbers)."""
     share = np.ones(1)
     for k in range(2, n + 1):
         share = np.convolve(share, np.full(k, 1 / k))

@@ -14,21 +14,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kcomplexity.algorithms.bdm import (
-    BlockCounts,
+    BlockCounter,
     Decomposition,
     bdm1d,
     bdm2d,
     bdm_result,
     bdm_tiles,
     bdm_value,
-    binary_counts_1d,
-    binary_counts_2d,
     block_entropy,
     count_blocks,
     measure_bdm,
     normalized_bdm,
     normalized_block_entropy,
 )
+from kcomplexity.algorithms.bdm.codes import usual_codes
+from kcomplexity.algorithms.counting import add_to_table
 from kcomplexity.algorithms.ctm import ctm_table
 from kcomplexity.errors import KComplexityError, SpecError, UnmeasurableError
 from tests.pybdm_oracle import (
@@ -48,6 +48,14 @@ property_test = settings(
 
 def rng(seed=0):
     return np.random.default_rng(seed)
+
+
+def counted(values: np.ndarray) -> np.ndarray:
+    """How often each of the usual binary blocks occurs, by the fast path."""
+    table = np.zeros(1 << (12 if values.ndim == 1 else 16), np.int64)
+    for codes in usual_codes(values):
+        add_to_table(table, codes)
+    return table
 
 
 # --- the vectors ----------------------------------------------------------------------------------
@@ -296,7 +304,7 @@ def plain_counts(symbols, side):
 @given(kind=st.sampled_from(KINDS), n=st.integers(0, 400), seed=st.integers(0, 1 << 16))
 def test_the_fast_one_dimensional_count_is_the_plain_one(kind, n, seed):
     bits = make_array(kind, (n,), 2, seed)
-    np.testing.assert_array_equal(binary_counts_1d(bits.astype(np.uint8)), plain_counts(bits, 12))
+    np.testing.assert_array_equal(counted(bits.astype(np.uint8)), plain_counts(bits, 12))
 
 
 @property_test
@@ -308,14 +316,14 @@ def test_the_fast_one_dimensional_count_is_the_plain_one(kind, n, seed):
 )
 def test_the_fast_two_dimensional_count_is_the_plain_one(kind, n_rows, n_columns, seed):
     bits = make_array(kind, (n_rows, n_columns), 2, seed)
-    np.testing.assert_array_equal(binary_counts_2d(bits.astype(bool)), plain_counts(bits, 4))
+    np.testing.assert_array_equal(counted(bits.astype(bool)), plain_counts(bits, 4))
 
 
 @pytest.mark.parametrize("n", [12 * 2**15 - 12, 12 * 2**15, 12 * 2**15 + 12, 12 * 2**16 + 31])
 def test_counts_do_not_depend_on_where_slabs_end(n):
     bits = rng(6).integers(0, 2, n).astype(np.uint8)
     codes = bits[: n // 12 * 12].reshape(-1, 12) @ (1 << np.arange(11, -1, -1))
-    np.testing.assert_array_equal(binary_counts_1d(bits), np.bincount(codes, minlength=4096))
+    np.testing.assert_array_equal(counted(bits), np.bincount(codes, minlength=4096))
 
 
 @pytest.mark.parametrize("shape", [(8, 200_004), (700, 1_021), (4, 1_000_000)])
@@ -324,20 +332,20 @@ def test_matrix_counts_do_not_depend_on_where_slabs_end(shape):
     n_rows, n_columns = shape[0] // 4 * 4, shape[1] // 4 * 4
     blocks = bits[:n_rows, :n_columns].reshape(n_rows // 4, 4, n_columns // 4, 4)
     codes = blocks.transpose(0, 2, 1, 3).reshape(-1, 16) @ (1 << np.arange(15, -1, -1))
-    np.testing.assert_array_equal(binary_counts_2d(bits), np.bincount(codes, minlength=65536))
+    np.testing.assert_array_equal(counted(bits), np.bincount(codes, minlength=65536))
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8", "f2", "i1", "i8", ">f4"])
 def test_fast_counts_of_weights_are_those_of_their_signs(dtype):
     weights = (10 * rng(8).standard_normal((40, 50))).astype(dtype)
     weights[::7] = 0
-    np.testing.assert_array_equal(binary_counts_2d(weights), binary_counts_2d(weights > 0))
+    np.testing.assert_array_equal(counted(weights), counted(weights > 0))
     flat = weights.reshape(-1)
-    np.testing.assert_array_equal(binary_counts_1d(flat), binary_counts_1d(flat > 0))
+    np.testing.assert_array_equal(counted(flat), counted(flat > 0))
 
 
 def test_not_a_number_is_not_above_zero():
-    assert binary_counts_1d(np.full(12, np.nan))[0] == 1
+    assert counted(np.full(12, np.nan))[0] == 1
 
 
 def same(left, right):
@@ -395,27 +403,13 @@ def test_rectangles_cut_at_block_boundaries_add_up(n_rows, n_columns, row, colum
     assert bdm_value(total) == bdm_value(whole)
 
 
-def test_dense_counts_of_a_reducer_give_the_same_result():
-    bits = rng(9).integers(0, 2, 1_000_003).astype(np.uint8)
-    dense = np.zeros(4096, dtype=np.int64)
-    for at in range(0, bits.size, 120_000):
-        dense += binary_counts_1d(bits[at : at + 120_000])
-    assert bdm_result(BlockCounts.from_dense(dense, Decomposition(1), 7)) == measure_bdm(bits)
-
-
-def test_counts_of_small_pieces_can_be_added_in_place():
-    bits = rng(24).integers(0, 2, (120, 1_000)).astype(np.uint8)
-    flat, square = np.zeros(1 << 12, dtype=np.int64), np.zeros(1 << 16, dtype=np.int64)
-    for row in range(0, 120, 4):
-        assert binary_counts_2d(bits[row : row + 4], out=square) is square
-        assert binary_counts_1d(bits[row : row + 3].reshape(-1), out=flat) is flat
-    np.testing.assert_array_equal(square, binary_counts_2d(bits))
-    assert flat.sum() == 30 * 250
-
-
-def test_dense_counts_of_another_length_are_refused():
-    with pytest.raises(SpecError, match=r"shape \(4096,\), expected \(65536,\)"):
-        BlockCounts.from_dense(np.zeros(4096, dtype=np.int64), Decomposition(2))
+@pytest.mark.parametrize("chunk", [12, 1200, 120_000])
+def test_a_stream_of_chunks_counts_like_the_whole(chunk):
+    bits = rng(9).integers(0, 2, 1_000_003 if chunk > 2000 else 12 * 500 + 7).astype(np.uint8)
+    counter = BlockCounter(Decomposition(1))
+    for at in range(0, bits.size, chunk):
+        counter.add(bits[at : at + chunk])
+    assert bdm_result(counter.counts()) == measure_bdm(bits)
 
 
 def test_counts_of_different_blocks_do_not_add_up():

@@ -159,7 +159,7 @@ def test_a_name_shows_one_estimator_in_full():
     ("name", "start", "line"),
     [
         ("zstd:19@bytes", "zstd: Zstandard", "  default view  @bytes"),
-        ("q8", "q: B-bit levels", "  parameters  bits: has to be given"),
+        ("q8", "q: B-bit levels", "  parameters  bits: required"),
         ("@rd0.01", "rd: ", "  written     rdERROR[/bits]"),
         ("init:torch", "init: drawn anew", "  written       init:SCHEME[:N]"),
         ("DEFAULT", "default: ", "         zstd:9@q4 (against shuffle)"),

@@ -106,8 +106,8 @@ class TestText:
             ("", "unknown control ''"),
             ("shuffle:0", "shuffle:0: expected 1 to 999 replicates"),
             ("shuffle:1000", "shuffle:1000: expected 1 to 999 replicates"),
-            ("shuffle:-1", "'-1' is no number: expected shuffle"),
-            ("shuffle:x", "'x' is no number"),
+            ("shuffle:-1", "'-1' is not a number: expected shuffle"),
+            ("shuffle:x", "'x' is not a number"),
             ("shuffle:5:5", "'5' is one word too many: expected shuffle"),
             ("init", "unknown scheme '': expected one of normal, uniform, torch, glorot-uniform"),
             ("init:xavier", "unknown scheme 'xavier'"),
@@ -240,7 +240,7 @@ class TestShuffle:
         members = [normal(30, 4, name="a"), normal(9, 5, name="b"), normal(7, 4, name="c")]
         joined = concat("all", members)
         in_memory = replicas(text, joined, pool)
-        monkeypatch.setattr(shuffles, "_HELD", 100)
+        monkeypatch.setattr(shuffles, "_LARGEST_IN_MEMORY", 100)
         monkeypatch.setattr(shuffling, "_IN_MEMORY", 64)
         small = replicas(text, joined, pool)
         monkeypatch.setattr(shuffling, "_IN_MEMORY", 1 << 26)
@@ -257,7 +257,7 @@ class TestShuffle:
             np.testing.assert_array_equal(small, in_memory)
 
     def test_a_replicate_left_early_leaves_no_file_and_no_reservation(self, monkeypatch, tmp_path):
-        monkeypatch.setattr(shuffles, "_HELD", 100)
+        monkeypatch.setattr(shuffles, "_LARGEST_IN_MEMORY", 100)
         with Pool(1, tmpdir=tmp_path) as own:
             found = parse_control("shuffle").replicates(normal(30, 4), 0, own)
             next(found)

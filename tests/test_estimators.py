@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from kcomplexity.algorithms import counting
 from kcomplexity.algorithms.entropy_coding.lengths import plug_in_bits, two_part_bits
+from kcomplexity.algorithms.packing import pack
 from kcomplexity.errors import SpecError, UnmeasurableError
 from kcomplexity.estimators import ESTIMATORS, Estimator, Measure, compressors, symbol_counts
 from kcomplexity.parallel import (
@@ -327,13 +328,13 @@ def test_packing_puts_the_top_bit_first(width, n, seed):
     symbols = np.random.default_rng(seed).integers(0, 2**width - 1, n, dtype, endpoint=True)
     text = "".join(f"{int(s):0{width}b}" for s in symbols)
     expected = bytes(int(text[i : i + 8].ljust(8, "0"), 2) for i in range(0, len(text), 8))
-    assert compressors.pack(symbols, width).tobytes() == expected
+    assert pack(symbols, width).tobytes() == expected
     assert definitions.pack(symbols, width) == expected
 
 
 def test_packing_many_symbols_leaves_no_gap_between_leaves():
     symbols = np.random.default_rng(0).integers(0, 2**23, 2 * LEAF + 9, np.uint32)
-    assert compressors.pack(symbols, 23).tobytes() == definitions.pack(symbols, 23)
+    assert pack(symbols, 23).tobytes() == definitions.pack(symbols, 23)
 
 
 @pytest.mark.parametrize("name", COMPRESSORS)
@@ -483,3 +484,35 @@ def test_an_empty_tensor_costs_nothing(text):
 def test_an_empty_tensor_has_no_share_and_no_block(text, message):
     with pytest.raises(UnmeasurableError, match=message):
         measured(np.empty((0, 4), np.float32), text)
+
+
+# --- what specs say of themselves --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "of_estimator", "of_view"),
+    [
+        ("ctx@rd0.1", None, 0.1),
+        ("entropy@rd0.01/bits", None, 0.01),
+        ("entropy@q8", None, None),
+        ("mosaic:mse=0.2", 0.2, None),
+    ],
+)
+def test_a_spec_says_which_error_it_aims_at(text, of_estimator, of_view):
+    spec = parse_spec(text)
+    assert spec.estimator.target_mse == of_estimator
+    assert (spec.view.target_mse if spec.view else None) == of_view
+
+
+def test_two_codes_count_parts_of_structure_and_one_depends_on_the_machine():
+    parts = {name: cls.structure_part for name, cls in ESTIMATORS.items() if cls.structure_part}
+    assert parts == {"ctx": "context", "lowrank": "low rank"}
+    assert [name for name, cls in ESTIMATORS.items() if cls.machine_dependent] == ["igzip"]
+
+
+def test_streams_without_a_name_have_no_bits_of_their_own():
+    assert measured(normal(9), "entropy@q4").stream_bits is None
+    by_stream = measured(normal(9), "zstd@bytes/planes")
+    assert by_stream.stream_bits is not None
+    assert list(by_stream.stream_bits) == [f"plane {i}" for i in range(4)]
+    assert sum(by_stream.stream_bits.values()) == by_stream.value

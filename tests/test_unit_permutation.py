@@ -57,7 +57,7 @@ def run_cnn(w, x):
 
 def permuted(weights, i=0, seed=0):
     checkpoint = kc.open_checkpoint(weights)
-    control = parse_control("unit-permutation:3").linked([checkpoint])
+    control = parse_control("unit-permutation:3").for_checkpoints([checkpoint])
     with Pool(1) as pool:
         return {
             name: list(control.replicates(tensor, seed, pool))[i].to_numpy()
@@ -98,7 +98,7 @@ def test_replicates_are_lazy_seeded_and_differ():
     other = permuted(weights, seed=1)["fc2.weight"]
     assert not np.array_equal(permuted(weights)["fc2.weight"], other)
     checkpoint = kc.open_checkpoint(weights)
-    control = UnitPermutation(n=1).linked([checkpoint])
+    control = UnitPermutation(n=1).for_checkpoints([checkpoint])
     with Pool(1) as pool:
         (replicate,) = control.replicates(checkpoint["fc2.weight"], 0, pool)
         for start, stop in ((0, 144), (5, 5), (7, 90), (16, 32), (143, 144)):

@@ -1,7 +1,7 @@
 """``kcomplexity estimators``: everything a spec can name, from the registries themselves.
 
-The listing is one plain document (:mod:`kcomplexity_cli.catalogue`); ``--json`` prints it, the
-tables are made from it.
+The listing is :func:`kcomplexity.scoring.catalogue.catalogue`; ``--json`` prints it, the tables are
+made from it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,14 @@ from kcomplexity_cli.types import completed_from
 
 if TYPE_CHECKING:
     from kcomplexity.report.tables import Table
-    from kcomplexity_cli.catalogue import Catalogue, Entry
+    from kcomplexity.scoring.catalogue import (
+        Catalogue,
+        Entry,
+        EstimatorEntry,
+        Example,
+        PanelSpec,
+        Parameter,
+    )
 
 __all__ = ["estimators"]
 
@@ -55,96 +62,84 @@ Examples:
 @click.argument("name", required=False, shell_complete=completed_from(_names))
 @json_option
 def estimators(name: str | None, as_json: bool) -> None:
-    """List what can be measured: estimators, views, controls and panels; or tell all about NAME.
+    """List what can be measured: estimators, views, controls and panels; or describe NAME.
 
     Those of other packages are listed with them.
     """
-    from kcomplexity.results.records import SCHEMA_VERSION
-    from kcomplexity_cli.catalogue import catalogue, only
-    from kcomplexity_cli.terminal import note, print_json
+    from kcomplexity.scoring.catalogue import catalogue, only
+    from kcomplexity_cli.terminal import note, plain_text, print_json
 
-    found, missing = catalogue()
-    for line in missing:
+    listing = catalogue()
+    for line in listing.missing:
         note(line)
     if name is not None:
-        found = only(found, name.strip().lower())
+        listing = only(listing, name)
     if as_json:
-        print_json({"schema_version": SCHEMA_VERSION} | found)
+        print_json(listing.to_dict())
     elif name is not None:
-        for kind, entries in found.items():
-            for entry in entries:
-                _show_one(kind, entry)
+        for entry in listing.entries:
+            click.echo(_page(entry))
     else:
-        _show_all(found)
+        # Plain text on a terminal too: the lines are wrapped to their width already.
+        for table in _tables(listing):
+            click.echo(plain_text(table))
+        click.echo(_GRAMMAR)
 
 
-def _show_all(catalogue: Catalogue) -> None:
-    from kcomplexity_cli.terminal import plain_text
-
-    # Plain text on a terminal too: the lines are wrapped to their width already.
-    click.echo(plain_text(_estimator_table(catalogue["estimators"])))
-    click.echo(plain_text(_view_table(catalogue["views"])))
-    click.echo(plain_text(_control_table(catalogue["controls"])))
-    click.echo(plain_text(_panel_table(catalogue["panels"])))
-    click.echo(_GRAMMAR)
-
-
-def _estimator_table(entries: Iterable[Entry]) -> Table:
-    rows = [
+def _tables(listing: Catalogue) -> list[Table]:
+    """Return one table each of estimators, views, controls and panels."""
+    estimator_rows = [
         (
-            entry["name"],
-            "/".join(_kinds(entry)),
-            "yes" if entry["positional"] else "no",
-            f"@{entry['default_view']}" if entry["default_view"] else "",
-            entry["summary"] + _odd_unit(entry),
+            entry.name,
+            "/".join(entry.kinds),
+            "yes" if entry.positional else "no",
+            f"@{entry.default_view}" if entry.default_view else "",
+            entry.summary + _unusual_unit(entry),
         )
-        for entry in entries
+        for entry in listing.estimators
     ]
-    columns = ("estimator", "kind", "order?", "view", "what it measures")
-    title = "estimators: bits, lower = simpler, unless it says otherwise; order?: does order count"
-    return _table(title, columns, rows)
-
-
-def _kinds(entry: Entry) -> list[str]:
-    """Return its kind, and those that it has with other parameters."""
-    return list(dict.fromkeys([entry["kind"], *(found["kind"] for found in entry["examples"])]))
-
-
-def _odd_unit(entry: Entry) -> str:
-    usual = entry["unit"] == "bits" and entry["direction"] == "lower = simpler"
-    return "" if usual else f" ({entry['unit']}; {entry['direction']})"
-
-
-def _view_table(entries: Iterable[Entry]) -> Table:
-    rows = [
+    view_rows = [
         (
-            entry["usage"].partition("[/")[0],
-            "yes" if entry["lossless"] else "no",
-            ", ".join(f"/{split}" for split in entry["splits"]),
-            entry["summary"],
+            entry.usage.partition("[/")[0],
+            "yes" if entry.lossless else "no",
+            ", ".join(f"/{split}" for split in entry.splits),
+            entry.summary,
         )
-        for entry in entries
+        for entry in listing.views
     ]
-    columns = ("view", "lossless?", "splits", "how weights become symbols")
-    return _table("views: after @", columns, rows)
+    panel_rows = []
+    for panel in listing.panels:
+        panel_rows.append((panel.name, panel.summary))
+        specs = ", ".join(map(_panel_spec, panel.specs))
+        panel_rows += [("", line) for line in _wrapped(specs, 80)]
+    return [
+        _table(
+            "estimators: bits, lower = simpler, unless it says otherwise; order?: does order count",
+            ("estimator", "kind", "order?", "view", "what it measures"),
+            estimator_rows,
+        ),
+        _table(
+            "views: after @",
+            ("view", "lossless?", "splits", "how weights become symbols"),
+            view_rows,
+        ),
+        _table(
+            "controls: for --control",
+            ("control", "what is randomised"),
+            [(entry.usage, entry.summary) for entry in listing.controls],
+        ),
+        _table("panels: for --panel", ("panel", "its specs"), panel_rows),
+    ]
 
 
-def _control_table(entries: Iterable[Entry]) -> Table:
-    rows = [(entry["usage"], entry["summary"]) for entry in entries]
-    return _table("controls: for --control", ("control", "what is left to chance"), rows)
+def _unusual_unit(entry: EstimatorEntry) -> str:
+    usual = (entry.unit, entry.direction) == ("bits", "lower = simpler")
+    return "" if usual else f" ({entry.unit}; {entry.direction})"
 
 
-def _panel_table(entries: Iterable[Entry]) -> Table:
-    rows = []
-    for entry in entries:
-        rows.append((entry["name"], entry["summary"]))
-        rows += [("", line) for line in _wrapped(", ".join(map(_spec, entry["specs"])), 80)]
-    return _table("panels: for --panel", ("panel", "its specs"), rows)
-
-
-def _spec(entry: Entry) -> str:
-    against = f" (against {', '.join(entry['controls'])})" if entry["controls"] else ""
-    return f"{entry['spec']}{against}"
+def _panel_spec(entry: PanelSpec) -> str:
+    against = f" (against {', '.join(entry.controls)})" if entry.controls else ""
+    return f"{entry.spec}{against}"
 
 
 def _table(title: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Table:
@@ -167,69 +162,77 @@ def _wrapped(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, max(width, 30), break_on_hyphens=False, break_long_words=False)
 
 
-def _show_one(kind: str, entry: Entry) -> None:
-    """Print all there is to say of one entry."""
+def _page(entry: Entry) -> str:
+    """Return the text of one entry: its facts, then its description."""
+    from kcomplexity.scoring.catalogue import PanelEntry
     from kcomplexity.text import printable
 
-    click.echo(f"{printable(entry['name'])}: {printable(entry['summary'])}\n")
-    facts = [(name, text) for name, text in _facts(kind, entry) if text]
+    facts = [(name, text) for name, text in _facts(entry) if text]
     width = max(len(name) for name, _ in facts) + 4
+    lines = [f"{printable(entry.name)}: {printable(entry.summary)}", ""]
     for name, text in facts:
         first, *more = _wrapped(printable(text), _WIDTH - width)
-        click.echo(f"  {name}".ljust(width) + first)
-        for line in more:
-            click.echo(" " * width + line)
-    description = str(entry.get("description", "")).removeprefix(f"{entry['summary']}.").strip()
-    for line in ["", *description.splitlines()] if description else []:
-        click.echo(f"  {printable(line)}".rstrip())
+        lines.append(f"  {name}".ljust(width) + first)
+        lines += [" " * width + line for line in more]
+    description = "" if isinstance(entry, PanelEntry) else entry.description
+    description = description.removeprefix(f"{entry.summary}.").strip()
+    if description:
+        lines += ["", *(f"  {printable(line)}".rstrip() for line in description.splitlines())]
+    return "\n".join(lines)
 
 
-def _facts(kind: str, entry: Entry) -> list[tuple[str, str]]:
-    if kind == "panels":
-        specs = [("spec" if i == 0 else "", _spec(spec)) for i, spec in enumerate(entry["specs"])]
-        without = ("without", ", ".join(entry["exclude"]))
-        return [*specs, ("scope", entry["scope"]), without, ("mind", entry["warning"])]
-    usage = [("written", entry["usage"]), *_parameter_facts(entry["parameters"])]
-    if kind == "views":
+def _facts(entry: Entry) -> list[tuple[str, str]]:
+    """Return the named facts of an entry; those without a text do not apply."""
+    from kcomplexity.scoring.catalogue import ControlEntry, PanelEntry, ViewEntry
+
+    if isinstance(entry, PanelEntry):
+        return [
+            *_under("spec", map(_panel_spec, entry.specs)),
+            ("scope", entry.scope),
+            ("without", ", ".join(entry.exclude)),
+            ("mind", entry.warning),
+        ]
+    usage = [
+        ("written", entry.usage),
+        *_under("parameters", map(_parameter, entry.parameters)),
+    ]
+    if isinstance(entry, ViewEntry):
+        lossless = "yes" if entry.lossless else "no: symbols do not determine the stored weights"
         return [
             *usage,
-            (
-                "lossless",
-                "yes" if entry["lossless"] else "no: symbols do not tell the stored weights",
-            ),
-            ("splits", ", ".join(f"/{split}" for split in entry["splits"])),
-            ("examples", ", ".join(entry["examples"])),
+            ("lossless", lossless),
+            ("splits", ", ".join(f"/{split}" for split in entry.splits)),
+            ("examples", ", ".join(entry.examples)),
         ]
-    if kind == "controls":
-        keeps = (
-            "yes: specs that see no positions are not repeated" if entry["keeps_values"] else "no"
-        )
+    if isinstance(entry, ControlEntry):
+        keeps = "yes: specs that see no positions are not repeated" if entry.keeps_values else "no"
         return [*usage, ("keeps values", keeps)]
-    view = entry["default_view"]
+    view = (
+        f"@{entry.default_view}" if entry.default_view else "none: it sees the weights themselves"
+    )
     return [
-        *(("kind" if i == 0 else "", _KINDS[kind]) for i, kind in enumerate(_kinds(entry))),
-        ("unit", f"{entry['unit']}; {entry['direction']}"),
-        ("sees order", "yes" if entry["positional"] else "no: shuffles are not repeated"),
-        ("default view", f"@{view}" if view else "none: it sees the weights themselves"),
+        *_under("kind", (_KINDS[kind] for kind in entry.kinds)),
+        ("unit", f"{entry.unit}; {entry.direction}"),
+        ("sees order", "yes" if entry.positional else "no: shuffles are not repeated"),
+        ("default view", f"@{entry.default_view}" if entry.default_view else view),
         *usage,
-        ("examples", ", ".join(_example(found, entry) for found in entry["examples"])),
-        ("reference", entry["reference"]),
+        ("examples", ", ".join(_example(example, entry.kind) for example in entry.examples)),
+        ("reference", entry.reference),
     ]
 
 
-def _example(found: Entry, entry: Entry) -> str:
+def _under(name: str, texts: Iterable[str]) -> list[tuple[str, str]]:
+    """Return facts of one name, which only the first of them shows."""
+    return [("" if i else name, text) for i, text in enumerate(texts)]
+
+
+def _example(example: Example, usual_kind: str) -> str:
     """Return a spec, and its kind where that is not the usual one."""
-    odd = "" if found["kind"] == entry["kind"] else f" ({found['kind']})"
-    return f"{found['spec']}{odd}"
+    return example.spec if example.kind == usual_kind else f"{example.spec} ({example.kind})"
 
 
-def _parameter_facts(parameters: list[Entry]) -> list[tuple[str, str]]:
-    def text(param: Entry) -> str:
-        if param["required"]:
-            return f"{param['name']}: has to be given"
-        default = "none" if param["default"] is None else param["default"]
-        return f"{param['name']}: {default} by default"
-
-    return [
-        ("parameters" if i == 0 else "", text(parameter)) for i, parameter in enumerate(parameters)
-    ]
+def _parameter(parameter: Parameter) -> str:
+    if parameter.required:
+        return f"{parameter.name}: required"
+    default = "none" if parameter.default is None else parameter.default
+    return f"{parameter.name}: {default} by default"

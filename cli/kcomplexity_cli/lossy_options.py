@@ -32,7 +32,8 @@ def lossy_options(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def with_selecting(**values: Any) -> None:
         own = {name: values.pop(name) for name in ("all_tensors", "skip_nonfinite")}
-        command(**values, selecting=cast("Selecting", values.pop("reading") | own))
+        selecting = cast("Selecting", values.pop("reading") | own)
+        command(**values, selecting=selecting)
 
     decorated: Callable[..., None] = with_selecting
     for option in (

@@ -209,7 +209,7 @@ def merge_tallies(tallies: Sequence[Tally]) -> Tally:
 
 
 def _tally_by_sorting(flat: NDArray[Any]) -> Tally:
-    """As :func:`numpy.unique`, which takes twice as long for a few symbols."""
+    """Count by sorting: as :func:`numpy.unique`, which is slower for a few symbols."""
     # NumPy sorts little numbers several times as fast as wide ones.
     values = np.sort(flat)
     first = _first_of_equals(values)

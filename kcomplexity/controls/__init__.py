@@ -1,4 +1,4 @@
-"""What is left to chance: one small class per control; see :mod:`kcomplexity.controls.base`."""
+"""Randomised controls: one small class each; see :mod:`kcomplexity.controls.base`."""
 
 from __future__ import annotations
 

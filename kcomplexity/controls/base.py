@@ -1,4 +1,4 @@
-"""Controls: what the same measure gives when something about the weights is left to chance.
+"""Randomised controls: the same measure of weights of which one property is randomised.
 
 A :class:`Control` is a recipe for seeded replicate tensors that run through the same pipeline as
 the tensor itself: shuffled (everything kept but the order), with random signs (magnitudes kept in
@@ -11,7 +11,7 @@ place), or drawn anew as at initialisation. Which control answers which question
 
 ``name[:N]`` gives N replicates. Replicate i depends on the seed, the kind, the tensor's name and i
 alone, so ``shuffle:5`` is the beginning of ``shuffle:19``, and a tensor has the same replicates
-alone as among others: several laid end to end are controlled each by itself.
+alone as among others: of several tensors laid end to end, each is randomised on its own.
 
 To add one: a frozen dataclass deriving from :class:`Control` whose fields are its words in the
 text (``init:KIND``), registered in this package's ``__init__``, or by an entry point in the group
@@ -43,7 +43,7 @@ __all__ = [
     "words_of",
 ]
 
-#: 999 replicates tell p down to .001; more than that says nothing more and takes days.
+#: 999 replicates give p down to .001; more of them add nothing and take days.
 _MOST = 999
 
 
@@ -88,14 +88,14 @@ class Control(ABC):
         text = f"{seed}\0{self.kind}\0{tensor.name}\0{i}"
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
 
-    def linked(self, checkpoints: Iterable[Checkpoint]) -> Self:
-        """Return the control as it is for tensors of some checkpoints; most need not know them."""
+    def for_checkpoints(self, checkpoints: Iterable[Checkpoint]) -> Self:
+        """Return the control as it applies to tensors of some checkpoints; most are the same."""
         return self
 
-    def linked_to(self, tensor: Tensor) -> list[str]:
-        """Tell what :meth:`linked` found that the replicates of a tensor depend on; in cache keys.
+    def depends_on(self, tensor: Tensor) -> list[str]:
+        """Return all that replicates of a tensor depend on besides it, the seed and the text.
 
-        Whatever they depend on beside the tensor, the seed and the text belongs here.
+        Part of the key that a row is cached under; what :meth:`for_checkpoints` adds belongs here.
         """
         return []
 
@@ -130,7 +130,7 @@ class Control(ABC):
 
 
 def words_of(cls: type[Control]) -> list[Field[Any]]:
-    """Return the fields that are words of the text, in their order; the number is none."""
+    """Return the fields that are words of the text, in order; the number of replicates is not."""
     return [f for f in fields(cls) if not f.kw_only]
 
 
@@ -163,21 +163,21 @@ def parse_control(text: str) -> Control:
     >>> parse_control("INIT:torch:8").kind
     'init:torch'
     """
-    name, *given = text.strip().lower().split(":")
+    name, *texts = text.strip().lower().split(":")
     cls = CONTROLS.lookup(name)
     words = words_of(cls)
     expected = usage(name, cls)
-    if len(given) > len(words) + 1:
+    if len(texts) > len(words) + 1:
         raise SpecError(
-            f"control {text!r}: {given[-1]!r} is one word too many: expected {expected}"
+            f"control {text!r}: {texts[-1]!r} is one word too many: expected {expected}"
         )
-    # A word that is missing is an empty one to its class, which tells what it may be.
+    # A missing word is passed as an empty one: the class itself says which words it takes.
     values: dict[str, Any] = {f.name: "" for f in words if f.default is MISSING}
-    values |= {f.name: word for f, word in zip(words, given, strict=False)}
-    if len(given) > len(words):
-        if not given[-1].isdecimal():
-            raise SpecError(f"control {text!r}: {given[-1]!r} is no number: expected {expected}")
-        values["n"] = int(given[-1])
+    values |= {f.name: word for f, word in zip(words, texts, strict=False)}
+    if len(texts) > len(words):
+        if not texts[-1].isdecimal():
+            raise SpecError(f"control {text!r}: {texts[-1]!r} is not a number: expected {expected}")
+        values["n"] = int(texts[-1])
     return cls(**values)
 
 

@@ -70,10 +70,11 @@ class Init(Control):
     Notes
     -----
     Fans follow the tensor's layout: (out, in, *kernel), fans times the kernel's size, or
-    (*kernel, in, out). The shape alone does not tell an embedding, whose usual start is another.
+    (*kernel, in, out). An embedding, which usually starts otherwise, cannot be recognised by its
+    shape.
 
-    Not changed: what holds no signed floating-point numbers, and, for schemes from the shape,
-    tensors of fewer than two dimensions, since biases and norms start at constants.
+    Left as they are: tensors that do not hold signed floating-point numbers and, for schemes from
+    the shape, tensors of fewer than two dimensions, since biases and norms start at constants.
     """
 
     scheme: str
@@ -109,11 +110,14 @@ class Init(Control):
 
     def replicates(self, tensor: Tensor, seed: int, pool: Pool) -> Generator[Tensor, None, None]:
         """Yield lazy tensors; a part has the weights it has in the whole."""
-        laws = {one: self.law(one, pool) for one in origins(tensor) if self.changes(one)}
+        changed = filter(self.changes, origins(tensor))
+        laws = {origin: self.law(origin, pool) for origin in changed}
         for i in range(self.n):
 
-            def drawn(one: Tensor, i: int = i) -> Tensor:
-                return Reinit.like(one, laws[one], self.key(one, seed, i)) if one in laws else one
+            def drawn(origin: Tensor, i: int = i) -> Tensor:
+                if origin not in laws:
+                    return origin
+                return Reinit.like(origin, laws[origin], self.key(origin, seed, i))
 
             yield rebuilt(tensor, drawn)
 

@@ -34,7 +34,7 @@ from kcomplexity.tensors.derived import rebuilt
 __all__ = ["Shuffle", "ShuffleCols", "ShuffleRows"]
 
 #: Replicates up to this many bytes stay in memory: their pickle may travel to another process.
-_HELD = 64 << 20
+_LARGEST_IN_MEMORY = 64 << 20
 
 
 class _Permutation(Control):
@@ -52,7 +52,7 @@ class _Permutation(Control):
         """Write the words of `tensor` to `sink` in another order."""
 
     def changes(self, tensor: Tensor) -> bool:
-        """Whether there are values to tell apart: in all but packings that nobody has defined."""
+        """Whether stored values can be permuted: not in packings that nobody has defined."""
         if tensor.n_weights < 2:
             return False
         with suppress(UnmeasurableError):
@@ -61,25 +61,25 @@ class _Permutation(Control):
 
     def replicates(self, tensor: Tensor, seed: int, pool: Pool) -> Generator[Tensor, None, None]:
         """Yield shuffled copies; what lies end to end is shuffled member by member."""
-        held = tensor.n_bytes if tensor.n_bytes <= _HELD else 0
+        in_memory = tensor.n_bytes <= _LARGEST_IN_MEMORY
         for i in range(self.n):
-            with Store(pool, in_memory=bool(held)) as store:
+            with Store(pool, in_memory=in_memory) as store:
 
-                def shuffled(one: Tensor, i: int = i, store: Store = store) -> Tensor:
-                    if not self.changes(one):
-                        return one
-                    permute = partial(self.permute, one, self.key(one, seed, i))
-                    with pool.reserve(working_bytes(one)):
-                        return store.keep(one, permute, whole=fits_in_memory(one))
+                def shuffled(origin: Tensor, i: int = i, store: Store = store) -> Tensor:
+                    if not self.changes(origin):
+                        return origin
+                    permute = partial(self.permute, origin, self.key(origin, seed, i))
+                    with pool.reserve(working_bytes(origin)):
+                        return store.keep(origin, permute, whole=fits_in_memory(origin))
 
                 replicate = rebuilt(tensor, shuffled, whole=False)
-                with pool.reserve(held):
+                with pool.reserve(tensor.n_bytes if in_memory else 0):
                     yield replicate
 
 
 @dataclass(frozen=True)
 class Shuffle(_Permutation):
-    """Weights permuted inside each tensor, every order as likely."""
+    """Weights permuted inside each tensor, every order equally likely."""
 
     summary: ClassVar[str] = "weights permuted inside each tensor: is there any order at all?"
 
@@ -112,7 +112,7 @@ class ShuffleCols(_Permutation):
     samples: ClassVar[bool] = False  # of columns, which no sample holds
 
     def changes(self, tensor: Tensor) -> bool:
-        """Whether there are columns to speak of."""
+        """Whether columns have more than one weight."""
         return super().changes(tensor) and tensor.matrix_shape[0] > 1
 
     def permute(self, tensor: Tensor, key: int, sink: Sink) -> None:

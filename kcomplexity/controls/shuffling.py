@@ -1,4 +1,4 @@
-"""How the words of a tensor trade places, every order as likely.
+"""How the words of a tensor trade places, every order being equally likely.
 
 A row, or a band of columns, is permuted in memory; a row too long for that is scattered into
 buckets first. Where the words go is a :class:`~kcomplexity.controls.stores.Sink`.
@@ -91,7 +91,7 @@ def _scatter(
 ) -> None:
     """Permute `n` weights from `first` on through buckets.
 
-    Each weight picks a bucket by chance, and each bucket is permuted: every order is as likely
+    Each weight picks a bucket at random, and each bucket is permuted: every order is equally likely
     (Rao, Sankhya A 23:305, 1961; Sandelius, J. R. Stat. Soc. B 24:479, 1962).
     """
     sizes = np.zeros(_BUCKETS, np.int64)
@@ -124,7 +124,7 @@ def _own_words(tensor: Tensor, start: int, stop: int) -> Words:
     if dtype.bits < 8:
         return stored_words(tensor, start, stop)  # unpacking copies
     buffer = np.empty(dtype.n_bytes(stop - start), np.uint8)
-    found = tensor.raw(start, stop, buffer)
-    if not np.may_share_memory(found, buffer):
-        buffer[:] = found
+    raw = tensor.raw(start, stop, buffer)
+    if not np.may_share_memory(raw, buffer):
+        buffer[:] = raw
     return buffer.view(dtype.word)

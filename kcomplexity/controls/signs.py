@@ -34,7 +34,9 @@ class Signs(Control):
         """Yield lazy tensors; a part has the signs it has in the whole."""
         for i in range(self.n):
 
-            def flipped(one: Tensor, i: int = i) -> Tensor:
-                return SignFlipped.of(one, self.key(one, seed, i)) if self.changes(one) else one
+            def flipped(origin: Tensor, i: int = i) -> Tensor:
+                if not self.changes(origin):
+                    return origin
+                return SignFlipped.of(origin, self.key(origin, seed, i))
 
             yield rebuilt(tensor, flipped)

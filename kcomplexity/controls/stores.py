@@ -88,7 +88,7 @@ class Store:
                 source.path.unlink(missing_ok=True)
 
     def keep(self, tensor: Tensor, permute: Callable[[Sink], None], *, whole: bool) -> Tensor:
-        """Have the words of `tensor` permuted and return the tensor that holds them.
+        """Permute the words of `tensor` and return the tensor that holds the result.
 
         Parameters
         ----------
@@ -96,7 +96,7 @@ class Store:
         permute : callable
             Writes all of its words to the sink that it gets.
         whole : bool
-            Whether that sink is in memory, wherever the words live then; else it is a file.
+            Whether the sink is in memory, wherever the words are kept afterwards, or a file.
         """
         n, dtype = tensor.n_weights, tensor.dtype
         if whole:

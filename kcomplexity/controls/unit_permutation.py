@@ -1,11 +1,11 @@
 """Hidden units in another order: the function stays, the layout goes.
 
-What a positional measure loses by it is owed to the order the units happen to have, not to what the
-network computes. A file does not say how its tensors are connected, so one rule finds the hidden
-widths: the outputs of a tensor that a later tensor has as inputs (:func:`hidden_axes`). All units
-of one width are permuted alike, so that sums over skip connections and biases stay in step; the
-inputs of the first tensor and the outputs of the last are never touched, nor is anything inside a
-kernel. After a flatten, the inputs of one channel stay together.
+What a positional measure loses by it comes from the order the units happen to have, not from what
+the network computes. A file does not say how its tensors are connected, so one rule finds the
+hidden widths: the outputs of a tensor that a later tensor has as inputs (:func:`hidden_axes`). All
+units of one width are permuted alike, so that sums over skip connections and biases stay in step;
+the inputs of the first tensor and the outputs of the last are never touched, nor is anything inside
+a kernel. After a flatten, the inputs of one channel stay together.
 
 The function is kept exactly by chains and residual chains of dense and convolution layers with
 element-wise activations and per-channel normalisation. Attention heads, grouped convolutions and
@@ -19,7 +19,7 @@ import itertools
 import math
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,19 +41,20 @@ class Axes(NamedTuple):
     rows : bool
         Whether each row is a hidden unit.
     columns : int
-        Hidden units along the columns, each with as many columns side by side; 0 if they are none.
+        Hidden units along the columns, each with as many columns side by side; 0 where columns are
+        not hidden units.
     """
 
     rows: bool
     columns: int
 
 
-#: Axes by name and shape of the tensor: names alone may mean others in another checkpoint.
-Links = Mapping[tuple[str, tuple[int, ...]], Axes]
+#: Axes by name and shape of the tensor: another checkpoint may use a name for another tensor.
+AxesByTensor: TypeAlias = Mapping[tuple[str, tuple[int, ...]], Axes]
 
 
 def hidden_axes(tensors: Iterable[Tensor]) -> dict[tuple[str, tuple[int, ...]], Axes]:
-    """Find the hidden units of a network, by the rule told at the top of the module.
+    """Find the hidden units of a network, by the rule at the top of the module.
 
     Parameters
     ----------
@@ -76,7 +77,7 @@ def hidden_axes(tensors: Iterable[Tensor]) -> dict[tuple[str, tuple[int, ...]], 
     for before, after in itertools.pairwise(layers):
         if len(before.shape) > 2 == len(after.shape) and after.shape[1] % before.shape[0] == 0:
             widths.add(before.shape[0])
-    found: dict[tuple[str, tuple[int, ...]], Axes] = {}
+    axes_of: dict[tuple[str, tuple[int, ...]], Axes] = {}
     channels, ended = 0, False
     for tensor in every:
         if len(tensor.shape) >= 2:
@@ -90,12 +91,12 @@ def hidden_axes(tensors: Iterable[Tensor]) -> dict[tuple[str, tuple[int, ...]], 
             whole = math.prod(tensor.shape)
             axes = Axes(False, whole if whole in widths and not ended else 0)
         if any(axes) and max(axes.columns, tensor.matrix_shape[0]) > 1:
-            found[tensor.name, tensor.shape] = axes
-    return found
+            axes_of[tensor.name, tensor.shape] = axes
+    return axes_of
 
 
 def _units(tensor: Tensor, widths: set[int], channels: int) -> int:
-    """Return how many hidden units a tensor's inputs are, 0 if they are none."""
+    """Return how many hidden units a tensor's inputs are; 0 where they are not hidden units."""
     inputs = tensor.shape[1]
     if inputs in widths:
         return inputs
@@ -122,46 +123,46 @@ class UnitPermutation(Control):
 
     Attributes
     ----------
-    links : mapping of (name, shape) to Axes
-        The hidden axes of the tensors; see :meth:`linked`.
+    axes : mapping of (name, shape) to Axes
+        The hidden axes of the tensors; see :meth:`for_checkpoints`.
     """
 
-    links: Links = field(default_factory=dict, kw_only=True, repr=False, hash=False)
+    axes: AxesByTensor = field(default_factory=dict, kw_only=True, repr=False, hash=False)
 
     summary: ClassVar[str] = "hidden units in another order: what of it is only layout?"
     keeps_values: ClassVar[bool] = True
     lazy: ClassVar[bool] = True
 
-    def linked(self, checkpoints: Iterable[Checkpoint]) -> Self:
+    def for_checkpoints(self, checkpoints: Iterable[Checkpoint]) -> Self:
         """Return the control with the hidden axes of some checkpoints."""
-        links: dict[tuple[str, tuple[int, ...]], Axes] = {}
+        axes: dict[tuple[str, tuple[int, ...]], Axes] = {}
         for checkpoint in checkpoints:
-            links |= hidden_axes(checkpoint.values())
-        return replace(self, links=links)
+            axes |= hidden_axes(checkpoint.values())
+        return replace(self, axes=axes)
 
-    def linked_to(self, tensor: Tensor) -> list[str]:
-        """Tell which units of the tensor move: that follows from the tensors beside it."""
-        return [repr(self.links.get((one.name, one.shape))) for one in origins(tensor)]
+    def depends_on(self, tensor: Tensor) -> list[str]:
+        """Return which sides of the tensor are permuted: the other tensors decide that."""
+        return [repr(self.axes.get((origin.name, origin.shape))) for origin in origins(tensor)]
 
     def changes(self, tensor: Tensor) -> bool:
         """Whether the tensor has hidden units on a side."""
-        return (tensor.name, tensor.shape) in self.links
+        return (tensor.name, tensor.shape) in self.axes
 
     def replicates(self, tensor: Tensor, seed: int, pool: Pool) -> Generator[Tensor, None, None]:
         """Yield lazy tensors."""
         for i in range(self.n):
 
-            def permuted(one: Tensor, i: int = i) -> Tensor:
-                if not self.changes(one):
-                    return one
-                rows, units = self.links[one.name, one.shape]
-                n_rows, n_columns = one.matrix_shape
+            def permuted(origin: Tensor, i: int = i) -> Tensor:
+                if not self.changes(origin):
+                    return origin
+                rows, units = self.axes[origin.name, origin.shape]
+                n_rows, n_columns = origin.matrix_shape
                 across = np.arange(n_columns)
                 if units:
                     blocks = across.reshape(units, -1)
                     across = blocks[self._order(units, seed, i)].reshape(-1)
                 down = self._order(n_rows, seed, i) if rows else np.arange(n_rows)
-                return _Permuted.of(one, down, across)
+                return _Permuted.of(origin, down, across)
 
             yield rebuilt(tensor, permuted)
 

@@ -3,7 +3,7 @@
 An estimator is a frozen dataclass whose fields are its parameters, in the order of the spec's
 grammar; the first may be written without its name (``zstd:19``). It says with class variables what
 its number is - a code length a decoder could use, an estimate, a statistic - and which way is
-simpler, and then does two things:
+simpler. Then it does two things:
 
 ``reducer(alphabet, shape)``
     The recipe that gathers what it needs from one stream of symbols: see
@@ -14,9 +14,10 @@ simpler, and then does two things:
 ``measure(states, alphabets)``
     The value, from the final state of each stream.
 
-One that has to know more of the tensor than its matrix form - which weights make a kernel - says so
-in ``reducers(encoder, tensor)``; one that codes weights rather than a view's symbols, at the error
-of the view, sets ``sees_weights`` as well: its chunks are :class:`~kcomplexity.parallel.Piece`.
+An estimator that needs more of the tensor than its matrix form - which weights make a kernel -
+overrides ``reducers(encoder, tensor)``. One that codes weights rather than a view's symbols, at the
+error of the view, sets ``sees_weights`` as well: its chunks are
+:class:`~kcomplexity.parallel.Piece`.
 
 States hold integers, or one float per leaf, so that figures never depend on how the work was cut.
 
@@ -179,7 +180,7 @@ class Estimator(ABC):
         Raises
         ------
         UnmeasurableError
-            If what was gathered has no such value.
+            If the states have no such value.
         """
 
     def whole(self, values: Sequence[float], n_weights: Sequence[int]) -> float | None:

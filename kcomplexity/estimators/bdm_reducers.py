@@ -165,13 +165,13 @@ class TileState(State):
         if min(chunk.shape) < self.how.side:
             self.n_ignored += chunk.size
             return
-        found = bdm_tiles(chunk, self.tile, n_symbols=self.how.n_symbols, block=self.how.side)
-        self.bits += found.values[~np.isnan(found.values)].tolist()
-        self.n_blocks += found.n_blocks
-        self.n_codes_seen += found.n_codes_seen
-        self.n_missing += found.n_missing
-        self.n_ignored += found.n_ignored
-        self.saturation = max(self.saturation, found.saturation)
+        tiles = bdm_tiles(chunk, self.tile, n_symbols=self.how.n_symbols, block=self.how.side)
+        self.bits += tiles.values[~np.isnan(tiles.values)].tolist()
+        self.n_blocks += tiles.n_blocks
+        self.n_codes_seen += tiles.n_codes_seen
+        self.n_missing += tiles.n_missing
+        self.n_ignored += tiles.n_ignored
+        self.saturation = max(self.saturation, tiles.saturation)
 
     def __add__(self, other: TileState) -> TileState:
         return TileState(

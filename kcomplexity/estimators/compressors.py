@@ -17,26 +17,20 @@ import zlib
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kcomplexity.errors import SpecError
 from kcomplexity.estimators.base import Estimator, Kind, Measure, bits_by_stream
-from kcomplexity.parallel import FRAME, LEAF, Cut, Every, Reducer, State, Whole
+from kcomplexity.estimators.frames import Frames, LengthState, OneStream, StreamCompressor
+from kcomplexity.parallel import FRAME, LEAF, Reducer, State
 from kcomplexity.views.base import Alphabet
 
-__all__ = ["Brotli", "Bz2", "Gzip", "Igzip", "Xz", "Zstd", "pack"]
+__all__ = ["Brotli", "Bz2", "Gzip", "Igzip", "Xz", "Zstd"]
 
 _MIB = 1 << 20
-
-
-class _Stream(Protocol):
-    """What the libraries' streaming compressors have in common."""
-
-    def compress(self, data: Any) -> bytes: ...
-    def flush(self) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -66,15 +60,15 @@ class Compressor(Estimator):
 
     @abstractmethod
     def compress(self, data: NDArray[np.uint8]) -> bytes:
-        """Compress one frame."""
+        """Return one frame compressed, with its container."""
 
     @abstractmethod
-    def stream(self) -> _Stream:
+    def stream(self) -> StreamCompressor:
         """Return a compressor of one stream of unknown length."""
 
     @property
     def working_memory(self) -> int:
-        """Bytes the library takes beside input and output."""
+        """Bytes the library takes besides input and output."""
         return _MIB
 
     @property
@@ -88,13 +82,13 @@ class Compressor(Estimator):
         return None if self.rate > 30e6 else 1 << 26 if self.rate > 8e6 else 1 << 24
 
     def reducer(self, alphabet: Alphabet | None, shape: tuple[int, int]) -> Reducer:
-        """Compress each frame of the packed stream; keep the number of bytes."""
+        """Compress the packed symbols, in frames or as one stream."""
         assert alphabet is not None  # noqa: S101 - a compressor always has a view
-        return _Frames(self, alphabet) if self.frame else _OneStream(self, alphabet)
+        return Frames(self, alphabet) if self.frame else OneStream(self, alphabet)
 
     def measure(self, states: Sequence[State], alphabets: Sequence[Alphabet]) -> Measure:
         """Add the bytes of all streams."""
-        bits = [8 * state.n_bytes for state in states if isinstance(state, _Length)]
+        bits = [8 * state.n_bytes for state in states if isinstance(state, LengthState)]
         return Measure(float(sum(bits)), stream_bits=bits_by_stream(alphabets, bits))
 
 
@@ -109,11 +103,9 @@ class Gzip(Compressor):
     reference: ClassVar[str] = "RFC 1951, RFC 1952"
 
     def compress(self, data: NDArray[np.uint8]) -> bytes:
-        """Compress one frame."""
         return gzip.compress(data.data, self.level, mtime=0)
 
-    def stream(self) -> _Stream:
-        """Return a compressor of one stream."""
+    def stream(self) -> StreamCompressor:
         return zlib.compressobj(self.level, wbits=31)
 
 
@@ -129,13 +121,11 @@ class Igzip(Compressor):
     machine_dependent: ClassVar[bool] = True
 
     def compress(self, data: NDArray[np.uint8]) -> bytes:
-        """Compress one frame."""
         from isal import igzip_lib
 
         return igzip_lib.compress(data, self.level, igzip_lib.COMP_GZIP)
 
-    def stream(self) -> _Stream:
-        """Return a compressor of one stream."""
+    def stream(self) -> StreamCompressor:
         from isal import isal_zlib
 
         return isal_zlib.compressobj(self.level, wbits=31)
@@ -153,20 +143,18 @@ class Zstd(Compressor):
 
     @property
     def working_memory(self) -> int:
-        """Window and tables, as the library tells them for data of any length."""
+        """Window and tables, as the library states them for data of any length."""
         import zstandard
 
         parameters = zstandard.ZstdCompressionParameters.from_level(self.level)
         return int(parameters.estimated_compression_context_size())
 
     def compress(self, data: NDArray[np.uint8]) -> bytes:
-        """Compress one frame."""
         import zstandard
 
         return zstandard.ZstdCompressor(level=self.level).compress(data.data)
 
-    def stream(self) -> _Stream:
-        """Return a compressor of one stream."""
+    def stream(self) -> StreamCompressor:
         import zstandard
 
         return zstandard.ZstdCompressor(level=self.level).compressobj()
@@ -188,13 +176,11 @@ class Brotli(Compressor):
         return 32 * _MIB if self.level < 10 else 256 * _MIB
 
     def compress(self, data: NDArray[np.uint8]) -> bytes:
-        """Compress one frame."""
         import brotli
 
         return bytes(brotli.compress(data.data, quality=self.level))
 
-    def stream(self) -> _Stream:
-        """Return a compressor of one stream."""
+    def stream(self) -> StreamCompressor:
         import brotli
 
         return _BrotliStream(brotli.Compressor(quality=self.level))
@@ -216,11 +202,9 @@ class Bz2(Compressor):
         return 8 * _MIB
 
     def compress(self, data: NDArray[np.uint8]) -> bytes:
-        """Compress one frame."""
         return bz2.compress(data.data, self.level)
 
-    def stream(self) -> _Stream:
-        """Return a compressor of one stream."""
+    def stream(self) -> StreamCompressor:
         return bz2.BZ2Compressor(self.level)
 
 
@@ -240,11 +224,9 @@ class Xz(Compressor):
         return (3, 9, 17, 32, 48, 94, 94, 186, 370, 674)[self.level] * _MIB
 
     def compress(self, data: NDArray[np.uint8]) -> bytes:
-        """Compress one frame."""
         return lzma.compress(data.data, preset=self.level)
 
-    def stream(self) -> _Stream:
-        """Return a compressor of one stream."""
+    def stream(self) -> StreamCompressor:
         return lzma.LZMACompressor(preset=self.level)
 
 
@@ -259,125 +241,3 @@ class _BrotliStream:
 
     def flush(self) -> bytes:
         return bytes(self._compressor.finish())
-
-
-def pack(symbols: NDArray[Any], width: int) -> NDArray[np.uint8]:
-    """Pack unsigned symbols of `width` bits, most significant bit first.
-
-    Parameters
-    ----------
-    symbols : ndarray of unsigned int, any shape
-        Taken row-major; each below ``2**width``.
-    width : int
-        Bits a symbol.
-
-    Returns
-    -------
-    ndarray of uint8, shape (ceil(n * width / 8),)
-        Zero-padded at the end. A view of `symbols` when they are contiguous bytes already.
-
-    Examples
-    --------
-    >>> pack(np.array([1, 0, 1, 1, 0], np.uint8), 1).tolist()
-    [176]
-    >>> pack(np.array([5, 3], np.uint8), 3).tolist()
-    [172]
-    """
-    flat = np.ascontiguousarray(symbols).reshape(-1)
-    if width == 1:
-        return np.packbits(flat)
-    if width == 8 * flat.itemsize:
-        return flat.astype(flat.dtype.newbyteorder(">"), copy=False).view(np.uint8)
-    if 8 % width == 0:
-        return _pack_several(flat, width)
-    # Through single bits, a leaf at a time: 2**16 symbols always end on a byte.
-    parts = [_pack_leaf(flat[i : i + LEAF], width) for i in range(0, flat.size, LEAF)]
-    return np.concatenate(parts) if parts else np.empty(0, np.uint8)
-
-
-def _pack_several(flat: NDArray[Any], width: int) -> NDArray[np.uint8]:
-    """Pack symbols of 2 or 4 bits: a byte takes several, each shifted to its place."""
-    several = 8 // width
-    padded = np.pad(flat, (0, -flat.size % several)) if flat.size % several else flat
-    columns = padded.reshape(-1, several).T.astype(np.uint8, copy=False)
-    packed: NDArray[np.uint8] = columns[0] << np.uint8(8 - width)
-    for place, column in enumerate(columns[1:], start=2):
-        packed |= column << np.uint8(8 - width * place)
-    return packed
-
-
-def _pack_leaf(symbols: NDArray[Any], width: int) -> NDArray[np.uint8]:
-    big = symbols.astype(symbols.dtype.newbyteorder(">")).view(np.uint8)
-    bits = np.unpackbits(big.reshape(symbols.size, -1), axis=1)
-    return np.packbits(bits[:, bits.shape[1] - width :])
-
-
-@dataclass
-class _Length(State):
-    """Bytes of all frames so far."""
-
-    compressor: Compressor
-    alphabet: Alphabet
-    n_bytes: int = 0
-
-    def update(self, chunk: NDArray[Any], at: Any) -> None:
-        flat = chunk.reshape(-1)
-        frame = int(self.compressor.frame * self.alphabet.per_weight)
-        for i in range(0, flat.size, frame):
-            packed = pack(flat[i : i + frame], self.alphabet.width)
-            self.n_bytes += len(self.compressor.compress(packed))
-
-    def __add__(self, other: _Length) -> _Length:
-        return _Length(self.compressor, self.alphabet, self.n_bytes + other.n_bytes)
-
-
-@dataclass
-class _StreamLength(_Length):
-    """Bytes of one stream; the library's compressor lives until the stream is finished."""
-
-    stream: _Stream | None = None
-
-    def update(self, chunk: NDArray[Any], at: Any) -> None:
-        if self.stream is None:
-            self.stream = self.compressor.stream()
-        packed = pack(chunk.reshape(-1), self.alphabet.width)
-        self.n_bytes += len(self.stream.compress(packed.data))
-
-    def finish(self) -> None:
-        if self.stream is not None:
-            self.n_bytes += len(self.stream.flush())
-            self.stream = None
-
-
-@dataclass(frozen=True)
-class _Frames:
-    compressor: Compressor
-    alphabet: Alphabet
-
-    @property
-    def cut(self) -> Cut:
-        return Every(self.compressor.frame)
-
-    @property
-    def memory(self) -> int:
-        frame = int(self.compressor.frame * self.alphabet.per_weight * self.alphabet.width / 8)
-        # One packed frame, and as much again for what comes out when it does not compress.
-        return 2 * frame + self.compressor.working_memory
-
-    def start(self) -> State:
-        return _Length(self.compressor, self.alphabet)
-
-
-@dataclass(frozen=True)
-class _OneStream:
-    compressor: Compressor
-    alphabet: Alphabet
-    cut: Cut = field(default=Whole(), init=False)
-
-    @property
-    def memory(self) -> int:
-        frame = int(FRAME * self.alphabet.per_weight * self.alphabet.width / 8)
-        return 2 * frame + self.compressor.working_memory
-
-    def start(self) -> State:
-        return _StreamLength(self.compressor, self.alphabet)

@@ -1,10 +1,9 @@
 """``lowrank``: a decodable code length of weights that are nearly a product of two thin matrices.
 
 It decodes at the same squared error as the plain levels of its view, ``@rdE``, so the two lengths
-can be held against each other: what they differ by is what rank explains. The order of rows and of
-columns, and with it the layout of hidden units and of inputs, is not what it finds: it moves the
-bits by the rounding of the factors alone - within 0.5 % - and in tensors of several bands by what
-lies in which.
+can be compared: their difference is what rank explains. The order of rows and of columns, and with
+it the layout of hidden units and of inputs, hardly counts: it moves the bits by the rounding of the
+factors alone - within 0.5 % - and in tensors of several bands by which rows share a band.
 
 The code is defined in :mod:`~kcomplexity.algorithms.low_rank.model` and written out in
 :mod:`~kcomplexity.algorithms.low_rank.codec`.

@@ -1,4 +1,4 @@
-"""Plain statistics of the weights that stand beside the code lengths: not in bits.
+"""Plain statistics of the weights, shown next to the code lengths: not in bits.
 
 They see the weights themselves and take no view.
 """
@@ -23,7 +23,7 @@ __all__ = ["L2", "NonZero"]
 
 
 class _OfWeights(Estimator):
-    """Base of statistics of the weights, complex ones included; integers and masks are none."""
+    """Base of statistics of real or complex weights; integers and masks are refused."""
 
     kind: ClassVar[Kind] = "statistic"
     positional: ClassVar[bool] = False
@@ -31,7 +31,7 @@ class _OfWeights(Estimator):
     reference: ClassVar[str] = "definition"
 
     def reducers(self, encoder: Encoder | None, tensor: Tensor) -> tuple[Reducer, ...]:
-        """Refuse what is no floating-point, and gather the rest."""
+        """Refuse what is not floating-point, and gather the rest."""
         if tensor.dtype.kind != "complex":
             weights_only(tensor.dtype)
         return super().reducers(encoder, tensor)

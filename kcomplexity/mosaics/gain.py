@@ -46,7 +46,7 @@ def _checked(plan: FitPlan, control: Control) -> Control:
             "a control says nothing about method sample: its bits vary by some five per cent with "
             "the blocks that are drawn; take ecvq or kmeans"
         )
-    linked = control.linked([plan.checkpoint])
+    linked = control.for_checkpoints([plan.checkpoint])
     if not any(linked.applies(tensor) for tensor in plan.selection.fitted.values()):
         raise SpecError(
             f"control {control} changes none of the fitted tensors: its gain would be 1 whatever "

@@ -275,7 +275,7 @@ def _task(task: Task, seed: int, tensor: Tensor) -> list[Any]:
     machine = platform.node() if task.spec.estimator.machine_dependent else ""
     measured_by = (task.spec.estimator, task.spec.view, *task.controls)
     theirs = [_file_code(type(one).__module__) for one in measured_by]
-    controls = [[str(control), control.linked_to(tensor)] for control in task.controls]
+    controls = [[str(control), control.depends_on(tensor)] for control in task.controls]
     return [spec, controls, task.fraction, seed, machine, theirs]
 
 

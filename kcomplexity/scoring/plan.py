@@ -179,7 +179,10 @@ def make_plan(checkpoints: Sequence[Checkpoint], **options: Unpack[Measuring]) -
     tasks = tuple(
         _task(
             spec,
-            [c.linked(selected) for c in (of_panel.get(spec, []) if asked is None else asked)],
+            [
+                control.for_checkpoints(selected)
+                for control in (of_panel.get(spec, []) if asked is None else asked)
+            ],
             n_weights,
             sample,
             exact,

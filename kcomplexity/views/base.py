@@ -94,9 +94,9 @@ class Encoder(ABC):
     ----------
     streams : tuple of Alphabet
     side_bits : float
-        Bits a decoder needs beside the symbols: scales, levels, steps.
+        Bits a decoder needs besides the symbols: scales, levels, steps.
     details : dict
-        What the passes yield beside the step (an offset, a lowest level), kept in the row.
+        What the passes yield besides the step (an offset, a lowest level), kept in the row.
     error_unit : float
         What one unit of squared error is in squared weights.
     step : float or None
@@ -160,7 +160,7 @@ def weights_only(dtype: StoredDtype) -> None:
 
 
 def leaves(flat: NDArray[Any]) -> range:
-    """Starts of the leaves in a chunk: the unit that stays in the cache."""
+    """Return the starts of the leaves in a chunk: the unit that stays in the cache."""
     return range(0, flat.size, LEAF)
 
 
@@ -178,5 +178,5 @@ def bit_planes(symbols: Symbols, width: int) -> tuple[Symbols, ...]:
 
 
 def plane_alphabets(width: int) -> tuple[Alphabet, ...]:
-    """Alphabets of :func:`bit_planes`."""
+    """Return the alphabets of :func:`bit_planes`."""
     return tuple(Alphabet(f"bit {bit}", 2) for bit in reversed(range(width)))

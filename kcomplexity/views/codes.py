@@ -41,8 +41,8 @@ class CodesView(View):
         dtype = tensor.dtype
         if dtype.kind not in ("int", "uint"):
             raise UnmeasurableError(
-                f"{dtype.code} values are no integer codes, which @codes measures; @words measures "
-                "them as they are stored"
+                f"{dtype.code} values are not integer codes, which @codes measures; @words "
+                "measures them as they are stored"
             )
         if dtype.bits > _MOST_BITS:
             raise UnmeasurableError(

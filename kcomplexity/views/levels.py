@@ -156,7 +156,7 @@ def _level_encoder(
         dtype, step = np.dtype(np.float64), (end - zero) / highest
     size = highest - lowest + 1
     width = Alphabet("", size).width
-    # A scale, or a scale and an offset: all a decoder has to be told.
+    # A decoder needs a scale, or a scale and an offset.
     side_bits = 8.0 * dtype.itemsize * (1 if lowest < 0 else 2)
     return _LevelEncoder(
         plane_alphabets(width) if split == "bits" else (Alphabet("", size),),
@@ -247,7 +247,7 @@ class _LevelEncoder(Encoder):
 
 
 def _squares(values: Floats) -> float:
-    """Sum of squares; of float32 in short runs by einsum, four times as fast as in float64."""
+    """Return the sum of squares; float32 in short runs, four times as fast as in float64."""
     whole = values.size - values.size % _RUN
     runs = values[:whole].reshape(-1, _RUN)
     total = np.einsum("ij,ij->i", runs, runs).sum(dtype=np.float64)

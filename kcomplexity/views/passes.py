@@ -1,7 +1,7 @@
 """The passes views make over a tensor before they encode it: range, percentiles.
 
 Each is a :class:`~kcomplexity.parallel.Reducer` whose state holds integers, extremes, or one float
-per leaf, so that what it finds does not depend on how the tensor was cut.
+per leaf, so that its result does not depend on how the tensor was cut.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def floats(piece: Piece) -> NDArray[Any]:
 
 
 def finite_part(values: NDArray[Any]) -> tuple[NDArray[Any], int, int]:
-    """Return the finite ones among floats (copied), how many are NaN, and how many infinite."""
+    """Return the finite floats (copied), the number of NaN, and the number of infinite ones."""
     finite = np.isfinite(values)
     n_nan = int(np.isnan(values).sum())
     return values[finite], n_nan, values.size - int(finite.sum()) - n_nan
@@ -59,13 +59,13 @@ class Extent:
     memory: int = field(default=4 * LEAF, init=False)
 
     def start(self) -> ExtentState:
-        """Return a state that has seen nothing."""
+        """Return an empty state."""
         return ExtentState()
 
 
 @dataclass
 class ExtentState(State):
-    """What :class:`Extent` has seen.
+    """The range of the weights seen so far.
 
     Attributes
     ----------
@@ -107,7 +107,7 @@ def extent(reduce: Reduce) -> ExtentState:
     Raises
     ------
     UnmeasurableError
-        If some are NaN or infinite (the message counts them), or there is none.
+        If the tensor is empty, or some weights are NaN or infinite (the message counts them).
     """
     state: ExtentState = reduce(Extent())
     if state.n_nan or state.n_inf:
@@ -128,7 +128,7 @@ class SumOfSquares:
     memory: int = field(default=8 * LEAF, init=False)
 
     def start(self) -> LeafSums:
-        """Return a state that has seen nothing."""
+        """Return an empty state."""
         return LeafSums()
 
 
@@ -225,8 +225,8 @@ def _order_statistics(dtype: StoredDtype, ranks: Sequence[int], reduce: Reduce) 
                 deeper.setdefault(prefix << step | digit, []).append((i, rest))
         sought, done = deeper, done + step
     assert dtype.numpy is not None  # noqa: S101 - it has been decoded to be counted
-    found = {i: word for word, members in sought.items() for i, _ in members}
-    words = np.array([found[i] for i in range(len(ranks))], dtype.word)
+    word_of = {i: word for word, members in sought.items() for i, _ in members}
+    words = np.array([word_of[i] for i in range(len(ranks))], dtype.word)
     values: list[float] = words.view(dtype.numpy).astype(np.float64).tolist()
     return values
 

@@ -115,7 +115,7 @@ def _alphabets(dtype: StoredDtype, split: str | None) -> tuple[Alphabet, ...]:
 
 
 def _fields(dtype: StoredDtype) -> list[tuple[str, int, int]]:
-    """Name, lowest bit and width of each field that the dtype has, from the top down."""
+    """Return name, lowest bit and width of each field of the dtype, from the top down."""
     fields = [
         ("sign", dtype.exponent_bits + dtype.mantissa_bits, dtype.sign_bits),
         ("exponent", dtype.mantissa_bits, dtype.exponent_bits),

@@ -27,7 +27,6 @@ References
 """
 
 from kcomplexity.algorithms.bdm.arrays import bdm1d, bdm2d, block_entropy, measure_bdm
-from kcomplexity.algorithms.bdm.codes import binary_counts_1d, binary_counts_2d
 from kcomplexity.algorithms.bdm.counts import BlockCounter, BlockCounts, count_blocks
 from kcomplexity.algorithms.bdm.decomposition import Decomposition, Partition
 from kcomplexity.algorithms.bdm.normalized import normalized_bdm, normalized_block_entropy
@@ -47,8 +46,6 @@ __all__ = [
     "bdm_result",
     "bdm_tiles",
     "bdm_value",
-    "binary_counts_1d",
-    "binary_counts_2d",
     "block_entropy",
     "count_blocks",
     "measure_bdm",

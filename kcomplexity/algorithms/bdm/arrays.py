@@ -34,7 +34,7 @@ def bdm1d(
     min_length: int = 2,
     normalized: bool = False,
 ) -> float:
-    """BDM of a sequence of symbols.
+    """Return the BDM of a sequence of symbols.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def bdm2d(
     min_length: int = 2,
     normalized: bool = False,
 ) -> float:
-    """BDM of a matrix of symbols, cut into square blocks.
+    """Return the BDM of a matrix of symbols, cut into square blocks.
 
     The layout is part of what is measured: permuting rows or columns changes the value.
     Transposing the matrix or swapping the two symbols does not.
@@ -144,7 +144,7 @@ def block_entropy(
     min_length: int = 2,
     normalized: bool = False,
 ) -> float:
-    """Shannon entropy of the distribution of blocks, as pybdm's ``ent``.
+    """Return the Shannon entropy of the distribution of blocks, as pybdm's ``ent``.
 
     An estimate, biased downwards: n blocks never show more than log2(n) bits.
 
@@ -184,7 +184,7 @@ def measure_bdm(
     shift: int = 1,
     min_length: int = 2,
 ) -> BdmResult:
-    """BDM of a sequence or a matrix, with all that is needed to judge it.
+    """Return the BDM of a sequence or a matrix, with all that is needed to judge it.
 
     Parameters are those of :func:`bdm1d` and :func:`bdm2d`, chosen by the array's dimensions.
 

@@ -11,83 +11,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.algorithms.counting import add_to_table
+__all__ = ["SLAB_BLOCKS", "USUAL_BLOCK", "usual_codes"]
 
-__all__ = [
-    "SLAB_BLOCKS",
-    "USUAL_BLOCK",
-    "binary_counts_1d",
-    "binary_counts_2d",
-    "usual_codes",
-]
-
-#: Side of a block where none is asked for, by number of dimensions.
+#: Default side of a block, by number of dimensions.
 USUAL_BLOCK: Final = {1: 12, 2: 4}
 #: Blocks to code at a time: their codes (8 bytes each) stay in the cache of a core.
 SLAB_BLOCKS: Final = 1 << 15
-
-
-def binary_counts_1d(
-    values: NDArray[Any], out: NDArray[np.int64] | None = None
-) -> NDArray[np.int64]:
-    """Count the 12-bit blocks of ``values > 0``: the fast path of streaming reducers.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n,)
-        Real numbers of any dtype; a value counts as 1 where it is above zero (NaN is not). Bits and
-        booleans are thus counted as they are, and weights by their sign.
-    out : ndarray of shape (4096,), int64, optional
-        Counts to add to, in place. Spares many small pieces an array each.
-
-    Returns
-    -------
-    ndarray of shape (4096,), int64
-        `out`, or a new array: occurrences of each code, the first symbol being the most significant
-        bit. The last ``n % 12`` values are left out.
-
-    Notes
-    -----
-    About 3 * 10^9 float32 weights a second and core. Memory: 1 MB.
-
-    Examples
-    --------
-    >>> np.flatnonzero(binary_counts_1d(np.array([-1.0] * 11 + [0.5])))
-    array([1])
-    """
-    return _counted(values, np.zeros(1 << 12, dtype=np.int64) if out is None else out)
-
-
-def binary_counts_2d(
-    values: NDArray[Any], out: NDArray[np.int64] | None = None
-) -> NDArray[np.int64]:
-    """Count the 4x4 blocks of ``values > 0``: the fast path of streaming reducers.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_rows, n_columns)
-        As in :func:`binary_counts_1d`.
-    out : ndarray of shape (65536,), int64, optional
-        Counts to add to, in place. Spares many small pieces an array each.
-
-    Returns
-    -------
-    ndarray of shape (65536,), int64
-        `out`, or a new array: occurrences of each code, a block being read in row-major order from
-        its most significant bit on. The last ``n_rows % 4`` rows and ``n_columns % 4`` columns are
-        left out.
-
-    Notes
-    -----
-    About 4 * 10^9 float32 weights a second and core. Memory: 2 MB, more for rows above 10^5.
-    """
-    return _counted(values, np.zeros(1 << 16, dtype=np.int64) if out is None else out)
-
-
-def _counted(values: NDArray[Any], counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    for codes in usual_codes(values):
-        add_to_table(counts, codes)
-    return counts
 
 
 def usual_codes(values: NDArray[Any]) -> Iterator[NDArray[np.integer[Any]]]:
@@ -96,7 +25,24 @@ def usual_codes(values: NDArray[Any]) -> Iterator[NDArray[np.integer[Any]]]:
     Parameters
     ----------
     values : ndarray of shape (n,) or (n_rows, n_columns)
-        As in :func:`binary_counts_1d` and :func:`binary_counts_2d`.
+        Real numbers of any dtype; a value counts as 1 where it is above zero (NaN is not). Bits and
+        booleans are thus taken as they are, and weights by their sign.
+
+    Yields
+    ------
+    ndarray of int, shape (n_blocks,)
+        In no particular order. A block is read in row-major order from its most significant bit
+        on. What no whole block covers at the far ends is left out.
+
+    Notes
+    -----
+    With counting, 3 * 10^9 float32 weights a second and core. Memory: 1 to 2 MB, more for rows
+    above 10^5.
+
+    Examples
+    --------
+    >>> [codes.tolist() for codes in usual_codes(np.array([-1.0] * 11 + [0.5]))]
+    [[1]]
     """
     if values.ndim == 1:
         covered = values[: values.size // 12 * 12]
@@ -115,7 +61,7 @@ def _bits(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _codes_1d(bits: NDArray[Any]) -> NDArray[np.intp]:
-    """Codes of the blocks of a positive multiple of 12 bits, in no particular order."""
+    """Return the codes of the blocks of a positive multiple of 12 bits, in no particular order."""
     n_blocks = bits.size // 12
     packed = np.packbits(bits)
     packed.resize(3 * -(-n_blocks // 2), refcheck=False)  # two blocks make three bytes
@@ -129,7 +75,7 @@ def _codes_1d(bits: NDArray[Any]) -> NDArray[np.intp]:
 
 
 def _codes_2d(bits: NDArray[Any]) -> NDArray[np.uint16]:
-    """Codes of the 4x4 blocks of a matrix with sides that 4 divides, in no particular order."""
+    """Return the codes of 4x4 blocks of a matrix whose sides 4 divides, in no particular order."""
     n_rows, n_columns = bits.shape
     packed = np.packbits(bits, axis=1)
     rows = packed.reshape(n_rows // 4, 4, packed.shape[1]).astype(np.uint16)

@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kcomplexity.algorithms.bdm.decomposition import Decomposition, Symbols, as_symbols
+from kcomplexity.algorithms.bdm.decomposition import Decomposition, as_symbols
 from kcomplexity.algorithms.bdm.windows import block_codes, n_covered
-from kcomplexity.algorithms.counting import SymbolCounter, Tally, merge_tallies, tally_of_table
+from kcomplexity.algorithms.counting import SymbolCounter, Tally, merge_tallies
 from kcomplexity.errors import SpecError
 
 __all__ = ["BlockCounter", "BlockCounts", "count_blocks"]
@@ -36,36 +35,6 @@ class BlockCounts:
     how: Decomposition
     by_size: Mapping[int, Tally] = field(repr=False)
     n_ignored: int = 0
-
-    @classmethod
-    def from_dense(
-        cls, counts: NDArray[np.integer[Any]], how: Decomposition, n_ignored: int = 0
-    ) -> BlockCounts:
-        """Counts from an array with one number for each code, zeros included.
-
-        Parameters
-        ----------
-        counts : ndarray of shape (how.n_codes,), integer
-            As made, for example, by :func:`binary_counts_1d`.
-        how : Decomposition
-            How the blocks were cut.
-        n_ignored : int, default 0
-            Elements that no block covers.
-
-        Examples
-        --------
-        >>> from kcomplexity.algorithms.bdm import Decomposition, bdm_value, binary_counts_1d
-        >>> dense = binary_counts_1d(np.zeros(30, dtype=np.uint8))
-        >>> bdm_value(BlockCounts.from_dense(dense, Decomposition(1), n_ignored=6))
-        26.6104137476
-        """
-        if counts.shape != (how.n_codes,):
-            raise SpecError(
-                f"dense counts have shape {counts.shape}, expected ({how.n_codes},): "
-                f"one for each block of {how.size} out of {how.n_symbols} symbols"
-            )
-        tally = tally_of_table(counts)
-        return cls(how, {how.size: tally} if tally[0].size else {}, n_ignored)
 
     @property
     def n_blocks(self) -> int:
@@ -104,8 +73,11 @@ class BlockCounter:
         self._n_covered = 0
         self._by_size: dict[int, SymbolCounter] = {}
 
-    def add(self, symbols: Symbols) -> None:
-        """Count the blocks of one chunk: symbols of `how.ndim` dimensions, below the alphabet."""
+    def add(self, symbols: NDArray[Any]) -> None:
+        """Count the blocks of one chunk: symbols of `how.ndim` dimensions, below the alphabet.
+
+        Of the usual binary blocks any real numbers will do: what is above zero counts as 1.
+        """
         how = self.how
         n_symbols = 0
         for size, codes in block_codes(symbols, how):

@@ -88,7 +88,7 @@ class Decomposition:
 
     @property
     def is_usual_binary(self) -> bool:
-        """Whether all blocks are those of :func:`binary_counts_1d` or :func:`binary_counts_2d`."""
+        """Whether all blocks are those of :func:`~kcomplexity.algorithms.bdm.codes.usual_codes`."""
         return (
             self.n_symbols == 2
             and self.side == USUAL_BLOCK[self.ndim]
@@ -102,7 +102,7 @@ class Decomposition:
 
 
 def integer_option(name: str, value: object, least: int) -> int:
-    """An option as a Python integer: numbers of codes would wrap around in NumPy's."""
+    """Return an option as a Python integer: numbers of codes would wrap around in NumPy's."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise SpecError(f"{name}={value!r}: expected an integer >= {least}")
     return int(value)

@@ -21,7 +21,7 @@ __all__ = ["normalized_bdm", "normalized_block_entropy"]
 
 
 def normalized_bdm(counts: BlockCounts) -> float:
-    """BDM between the least (0) and the greatest (1) that an array of this size can have.
+    """Return the BDM, between the least (0) and the greatest (1) of arrays of this size.
 
     The least has equal blocks only, the greatest the most complex blocks of the table, each once,
     then each again. As pybdm's ``nbdm``; imputed blocks may push the value above 1.
@@ -61,7 +61,7 @@ def normalized_bdm(counts: BlockCounts) -> float:
 
 
 def normalized_block_entropy(counts: BlockCounts) -> float:
-    """Block entropy between the least (0) and the greatest (1) of an array of this size.
+    """Return the block entropy, between the least (0) and the greatest (1) of this size.
 
     As pybdm's ``nent``; parameters and errors as in :func:`normalized_bdm`.
     """
@@ -79,7 +79,7 @@ def normalized_block_entropy(counts: BlockCounts) -> float:
 
 
 def _bounding_blocks(counts: BlockCounts) -> dict[int, int]:
-    """Block size -> number of blocks of the arrays among which a value is to be placed."""
+    """Return block size -> number of blocks of the arrays that bound a value."""
     how = counts.how
     if how.partition == "correlated":
         raise SpecError(

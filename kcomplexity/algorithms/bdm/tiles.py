@@ -50,7 +50,7 @@ class BdmTiles:
 def bdm_tiles(
     array: ArrayLike, tile: int, *, n_symbols: int = 2, block: int | None = None
 ) -> BdmTiles:
-    """BDM of each tile of an array, so that the sum does not saturate.
+    """Return the BDM of each tile of an array, so that the sum does not saturate.
 
     Parameters
     ----------

@@ -63,7 +63,7 @@ class BdmResult:
 
 
 def bdm_result(counts: BlockCounts) -> BdmResult:
-    """BDM of counted blocks, with the facts about it.
+    """Return the BDM of counted blocks, with what is needed to judge it.
 
     Raises
     ------
@@ -97,12 +97,12 @@ def bdm_result(counts: BlockCounts) -> BdmResult:
 
 
 def bdm_value(counts: BlockCounts) -> float:
-    """BDM of counted blocks, in bits; see :func:`bdm_result`."""
+    """Return the BDM of counted blocks, in bits; see :func:`bdm_result`."""
     return bdm_result(counts).bits
 
 
 def table_for(how: Decomposition) -> CtmTable:
-    """Return the CTM table that holds blocks so cut; SpecError if there is none."""
+    """Return the CTM table of such blocks; SpecError where there is no table of their size."""
     table = ctm_table(how.n_symbols, how.ndim)
     if how.size not in table.sizes:
         sides = ", ".join(str(round(size ** (1 / how.ndim))) for size in table.sizes)
@@ -114,7 +114,7 @@ def table_for(how: Decomposition) -> CtmTable:
 
 
 def some_blocks(counts: BlockCounts) -> BlockCounts:
-    """Return `counts` if a block was counted: nothing measured is not zero bits."""
+    """Return `counts`, which must hold a block: nothing measured is not zero bits."""
     if not counts.by_size:
         shape = "x".join([str(counts.how.side)] * counts.how.ndim)
         other = "" if counts.how.partition == "recursive" else ' or use partition="recursive"'
@@ -131,6 +131,6 @@ def block_entropy_of(counts: BlockCounts) -> float:
 
 
 def entropy_of_counts(occurrences: NDArray[np.int64]) -> float:
-    """Return the entropy in bits of what occurs so often."""
+    """Return the Shannon entropy, in bits, of a distribution given by its counts."""
     shares = occurrences / occurrences.sum()
     return 0.0 - float((shares * np.log2(shares)).sum())  # not -x: that is -0.0 for equal blocks

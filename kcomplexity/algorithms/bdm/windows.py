@@ -68,7 +68,7 @@ def _leftover_codes(pieces: Symbols, how: Decomposition, side: int) -> Iterator[
 
 
 def n_covered(n: int, side: int, step: int) -> int:
-    """Elements of an axis of n that windows of `side`, `step` apart, cover."""
+    """Return how many of n elements windows of `side`, `step` apart, cover."""
     n_windows = max((n - side) // step + 1, 0)
     return n_windows * min(side, step) + (max(side - step, 0) if n_windows else 0)
 
@@ -84,7 +84,7 @@ def _slab_codes(symbols: Symbols, how: Decomposition, n_windows: list[int]) -> I
 
 
 def _window_codes(pieces: Symbols, side: int, step: int, n_symbols: int) -> Codes:
-    """Codes of the blocks of each of a stack of equal pieces: the plain definition, vectorised."""
+    """Return the codes of all blocks of a stack of equal pieces: the definition, vectorised."""
     n_windows = [(n - side) // step + 1 for n in pieces.shape[1:]]
     codes = np.zeros((pieces.shape[0], *n_windows), dtype=np.int64)
     for corner in itertools.product(range(side), repeat=len(n_windows)):

@@ -51,7 +51,7 @@ Symbols = NDArray[Any]
 
 
 class _Flags(Protocol):
-    """Something that writes a bit it is given, or reads it, whatever it is given."""
+    """Writes the bit, or ignores it and reads one; returns the bit in both cases."""
 
     def __call__(self, p_one: float, bit: int, /) -> int: ...
 
@@ -133,7 +133,7 @@ def read_tile(
 
 
 def weight_costs(symbols: Symbols, model: TileModel) -> NDArray[np.float64]:
-    """Return the bits that each weight of a tile costs in turn, given those before it.
+    """Return the bits that each weight of a tile costs in turn.
 
     Parameters
     ----------
@@ -175,19 +175,19 @@ class _Weights:
     def next(self, i: int, j: int, flag: _Flags, level: int | None) -> int:
         """Code h at row `i`, column `j`: `level` when writing, None when reading."""
         cell, sign = self._context(i, j)
-        told = level if level is not None else 0
+        written = level if level is not None else 0
         binary = self.model.ranks.binary
-        if not binary and self._flag(0, cell, flag, int(told == 0)):
+        if not binary and self._flag(0, cell, flag, int(written == 0)):
             return 0
-        other = self._flag(1, cell, flag, int(told * sign < 0))
+        other = self._flag(1, cell, flag, int(written * sign < 0))
         side = cell + N_CELLS * other
         size = 1
         if not binary:
             most = self.model.ranks.n_greater
-            while size <= most and self._flag(1 + size, side, flag, int(abs(told) > size)):
+            while size <= most and self._flag(1 + size, side, flag, int(abs(written) > size)):
                 size += 1
         if size > ESCAPE:
-            size = ESCAPE + self._gamma(flag, abs(told) - ESCAPE)
+            size = ESCAPE + self._gamma(flag, abs(written) - ESCAPE)
         return -sign * size if other else sign * size
 
     def keep(self, i: int, j: int, level: int) -> None:
@@ -200,9 +200,9 @@ class _Weights:
 
     def _flag(self, kind: int, context: int, flag: _Flags, bit: int) -> int:
         tree = self.trees[kind]
-        told = flag(tree.predict(context), bit)
-        tree.update(told)
-        return told
+        coded = flag(tree.predict(context), bit)
+        tree.update(coded)
+        return coded
 
     def _gamma(self, flag: _Flags, beyond: int) -> int:
         """Code a positive number: the length of its binary digits, then the digits."""
@@ -306,9 +306,9 @@ def _read_model(
         lags.append((lag, 0) if up else (0, lag))
     n_near = len(near) + len(lags)
     sizes = (0 if ranks.binary else 4 + n_near * (level >= 3) + (level == 4), 3 + n_near)
-    told = [tuple(_coefficient(reader) for _ in range(size)) for size in sizes[: 1 + (level == 4)]]
-    prediction = told[1] if level == 4 else ()
-    return TileModel(mode, ranks, kernel, near, tuple(lags), mean, told[0], prediction)
+    magnitude = tuple(_coefficient(reader) for _ in range(sizes[0]))
+    prediction = tuple(_coefficient(reader) for _ in range(sizes[1] if level == 4 else 0))
+    return TileModel(mode, ranks, kernel, near, tuple(lags), mean, magnitude, prediction)
 
 
 def _coefficient(reader: BitReader) -> int:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from kcomplexity.algorithms.context.model import CLIP, Kernel
 
-__all__ = ["Floats", "Sample", "TileFeatures"]
+__all__ = ["FitGrid", "Floats", "TileFeatures"]
 
 Floats: TypeAlias = NDArray[Any]
 #: Weights handled at once: their sums stay in the cache.
@@ -24,7 +24,7 @@ _BLOCK = 1 << 16
 
 
 @dataclass(frozen=True)
-class Sample:
+class FitGrid:
     """A regular grid of weights that coefficients are fitted on.
 
     Attributes
@@ -37,7 +37,7 @@ class Sample:
     columns: NDArray[np.intp]
 
     @classmethod
-    def of(cls, shape: tuple[int, int], kernel: Kernel, most: int) -> Sample:
+    def of(cls, shape: tuple[int, int], kernel: Kernel, most: int) -> FitGrid:
         """Take about `most` weights: whole rows, or where there are too few of them, columns."""
         n_rows, n_columns = shape
         step = -(-n_rows * n_columns // most)
@@ -97,11 +97,11 @@ class TileFeatures:
             inside = _mean(along - starts, np.arange(columns) % k, prior)
         down = np.cumsum(values, axis=0, dtype=np.float64)
         down -= values
-        found = [
+        means = [
             _mean(along, np.arange(columns), prior),
             _mean(down, np.arange(rows)[:, None], prior),
         ]
-        return found if inside is None else [*found, inside]
+        return means if inside is None else [*means, inside]
 
     def weighted(
         self,
@@ -164,25 +164,25 @@ class TileFeatures:
 
     def sampled(
         self,
-        sample: Sample,
+        sample: FitGrid,
         fields: Sequence[Floats | float],
         values: Floats,
         neighbours: Sequence[tuple[int, int]],
     ) -> NDArray[np.float64]:
         """Return the same fields and neighbours at the weights of a sample, one a row."""
-        found = np.zeros((len(fields) + len(neighbours), sample.size))
-        for line, field in zip(found, fields, strict=False):
+        values_at = np.zeros((len(fields) + len(neighbours), sample.size))
+        for line, field in zip(values_at, fields, strict=False):
             if isinstance(field, float):
                 line[:] = field
             else:
                 line[:] = field[np.ix_(sample.rows, sample.columns)].reshape(-1)
         columns = self.shape[1]
-        for line, (up, left) in zip(found[len(fields) :], neighbours, strict=True):
+        for line, (up, left) in zip(values_at[len(fields) :], neighbours, strict=True):
             rows, places = sample.rows - up, sample.columns - left
             below, inside = rows >= 0, (places >= 0) & (places < columns)
             grid = line.reshape(sample.rows.size, sample.columns.size)
             grid[np.ix_(below, inside)] = values[np.ix_(rows[below], places[inside])]
-        return found
+        return values_at
 
 
 def _mean(sums: Floats, counts: NDArray[Any], prior: int) -> Floats:
@@ -190,9 +190,9 @@ def _mean(sums: Floats, counts: NDArray[Any], prior: int) -> Floats:
 
     The quotient of whole numbers below 2**31 and 2**21 is never rounded across a whole number.
     """
-    found = sums + 4.0 * prior
-    found /= counts + 4.0
-    return np.floor(found, out=found).astype(np.float32)
+    means = sums + 4.0 * prior
+    means /= counts + 4.0
+    return np.floor(means, out=means).astype(np.float32)
 
 
 def _add(total: Floats, values: Floats, weight: int, buffer: Floats) -> None:

@@ -1,4 +1,4 @@
-"""Choosing what the decoder of a tile is told: lags and coefficients.
+"""The choice of lags and coefficients, which the decoder of a tile is sent.
 
 Any choice gives a code that decodes; a good one gives a short code. Coefficients come from least
 squares on a sample of the tile; those that save less than they cost are dropped.
@@ -20,7 +20,7 @@ __all__ = ["MOST_FITTED", "coefficients", "strong_lags"]
 MOST_FITTED = 1 << 15
 #: Lines and their length that autocorrelations are taken of.
 _LINES, _LENGTH = 32, 1 << 12
-#: Standard errors that an autocorrelation is beyond chance at: there are thousands of lags.
+#: An autocorrelation of so many standard errors is not an accident: there are thousands of lags.
 _STRONG = 5.0
 _RIDGE = 1e-4
 
@@ -41,7 +41,7 @@ def coefficients(
     gram, against = features @ features.T, features @ target
     squares = float(target @ target)
     kept = np.flatnonzero(gram.diagonal() > 0)
-    found = np.zeros(len(features))
+    weights = np.zeros(len(features))
     for _ in range(2):
         if not kept.size:
             break
@@ -49,36 +49,36 @@ def coefficients(
         part = part + np.diag(_RIDGE * part.diagonal() + 1e-9)
         inverse = np.linalg.inv(part)
         solved = inverse @ against[kept]
-        found[:] = 0
-        found[kept] = solved
+        weights[:] = 0
+        weights[kept] = solved
         error = max((squares - float(solved @ against[kept])) / target.size, 1e-12 * squares, 1e-9)
         # What leaving one out would cost, in bits: the rise of log2 of the error, over all weights.
         gain = np.square(solved) / (inverse.diagonal() * error * target.size * 2 * math.log(2))
         kept = kept[gain * n > COEFFICIENT_BITS + 1]
-    found[np.setdiff1d(np.arange(found.size), kept)] = 0
-    return tuple(int(c) for c in np.clip(np.rint(64 * found), -128, 127))
+    weights[np.setdiff1d(np.arange(weights.size), kept)] = 0
+    return tuple(int(c) for c in np.clip(np.rint(64 * weights), -128, 127))
 
 
 def strong_lags(
     features: TileFeatures, known: tuple[tuple[int, int], ...]
 ) -> tuple[tuple[int, int], ...]:
-    """Return neighbours, beside the `known` ones, at the strongest autocorrelations along an axis.
+    """Return neighbours, besides the `known` ones, at the strongest autocorrelations along an axis.
 
-    Two of h and one of abs(h) along rows, one of each along columns, where they are beyond chance.
+    Two of h and one of abs(h) along rows, one of each along columns, where they are strong.
     """
     rows, columns = features.shape
-    found: list[tuple[int, int]] = []
+    lags: list[tuple[int, int]] = []
     for axis, across, wanted in ((1, rows, (2, 1)), (0, columns, (1, 1))):
         lines = np.unique(np.linspace(0, across - 1, min(across, _LINES)).astype(np.intp))
         for values, count in zip((features.signed, features.sized), wanted, strict=True):
             chosen = values[lines, :_LENGTH] if axis else values[:_LENGTH, lines].T
             score = _autocorrelation(chosen.astype(np.float64))
-            for lag in np.argsort(-score, kind="stable")[: count + len(known) + len(found)]:
+            for lag in np.argsort(-score, kind="stable")[: count + len(known) + len(lags)]:
                 place = (0, int(lag)) if axis else (int(lag), 0)
-                if score[lag] > _STRONG and count and place not in known and place not in found:
-                    found.append(place)
+                if score[lag] > _STRONG and count and place not in known and place not in lags:
+                    lags.append(place)
                     count -= 1
-    return tuple(found)
+    return tuple(lags)
 
 
 def _autocorrelation(lines: Floats) -> Floats:

@@ -1,8 +1,8 @@
 """The length of a tile's context code, from counts: the fast path.
 
-Contexts are found for all weights of a tile at once; how often each symbol occurs in each cell then
-gives the exact length of the sequential code of :mod:`~kcomplexity.algorithms.context.codec`,
-without writing a bit.
+Contexts are computed for all weights of a tile at once; how often each symbol occurs in each cell
+then gives the exact length of the sequential code of
+:mod:`~kcomplexity.algorithms.context.codec`, without writing a bit.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.algorithms.context.features import Floats, Sample, TileFeatures
+from kcomplexity.algorithms.context.features import FitGrid, Floats, TileFeatures
 from kcomplexity.algorithms.context.fit import MOST_FITTED, coefficients, strong_lags
 from kcomplexity.algorithms.context.model import (
     CLIP,
@@ -101,8 +101,8 @@ def _ranks(symbols: NDArray[Any], values: NDArray[np.int64], alphabet_size: int)
     if alphabet_size <= 1 << 16:
         ranks = np.zeros(alphabet_size, np.int32)
         ranks[values] = np.arange(values.size)
-        found: NDArray[Any] = ranks[symbols]
-        return found
+        rank_of: NDArray[Any] = ranks[symbols]
+        return rank_of
     return np.searchsorted(values, symbols)
 
 
@@ -123,9 +123,9 @@ class _Coder:
 
     def modes(self) -> list[tuple[Mode, TileModel, NDArray[np.int64]]]:
         """Return each mode that sees positions with its model and its table."""
-        found: list[tuple[Mode, TileModel, NDArray[np.int64]]] = []
+        modes: list[tuple[Mode, TileModel, NDArray[np.int64]]] = []
         features = TileFeatures(self.levels, self.plain.kernel)
-        sample = Sample.of(features.shape, features.kernel, MOST_FITTED)
+        sample = FitGrid.of(features.shape, features.kernel, MOST_FITTED)
         model = TileModel(
             "prediction",
             self.ranks,
@@ -139,18 +139,18 @@ class _Coder:
         fitted = _Fitted(model, features, sample)
         if self.ranks.binary:
             model, x, negative, mu = fitted.prediction()
-            found.append(
+            modes.append(
                 ("prediction", model, self._table(self._pattern(features, mu), x, negative))
             )
-            return found
+            return modes
         nested: tuple[Mode, ...] = ("scale", "magnitude")
         for mode in nested:
             model, m = fitted.magnitude(mode)
-            found.append((mode, model, self._table(m)))
+            modes.append((mode, model, self._table(m)))
         model, x, negative, mu = fitted.prediction()
         model, m = fitted.magnitude("prediction", model, mu)
-        found.append(("prediction", model, self._table(m, x, negative)))
-        return found
+        modes.append(("prediction", model, self._table(m, x, negative)))
+        return modes
 
     def _table(
         self,
@@ -172,13 +172,13 @@ class _Coder:
 
     def _pattern(self, features: TileFeatures, mu: Floats) -> NDArray[np.uint8]:
         """Return which of the first neighbours have the sign of mu, the first one highest."""
-        found = np.zeros(self.shape, np.uint8)
+        pattern = np.zeros(self.shape, np.uint8)
         sign = np.where(mu < 0, np.float32(-1), np.float32(1))
         for bit, place in enumerate(self.plain.neighbours[:PATTERN]):
             near = features.weighted((1,), (), features.signed, (place,))
             near *= sign
-            found |= (near > 0).view(np.uint8) << np.uint8(PATTERN - 1 - bit)
-        return found
+            pattern |= (near > 0).view(np.uint8) << np.uint8(PATTERN - 1 - bit)
+        return pattern
 
 
 def order0_code(
@@ -194,12 +194,12 @@ def order0_code(
     """
     ranks, n = Ranks.of(values, counts), int(counts.sum())
     model = TileModel("enumerated", ranks, Kernel(), ())
-    told = header_bits(model, alphabet_size, 1, n)
-    found: dict[Mode, float] = {"enumerated": told + two_part_bits(counts, alphabet_size)}
+    header = header_bits(model, alphabet_size, 1, n)
+    bits: dict[Mode, float] = {"enumerated": header + two_part_bits(counts, alphabet_size)}
     if values.size > 1:
-        told = header_bits(model.at("order-0"), alphabet_size, 1, n)
-        found["order-0"] = told + _flag_bits(_alone(ranks, counts), ranks, counts)
-    return found
+        header = header_bits(model.at("order-0"), alphabet_size, 1, n)
+        bits["order-0"] = header + _flag_bits(_alone(ranks, counts), ranks, counts)
+    return bits
 
 
 def _alone(ranks: Ranks, counts: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -212,8 +212,8 @@ def _alone(ranks: Ranks, counts: NDArray[np.int64]) -> NDArray[np.int64]:
 def _flag_bits(table: NDArray[np.int64], ranks: Ranks, counts: NDArray[np.int64]) -> float:
     """Return the bits of all flags, gamma codes and low bits."""
     zeros, ones = _flag_counts(table)
-    told = slice(1, 2) if ranks.binary else slice(0, 2 + ranks.n_greater)
-    bits = float(tree_bits(zeros[told], ones[told], FLAG_ORDERS).sum())
+    coded = slice(1, 2) if ranks.binary else slice(0, 2 + ranks.n_greater)
+    bits = float(tree_bits(zeros[coded], ones[coded], FLAG_ORDERS).sum())
     if ranks.binary:
         return bits
     return bits + _gamma_bits(ranks, counts) + int(counts.sum()) * ranks.shift
@@ -233,9 +233,9 @@ def _gamma_bits(ranks: Ranks, counts: NDArray[np.int64]) -> float:
 
 
 class _Fitted:
-    """Fits the coefficients of each mode and finds the cells they give."""
+    """Fits the coefficients of each mode and computes the cells that follow."""
 
-    def __init__(self, model: TileModel, features: TileFeatures, sample: Sample) -> None:
+    def __init__(self, model: TileModel, features: TileFeatures, sample: FitGrid) -> None:
         self.model = model
         self.features = features
         self.sample = sample
@@ -270,9 +270,9 @@ class _Fitted:
         rows, columns, *inside = features.means
         fields: list[Floats | float] = [rows, columns, *(inside or (0.0,))]
         near = (*self.model.neighbours, *self.model.lags)
-        given = features.sampled(self.sample, fields, features.signed, near)
+        inputs = features.sampled(self.sample, fields, features.signed, near)
         (target,) = features.sampled(self.sample, [features.signed], features.signed, ())
-        chosen = coefficients(given, target, self.n)
+        chosen = coefficients(inputs, target, self.n)
         mu = features.weighted(chosen, fields, features.signed, near)
         cells = SIGN_CELLS if self.model.ranks.binary else PREDICTION_CELLS
         size = np.minimum(np.abs(mu), np.float32(cells.size - 1))

@@ -1,19 +1,19 @@
-"""The context code of one tile: what its decoder is told, and in which cell each level falls.
+"""The context code of one tile: what its decoder needs, and in which cell each level falls.
 
 Everything a decoder computes is whole numbers, so that it finds the encoder's contexts bit for bit
 on any machine.
 
-1. **Levels.** The symbols that occur are told; each becomes its rank less that of the median,
+1. **Levels.** The symbols that occur are sent; each becomes its rank less that of the median,
    and ranks that are large on average lose their low bits, which are sent as they are
    (:class:`Ranks`). What is left, h, is near 0.
 2. **Neighbours.** h of weights already decoded, to the left and above, cut to +-127; outside the
    tile there are zeros (:func:`offsets`). Means of h and of abs(h) so far along the row, the column
    and the kernel, in sixteenths (:func:`running_mean`).
-3. **Two weighted sums** with coefficients in 64ths that are told: mu predicts h, m predicts abs(h);
+3. **Two weighted sums** with coefficients in 64ths that are sent: mu predicts h, m predicts abs(h);
    both in 1024ths.
 4. **Cell** = (M, x): M is m in quarter octaves, x is abs(mu) in half octaves
    (:data:`MAGNITUDE_CELLS`, :data:`PREDICTION_CELLS`). Where only two symbols occur, h is -1 or 1
-   and M tells which of five neighbours have the sign of mu.
+   and M says which of five neighbours have the sign of mu.
 5. **Flags.** h = 0?; is its sign that of mu?; abs(h) > g for g = 1 to 14, each with the tree of its
    own contexts (cell, sign as mu?); beyond that Elias' gamma code with adaptive lengths.
    :mod:`kcomplexity.algorithms.entropy_coding.context_tree` has their probabilities.
@@ -64,7 +64,7 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 
 #: Neighbours are cut to this, so that every weighted sum is exact in float32.
 CLIP = 127
-#: abs(h) above this is told by Elias' gamma code of what is beyond.
+#: abs(h) above this is coded by Elias' gamma code of what is beyond.
 ESCAPE = 14
 #: Flags: h = 0, the sign, abs(h) > 1 ... abs(h) > 14.
 N_FLAGS = 2 + ESCAPE
@@ -87,11 +87,11 @@ Offset: TypeAlias = tuple[int, int]
 
 def _thresholds(first: int, step: int, count: int) -> NDArray[np.int32]:
     """Return ceil(2 ** (e / 4)) for e = first, first + step, ...: fourth roots in integers."""
-    found = []
+    thresholds = []
     for e in range(first, first + step * count, step):
         root = math.isqrt(math.isqrt(1 << e))
-        found.append(root if root**4 == 1 << e else root + 1)
-    return np.array(found, np.int32)
+        thresholds.append(root if root**4 == 1 << e else root + 1)
+    return np.array(thresholds, np.int32)
 
 
 def _cells(thresholds: NDArray[np.int32]) -> NDArray[np.uint8]:
@@ -145,8 +145,8 @@ def offsets(kernel: Kernel, *, more: bool) -> tuple[Offset, ...]:
     else:
         near = [(0, 1), (1, 0), (0, k), (0, kernel.width)]
         far = [(1, 1), (0, 2), (2, 0), (1, -1), (0, 2 * k), (0, k + 1), (0, k - 1), (1, k), (1, -k)]
-    found = near + far if more else near
-    return tuple(dict.fromkeys(o for o in found if o[0] > 0 or o[1] > 0))
+    places = near + far if more else near
+    return tuple(dict.fromkeys(o for o in places if o[0] > 0 or o[1] > 0))
 
 
 def running_mean(total: int, count: int, prior: int) -> int:
@@ -207,7 +207,7 @@ class Ranks:
 
     @property
     def n_greater(self) -> int:
-        """How many of the flags abs(h) > g can be told: the others are known to be 0."""
+        """How many of the flags abs(h) > g are coded: the others are known to be 0."""
         return min(max(-int(self.levels[0]), int(self.levels[-1])) - 1, ESCAPE)
 
     def rank(self, level: int, low: int) -> int:
@@ -217,15 +217,15 @@ class Ranks:
         return (level << self.shift) + low + self.centre - ((1 << self.shift) >> 1)
 
     def bits(self, alphabet_size: int, n: int) -> float:
-        """Bits that tell the symbols, the centre and the shift."""
+        """Return the bits of the symbols that occur, the centre and the shift."""
         d = self.values.size
-        told = math.log2(min(alphabet_size, n)) + log2_binomial(alphabet_size, d)
-        return told + math.log2(d) + SHIFT_BITS
+        symbols = math.log2(min(alphabet_size, n)) + log2_binomial(alphabet_size, d)
+        return symbols + math.log2(d) + SHIFT_BITS
 
 
 @dataclass(frozen=True)
 class TileModel:
-    """What the decoder of one tile is told beside the flags.
+    """What the decoder of one tile needs besides the flags.
 
     Attributes
     ----------
@@ -268,7 +268,7 @@ class TileModel:
 
 
 def header_bits(model: TileModel, alphabet_size: int, rows: int, columns: int) -> float:
-    """Bits of everything in a tile that is not a flag, a gamma code or a low bit."""
+    """Return the bits of everything in a tile that is not a flag, a gamma code or a low bit."""
     mode = math.log2(len(MODES))
     if model.mode == "enumerated":
         return mode
@@ -282,7 +282,7 @@ def header_bits(model: TileModel, alphabet_size: int, rows: int, columns: int) -
 
 
 def lag_range(lag: Offset, rows: int, columns: int) -> int:
-    """Return how many lags there are along the axis of `lag`, its own axis told by one bit."""
+    """Return how many lags there are along the axis of `lag`, the axis itself taking one bit."""
     return rows if lag[0] else columns
 
 

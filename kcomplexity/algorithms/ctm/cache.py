@@ -22,7 +22,7 @@ _HEADER: Final = struct.Struct("<8sQQ")
 
 
 def ctm_cache_folder() -> Path:
-    """Folder of the converted tables: in ``$KCOMPLEXITY_CACHE`` or in the user's cache folder."""
+    """Return the folder of converted tables: in ``$KCOMPLEXITY_CACHE`` or the user's own."""
     from platformdirs import user_cache_path
 
     chosen = os.environ.get("KCOMPLEXITY_CACHE")

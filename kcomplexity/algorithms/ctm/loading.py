@@ -1,4 +1,4 @@
-"""The one door to a table: from the cache folder if it is there, else from pybdm's package."""
+"""A table by its alphabet: from the cache folder if it is there, else from pybdm's package."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["ctm_table"]
 
 
 def ctm_table(n_symbols: int = 2, ndim: int = 1) -> CtmTable:
-    """The CTM table for an alphabet.
+    """Return the CTM table for an alphabet.
 
     Parameters
     ----------

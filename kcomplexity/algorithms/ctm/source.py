@@ -89,7 +89,7 @@ CTM_SOURCES: Final[Mapping[tuple[int, int], CtmSource]] = MappingProxyType(
 
 
 def source_bytes(source: CtmSource) -> bytes:
-    """The gzip'd table of the installed pybdm, checked to be the one we know."""
+    """Return the gzip'd table of the installed pybdm, checked by its SHA-256."""
     # A top-level name: find_spec looks for it without running its code.
     spec = importlib.util.find_spec("pybdm")
     folders = spec.submodule_search_locations if spec else None
@@ -117,14 +117,14 @@ def source_bytes(source: CtmSource) -> bytes:
 
 
 def read_pickle(content: bytes) -> dict[tuple[int, ...], dict[str, float]]:
-    """Block shape -> text of the normalised block -> CTM value."""
+    """Return block shape -> text of the normalised block -> CTM value."""
     with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
         table: dict[tuple[int, ...], dict[str, float]] = _DictUnpickler(stream).load()
         return table
 
 
 def flatten(table: dict[tuple[int, ...], dict[str, float]], n_symbols: int) -> tuple[Codes, Bits]:
-    """Keys and values as in :class:`CtmTable`; empties `table`, whose text takes much memory."""
+    """Return keys and values as in :class:`CtmTable`; empties `table`, whose text is large."""
     keys: list[Codes] = []
     values: list[Bits] = []
     while table:

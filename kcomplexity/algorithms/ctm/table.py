@@ -51,7 +51,7 @@ class CtmTable:
         return tuple(size for size in range(1, _LARGEST_SIZE + 1) if self._values(size).size)
 
     def lookup(self, codes: NDArray[np.integer[Any]], size: int) -> tuple[Bits, NDArray[np.bool_]]:
-        """CTM values of blocks, missing ones imputed.
+        """Return CTM values of blocks, missing ones imputed.
 
         Parameters
         ----------
@@ -82,19 +82,19 @@ class CtmTable:
         return values, known
 
     def largest(self, size: int) -> float:
-        """The largest CTM value of blocks of `size` symbols, in bits."""
+        """Return the largest CTM value of blocks of `size` symbols, in bits."""
         return float(self._values(size).max())
 
     def smallest(self, size: int) -> float:
-        """The smallest CTM value of blocks of `size` symbols, in bits."""
+        """Return the smallest CTM value of blocks of `size` symbols, in bits."""
         return float(self._values(size).min())
 
     def imputed(self, size: int) -> float:
-        """What a block costs that no machine was seen to print: one bit above the largest."""
+        """Return the value of a block that no machine printed: one bit above the largest."""
         return self.largest(size) + 1.0
 
     def ranked(self, size: int) -> tuple[Bits, NDArray[np.int64]]:
-        """The blocks of `size` symbols from the most to the least complex.
+        """Return the blocks of `size` symbols from the most to the least complex.
 
         Returns
         -------
@@ -114,7 +114,7 @@ class CtmTable:
 
     @cached_property
     def _ranked(self) -> dict[int, tuple[Bits, NDArray[np.int64]]]:
-        """What :meth:`ranked` found so far: half a second for three million blocks."""
+        """Results of :meth:`ranked`: half a second for three million blocks."""
         return {}
 
     @cached_property
@@ -135,7 +135,7 @@ class CtmTable:
 
 
 def normalised_codes(codes: NDArray[np.integer[Any]], n_symbols: int, size: int) -> Codes:
-    """Codes of the same blocks with symbols numbered in order of first appearance.
+    """Return codes of the same blocks with symbols numbered in order of first appearance.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def normalised_codes(codes: NDArray[np.integer[Any]], n_symbols: int, size: int)
 
 
 def _digits(codes: NDArray[np.integer[Any]], n_symbols: int, size: int) -> list[Codes]:
-    """The symbols of each block, first symbol first."""
+    """Return the symbols of each block, first symbol first."""
     rest = codes.astype(np.int64)
     digits: list[Codes] = []
     for _ in range(size):

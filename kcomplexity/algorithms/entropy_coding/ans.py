@@ -1,8 +1,8 @@
 """Entropy coding of integers: one ANS stream, written front to back, read front to back.
 
 Everything a decoder needs is inside the stream: no count is taken for granted. The coder is
-constriction's ANS with 24-bit probabilities; the probabilities it is given are integers over 2**24
-that follow from coded integers by integer arithmetic alone, so a stream decodes for ever.
+constriction's ANS with 24-bit probabilities; its probabilities are integers over 2**24 that follow
+from coded integers by integer arithmetic alone, so a stream decodes for ever.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _OCTAVE = np.array([256, 279, 304, 332, 362, 395, 431, 470], np.int64)
 _LENGTHS = 48
 #: Raw bits go out at most this many at a time.
 _DIGIT = 16
-#: A length's share is told in half octaves: 0 for never, else 2**((v - 1) / 2).
+#: A length's share is coded in half octaves: 0 for never, else 2**((v - 1) / 2).
 _SHARES = 64
 
 
@@ -62,14 +62,14 @@ def frequencies_of(weights: Ints) -> Frequencies:
     spare = _TOTAL - weights.size
     # Python's integers where int64 would overflow: weights reach 2**40 and spare 2**24.
     if int(weights.max()) < 1 << 38:
-        found = weights * spare // total
+        frequencies = weights * spare // total
     else:
         shift = max(int(weights.max()).bit_length() - 38, 0)
         narrow = np.maximum(weights >> shift, 1)
-        found = narrow * spare // int(narrow.sum())
-    found = found + 1
-    found[int(np.argmax(found))] += _TOTAL - int(found.sum())
-    return found
+        frequencies = narrow * spare // int(narrow.sum())
+    frequencies = frequencies + 1
+    frequencies[int(np.argmax(frequencies))] += _TOTAL - int(frequencies.sum())
+    return frequencies
 
 
 def model_of(weights: Ints) -> Any:
@@ -161,8 +161,8 @@ class AnsEncoder:
                     coder.encode_reverse(symbol, model)
             else:
                 coder.encode_reverse(*job)
-        found: Words = coder.get_compressed()
-        return found
+        words: Words = coder.get_compressed()
+        return words
 
 
 class AnsDecoder:
@@ -187,8 +187,8 @@ class AnsDecoder:
         """Take `n` symbols under the weights they were written with."""
         if weights.size == 1 or not n:
             return np.zeros(n, np.int32)
-        found: NDArray[np.int32] = self.coder.decode(model_of(weights), n)
-        return found
+        symbols: NDArray[np.int32] = self.coder.decode(model_of(weights), n)
+        return symbols
 
     def uniform(self, n: int, size: int) -> Ints:
         """Take `n` symbols of `size` that are all as likely."""
@@ -197,8 +197,8 @@ class AnsDecoder:
         if size > _TOTAL:
             high = self.uniform(n, -(-size >> _DIGIT))
             return (high << _DIGIT) | self.uniform(n, 1 << _DIGIT)
-        found: Ints = self.coder.decode(_uniform(size), n).astype(np.int64)
-        return found
+        symbols: Ints = self.coder.decode(_uniform(size), n).astype(np.int64)
+        return symbols
 
     def integers(self, n: int) -> Ints:
         """Take `n` integers.
@@ -206,14 +206,14 @@ class AnsDecoder:
         Raises
         ------
         ValueError
-            If none of the lengths occurs: the stream is not what it should be.
+            If the stream says that no length occurs: it is damaged.
         """
         top = int(self.uniform(1, _LENGTHS)[0])
         shares = self.uniform(top + 1, _SHARES)
         present = np.flatnonzero(shares)
         if not present.size:
             if n:
-                raise ValueError("no integer of any length is foreseen")
+                raise ValueError("the stream foresees no integer of any length")
             return np.zeros(0, np.int64)
         lengths = present[self.symbols(n, _share_weights(shares[present]))]
         values = (lengths > 0).astype(np.int64)
@@ -231,13 +231,13 @@ class AnsDecoder:
 
 def _bit_lengths(values: Ints) -> Ints:
     # frexp is exact below 2**53: the exponent of a positive integer is its bit length.
-    found: Ints = np.frexp(values.astype(np.float64))[1].astype(np.int64)
-    return found
+    lengths: Ints = np.frexp(values.astype(np.float64))[1].astype(np.int64)
+    return lengths
 
 
 def _share(counts: Ints) -> Ints:
-    found = 1 + np.rint(2 * np.log2(np.maximum(counts, 1))).astype(np.int64)
-    shares: Ints = np.minimum(found, _SHARES - 1)
+    half_octaves = np.rint(2 * np.log2(np.maximum(counts, 1))).astype(np.int64)
+    shares: Ints = np.minimum(1 + half_octaves, _SHARES - 1)
     return shares
 
 

@@ -14,14 +14,14 @@ __all__ = ["BitReader", "BitWriter"]
 _WIDTH = 62
 _HALF = 1 << (_WIDTH - 1)
 _QUARTER = 1 << (_WIDTH - 2)
-#: Intervals are told in at most this many parts, far fewer than the registers have.
+#: An interval is coded in at most this many parts, far fewer than the registers have.
 _MOST = 1 << 32
 #: A probability is coded in this many parts.
 _PARTS = 1 << 31
 
 
 class BitWriter:
-    """Writes events as bits; what it wrote is `bits`, complete after :meth:`finish`."""
+    """Writes events as `bits`, which are complete after :meth:`finish`."""
 
     def __init__(self) -> None:
         self.bits: list[int] = []
@@ -53,7 +53,7 @@ class BitWriter:
             self._high = 2 * self._high + 1
 
     def number(self, value: int, count: int) -> None:
-        """Write one of `count` numbers, each as likely: log2(count) bits."""
+        """Write one of `count` equally likely numbers: log2(count) bits."""
         for low, size in _digits(count):
             digit = value >> low & (_PARTS - 1)
             self.write(digit, 1, size)
@@ -64,7 +64,7 @@ class BitWriter:
         self.write(0 if bit else ones, ones if bit else _PARTS - ones, _PARTS)
 
     def finish(self) -> None:
-        """Write what tells the last interval: two bits."""
+        """Write what determines the last interval: two bits."""
         self._pending += 1
         self._put(0 if self._low < _QUARTER else 1)
 
@@ -114,7 +114,7 @@ class BitReader:
             self._value = 2 * (self._value - less) + self._next()
 
     def number(self, count: int) -> int:
-        """Read one of `count` numbers, each as likely."""
+        """Read one of `count` equally likely numbers."""
         value = 0
         for low, size in _digits(count):
             digit = self.target(size)
@@ -140,7 +140,7 @@ def _parts(p_one: float) -> int:
 
 
 def _digits(count: int) -> list[tuple[int, int]]:
-    """Return how a number below `count` is told: (lowest bit, how many values), highest first."""
+    """Return the digits of a number below `count`, highest first: (lowest bit, how many values)."""
     if not 1 <= count <= _MOST:
         raise ValueError(f"one of {count} numbers: expected 1 to 2**32")
     if count <= _PARTS:

@@ -1,10 +1,10 @@
-"""Binary context trees: adaptive probabilities that find out by themselves which context matters.
+"""Binary context trees: adaptive probabilities that learn which context matters.
 
-A context is a number of `depth` bits, the most telling ones first. Context-tree weighting (Willems,
-Shtarkov & Tjalkens, IEEE Trans. Inf. Theory 41:653, 1995) mixes all ways to cut it short: a node's
-probability is half the Krichevsky-Trofimov estimate of the bits seen there, half the product of its
-two children's. Two trees that read the context's bits in different orders are mixed in turn, half
-and half.
+A context is a number of `depth` bits, the most informative ones first. Context-tree weighting
+(Willems, Shtarkov & Tjalkens, IEEE Trans. Inf. Theory 41:653, 1995) mixes all ways to cut it short:
+a node's probability is half the Krichevsky-Trofimov estimate of the bits seen there, half the
+product of its two children's. Two trees that read the context's bits in different orders are mixed
+in turn, half and half.
 
 :class:`ContextTrees` predicts one bit after the other. It uses +, -, * and / of IEEE doubles alone,
 so encoder and decoder agree to the last bit on any machine. :func:`tree_bits` is the length of the
@@ -63,7 +63,7 @@ class ContextTrees:
         return (self._ratio * first + second) / (self._ratio + 1)
 
     def update(self, bit: int) -> None:
-        """Tell which bit it was, after :meth:`predict`."""
+        """Learn the bit that :meth:`predict` was asked for."""
         for path, step in zip(self._paths, self._steps, strict=True):
             for node, below in zip(path, [*step[1:], None], strict=True):
                 if below is not None:
@@ -112,18 +112,18 @@ def _one_tree(
 
 def _kt_log2(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
     """Return log2 of Krichevsky & Trofimov's probability of any one order of a zeros and b ones."""
-    found: NDArray[np.float64] = _lookup(a, 0) + _lookup(b, 0) - _lookup(a + b, 1)
-    return found
+    log2: NDArray[np.float64] = _lookup(a, 0) + _lookup(b, 0) - _lookup(a + b, 1)
+    return log2
 
 
 def _lookup(counts: NDArray[Any], which: int) -> NDArray[np.float64]:
     """Return log2 of Gamma(i + 1/2) / sqrt(pi), or of i!, for each count i."""
     table = _tables()[which]
-    found: NDArray[np.float64] = table[np.minimum(counts, _TABLE - 1)]
+    values: NDArray[np.float64] = table[np.minimum(counts, _TABLE - 1)]
     large = counts >= _TABLE
     if large.any():
-        found[large] = _log2_gammas(counts[large].astype(np.float64))[which]
-    return found
+        values[large] = _log2_gammas(counts[large].astype(np.float64))[which]
+    return values
 
 
 @lru_cache(maxsize=1)

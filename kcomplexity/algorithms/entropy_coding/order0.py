@@ -3,7 +3,8 @@
 :func:`write_order0` is the enumerative code whose length
 :func:`kcomplexity.algorithms.entropy_coding.lengths.two_part_bits` computes: how many different
 symbols, which, how often each, and which of the sequences with these counts. Each index in an
-enumeration is told in small steps whose costs multiply to it, so that no big numbers are needed.
+enumeration is coded in small steps whose costs add up to its own, so that no big numbers are
+needed.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def write_subset(writer: BitWriter, members: Sequence[int], size: int) -> None:
 
 
 def read_subset(reader: BitReader, count: int, size: int) -> list[int]:
-    """Read what :func:`write_subset` wrote, told how many there are; ascending."""
+    """Read `count` members that :func:`write_subset` wrote; ascending."""
     members: list[int] = []
     for i in range(size):
         left, rest = count - len(members), size - i
@@ -45,7 +46,7 @@ def read_subset(reader: BitReader, count: int, size: int) -> list[int]:
 
 
 def write_order0(writer: BitWriter, symbols: Sequence[int], alphabet_size: int) -> None:
-    """Write symbols below `alphabet_size`; a reader knows how many there are, at least one."""
+    """Write at least one symbol below `alphabet_size`; a reader knows how many there are."""
     n, values = len(symbols), sorted(set(symbols))
     writer.number(len(values) - 1, min(alphabet_size, n))
     write_subset(writer, values, alphabet_size)

@@ -14,7 +14,7 @@ __all__ = ["lz76_complexity", "lz76_entropy_rate", "lz76_phrases"]
 
 
 def lz76_phrases(symbols: ArrayLike) -> int:
-    """Number of phrases of the LZ76 exhaustive history.
+    """Return the number of phrases of the LZ76 exhaustive history.
 
     Parameters
     ----------
@@ -49,9 +49,10 @@ def lz76_phrases(symbols: ArrayLike) -> int:
 
 
 def lz76_complexity(symbols: ArrayLike) -> float:
-    """C_LZ of Dingle, Camargo and Louis: the mean phrase count of both directions, times log2(n).
+    """Return the C_LZ of Dingle, Camargo and Louis.
 
-    It ranks sequences of equal length by simplicity. It is not a code length: random bits score
+    It is the mean phrase count of both directions, times log2(n), and ranks sequences of equal
+    length by simplicity. It is not a code length: random bits score
     more than one bit each (128 of them 149 on average), and nothing decodes it.
 
     Parameters
@@ -85,7 +86,7 @@ def lz76_complexity(symbols: ArrayLike) -> float:
 
 
 def lz76_entropy_rate(symbols: ArrayLike) -> float:
-    """Entropy rate estimated from the phrase count: ``N(x) * log2(n) / n``.
+    """Return the entropy rate estimated from the phrase count: ``N(x) * log2(n) / n``.
 
     For a stationary ergodic source it tends to the entropy rate [1]_ [2]_, slowly: on fair bits it
     is some 1.07 at n = 10^3, 1.02 at 3 * 10^5, 1.01 at 10^7. Only the forward direction is counted,
@@ -122,26 +123,26 @@ def lz76_entropy_rate(symbols: ArrayLike) -> float:
 
 
 def _as_labels(symbols: ArrayLike) -> Labels:
-    """Symbols renumbered 0, 1, ... without gaps, so that they pack into few bits."""
+    """Return the symbols renumbered 0, 1, ... without gaps, so that they pack into few bits."""
     if isinstance(symbols, str):
         symbols = np.frombuffer(symbols.encode("utf-32-le"), dtype="<u4")
     elif isinstance(symbols, bytes):
         symbols = np.frombuffer(symbols, dtype=np.uint8)
-    given = np.asarray(symbols)
-    if given.ndim != 1 or given.dtype.kind not in "biu":
+    sequence = np.asarray(symbols)
+    if sequence.ndim != 1 or sequence.dtype.kind not in "biu":
         raise UnmeasurableError(
-            f"expected a 1-D array of booleans or integers, or text; given {given.dtype} of shape "
-            f"{given.shape}. Flatten it with .ravel(); map real numbers to symbols first, for "
-            "instance with binarise_outputs"
+            "expected a 1-D array of booleans or integers, or text; given "
+            f"{sequence.dtype} of shape {sequence.shape}. Flatten it with .ravel(); map real "
+            "numbers to symbols first, for instance with binarise_outputs"
         )
-    if not given.size:
+    if not sequence.size:
         raise UnmeasurableError("an empty sequence has no phrases; expected at least one symbol")
-    if given.dtype.itemsize == 1:  # the usual case, for which sorting would be a waste
-        octets = given.view(np.uint8)
+    if sequence.dtype.itemsize == 1:  # the usual case, for which sorting would be a waste
+        octets = sequence.view(np.uint8)
         present = np.bincount(octets, minlength=256) > 0
         numbers = (np.cumsum(present) - 1).astype(np.uint8)
         return numbers[octets]
-    values, labels = np.unique(given, return_inverse=True)
+    values, labels = np.unique(sequence, return_inverse=True)
     narrow: Labels = labels.astype(np.min_scalar_type(values.size - 1))
     return narrow
 

@@ -15,7 +15,7 @@ __all__ = ["binarise_outputs"]
 
 
 def binarise_outputs(outputs: ArrayLike, threshold: float | str = 0.0) -> Labels:
-    """Outputs of a network on an ordered set of inputs, as the symbols of the function it computes.
+    """Return outputs of a network as the symbols of the function that it computes.
 
     Parameters
     ----------
@@ -45,22 +45,22 @@ def binarise_outputs(outputs: ArrayLike, threshold: float | str = 0.0) -> Labels
     >>> binarise_outputs([[0.1, 0.7, 0.2], [0.8, 0.1, 0.1]], "argmax")
     array([1, 0], dtype=uint8)
     """
-    given = np.asarray(outputs)
-    if given.ndim not in (1, 2) or given.dtype.kind not in "biuf":
+    values = np.asarray(outputs)
+    if values.ndim not in (1, 2) or values.dtype.kind not in "biuf":
         raise UnmeasurableError(
             f"expected real outputs of shape (n_inputs,) or (n_inputs, n_outputs), given "
-            f"{given.dtype} of shape {given.shape}; reshape them to one row an input"
+            f"{values.dtype} of shape {values.shape}; reshape them to one row an input"
         )
-    if np.isnan(given).any():
+    if np.isnan(values).any():
         raise UnmeasurableError(
-            f"{np.count_nonzero(np.isnan(given))} of {given.size} outputs are NaN, which is on no "
-            "side of a threshold; leave those inputs out"
+            f"{np.count_nonzero(np.isnan(values))} of {values.size} outputs are NaN, which is on "
+            "no side of a threshold; leave those inputs out"
         )
     if isinstance(threshold, str):
-        return _largest_outputs(given, threshold)
+        return _largest_outputs(values, threshold)
     if math.isnan(threshold):
         raise SpecError('threshold=nan: expected a number or "argmax"')
-    return (given > threshold).astype(np.uint8).reshape(-1)
+    return (values > threshold).astype(np.uint8).reshape(-1)
 
 
 def _largest_outputs(outputs: NDArray[Any], rule: str) -> Labels:

@@ -38,7 +38,7 @@ _SLAB: Final = 1 << 16  # positions to match at a time: the temporaries stay in 
 
 
 def count_phrases(labels: Labels) -> int:
-    """Phrases of symbols numbered 0, 1, ... without gaps."""
+    """Count the phrases of symbols numbered 0, 1, ... without gaps."""
     if not labels.any():
         return min(labels.size, 2)  # 0 | 000...: the worst case of the general way
     n_bits = _bits_for(int(labels.max()))
@@ -53,7 +53,7 @@ def count_phrases(labels: Labels) -> int:
 
 
 def _bits_for(largest: int) -> int:
-    """Bits a symbol: a power of two, so that words of 64 bits are filled."""
+    """Return the bits a symbol: a power of two, so that words of 64 bits are filled."""
     n_bits = 1
     while largest >> n_bits:
         n_bits *= 2
@@ -61,7 +61,7 @@ def _bits_for(largest: int) -> int:
 
 
 def _packed_suffixes(labels: Labels, n_bits: int) -> Keys:
-    """The next 64 bits from each position on, first symbol on top; zeros follow the end.
+    """Return the next 64 bits from each position on, first symbol on top, zeros after the end.
 
     The zeros make a suffix near the end equal to one inside that happens to go on with zeros. No
     harm is done: no match is longer than what is left of the sequence at the later position.
@@ -77,7 +77,7 @@ def _packed_suffixes(labels: Labels, n_bits: int) -> Keys:
 
 
 def _suffix_order(keys: Keys, depth: int) -> Positions:
-    """Positions in the order of what follows them: a suffix array.
+    """Return positions in the order of what follows them: a suffix array.
 
     Parameters
     ----------
@@ -119,20 +119,20 @@ def _first_of_equals(ascending: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def _tied(first: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which members of sorted groups are not alone, from which are the first of theirs."""
+    """Return which members of sorted groups are not alone, from which ones begin a group."""
     tied = ~first
     tied[:-1] |= ~first[1:]
     return tied
 
 
 def _left_neighbours(order: Positions) -> Positions:
-    """For each slot, the nearest position before it in `order` that is smaller; -1 if none is."""
+    """Return, for each slot, the nearest smaller position before it in `order`, or -1."""
     nearest = _nearest_smaller(order)
     return np.where(nearest < 0, nearest, order[nearest])
 
 
 def _nearest_smaller(values: Positions) -> Positions:
-    """For each element the index of the nearest smaller one before it; -1 if there is none.
+    """Return, for each element, the index of the nearest smaller one before it, or -1.
 
     A tournament of minima: each element climbs until the subtree to its left holds a smaller one,
     then descends in it as far right as it can. All elements move together, level by level: O(n) for
@@ -151,10 +151,10 @@ def _nearest_smaller(values: Positions) -> Positions:
     for minima in levels[:-1]:
         # The root of the subtree to the left; a left child has none, and compares with itself.
         left = node - (node & 1)
-        found = minima[left] < values[climbing]
-        found &= left != node
-        turns.append((climbing[found], left[found]))
-        climbing, node = climbing[~found], node[~found] >> 1
+        smaller = minima[left] < values[climbing]
+        smaller &= left != node
+        turns.append((climbing[smaller], left[smaller]))
+        climbing, node = climbing[~smaller], node[~smaller] >> 1
 
     nearest = np.full(values.size, -1, dtype=values.dtype)
     falling, node = climbing[:0], node[:0]
@@ -167,7 +167,7 @@ def _nearest_smaller(values: Positions) -> Positions:
 
 
 def _match_lengths(keys: Keys, before: Positions, after: Positions, depth: int) -> bytes:
-    """For each position the length of its longest match further left, at most `depth` symbols.
+    """Return the length of each position's longest match further left, at most `depth` symbols.
 
     Parameters
     ----------
@@ -186,7 +186,7 @@ def _match_lengths(keys: Keys, before: Positions, after: Positions, depth: int) 
 
 
 def _bit_lengths(words: Keys) -> NDArray[np.int64]:
-    """``int.bit_length`` of each word, read from the exponent of the word as a float."""
+    """Return ``int.bit_length`` of each word, from the exponent of the word as a float."""
     # Without every bit that follows a one, rounding to 53 bits cannot carry into the next power.
     floats = (words & ~(words >> np.uint64(1))).astype(np.float64)
     lengths: NDArray[np.int64] = np.maximum((floats.view(np.int64) >> 52) - 1022, 0)
@@ -208,7 +208,7 @@ def _walk(keys: Keys, before: Positions, after: Positions, depth: int) -> int:
 
 
 def _long_match(keys: Keys, earlier: int, later: int, depth: int) -> int:
-    """How many symbols from two positions on are equal; O(that many / depth)."""
+    """Return how many symbols from two positions on are equal; O(that many / depth)."""
     matched, n_words = 0, 16
     while later + matched < keys.size:
         ahead = keys[later + matched :: depth][:n_words]

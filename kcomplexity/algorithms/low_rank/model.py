@@ -44,7 +44,7 @@ _NOISE = 1e-7
 
 @dataclass(frozen=True)
 class LowRankModel:
-    """What the decoder of one band is told.
+    """What the decoder of one band needs.
 
     Attributes
     ----------
@@ -88,8 +88,8 @@ class LowRankModel:
     @property
     def bits(self) -> float:
         """Bits of the whole band, the choice of rank and fineness included."""
-        told = math.log2(len(RANKS) * len(FINENESS))
-        return told + self.factor_bits + self.residual_bits
+        choice = math.log2(len(RANKS) * len(FINENESS))
+        return choice + self.factor_bits + self.residual_bits
 
 
 def low_rank_code(weights: Matrix, step: float) -> LowRankModel:
@@ -117,11 +117,11 @@ def low_rank_code(weights: Matrix, step: float) -> LowRankModel:
     for rank in _promising(weights, energies, target, step):
         tried: list[float] = []
         for fineness in finenesses:
-            found = _code(weights, left[:, :rank], right[:rank], step * fineness, target)
-            if found.bits < best.bits:
-                best = found
-            tried.append(found.bits)
-            if found.bits > min(tried):
+            model = _code(weights, left[:, :rank], right[:rank], step * fineness, target)
+            if model.bits < best.bits:
+                best = model
+            tried.append(model.bits)
+            if model.bits > min(tried):
                 break  # finer factors cost more than they save from here on
         # The fineness that suits one rank suits the next: only that one is tried there.
         finenesses = (finenesses[tried.index(min(tried))],)
@@ -177,7 +177,7 @@ def _column_bits(column: Matrix) -> float:
 
 
 def _range_bits(lowest: int, size: int) -> int:
-    """Bits that tell the lowest of some whole numbers and how many there may be."""
+    """Return the bits of the lowest of some whole numbers and of how many there may be."""
     return 1 + elias_gamma_bits(abs(lowest) + 1) + elias_gamma_bits(size)
 
 
@@ -193,7 +193,7 @@ def _promising(
     total = float(np.square(weights).sum())
     n, sides = weights.size, sum(weights.shape)
     plain = n / 2 * math.log2(1 + total / target)
-    found = []
+    ranks = []
     for rank in RANKS[1:]:
         if rank > energies.size:
             break
@@ -201,8 +201,8 @@ def _promising(
         spread = math.sqrt(float(energies[:rank].sum()) / n) / (step / 2)
         bits = n / 2 * math.log2(1 + left / target) + rank * sides * math.log2(1 + 4 * spread)
         if bits < _MARGIN * plain:
-            found.append((bits, rank))
-    return [rank for _, rank in sorted(found)[:_TRIED]]
+            ranks.append((bits, rank))
+    return [rank for _, rank in sorted(ranks)[:_TRIED]]
 
 
 def _code(
@@ -230,12 +230,12 @@ def _product(left: Matrix, right: Matrix, grid: float) -> Matrix:
 
 
 def _residual_step(residual: Matrix, target: float) -> float:
-    """Return the coarsest step whose squared error is at most `target`, found as rdE finds it."""
+    """Return the coarsest step whose squared error is at most `target`, by the search of rdE."""
     squares, top = float(np.square(residual).sum()), float(np.abs(residual).max())
     if squares <= target:
         return max(4 * top, 1e-300)  # every level is 0
     try:
         return find_step(residual, target / squares)
     except UnmeasurableError:
-        # The target is nothing beside the residual: no step in float64 is that fine.
+        # The target is tiny against the residual: no step in float64 is that fine.
         return math.sqrt(target / residual.size)

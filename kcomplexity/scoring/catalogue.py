@@ -1,0 +1,313 @@
+"""The catalogue: everything a spec can name, from the registries themselves, as records."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import MISSING, Field, dataclass, fields, replace
+from functools import partial
+from inspect import cleandoc
+from typing import Any, TypeAlias, TypeVar
+
+from kcomplexity.controls import CONTROLS, Control
+from kcomplexity.controls.base import usage as control_usage
+from kcomplexity.controls.base import words_of
+from kcomplexity.estimators import ESTIMATORS, Estimator
+from kcomplexity.registry import Registry
+from kcomplexity.results.records import SCHEMA_VERSION, plain
+from kcomplexity.scoring.panels import PANELS, Panel
+from kcomplexity.scoring.specs import Spec, is_glued, parameters, parse_spec, parse_specs
+from kcomplexity.views import VIEWS, View
+
+__all__ = [
+    "Catalogue",
+    "ControlEntry",
+    "Entry",
+    "EstimatorEntry",
+    "Example",
+    "PanelEntry",
+    "PanelSpec",
+    "Parameter",
+    "ViewEntry",
+    "catalogue",
+    "only",
+]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of an estimator, a view or a control; `default` is None where it has none."""
+
+    name: str
+    required: bool
+    default: int | float | str | None
+
+
+@dataclass(frozen=True)
+class Example:
+    """A spec, and the kind of its estimator with these parameters."""
+
+    spec: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class EstimatorEntry:
+    """An estimator; `summary` to `reference` are its class variables."""
+
+    name: str
+    usage: str
+    summary: str
+    kind: str
+    unit: str
+    direction: str
+    positional: bool
+    default_view: str | None
+    reference: str
+    parameters: tuple[Parameter, ...]
+    examples: tuple[Example, ...]
+    description: str
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Its kind, and those that it has with other parameters."""
+        return tuple(dict.fromkeys([self.kind, *(example.kind for example in self.examples)]))
+
+
+@dataclass(frozen=True)
+class ViewEntry:
+    """A view."""
+
+    name: str
+    usage: str
+    summary: str
+    lossless: bool
+    splits: tuple[str, ...]
+    parameters: tuple[Parameter, ...]
+    examples: tuple[str, ...]
+    description: str
+
+
+@dataclass(frozen=True)
+class ControlEntry:
+    """A randomised control."""
+
+    name: str
+    usage: str
+    summary: str
+    keeps_values: bool
+    parameters: tuple[Parameter, ...]
+    description: str
+
+
+@dataclass(frozen=True)
+class PanelSpec:
+    """A spec of a panel, with the controls that it is compared with."""
+
+    spec: str
+    kind: str
+    controls: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PanelEntry:
+    """A panel of specs."""
+
+    name: str
+    summary: str
+    scope: str
+    exclude: tuple[str, ...]
+    warning: str
+    specs: tuple[PanelSpec, ...]
+
+
+Entry: TypeAlias = EstimatorEntry | ViewEntry | ControlEntry | PanelEntry
+E = TypeVar("E", bound=Entry)
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All that can be measured with.
+
+    Attributes
+    ----------
+    missing : tuple of str
+        Why anything that other packages register is not listed; not part of the JSON document.
+    """
+
+    estimators: tuple[EstimatorEntry, ...] = ()
+    views: tuple[ViewEntry, ...] = ()
+    controls: tuple[ControlEntry, ...] = ()
+    panels: tuple[PanelEntry, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """All entries, in order."""
+        return (*self.estimators, *self.views, *self.controls, *self.panels)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form, which ``kcomplexity schema estimators`` describes."""
+        document: dict[str, Any] = plain(self)
+        del document["missing"]
+        return {"schema_version": SCHEMA_VERSION} | document
+
+
+def catalogue() -> Catalogue:
+    """Return everything that is registered."""
+    used = parse_specs(text for panel in PANELS.values() for text in panel.specs)
+    missing: list[str] = []
+    return Catalogue(
+        estimators=_listed(ESTIMATORS, partial(_estimator, used=used), missing),
+        views=_listed(VIEWS, partial(_view, used=used), missing),
+        controls=_listed(CONTROLS, _control, missing),
+        panels=tuple(map(_panel, PANELS.values())),
+        missing=tuple(missing),
+    )
+
+
+def only(everything: Catalogue, text: str) -> Catalogue:
+    """Return the catalogue with the one entry that `text`, a name or a spec, begins with.
+
+    Raises
+    ------
+    SpecError
+        If there is no such entry, with the nearest names.
+    """
+    head = re.split("[:@/]", text.strip().lower().lstrip("@"))[0]
+    without_value = re.sub(r"[\d.]+$", "", head)  # q8 is the view q with a value
+    nothing = Catalogue(missing=everything.missing)
+    for estimator in everything.estimators:
+        if estimator.name == head:
+            return replace(nothing, estimators=(estimator,))
+    for view in everything.views:
+        if view.name in (head, without_value):
+            return replace(nothing, views=(view,))
+    for control in everything.controls:
+        if control.name == head:
+            return replace(nothing, controls=(control,))
+    for entry in everything.panels:
+        if entry.name == head:
+            return replace(nothing, panels=(entry,))
+    ESTIMATORS.lookup(head)  # raises, and names the nearest
+    return nothing
+
+
+def _listed(
+    registry: Registry[Any], describe: Callable[[str, Any], E], missing: list[str]
+) -> tuple[E, ...]:
+    """Describe each entry; add to `missing` why one cannot be."""
+    entries = []
+    for name, thing in registry.items():
+        try:
+            entries.append(describe(name, thing))
+        # A plug-in that breaks the contract in any way must not hide the others.
+        except Exception as error:  # noqa: BLE001
+            missing.append(
+                f"{registry.noun} {name!r} cannot be listed: {type(error).__name__}: {error}"
+            )
+    missing += [
+        f"{registry.noun} {name!r} cannot be used: {reason}"
+        for name, reason in registry.broken.items()
+    ]
+    return tuple(entries)
+
+
+def _estimator(name: str, cls: type[Estimator], *, used: Iterable[Spec]) -> EstimatorEntry:
+    usage = _usage(name, cls)  # first: it says so where the class is not a dataclass
+    view = cls.default_view
+    specs = [str(spec) for spec in used if type(spec.estimator) is cls]
+    if not specs and not is_glued(cls):
+        specs = [f"{name}@{view}" if view else name]
+    return EstimatorEntry(
+        name=name,
+        usage=usage + ("[@VIEW[/SPLIT]]" if view else ""),
+        summary=cls.summary,
+        # Where the first parameter has no default there is no instance to ask: the class says it.
+        kind=str(cls.kind) if is_glued(cls) else cls().kind,
+        unit=cls.unit,
+        direction=cls.direction,
+        positional=cls.positional,
+        default_view=view,
+        reference=cls.reference,
+        parameters=_parameters(parameters(cls)),
+        examples=tuple(Example(text, parse_spec(text).estimator.kind) for text in specs),
+        description=_description(cls),
+    )
+
+
+def _view(name: str, cls: type[View], *, used: Iterable[Spec]) -> ViewEntry:
+    texts = dict.fromkeys(str(spec.view_text) for spec in used if type(spec.view) is cls)
+    return ViewEntry(
+        name=name,
+        usage=_usage(name, cls) + (f"[/{'|'.join(cls.splits)}]" if cls.splits else ""),
+        summary=_plain(cls.__doc__).partition("\n")[0].removesuffix("."),
+        lossless=cls.lossless,
+        splits=cls.splits,
+        parameters=_parameters(parameters(cls)),
+        examples=tuple(texts) or (() if is_glued(cls) else (name,)),
+        description=_description(cls),
+    )
+
+
+def _control(name: str, cls: type[Control]) -> ControlEntry:
+    count = next(f for f in fields(cls) if f.name == "n")
+    return ControlEntry(
+        name=name,
+        usage=control_usage(name, cls),
+        summary=cls.summary,
+        keeps_values=cls.keeps_values,
+        parameters=_parameters([*words_of(cls), count]),
+        description=_description(cls),
+    )
+
+
+def _panel(chosen: Panel) -> PanelEntry:
+    return PanelEntry(
+        name=chosen.name,
+        summary=chosen.summary,
+        scope=chosen.scope,
+        exclude=tuple(chosen.exclude),
+        warning=chosen.warning,
+        specs=tuple(
+            PanelSpec(text, parse_spec(text).estimator.kind, tuple(chosen.controls.get(text, ())))
+            for text in chosen.specs
+        ),
+    )
+
+
+def _usage(name: str, cls: type[Estimator | View]) -> str:
+    text = name
+    for i, param in enumerate(parameters(cls)):
+        key, value = param.name.replace("_", "-"), param.name.upper()
+        if i == 0:
+            text += value if is_glued(cls) else f"[:{value}]"
+        else:
+            text += f"[:{key}={value}]"
+    return text
+
+
+def _parameters(known: Iterable[Field[Any]]) -> tuple[Parameter, ...]:
+    return tuple(
+        Parameter(
+            name=param.name.replace("_", "-"),
+            required=param.default is MISSING,
+            default=None if param.default is MISSING else param.default,
+        )
+        for param in known
+    )
+
+
+def _description(cls: type[Any]) -> str:
+    """Return the class's own page and that of its module, where definitions are."""
+    own = cls.__doc__ or ""
+    generated = own.startswith(f"{cls.__name__}(")  # by dataclass, where there is none
+    texts = ("" if generated else own, sys.modules[cls.__module__].__doc__)
+    return "\n\n".join(text for text in map(_plain, texts) if text)
+
+
+def _plain(text: str | None) -> str:
+    """Return a docstring without the marks that mean something to Sphinx alone."""
+    without_roles = re.sub(r":[a-z]+:`~?([^`]+)`", r"\1", cleandoc(text or ""))
+    return without_roles.replace("``", "").strip()
