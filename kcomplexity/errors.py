@@ -3,27 +3,27 @@
 ::
 
     KComplexityError
-    ├── CheckpointError (ValueError)          the file is not what it says it is
+    ├── CheckpointError (ValueError)          the file cannot be read as a checkpoint
     │   ├── CheckpointNotFoundError (FileNotFoundError)
-    │   ├── UnknownFormatError                nothing here reads such a file
-    │   ├── CorruptCheckpointError            truncated, overlapping, lying headers
-    │   ├── ForbiddenGlobalError              a pickle asks for something that is no tensor
+    │   ├── UnknownFormatError                no loader reads the file
+    │   ├── CorruptCheckpointError            cut, overlapping or lying headers
+    │   ├── ForbiddenGlobalError              a pickle refers to more than tensors
     │   ├── MissingExtraError (ImportError)   the format needs a package that is not installed
-    │   ├── RemoteError (OSError)             a server did not give what was asked for
+    │   ├── RemoteError (OSError)             a server did not send what was requested
     │   └── ShardError                        an index and its shards disagree
-    ├── SpecError (ValueError)                a spec, panel, control or option that means nothing
+    ├── SpecError (ValueError)                an invalid spec, panel, control or option
     ├── UnmeasurableError (ValueError)        this tensor cannot be measured this way: a skipped row
-    ├── ResultError (ValueError)              a file is no result, or has nothing to show
+    ├── ResultError (ValueError)              a file is not a result, or has nothing to show
     ├── OutputError (OSError)                 a result could not be written
-    └── CtmTableError (RuntimeError)          pybdm's tables are missing or not the ones we know
+    └── CtmTableError (RuntimeError)          pybdm's tables are missing or unknown
 
     KComplexityWarning (UserWarning)
-    ├── CacheWarning                          figures are measured anew
+    ├── CacheWarning                          figures are measured again
     ├── JournalWarning                        rows of an interrupted run are replaced
-    └── ShardWarning                          odd, but nothing is lost
+    └── ShardWarning                          unusual, but nothing is lost
 
 Leaves also inherit the builtin a caller would expect, so ``except FileNotFoundError`` works.
-A message says what was given, what was expected and what to do next.
+A message names the subject, the problem and the next step.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class CheckpointError(KComplexityError, ValueError):
 
 
 class CheckpointNotFoundError(CheckpointError, FileNotFoundError):
-    """The path given does not exist."""
+    """There is no checkpoint at the path."""
 
 
 class UnknownFormatError(CheckpointError):
@@ -79,7 +79,7 @@ class MissingExtraError(CheckpointError, ImportError):
 
 
 class RemoteError(CheckpointError, OSError):
-    """A server ignored a range, stalled, or sent something else than it said."""
+    """A server ignored a range, stalled, or sent something other than announced."""
 
 
 class ShardError(CheckpointError):
@@ -87,7 +87,7 @@ class ShardError(CheckpointError):
 
 
 class SpecError(KComplexityError, ValueError):
-    """A spec, panel, control or option that does not name anything that can be done."""
+    """A spec, panel, control or option is invalid."""
 
 
 class UnmeasurableError(KComplexityError, ValueError):
@@ -95,7 +95,7 @@ class UnmeasurableError(KComplexityError, ValueError):
 
 
 class ResultError(KComplexityError, ValueError):
-    """A file is no result of this tool, or holds nothing of what is asked of it."""
+    """A file is not a result of this tool, or lacks what is needed from it."""
 
 
 class OutputError(KComplexityError, OSError):
@@ -103,7 +103,7 @@ class OutputError(KComplexityError, OSError):
 
 
 class CtmTableError(KComplexityError, RuntimeError):
-    """pybdm's CTM tables are absent, or are not the files this version knows."""
+    """pybdm's CTM tables are missing, or are not the files that this version knows."""
 
 
 class KComplexityWarning(UserWarning):
@@ -119,4 +119,4 @@ class JournalWarning(KComplexityWarning):
 
 
 class ShardWarning(KComplexityWarning):
-    """A sharded checkpoint is odd in a way that loses nothing."""
+    """A sharded checkpoint is unusual in a way that loses nothing."""

@@ -71,7 +71,7 @@ REFUSED: dict[str, tuple[Callable[[Path], str], str]] = {
     "missing": (lambda _: "gone.safetensors", "gone.safetensors: no such file; check the path"),
     "missing, with terminal codes": (
         lambda _: "\x1b[2Jgone\n.npz",
-        "\\x1b[2Jgone\\n.npz: no such file, and none that it matches as a pattern; check",
+        "\\x1b[2Jgone\\n.npz: no such file, and no file matches it as a pattern; check",
     ),
     "empty": (file("m.safetensors", b""), "m.safetensors: the file is empty; copy it again"),
     "truncated": (
@@ -85,7 +85,7 @@ REFUSED: dict[str, tuple[Callable[[Path], str], str]] = {
     ),
     "garbage, named as PyTorch's": (
         file("m.bin", bytes(range(200, 250))),
-        "m.bin: no PyTorch file: neither a zip archive nor PyTorch's magic number at its start;",
+        "m.bin: not a PyTorch file: neither a zip archive nor PyTorch's magic number at its start;",
     ),
     "garbage called safetensors": (
         file("m.safetensors", bytes(range(200, 250))),
@@ -105,7 +105,7 @@ REFUSED: dict[str, tuple[Callable[[Path], str], str]] = {
     ),
     "a key twice": (
         file("m.safetensors", safetensors(TWICE, b"1")),
-        "the key 'w' is there twice; copy the file again or write it anew",
+        "the key 'w' is there twice; copy the file again or write it again",
     ),
     "terminal codes in a name": (
         file("m.safetensors", safetensors({"\x1b[2J\nw": 3})),
@@ -121,7 +121,7 @@ REFUSED: dict[str, tuple[Callable[[Path], str], str]] = {
     ),
     "JSON that is no index": (
         file("config.json", b'{"a": 1}'),
-        "config.json: no weight_map from tensor names to file names; it is no index of shards",
+        "config.json: no weight_map from tensor names to file names; it is not an index of shards",
     ),
     "folder without checkpoints": (
         nothing,

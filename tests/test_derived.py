@@ -102,7 +102,7 @@ class TestPart:
 
     def test_broken_rows_and_ranges_outside_are_refused(self):
         tensor = tensor_of(np.zeros((4, 3)))
-        with pytest.raises(ValueError, match="2 to 6 are no whole rows of 3"):
+        with pytest.raises(ValueError, match="2 to 6 are not whole rows of 3"):
             Part.of(tensor, 2, 6, rows=True)
         with pytest.raises(ValueError, match="0 to 13 are not within 0 to 12"):
             Part.of(tensor, 0, 13)

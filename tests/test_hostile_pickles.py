@@ -80,7 +80,7 @@ def test_calls_within_calls_are_refused(tmp_path, saver):
     calls = named("torch._tensor._rebuild_from_type_v2") + b"q\x00"
     calls += b"(h\x00N" * depth + b")" + b"t" * depth + b"R"
     path = saver(tmp_path / "m.pt", calls, {})
-    with pytest.raises(CorruptCheckpointError, match="_rebuild_from_type_v2 is to make a tensor"):
+    with pytest.raises(CorruptCheckpointError, match=r"made by .*_from_type_v2"):
         open_checkpoint(path)
 
 

@@ -223,7 +223,7 @@ def test_a_missing_library_is_told_with_its_cure(tmp_path, monkeypatch):
 HUGE = 1 << 40
 LIES = {
     "too many tensors": (header(HUGE, 0), "claims 1099511627776 tensors"),
-    "too many facts": (header(0, HUGE), "and 1099511627776 facts"),
+    "too many facts": (header(0, HUGE), "and 1099511627776 metadata"),
     "a long name": (header(1, 0) + struct.pack("<Q", HUGE) + bytes(99), "a name of"),
     "a long text": (header(0, 1) + fact("k", 8, struct.pack("<Q", HUGE)), "should follow"),
     "a long array": (header(0, 1) + fact("k", 9, struct.pack("<IQ", 4, HUGE)), "should follow"),
@@ -233,10 +233,10 @@ LIES = {
     ),
     "arrays without end": (
         header(0, 1) + fact("k", 9, struct.pack("<IQ", 9, 1) * 9 + bytes(99)),
-        "a fact is of kind 9, 5 deep",
+        "a metadata entry is of kind 9, 5 deep",
     ),
     "an unknown fact": (header(0, 1) + fact("k", 77, b""), "of kind 77"),
-    "a fact told twice": (header(0, 2) + fact("k", 0, b"1") * 2 + bytes(9), "told twice"),
+    "an entry twice": (header(0, 2) + fact("k", 0, b"1") * 2 + bytes(9), "is there twice"),
     "too many axes": (header(1, 0) + info("w", (1,) * 9, 0, 0), "has 9 axes"),
     "an unknown type": (header(1, 0) + info("w", (32,), 99, 0), "of type 99"),
     "half a block": (header(1, 0) + info("w", (33,), 2, 0), "does not fill blocks of 32"),

@@ -231,7 +231,7 @@ def test_text_and_other_files_are_left_out_with_a_note(tmp_path):
         assert checkpoint.notes == (
             "names is left out: it holds text",
             "bytes is left out: it holds text",
-            r"read\nme.txt is left out: it is no .npy array",
+            r"read\nme.txt is left out: it is not a .npy array",
         )
         assert checkpoint.n_bytes + checkpoint.n_container_bytes == path.stat().st_size
 
@@ -241,7 +241,7 @@ def test_a_member_without_a_name_is_left_out_with_a_note(tmp_path):
     content = archive(GOOD, ("qq", b"hello")).replace(b"qq", b"\0q")
     (tmp_path / "m.npz").write_bytes(content)
     with open_checkpoint(tmp_path / "m.npz") as checkpoint:
-        assert checkpoint.notes == ("a member without a name is left out: it is no .npy array",)
+        assert checkpoint.notes == ("a member without a name is left out: it is not a .npy array",)
 
 
 class Executed(Exception):
@@ -333,7 +333,7 @@ def header_of(descr="'<f4'", order="False", shape="(2,)", more=""):
 
 
 NPY_ATTACKS = {
-    "cut magic": (b"\x93NUMPY\x01", "no array in NumPy's format"),
+    "cut magic": (b"\x93NUMPY\x01", "not an array in NumPy's format"),
     "unknown version": (b"\x93NUMPY\x09\x00" + bytes(200), "version 9 of NumPy's format"),
     "header longer than the file": (header(b"{}")[:8] + b"\xff\x00{}", "claims 265 bytes of 12"),
     "header of gigabytes": (
@@ -349,8 +349,8 @@ NPY_ATTACKS = {
     "unknown type": (header_of("'<q9'") + bytes(8), "header is damaged"),
     "type no text": (header_of("3") + bytes(8), "header is damaged"),
     "shape no tuple": (header_of(shape="8") + bytes(8), "header is damaged"),
-    "negative shape": (header_of(shape="(-2, -1)") + bytes(8), "shape .* is none"),
-    "boolean shape": (header_of(shape="(True, 2)") + bytes(8), "shape .* is none"),
+    "negative shape": (header_of(shape="(-2, -1)") + bytes(8), "shape .* is invalid"),
+    "boolean shape": (header_of(shape="(True, 2)") + bytes(8), "shape .* is invalid"),
     "terabytes": (header_of(shape="(1 << 40,)".replace("1 << 40", str(1 << 40))), "takes 4398046"),
     "cut": (header_of() + bytes(7), "takes 8 bytes, but 7 follow its header"),
     "two arrays": (header_of() + bytes(16), "takes 8 bytes, but 16 follow"),

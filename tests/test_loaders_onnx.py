@@ -236,7 +236,7 @@ def test_constants_that_are_no_tensors_are_told(tmp_path):
         ({"location": "w.bin", "offset": 8}, r"bytes 8 to 104 leave w\.bin of 96"),
         ({"location": "w.bin", "offset": -8, "length": 96}, "leave"),
         ({"location": "w.bin", "length": 8}, "takes 96 bytes, and 8 are stored"),
-        ({"location": "w.bin", "offset": "x"}, "no number"),
+        ({"location": "w.bin", "offset": "x"}, "not a number"),
         ({"location": "gone.bin"}, "is missing; copy it"),
     ],
 )

@@ -386,7 +386,7 @@ def test_other_files_with_the_extension_are_told_apart(tmp_path):
     contents = {
         "a.pt": (pickle.dumps([1]), "plain pickle"),
         "b.pt": (b"sys_info\0" + bytes(600), "tar format"),
-        "c.bin": (b"GIF89a", "no PyTorch file"),
+        "c.bin": (b"GIF89a", "not a PyTorch file"),
     }
     for name, (content, message) in contents.items():
         (tmp_path / name).write_bytes(content)

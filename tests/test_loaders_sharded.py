@@ -244,7 +244,7 @@ def test_a_damaged_shard_is_named_and_the_others_are_closed(tmp_path):
     ("text", "message"),
     [
         pytest.param('{"weight_map": {"a": "x", "a": "y"}}', "key 'a' is there twice", id="twice"),
-        pytest.param('{"weight_map": {"a": NaN}}', "NaN is no JSON number", id="NaN"),
+        pytest.param('{"weight_map": {"a": NaN}}', "NaN is not a JSON number", id="NaN"),
         pytest.param('{"weight_map": ', "not valid JSON", id="cut"),
         pytest.param('{"other": 1}', "no weight_map", id="another JSON file"),
         pytest.param('["weight_map"]', "JSON list; expected an object", id="a list"),

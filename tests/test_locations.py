@@ -37,7 +37,7 @@ def test_a_glob_is_read_as_one_checkpoint(tmp_path):
         assert checkpoint.n_bytes + checkpoint.n_container_bytes == sizes
     with open_checkpoint([tmp_path / "part1.npz", tmp_path / "part2.safetensors"]) as checkpoint:
         assert [*checkpoint] == ["a", "b"]
-    with pytest.raises(CheckpointNotFoundError, match="none that it matches as a pattern"):
+    with pytest.raises(CheckpointNotFoundError, match="no file matches it as a pattern"):
         open_checkpoint(str(tmp_path / "nothing*"))
 
 

@@ -1,1 +1,1 @@
-"""Bytes: where they are, read by range; the grammars of headers; files written whole."""
+"""Bytes: files and URLs read by range, and the grammars of their headers."""

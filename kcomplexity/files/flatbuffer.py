@@ -1,7 +1,7 @@
-"""FlatBuffers, table by table, without reading what is not asked for and without its library.
+"""FlatBuffers, table by table: only what is asked for is read, and no library is needed.
 
-Every position is checked against the file before it is read; nothing is followed in a circle,
-since callers walk a schema that has none.
+Every position is checked against the file before it is read. Offsets cannot lead in a circle,
+because callers follow a schema that has none.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from kcomplexity.files.window import Window
 __all__ = ["Flat", "Table"]
 
 _MOST_TEXT = 4096
-#: A table of more fields than that is none.
+#: Fields of a table; more are a sign of damage.
 _MOST_FIELDS = 1000
-#: Tables looked at; many positions may lead to one table, so the file's length is no bound.
+#: Tables read; many positions may lead to one table, so the file's length does not bound them.
 _MOST_TABLES = 2_000_000
 
 
@@ -29,7 +29,7 @@ class Flat:
     ----------
     stream : ByteStream
     where : str
-        Which file, printable, to open the message of an error.
+        Which file, printable, to begin an error message.
     """
 
     def __init__(self, stream: ByteStream, where: str) -> None:
@@ -39,7 +39,7 @@ class Flat:
         self._window = Window(stream)
 
     def root(self) -> Table:
-        """Return the table that the file is."""
+        """Return the table at the root of the file."""
         return Table(self, self.number("I", 0))
 
     def number(self, letter: str, at: int) -> Any:
@@ -53,7 +53,7 @@ class Flat:
         return self._window.read(at, at + n)
 
     def damaged(self, why: str) -> CorruptCheckpointError:
-        """Return the error that says what is wrong."""
+        """Return the error for a damaged file; `why` says what is wrong."""
         return CorruptCheckpointError(f"{self.where}: {why}; the file is damaged: copy it again")
 
 
@@ -70,10 +70,10 @@ class Table:
         n_bytes = int(flat.number("H", self._fields))
         self._n_fields = (n_bytes - 4) // 2
         if n_bytes < 4 or self._n_fields > _MOST_FIELDS:
-            raise flat.damaged(f"no table is at byte {at}")
+            raise flat.damaged(f"there is no table at byte {at}")
 
     def number(self, field: int, letter: str) -> Any:
-        """Return a number; 0 if the field is not there."""
+        """Return a number; 0 if the field is absent."""
         at = self._field(field)
         return 0 if at is None else self._flat.number(letter, at)
 
@@ -99,7 +99,7 @@ class Table:
         return [Table(self._flat, self._follow(start + 4 * i)) for i in range(count)]
 
     def text(self, field: int) -> str:
-        """Return a text; empty if it is not there."""
+        """Return a text; empty if it is absent."""
         start, count = self.vector(field, 1)
         if count > _MOST_TEXT:
             raise self._flat.damaged(f"a name of {count} bytes")

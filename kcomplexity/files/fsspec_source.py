@@ -40,15 +40,15 @@ class FsspecSource(RemoteSource):
         except Exception as error:  # noqa: BLE001 - each place has errors of its own
             raise RemoteError(f"{self.shown}: {printable(error)[:160]}") from None
         if not isinstance(size, int):
-            raise RemoteError(f"{self.shown}: its size is not told; download it first")
+            raise RemoteError(f"{self.shown}: its size is unknown; download it first")
         return size
 
     def _ask_once(self, start: int, n_bytes: int) -> bytes:
         fs, path = self._open()
         try:
-            found: bytes = fs.cat_file(path, start=start, end=start + n_bytes)
+            data: bytes = fs.cat_file(path, start=start, end=start + n_bytes)
         except Exception as error:  # noqa: BLE001 - each place has errors of its own
             raise TransientError(str(error) or type(error).__name__) from None
-        if len(found) != n_bytes:
-            raise TransientError(f"{len(found)} bytes came")
-        return found
+        if len(data) != n_bytes:
+            raise TransientError(f"{len(data)} bytes came")
+        return data

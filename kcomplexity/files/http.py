@@ -18,8 +18,8 @@ from kcomplexity.text import printable
 
 __all__ = ["HttpSource"]
 
-#: Seconds without a byte, half the seconds that a request may take beside its bytes, and bytes per
-#: second of the slowest line worth waiting for.
+#: Seconds without a byte after which a request fails. A request may take twice as long, and the
+#: time that its bytes need at `_SLOWEST` bytes per second.
 TIMEOUT = 30.0
 _SLOWEST = 20_000.0
 _RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,18})", re.ASCII)
@@ -61,7 +61,7 @@ class HttpSource(RemoteSource):
                         parts.append(part)
                         left -= len(part)
                     return b"".join(parts)
-            # A closed connection looks like whatever is cut by it: a header, or the bytes.
+            # A cut connection shows as damage to what was being read: a header, or the bytes.
             except (RemoteError, CheckpointNotFoundError, TransientError):
                 deadline.check()
                 raise
@@ -99,17 +99,17 @@ class HttpSource(RemoteSource):
             )
         if answer.headers.get("Content-Encoding", "identity") != "identity":
             raise RemoteError(f"{self.shown}: the server compresses ranges; download it first")
-        found = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
-        if not found or (int(found[1]), int(found[2])) != (start, start + n_bytes - 1):
+        span = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+        if not span or (int(span[1]), int(span[2])) != (start, start + n_bytes - 1):
             raise RemoteError(
                 f"{self.shown}: asked for bytes {start} to {start + n_bytes}, the server sends "
                 f"{printable(answer.headers.get('Content-Range'))[:60]}; download it first"
             )
         tag = answer.headers.get("ETag")
-        if size not in (None, int(found[3])) or (size is not None and tag != self.seen.tag):
+        if size not in (None, int(span[3])) or (size is not None and tag != self.seen.tag):
             raise RemoteError(f"{self.shown}: the file has changed on the server; start again")
         self.seen.tag = tag
-        return int(found[3])
+        return int(span[3])
 
     def _failed(self, error: Exception) -> Exception:
         if isinstance(error, RemoteError | CheckpointNotFoundError):
@@ -119,10 +119,10 @@ class HttpSource(RemoteSource):
 
 
 class _Deadline:
-    """Cuts the connections of one request when its time is over.
+    """Cuts the connections of one request when its time is up.
 
-    A time limit of a socket starts anew with each byte that comes: a server that sends one now
-    and then could hold a reader for ever, among its headers too.
+    The time limit of a socket starts again with each byte: a server that sends a byte now and then
+    could hold a reader for ever, even in its headers.
     """
 
     def __init__(self, n_bytes: int) -> None:
@@ -144,7 +144,7 @@ class _Deadline:
             self._connections.clear()
 
     def watch(self, connection: socket.socket) -> None:
-        """Cut a connection too, from now on until the request has ended."""
+        """Cut this connection too if the time is up before the request has ended."""
         with self._lock:
             # A handle of its own: urllib closes the one it has before the answer is read.
             self._connections.append(connection.dup())
@@ -159,7 +159,7 @@ class _Deadline:
         self._over = True
         with self._lock:
             for connection in self._connections:
-                with suppress(OSError):  # the other side was quicker
+                with suppress(OSError):  # the other side has closed it
                     connection.shutdown(socket.SHUT_RDWR)
 
 

@@ -1,4 +1,4 @@
-"""Where a checkpoint is: a path, a glob, an URL, or a model in the local Hugging Face cache."""
+"""Where a checkpoint is: a path, a glob, a URL, or a model in the local Hugging Face cache."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def locate(source: str | os.PathLike[str]) -> list[Path]:
-    """Return the path that a source means, or those that a glob matches, sorted.
+    """Return the path of a source, or those that a glob matches, sorted.
 
     Parameters
     ----------
     source : str or path
         ``hf:ORG/NAME`` and ``hf:ORG/NAME@REVISION`` are looked up in the local cache; no network
-        is asked. A name that is there is never taken as a glob.
+        is used. The name of an existing file is never taken as a glob.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def locate(source: str | os.PathLike[str]) -> list[Path]:
     text = str(source) if isinstance(source, UrlPath) else os.fspath(source)
     if not text:
         raise CheckpointNotFoundError(
-            "an empty path was given; expected a checkpoint's, or . for here"
+            "the path is empty; expected that of a checkpoint, or . for this folder"
         )
     if text.startswith(_HUB) and not text.startswith(f"{_HUB}//"):
         return [_snapshot(text)]
@@ -46,13 +46,12 @@ def locate(source: str | os.PathLike[str]) -> list[Path]:
     path = Path(text)
     if not glob.has_magic(text) or os.path.lexists(path):
         return [path]
-    found = sorted(Path(name) for name in glob.glob(text, recursive=True))  # noqa: PTH207
-    if not found:
+    paths = sorted(Path(name) for name in glob.glob(text, recursive=True))  # noqa: PTH207
+    if not paths:
         raise CheckpointNotFoundError(
-            f"{printable(text)}: no such file, and none that it matches as a "
-            "pattern; check the path"
+            f"{printable(text)}: no such file, and no file matches it as a pattern; check the path"
         )
-    return found
+    return paths
 
 
 def _snapshot(text: str) -> Path:

@@ -41,9 +41,9 @@ class PickleReader:
         """Return the next `n` bytes, or as many as there are."""
         stop = self._at + max(n, 0)
         self._fill(stop)
-        found = bytes(self._data[self._at : stop])
-        self._at += len(found)
-        return found
+        data = bytes(self._data[self._at : stop])
+        self._at += len(data)
+        return data
 
     def readline(self) -> bytes:
         """Return the bytes up to the next line feed, with it."""

@@ -3,11 +3,11 @@
 A pickle is a program for a small stack machine, and ``pickle`` runs it: whatever it imports, it
 may call. The machine here builds containers and numbers only. A global that a pickle asks for must
 be in a table of :data:`Handler`, plain functions that turn arguments into descriptions; any other
-is refused by its name before anything is made of it.
+global is refused by its name.
 
 Time and memory are bounded whatever the pickle says: by its length, by the number of its steps and
 of the items that handlers copy, and by keys that are scalars (hashing a deep tuple can overflow
-the stack). Objects may share parts or contain themselves; who walks over them keeps count.
+the stack). Objects may share parts or contain themselves: code that walks over them must count.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ MAX_STEPS = 4_000_000
 #: What a set and what a handler makes take more than a step's memory, some 70 bytes.
 _EXTRA = 4
 
-#: A global's name is put together whenever it is called.
+#: Characters in the name of a global, which is joined whenever it is called.
 _MOST_NAME = 1024
 #: Wider integers than any counter: their digits are slow to write, and Python refuses to.
 _MOST_BITS = 256
 _MOST_KEY_BITS = 60
 
-#: Makes a description of the arguments of a call. It must not keep what it does not know.
+#: Turns the arguments of a call into a description. It must not keep what it does not know.
 Handler = Callable[[tuple[Any, ...]], Any]
 
 
@@ -62,7 +62,7 @@ def read_pickle(
     reader : PickleReader
         Left after the pickle.
     where : str
-        What it is and in which file, printable, to open the message of an error.
+        What it is and in which file, printable, to begin an error message.
     handlers : mapping of str to Handler
         ``module.name`` -> what a call of it makes. A name that ends in ``*`` admits all that start
         so.
@@ -79,11 +79,11 @@ def read_pickle(
     ForbiddenGlobalError
         If it asks for a global that no handler admits.
     CorruptCheckpointError
-        If it is no pickle, is cut, too long, or does what no pickle of a checkpoint does.
+        If it is not a pickle, is cut, too long, or does what a checkpoint's pickle never does.
     """
     machine = _Machine(where, handlers, persistent)
     try:
-        # It is typed as a file, and uses no more of one than the reader has.
+        # Typed as a file; the reader has every method that is used.
         for opcode, arg, _ in pickletools.genops(reader):  # type: ignore[arg-type]
             machine.step(opcode.name, arg)
         return machine.result()
@@ -103,7 +103,7 @@ def read_pickle(
 
 
 class _Mark:
-    """What opens a run of items on the stack."""
+    """Begins a run of items on the stack."""
 
 
 _MARK: Final = _Mark()
@@ -286,8 +286,8 @@ class _Machine:
 
     def _do_inst(self, _name: str, arg: str) -> None:
         module, _, name = arg.partition(" ")
-        found = self._admitted(module, name)
-        self._call(found, tuple(self._pop_to_mark()))
+        function = self._admitted(module, name)
+        self._call(function, tuple(self._pop_to_mark()))
 
     def _do_obj(self, _name: str, _arg: Any) -> None:
         function, *args = self._pop_to_mark()
@@ -328,14 +328,14 @@ class _Machine:
             raise TypeError(f"a {type(module).__name__} and a {type(name).__name__} name a global")
         if len(module) + len(name) > _MOST_NAME:
             raise ValueError(f"the name of a global takes {len(module) + len(name)} characters")
-        found = Global(module, name)
-        if str(found) not in self._handlers and not str(found).startswith(self._wild or ("\0",)):
+        wanted = Global(module, name)
+        if str(wanted) not in self._handlers and not str(wanted).startswith(self._wild or ("\0",)):
             raise ForbiddenGlobalError(
-                f"{self._where} asks for {shorten(found, 80)}, which is neither a tensor nor a "
+                f"{self._where} asks for {shorten(wanted, 80)}, which is neither a tensor nor a "
                 "container; nothing of it was run. If you trust the file, load it with what wrote "
                 "it and save its state_dict alone"
             )
-        return found
+        return wanted
 
     def _call(self, function: Any, args: Any) -> None:
         if not isinstance(function, Global) or not isinstance(args, tuple):
@@ -349,7 +349,7 @@ class _Machine:
 
 
 def as_key(key: Any) -> Any:
-    """Return what may be a key of a dict or in a set, and is not chosen to be slow as one.
+    """Return `key` if it is safe as a key of a dict or a member of a set.
 
     Python's hash of an integer is its rest modulo 2**61 - 1, so wide ones can be made to collide
     by the million; those below 2**60 are their own hashes. Texts are hashed with a secret.
@@ -367,4 +367,4 @@ def as_key(key: Any) -> Any:
 
 
 class Record(dict[Any, Any]):
-    """An object that is nothing but its attributes."""
+    """An object as its attributes alone."""

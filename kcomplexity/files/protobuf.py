@@ -1,8 +1,7 @@
-"""Protocol buffers, field by field, without reading what is not asked for.
+"""Protocol buffers, field by field: only what is asked for is read.
 
-The library parses a whole file into memory, weights and all, at most 2 GiB. Here a message is a
-range of the file; a nested one or a string is told by where it lies, so tensors stay where they
-are.
+The library parses a whole file of at most 2 GiB into memory, weights and all. Here a message is a
+range of the file, and so is each string or message in it: the values of tensors are not touched.
 """
 
 from __future__ import annotations
@@ -54,13 +53,13 @@ class Field:
 
 
 class Reader:
-    """Reads fields out of one file, counting them: a hostile file ends too.
+    """Reads the fields of one file and counts them, so that a hostile file ends too.
 
     Parameters
     ----------
     stream : ByteStream
     where : str
-        Which file, printable, to open the message of an error.
+        Which file, printable, to begin an error message.
     """
 
     def __init__(self, stream: ByteStream, where: str) -> None:
@@ -70,7 +69,7 @@ class Reader:
         self._fields = 0
 
     def whole(self) -> Message:
-        """Return the message that is the file."""
+        """Return the whole file as a message."""
         return Message(0, self.stream.size)
 
     def fields(self, message: Message) -> Iterator[Field]:
@@ -106,7 +105,7 @@ class Reader:
     def text(self, value: int | Message, most: int = 4096) -> str:
         """Return a string of at most `most` bytes."""
         if not isinstance(value, Message) or value.size > most:
-            raise self.damaged(f"a name is longer than {most} bytes, or is none")
+            raise self.damaged(f"a name is longer than {most} bytes, or not a text")
         return self._window.read(value.start, value.stop).decode("utf-8", "replace")
 
     def numbers(self, value: int | Message, most: int) -> NDArray[np.uint64]:
@@ -118,7 +117,7 @@ class Reader:
         return _unpack(np.frombuffer(self._window.read(value.start, value.stop), np.uint8), self)
 
     def damaged(self, why: str) -> CorruptCheckpointError:
-        """Return the error that says what is wrong."""
+        """Return the error for a damaged file; `why` says what is wrong."""
         return CorruptCheckpointError(f"{self.where}: {why}; the file is damaged: copy it again")
 
     def _varint(self, at: int, stop: int) -> tuple[int, int]:

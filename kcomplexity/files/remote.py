@@ -1,9 +1,9 @@
 """Files on servers, read by range: http and https (:mod:`kcomplexity.files.http`), and fsspec's.
 
-A server is not believed: it must answer a range with that range, of a file whose length does not
-change. One that sends the whole file instead is refused before its answer is read, one that stalls
-or sends less is asked again a few times and then given up. No request asks for more than
-:data:`PIECE` bytes, so memory stays bounded whatever is sent.
+A server is not trusted: it must answer a range with that range, of a file whose length does not
+change. A server that sends the whole file instead is refused before its answer is read; one that
+stalls or sends less is asked again a few times. No request asks for more than :data:`PIECE` bytes,
+so memory stays bounded whatever is sent.
 """
 
 from __future__ import annotations
@@ -12,10 +12,8 @@ import time
 from abc import abstractmethod
 from typing import Any
 
-import numpy as np
-
 from kcomplexity.errors import RemoteError
-from kcomplexity.files.sources import Bytes, FileSource
+from kcomplexity.files.sources import Bytes, FileSource, buffer_for
 from kcomplexity.files.urls import UrlPath
 from kcomplexity.text import printable
 
@@ -23,7 +21,7 @@ __all__ = ["BLOCK", "PAUSE", "TRIES", "RemoteSource", "TransientError"]
 
 #: The most that one request asks for.
 PIECE = 16 << 20
-#: Small reads are of headers, one after the other: each block of the file is asked for once.
+#: Small reads are of headers, one after the other: each block of the file is requested once.
 BLOCK, _KEPT_BLOCKS = 1 << 16, 32
 TRIES = 3
 #: Half the seconds before the second try; each pause is twice the one before.
@@ -39,7 +37,7 @@ class RemoteSource(FileSource):
         super().__init__(path)
         self.shown = printable(path)
         self.url = path.url
-        # What is looked at first and then opened is asked for once.
+        # Blocks read to recognise the format are not requested again to open the file.
         self.seen = path.seen
 
     def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
@@ -52,7 +50,7 @@ class RemoteSource(FileSource):
         return self.seen.size
 
     def read(self, offset: int, n_bytes: int, out: Bytes | None = None) -> Bytes:
-        """Read exactly `n_bytes` from `offset`, into `out` when it is given.
+        """Read exactly `n_bytes` from `offset`, into `out` if there is one.
 
         Raises
         ------
@@ -60,7 +58,7 @@ class RemoteSource(FileSource):
             If the server does not send them.
         """
         self._check_open()
-        buffer = np.empty(n_bytes, np.uint8) if out is None else out[:n_bytes]
+        buffer = buffer_for(n_bytes, out)
         if offset + n_bytes > self.size():
             raise RemoteError(
                 f"{self.shown}: bytes {offset} to {offset + n_bytes} of a file of {self.size()}"
@@ -90,7 +88,7 @@ class RemoteSource(FileSource):
             return seen.blocks[number]
 
     def _ask(self, start: int, n_bytes: int) -> bytes:
-        """Ask for a range, a few times if need be."""
+        """Request a range, several times if necessary."""
         for tried in range(1, TRIES + 1):
             try:
                 return self._ask_once(start, n_bytes)
@@ -109,8 +107,8 @@ class RemoteSource(FileSource):
 
     @abstractmethod
     def _ask_once(self, start: int, n_bytes: int) -> bytes:
-        """Return a range; raise TransientError for what may pass."""
+        """Return a range; raise TransientError for a failure that may pass."""
 
 
 class TransientError(Exception):
-    """What may pass: asked again, a few times."""
+    """A failure that may pass, so the request is repeated a few times."""

@@ -1,4 +1,4 @@
-"""Files read by byte ranges: the only way in which anything here reads one."""
+"""Files read by byte ranges: the only way in which this package reads a checkpoint."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kcomplexity.errors import (
 )
 from kcomplexity.text import printable
 
-__all__ = ["Bytes", "FileSource"]
+__all__ = ["Bytes", "FileSource", "buffer_for"]
 
 Bytes = NDArray[np.uint8]
 
@@ -24,8 +24,8 @@ Bytes = NDArray[np.uint8]
 class FileSource:
     """One open file, read by ranges; safe to share between threads, cheap to pickle.
 
-    Where ``os.pread`` is missing (Windows) a lock guards seek and read. A pickled source carries
-    the path and opens it again on first use, so it may travel to another process.
+    Where ``os.preadv`` is missing (Windows) a lock guards seek and read. A pickled source holds the
+    path and opens it again on first use, so it can be sent to another process.
     """
 
     #: Whether any range can be read at the cost of that range alone.
@@ -46,18 +46,18 @@ class FileSource:
         return self.status().st_size
 
     def status(self) -> os.stat_result:
-        """Tell the state of the open file, now: of this one, whatever has taken its path."""
+        """Return the status of the open file now, even if another file has taken its path."""
         return os.fstat(self._descriptor())
 
     def read(self, offset: int, n_bytes: int, out: Bytes | None = None) -> Bytes:
-        """Read exactly `n_bytes` from `offset`, into `out` when it is given.
+        """Read exactly `n_bytes` from `offset`, into `out` if there is one.
 
         Raises
         ------
         CorruptCheckpointError
             If the file ends first: it was cut since it was opened.
         """
-        buffer = np.empty(n_bytes, np.uint8) if out is None else out[:n_bytes]
+        buffer = buffer_for(n_bytes, out)
         view, done = buffer.data, 0
         while done < n_bytes:
             got = self._read_into(view[done:], offset + done)
@@ -104,6 +104,11 @@ class FileSource:
     def __del__(self) -> None:
         if self._fd is not None:
             os.close(self._fd)
+
+
+def buffer_for(n_bytes: int, out: Bytes | None) -> Bytes:
+    """Return the first `n_bytes` of `out`, or a new array where there is none."""
+    return np.empty(n_bytes, np.uint8) if out is None else out[:n_bytes]
 
 
 def _open(path: Path) -> int:

@@ -1,4 +1,4 @@
-"""Bytes of a file or of a deflated zip member, read by range from any position."""
+"""Runs of bytes, in a file or in a deflated zip member, read by range."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kcomplexity.errors import CorruptCheckpointError
-from kcomplexity.files.sources import FileSource
+from kcomplexity.files.sources import Bytes, FileSource, buffer_for
 from kcomplexity.text import printable
 
 __all__ = ["ByteStream", "DeflatedBytes", "JoinedBytes", "StoredBytes", "StreamFile", "whole_file"]
 
-Bytes = NDArray[np.uint8]
 _CHUNK = 1 << 18
 
 
@@ -32,15 +30,15 @@ class ByteStream(Protocol):
         """Length in bytes."""
 
     def read(self, start: int, n_bytes: int, out: Bytes | None = None) -> Bytes:
-        """Return `n_bytes` bytes from `start`, in `out` when it is given."""
+        """Return `n_bytes` bytes from `start`, in `out` if there is one."""
 
     def sample(self) -> Iterator[Bytes]:
-        """Yield bytes that tell this run from another, without reading it all."""
+        """Yield bytes that distinguish this run from others, without reading all of it."""
 
 
 @dataclass(frozen=True)
 class StoredBytes:
-    """Bytes that lie in the file as they are."""
+    """Bytes that are stored as they are in a file."""
 
     source: FileSource
     offset: int
@@ -62,18 +60,18 @@ class StoredBytes:
 
 @dataclass(frozen=True)
 class JoinedBytes:
-    """Runs of bytes that lie apart, read as one."""
+    """Separate runs of bytes, read as one."""
 
     parts: tuple[StoredBytes, ...]
 
     @property
     def size(self) -> int:
-        """Length of all of them."""
+        """Length in bytes."""
         return sum(part.size for part in self.parts)
 
     def read(self, start: int, n_bytes: int, out: Bytes | None = None) -> Bytes:
-        """Read a range that may go over several of them."""
-        buffer = np.empty(n_bytes, np.uint8) if out is None else out[:n_bytes]
+        """Read a range that may span several of them."""
+        buffer = buffer_for(n_bytes, out)
         done, at = 0, 0
         for part in self.parts:
             skip = start + done - at
@@ -85,7 +83,7 @@ class JoinedBytes:
         return buffer
 
     def sample(self) -> Iterator[Bytes]:
-        """Yield what each of them does."""
+        """Yield the samples of all of them."""
         for part in self.parts:
             yield from part.sample()
 
@@ -108,8 +106,8 @@ class DeflatedBytes:
     offset, compressed_size : int
         Where the deflated bytes lie in the file.
     size, crc : int
-        What the zip's directory says about the inflated bytes. The checksum is compared when the
-        last byte is reached.
+        Length and checksum of the inflated bytes by the zip's directory. The checksum is compared
+        when the last byte is reached.
     """
 
     def __init__(
@@ -140,9 +138,9 @@ class DeflatedBytes:
         Raises
         ------
         CorruptCheckpointError
-            If the deflated bytes are damaged, or are not what the directory says.
+            If the deflated bytes are damaged, or differ from what the directory says.
         """
-        buffer = np.empty(n_bytes, np.uint8) if out is None else out[:n_bytes]
+        buffer = buffer_for(n_bytes, out)
         with self._lock:
             if start < self._at:
                 self._restart()
@@ -160,7 +158,7 @@ class DeflatedBytes:
         return buffer
 
     def sample(self) -> Iterator[Bytes]:
-        """Yield the checksum of the whole, which costs no inflating."""
+        """Yield checksum and length, which needs no inflating."""
         yield np.array([self.crc, self.size], "<u8").view(np.uint8)
 
     def _restart(self) -> None:
@@ -197,7 +195,7 @@ class DeflatedBytes:
 
 
 class StreamFile(io.RawIOBase):
-    """A file as libraries want one, over a stream: they read what it reads, and no more.
+    """A file object over a stream, for libraries that expect one.
 
     Parameters
     ----------
@@ -222,7 +220,7 @@ class StreamFile(io.RawIOBase):
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._stream.size}[whence]
         if start + offset < 0:
-            # As files do: zipfile looks whether a negative position is one.
+            # As a file does: zipfile relies on the error.
             raise OSError(errno.EINVAL, f"a seek to byte {start + offset}")
         self._at = start + offset
         return self._at
@@ -235,9 +233,9 @@ class StreamFile(io.RawIOBase):
         return n
 
     def read(self, n: int | None = -1) -> bytes:
-        # The base class makes room for all that is asked for, which a hostile file decides.
+        # The base class allocates all that is asked for, and a hostile file decides how much.
         left = max(self._stream.size - self._at, 0)
-        wanted = left if n is None or n < 0 else min(n, left)
-        found = self._stream.read(self._at, wanted).tobytes()
-        self._at += wanted
-        return found
+        n_bytes = left if n is None or n < 0 else min(n, left)
+        data = self._stream.read(self._at, n_bytes).tobytes()
+        self._at += n_bytes
+        return data

@@ -1,4 +1,4 @@
-"""URLs that stand where a path does, so that loaders take them."""
+"""URLs in the form of paths, which loaders take like any other."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ else:
 
 @dataclass
 class Seen:
-    """What is known of a file on a server: its length, its tag, and the blocks read last."""
+    """What is known about a file on a server: length, tag, and the blocks read last."""
 
     size: int | None = None
     tag: str | None = None
@@ -33,12 +33,12 @@ class Seen:
 
 
 def is_url(text: str) -> bool:
-    """Whether a source is an URL, or a chain of them as fsspec writes it."""
+    """Whether a source is a URL, or a chain of URLs as fsspec writes it."""
     return _URL.match(text) is not None
 
 
 class UrlPath(_Base):
-    """An URL that has the name, the suffix and the text of a path, so that loaders can take it."""
+    """A URL with the name, the suffix and the text of a path, so that loaders can take it."""
 
     url: str
     seen: Seen
@@ -60,7 +60,7 @@ class UrlPath(_Base):
         return getattr(self, "url", None) or super().__str__()
 
     def is_dir(self, **_: Any) -> bool:
-        """Whether it is a folder: files alone are read from servers."""
+        """Return False: only files are read from servers."""
         return False
 
     def absolute(self) -> UrlPath:

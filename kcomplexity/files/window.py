@@ -1,4 +1,4 @@
-"""Headers read piece by piece: through a block of the file in memory, never past the end."""
+"""Headers read piece by piece, through a block of the file kept in memory."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["Cursor", "Window"]
 
 
 class Window:
-    """Reads at any position of a stream; the block around the last one stays in memory.
+    """Reads at any position of a stream; the block read last stays in memory.
 
     Parameters
     ----------
     stream : ByteStream
     least : int
-        How many bytes are read at once, if there are as many.
+        How many bytes are read at once, as far as there are any.
     """
 
     def __init__(self, stream: ByteStream, least: int = 1 << 12) -> None:
@@ -37,13 +37,13 @@ class Window:
 
 
 class Cursor:
-    """Reads a file forwards; a format says its byte order and what a damaged file may be.
+    """Reads a file forwards; a subclass sets the byte order and the advice of its errors.
 
     Parameters
     ----------
     source : FileSource
     shown : str
-        Which file, printable, to open the message of an error.
+        Which file, printable, to begin an error message.
     """
 
     #: struct's letter of the byte order.
@@ -66,18 +66,18 @@ class Cursor:
         return self._window.read(start, self.at)
 
     def skip(self, n: int) -> None:
-        """Go on by `n` bytes."""
+        """Skip `n` bytes."""
         if n > self.size - self.at:
             raise self.damaged(f"{n} bytes should follow byte {self.at}")
         self.at += n
 
     def number(self, letter: str) -> Any:
-        """Return the next number of a kind that struct knows by its letter."""
+        """Return the next number, of the kind that is `letter` in struct."""
         kind = self.order + letter
         return struct.unpack(kind, self.take(struct.calcsize(kind)))[0]
 
     def damaged(self, why: str) -> CorruptCheckpointError:
-        """Return the error that says what is wrong."""
+        """Return the error for a damaged file; `why` says what is wrong."""
         return CorruptCheckpointError(
             f"{self.shown}: {why}, and the file has {self.size}; {self.advice}"
         )

@@ -118,7 +118,7 @@ def _member(source: FileSource, info: zipfile.ZipInfo, shown: str) -> Member:
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise CorruptCheckpointError(
             f"{where} is compressed by method {info.compress_type}; expected stored or deflated: "
-            "save it anew"
+            "save it again"
         )
     deflated = info.compress_type == zipfile.ZIP_DEFLATED
     most = info.compress_size * MAX_DEFLATE_RATIO if deflated else info.compress_size

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kcomplexity.files.sources import Bytes, buffer_for
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.tensors.dtypes import DTYPES, StoredDtype, from_numpy, opaque
 
-__all__ = ["StridedTensor", "little", "ranges", "stored_dtype", "why_left_out"]
+__all__ = ["StridedTensor", "copy_range", "little", "ranges", "stored_dtype", "why_left_out"]
 
-Bytes = NDArray[np.uint8]
 Array = NDArray[Any]
 
 
@@ -25,7 +25,7 @@ def little(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def why_left_out(dtype: np.dtype[Any]) -> str:
-    """Return why an array of this type is no tensor at all; empty if it is one."""
+    """Return why an array of this type is left out; empty if it becomes a tensor."""
     if dtype.hasobject:
         # Text of variable length (kind T) also keeps pointers.
         return "it holds Python objects, which are never unpickled"
@@ -51,7 +51,7 @@ def stored_dtype(dtype: np.dtype[Any]) -> StoredDtype:
     if dtype.str == "|V1":
         return opaque(
             dtype,
-            "a NumPy file does not tell which 8-bit type this is; only the bytes are measured, "
+            "a NumPy file does not say which 8-bit type this is; only the bytes are measured, "
             "unless its dtype is given, such as F8_E4M3",
         )
     return opaque(dtype, f"NumPy's {dtype} has no stored dtype; only the bytes are measured")
@@ -82,6 +82,14 @@ def ranges(array: Array, start: int, stop: int) -> Iterator[Array]:
         yield from ranges(array[last], 0, stop - last * inner)
 
 
+def copy_range(array: Array, start: int, stop: int, out: Array) -> None:
+    """Copy the flat, row-major range `start` to `stop` of `array` to the 1-D `out`."""
+    at = 0
+    for part in ranges(array, start, stop):
+        out[at : at + part.size].reshape(part.shape)[...] = part
+        at += part.size
+
+
 @dataclass(frozen=True)
 class StridedTensor(Tensor):
     """An array in memory whose bytes must be put in order: strided, transposed or big-endian.
@@ -97,9 +105,6 @@ class StridedTensor(Tensor):
         """Copy the range into `out`, in order."""
         dtype = little(self.array.dtype)
         n_bytes = (stop - start) * dtype.itemsize
-        buffer = np.empty(n_bytes, np.uint8) if out is None else out[:n_bytes]
-        ordered, at = buffer.view(dtype), 0
-        for part in ranges(self.array, start, stop):
-            ordered[at : at + part.size].reshape(part.shape)[...] = part
-            at += part.size
+        buffer = buffer_for(n_bytes, out)
+        copy_range(self.array, start, stop, buffer.view(dtype))
         return buffer

@@ -16,7 +16,7 @@ A loader reads one file format. It is an object with three things:
 ``load(path, options)``
     Open the file and return a :class:`~kcomplexity.tensors.checkpoint.Checkpoint`. Read headers
     only: the tensors read their own bytes when asked. The file is hostile until checked: bound what
-    is read before it is believed, execute nothing it contains, follow no path that leaves its
+    is read before it is checked, execute nothing it contains, follow no path that leaves its
     folder, and never allocate what a number in the file asks for. Raise a subclass of
     :class:`~kcomplexity.errors.CheckpointError` whose message is one line that names the file, what
     was expected and what to do; names out of the file pass through
@@ -92,10 +92,12 @@ class Options:
     def __post_init__(self) -> None:
         for glob, code in self.dtypes.items():
             if code not in DTYPES:
-                raise SpecError(f"dtype {code!r} given for {glob!r} is none of {', '.join(DTYPES)}")
+                raise SpecError(
+                    f"dtype {code!r} for {glob!r} is unknown; expected one of {', '.join(DTYPES)}"
+                )
 
     def dtype_of(self, name: str) -> str | None:
-        """Return the code given for the tensor `name`, or None."""
+        """Return the code that the user stated for the tensor `name`, or None."""
         codes = [code for glob, code in self.dtypes.items() if fnmatch.fnmatchcase(name, glob)]
         return codes[-1] if codes else None
 

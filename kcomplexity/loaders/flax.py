@@ -2,7 +2,7 @@
 
 MessagePack is walked here, value by value: the library would copy every array. An array is an
 extension of type 1 that holds its shape, the name of its dtype and its bytes. The rules by which
-tensors are found are those of :mod:`kcomplexity.loaders.torch_tree`.
+tensors are chosen are those of :mod:`kcomplexity.loaders.torch_tree`.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ class FlaxLoader:
             walk = _Walk(source, shown)
             tree = walk.value(0)
             if walk.at != walk.size or not isinstance(tree, dict):
-                raise walk.damaged("no single map is in it")
-            # Nothing in a Flax state wraps the rest: batch_stats stand beside params.
+                raise walk.damaged("it does not hold a single map")
+            # Nothing in a Flax state wraps the rest: batch_stats are siblings of params.
             found = find_tensors(tree, options.root, path.stem, shown, wrappers=())
             tensors = {
                 name: _tensor(name, ref, source, walk.pieces.get(ref.storage.key))
@@ -132,10 +132,10 @@ class _Bytes:
     stop: int
 
 
-def _row(found: Any) -> list[Any]:
-    """Return what Flax writes for a tuple, a map from "0" on, as a list; empty if it is none."""
-    if isinstance(found, dict) and list(found) == [str(i) for i in range(len(found))]:
-        return list(found.values())
+def _as_list(items: Any) -> list[Any]:
+    """Return a tuple, which Flax writes as a map with keys from "0", as a list; empty if not."""
+    if isinstance(items, dict) and list(items) == [str(i) for i in range(len(items))]:
+        return list(items.values())
     return []
 
 
@@ -143,7 +143,7 @@ class _Walk(Cursor):
     """Goes through the values of the file in order."""
 
     order: ClassVar[str] = ">"
-    advice: ClassVar[str] = "no Flax checkpoint, or a damaged one"
+    advice: ClassVar[str] = "it is damaged, or not a Flax checkpoint"
 
     def __init__(self, source: FileSource, shown: str) -> None:
         super().__init__(source, shown)
@@ -153,7 +153,7 @@ class _Walk(Cursor):
         self._values = 0
 
     def value(self, depth: int) -> Any:
-        """Return the next value; arrays are told by where they lie."""
+        """Return the next value; an array as a reference to where it lies."""
         self._values += 1
         if depth > _MOST_DEPTH or self._values > _MOST_VALUES:
             raise self.damaged("it is nested deeper, or has more values, than any checkpoint")
@@ -197,24 +197,26 @@ class _Walk(Cursor):
         return [self.value(depth + 1) for _ in range(n)]
 
     def _map(self, n: int, depth: int) -> Any:
-        found: dict[str, Any] = {}
+        entries: dict[str, Any] = {}
         for _ in range(n):
             key = self.value(depth + 1)
-            if not isinstance(key, str | int) or key in found:
-                raise self.damaged(f"the key {shorten(key)} is no text, or is there twice")
-            found[str(key)] = self.value(depth + 1)
-        if _CHUNKED in found:
-            return self._joined(found)
-        return found
+            if not isinstance(key, str | int) or key in entries:
+                raise self.damaged(f"the key {shorten(key)} is not text, or is there twice")
+            entries[str(key)] = self.value(depth + 1)
+        if _CHUNKED in entries:
+            return self._joined(entries)
+        return entries
 
-    def _joined(self, found: dict[str, Any]) -> TensorRef:
+    def _joined(self, entries: dict[str, Any]) -> TensorRef:
         """Return the array whose flat pieces a map holds, numbered from 0."""
-        shape, chunks = (_row(found.get(key)) for key in ("shape", "chunks"))
+        shape, chunks = (_as_list(entries.get(key)) for key in ("shape", "chunks"))
         natural = all(type(n) is int and 0 <= n < 1 << 62 for n in shape)
         arrays = [piece for piece in chunks if isinstance(piece, TensorRef)]
         pieces = [piece for piece in arrays if piece.storage.key not in self.pieces]
         if not natural or len(shape) > _MOST_AXES or not pieces or len(pieces) != len(chunks):
-            raise self.damaged(f"the array before byte {self.at}, in pieces, has no shape or none")
+            raise self.damaged(
+                f"the array before byte {self.at}, in pieces, lacks a shape or pieces"
+            )
         first = pieces[0]
         storage = Storage(f"{first.storage.key}+", first.storage.n_bytes, first.dtype)
         ref = TensorRef(storage, first.dtype, 0, tuple(shape), (0,) * len(shape))
@@ -232,7 +234,7 @@ class _Walk(Cursor):
             return None
         parts = self.value(depth + 1)
         if self.at != end or not isinstance(parts, list) or len(parts) != 3:
-            raise self.damaged(f"the array that ends at byte {end} is none")
+            raise self.damaged(f"the array that ends at byte {end} is damaged")
         return self._array(*parts)
 
     def _array(self, shape: Any, name: Any, data: Any) -> TensorRef | None:
@@ -243,12 +245,12 @@ class _Walk(Cursor):
             self.notes.append("an array is left out: it holds text or objects")
             return None
         if not isinstance(name, str) or name not in _TYPES:
-            told = shorten(name) if isinstance(name, str) else f"a {type(name).__name__}"
-            raise self.damaged(f"an array is of type {told}, unknown here")
+            shown = shorten(name) if isinstance(name, str) else f"a {type(name).__name__}"
+            raise self.damaged(f"an array is of type {shown}, unknown here")
         dtype = np.dtype(getattr(ml_dtypes, name, None) or name)
         stored = stored_dtype(dtype)
         storage = Storage(str(data.start), data.stop - data.start, stored)
-        # Written row-major always: the strides are not asked for.
+        # Always written row-major: the strides are not used.
         ref = TensorRef(storage, stored, 0, tuple(shape), (0,) * len(shape))
         if ref.n_values * dtype.itemsize != data.stop - data.start or stored.bits < 8:
             raise self.damaged(

@@ -26,13 +26,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.files.sources import FileSource
+from kcomplexity.files.sources import Bytes, FileSource
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.tensors.dtypes import CODES, DTYPES, StoredDtype
 
 __all__ = ["BLOCKS", "BlockPart", "BlockType", "Dequantized", "Part"]
 
-Bytes = NDArray[np.uint8]
 #: One code a byte.
 Codes = NDArray[Any]
 #: Gets blocks of shape (n, block bytes), returns the stored bytes of a part, one row a block.
@@ -101,8 +100,8 @@ class BlockPart(Tensor):
             self.offset + first * kind.n_bytes, (last - first) * kind.n_bytes
         ).reshape(-1, kind.n_bytes)
         begin = (start - first * part.per_block) * self.dtype.bits // 8
-        found = np.ascontiguousarray(part.gather(raw)).reshape(-1)
-        return found[begin : begin + self.dtype.n_bytes(stop - start)]
+        gathered = np.ascontiguousarray(part.gather(raw)).reshape(-1)
+        return gathered[begin : begin + self.dtype.n_bytes(stop - start)]
 
 
 @dataclass(frozen=True)
@@ -230,7 +229,7 @@ def _codes_q6k(blocks: Bytes, _start: int) -> Codes:
 
 @dataclass(frozen=True)
 class _Packed:
-    """Codes found by `codes` in the blocks from byte `start`, packed anew in their order."""
+    """Codes that `codes` unpacks from byte `start` of the blocks, packed in their order."""
 
     bits: int
     start: int

@@ -46,7 +46,7 @@ _NUMBERS[12] = "d"
 _TEXT, _ARRAY = 8, 9
 #: The library's own limits are 64 bytes and 4 axes.
 _MOST_NAME, _MOST_AXES = 1 << 16, 8
-_MOST_FACT = 200
+_MOST_METADATA = 200
 _MOST_DEPTH = 4
 #: Words of vocabularies that are passed over one by one, and entries of either table.
 _MOST_TEXTS, _MOST_ENTRIES = 20_000_000, 1_000_000
@@ -77,8 +77,8 @@ class GgufLoader:
             import_extra("gguf", "gguf", f"{shown}: reading quantised blocks as weights")
         with open_for_loading(path) as source:
             cursor = _Cursor(source, shown)
-            n_tensors, n_facts = _start(cursor)
-            metadata = _metadata(cursor, n_facts)
+            n_tensors, n_entries = _start(cursor)
+            metadata = _metadata(cursor, n_entries)
             infos = [_Info.read(cursor) for _ in range(n_tensors)]
             infos.sort(key=lambda info: info.offset)
             start = _aligned(cursor, metadata.get("general.alignment"))
@@ -118,33 +118,35 @@ class _Cursor(Cursor):
 
 
 def _start(cursor: _Cursor) -> tuple[int, int]:
-    """Return how many tensors and facts there are."""
+    """Return how many tensors and metadata entries there are."""
     if cursor.take(4) != _MAGIC:
-        raise CorruptCheckpointError(f"{cursor.shown}: no GGUF file, which starts with GGUF")
+        raise CorruptCheckpointError(f"{cursor.shown}: not a GGUF file, which starts with GGUF")
     version = cursor.number("I")
     if version not in _VERSIONS:
         swapped = version.to_bytes(4, "little") == (version >> 24).to_bytes(4, "big")
         what = "big-endian" if swapped else f"of version {version}"
         raise CorruptCheckpointError(
             f"{cursor.shown}: a GGUF file {what}; expected little-endian of version 2 or 3: "
-            "convert it anew"
+            "convert it again"
         )
-    n_tensors, n_facts = cursor.number("Q"), cursor.number("Q")
+    n_tensors, n_entries = cursor.number("Q"), cursor.number("Q")
     # The least that an entry takes: its counts, without a name.
-    for count, least in ((n_tensors, 24), (n_facts, 13)):
+    for count, least in ((n_tensors, 24), (n_entries, 13)):
         if count > _MOST_ENTRIES or count * least > cursor.size:
-            raise cursor.damaged(f"the header claims {n_tensors} tensors and {n_facts} facts")
-    return n_tensors, n_facts
+            raise cursor.damaged(
+                f"the header claims {n_tensors} tensors and {n_entries} metadata entries"
+            )
+    return n_tensors, n_entries
 
 
-def _metadata(cursor: _Cursor, n_facts: int) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for _ in range(n_facts):
+def _metadata(cursor: _Cursor, n_entries: int) -> dict[str, str]:
+    metadata: dict[str, str] = {}
+    for _ in range(n_entries):
         key = cursor.text(_MOST_NAME)
-        if key in found:
-            raise cursor.damaged(f"the fact {shorten(key)} is told twice")
-        found[key] = _value(cursor, cursor.number("I"), 0)
-    return found
+        if key in metadata:
+            raise cursor.damaged(f"the entry {shorten(key)} is there twice")
+        metadata[key] = _value(cursor, cursor.number("I"), 0)
+    return metadata
 
 
 def _value(cursor: _Cursor, kind: int, depth: int) -> str:
@@ -152,11 +154,11 @@ def _value(cursor: _Cursor, kind: int, depth: int) -> str:
         return str(cursor.number(_NUMBERS[kind]))
     if kind == _TEXT:
         n = cursor.number("Q")
-        kept = cursor.take(min(n, _MOST_FACT)).decode("utf-8", "replace")
-        cursor.skip(max(n - _MOST_FACT, 0))
-        return kept if n <= _MOST_FACT else f"{kept}... ({n} bytes)"
+        kept = cursor.take(min(n, _MOST_METADATA)).decode("utf-8", "replace")
+        cursor.skip(max(n - _MOST_METADATA, 0))
+        return kept if n <= _MOST_METADATA else f"{kept}... ({n} bytes)"
     if kind != _ARRAY or depth > _MOST_DEPTH:
-        raise cursor.damaged(f"a fact is of kind {kind}, {depth} deep")
+        raise cursor.damaged(f"a metadata entry is of kind {kind}, {depth} deep")
     inner, count = cursor.number("I"), cursor.number("Q")
     if inner in _NUMBERS:
         cursor.skip(count * struct.calcsize(f"<{_NUMBERS[inner]}"))

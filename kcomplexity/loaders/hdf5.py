@@ -17,13 +17,14 @@ from kcomplexity.errors import CorruptCheckpointError, SpecError
 from kcomplexity.files.opening import open_for_loading
 from kcomplexity.files.sources import FileSource
 from kcomplexity.files.streams import StoredBytes, StreamFile, whole_file
-from kcomplexity.files.zips import MAX_DEFLATE_RATIO, member_names, read_directory
+from kcomplexity.files.zips import member_names, read_directory
 from kcomplexity.loaders.arrays import little, stored_dtype, why_left_out
 from kcomplexity.loaders.base import Options, import_extra
-from kcomplexity.loaders.slabs import DAMAGE, MOST_CHUNK, SlabTensor
+from kcomplexity.loaders.notes import left_out, read_under, second_name, training_left_out
+from kcomplexity.loaders.slabs import DAMAGE, SlabTensor, why_too_large
 from kcomplexity.loaders.streamed import StreamedTensor
 from kcomplexity.tensors.checkpoint import Checkpoint, Layout, StoredTensor, Tensor
-from kcomplexity.text import plural, printable, shorten
+from kcomplexity.text import printable, shorten
 
 __all__ = ["Hdf5Loader"]
 
@@ -69,23 +70,23 @@ class Hdf5Loader:
             inner = _inner(source, printable(path))
             try:
                 file = h5py.File(StreamFile(inner), "r")
-                found = _Found(h5py, inner, printable(path), options)
-                found.read(file)
+                groups = _Groups(h5py, inner, printable(path), options)
+                groups.read(file)
             except (SpecError, CorruptCheckpointError):
                 raise
             except DAMAGE as error:
                 raise CorruptCheckpointError(
-                    f"{printable(path)}: no whole HDF5 file: {printable(error)[:160]}"
+                    f"{printable(path)}: not a whole HDF5 file: {printable(error)[:160]}"
                 ) from None
-            rest = source.size() - found.stored(file)
+            rest = source.size() - groups.stored(file)
         return Checkpoint(
             str(path),
             "hdf5",
-            found.tensors,
-            found.metadata,
+            groups.tensors,
+            groups.metadata,
             (source,),
             max(rest, 0),
-            tuple(found.notes),
+            tuple(groups.notes),
         )
 
 
@@ -96,14 +97,14 @@ def _inner(source: FileSource, shown: str) -> StoredBytes:
     members = {member.name: member for member in read_directory(source)}
     member = members.get(_KERAS_MEMBER)
     if member is None or member.deflated:
-        what = "is deflated: unpack it" if member else "is missing: it is no Keras archive"
+        what = "is deflated: unpack it" if member else "is missing: it is not a Keras archive"
         raise CorruptCheckpointError(f"{shown}: its member {_KERAS_MEMBER} {what}")
     return StoredBytes(source, member.offset, member.size)
 
 
 @dataclass
-class _Found:
-    """Walks over the groups and gathers what it finds."""
+class _Groups:
+    """Walks over the groups and gathers their tensors, metadata and notes."""
 
     h5py: Any
     inner: StoredBytes
@@ -118,7 +119,7 @@ class _Found:
     def read(self, file: Any) -> None:
         for key in file.attrs:
             attribute = file.attrs.get_id(key)
-            # How long a text of variable length is, the library believes of the file.
+            # The library trusts the file about the length of a text of variable length.
             if attribute.dtype.hasobject or attribute.get_storage_size() > _MOST_ATTRIBUTE:
                 continue
             value = file.attrs[key]
@@ -138,38 +139,33 @@ class _Found:
         root = self.options.root
         if root is not None:
             path = root.strip("./").replace(".", "/") if root.strip("./") not in file else root
-            found = self._target(file, path.strip("./")) if path.strip("./") else file
-            if not isinstance(found, self.h5py.Group):
+            group = self._target(file, path.strip("./")) if path.strip("./") else file
+            if not isinstance(group, self.h5py.Group):
                 known = ", ".join(shorten(key) for key in sorted(keys)[:8])
                 raise SpecError(
                     f"{self.shown}: no group {printable(root)!r} for the root; there are: {known}"
                 )
-            return found
+            return group
         for key in sorted(keys & _KERAS_TRAINING):
             n = sum(1 for _ in self._below(self._target(file, key), 0, set()))
             if n:
-                self.notes.append(
-                    f"{plural(n, 'tensor')} of {key} {'is' if n == 1 else 'are'} left out, which "
-                    f"training keeps beside the weights: --root {key} reads them"
-                )
+                self.notes.append(training_left_out(n, key, key))
         weights = self._target(file, _KERAS_WEIGHTS)
         if isinstance(weights, self.h5py.Group):
-            self.notes.append(
-                f"read are the tensors under {_KERAS_WEIGHTS!r}; --root KEY reads others"
-            )
+            self.notes.append(read_under(_KERAS_WEIGHTS))
             return weights
         return file
 
     def _target(self, group: Any, path: str) -> Any:
-        """Return what hard links alone lead to."""
-        found = group
+        """Return what is at a path of hard links, None if there is another kind of link."""
+        item = group
         for key in path.split("/"):
-            if not isinstance(found, self.h5py.Group) or key not in found:
+            if not isinstance(item, self.h5py.Group) or key not in item:
                 return None
-            if not isinstance(found.get(key, getlink=True), self.h5py.HardLink):
+            if not isinstance(item.get(key, getlink=True), self.h5py.HardLink):
                 return None
-            found = found[key]
-        return found
+            item = item[key]
+        return item
 
     def _below(self, item: Any, depth: int, seen: set[int]) -> Iterator[Any]:
         """Yield the datasets below an item, each once: groups may contain themselves."""
@@ -195,19 +191,14 @@ class _Found:
             link = group.get(key, getlink=True)
             if not isinstance(link, self.h5py.HardLink):
                 where = f" to {shorten(link.filename)}" if hasattr(link, "filename") else ""
-                self.notes.append(
-                    f"{shorten(inner)} is left out: it is a link{where}, which is not followed"
-                )
+                self.notes.append(left_out(inner, f"it is a link{where}, which is not followed"))
                 continue
             if not name and key in _KERAS_TRAINING and self.options.root is None:
                 continue
             item = group[key]
             address = self._address(item)
             if address in self._seen:
-                self.notes.append(
-                    f"{shorten(inner)} is {shorten(self._seen[address])} under a second name: "
-                    "counted once"
-                )
+                self.notes.append(second_name(inner, self._seen[address]))
                 continue
             self._seen[address] = inner
             if isinstance(item, self.h5py.Group):
@@ -218,9 +209,9 @@ class _Found:
     def _take(self, name: str, dataset: Any) -> None:
         reason = _why_not(dataset)
         if reason:
-            self.notes.append(f"{shorten(name)} is left out: {reason}")
-            return
-        self.tensors[name] = self._tensor(name, dataset)
+            self.notes.append(left_out(name, reason))
+        else:
+            self.tensors[name] = self._tensor(name, dataset)
 
     def _tensor(self, name: str, dataset: Any) -> Tensor:
         stored, shape = stored_dtype(dataset.dtype), tuple(dataset.shape)
@@ -265,12 +256,5 @@ def _why_not(dataset: Any) -> str:
         return "its values are in other files, which are not followed"
     if why_left_out(dataset.dtype):
         return why_left_out(dataset.dtype)
-    if dataset.chunks is not None:
-        chunk = math.prod(dataset.chunks) * dataset.dtype.itemsize
-        if chunk > MOST_CHUNK:
-            return f"its chunks take {chunk} bytes; at most {MOST_CHUNK} are inflated at once"
-    stored = dataset.id.get_storage_size()
-    # What was never written takes no room, and is zeros; a layer may well be, but not a disk full.
-    if dataset.nbytes > stored * MAX_DEFLATE_RATIO + MOST_CHUNK:
-        return f"it claims {dataset.nbytes} bytes, and {stored} are stored"
-    return ""
+    chunk_bytes = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
+    return why_too_large(dataset.nbytes, chunk_bytes, "stored", dataset.id.get_storage_size())

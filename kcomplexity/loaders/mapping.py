@@ -22,7 +22,7 @@ from kcomplexity.text import printable
 
 __all__ = ["UNNAMED", "from_mapping"]
 
-#: What stands for the path of arrays in memory.
+#: The path of arrays in memory.
 UNNAMED = "<mapping>"
 
 Array = NDArray[Any]
@@ -44,7 +44,7 @@ def from_mapping(arrays: Mapping[str, Any]) -> Checkpoint:
     Raises
     ------
     CheckpointError
-        If a name is not text or is there twice, or a value is no array.
+        If a name is not text or is there twice, or a value is not an array.
     """
     tensors: dict[str, Tensor] = {}
     notes = []
@@ -73,7 +73,7 @@ def as_numpy(name: str, value: Any) -> Array:
     Raises
     ------
     CheckpointError
-        If it is no array: numbers and lists are not guessed at.
+        If it is not an array; numbers and lists are not converted.
     """
     if isinstance(value, np.ndarray | np.generic):
         return np.asarray(value)
@@ -84,7 +84,7 @@ def as_numpy(name: str, value: Any) -> Array:
         )
     try:
         return _convert(value)
-    # What a foreign array raises is its own affair; the reason is handed on.
+    # Foreign arrays may raise anything; the reason goes into the message.
     except Exception as error:
         raise CheckpointError(
             f"{printable(name)}: {type(value).__name__} could not be read as an array: "

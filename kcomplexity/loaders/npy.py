@@ -1,7 +1,8 @@
 """``.npy``: one NumPy array behind a short header, alone in a file or as a member of an ``.npz``.
 
 Whatever lies in one piece, row-major and little-endian, is read from the file by range. Big-endian
-values are turned around as they are read; Fortran-order arrays are laid out anew on first use.
+values are turned around as they are read; Fortran-order arrays are copied in row-major order on
+first use.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class NpyLoader:
 
 @dataclass(frozen=True)
 class Parsed:
-    """What became of one array: a tensor, or a note why there is none.
+    """The result of parsing one array: a tensor, or a note why it is left out.
 
     Attributes
     ----------
@@ -91,7 +92,7 @@ def parse(name: str, stream: ByteStream, options: Options, where: str) -> Parsed
     stream : ByteStream
         The whole ``.npy`` file.
     where : str
-        What it is and in which file, printable, to open the message of an error.
+        What it is and in which file, printable, to begin an error message.
     """
     shape, fortran, dtype, offset = _read_header(stream, where)
     reason = why_left_out(dtype)
@@ -134,7 +135,7 @@ def _read_header(
     head = stream.read(0, min(12, stream.size)).tobytes()
     if not head.startswith(MAGIC) or len(head) < 12:
         raise CorruptCheckpointError(
-            f"{where}: no array in NumPy's format, which starts with {MAGIC!r}"
+            f"{where}: not an array in NumPy's format, which starts with {MAGIC!r}"
         )
     version = head[6]
     if version not in (1, 2, 3):
@@ -158,11 +159,11 @@ def _read_header(
             # Python 2 wrote 10L for 10: NumPy reads that, and says how slow it is.
             warnings.simplefilter("ignore")
             shape, fortran, dtype = reader(header, max_header_size=MAX_HEADER)
-    # NumPy's parser gives up in many ways on a header that is none; it evaluates literals only.
+    # NumPy's parser, which evaluates literals only, fails in many ways on a damaged header.
     except Exception as error:  # noqa: BLE001
         raise CorruptCheckpointError(
             f"{where}: the header is damaged: {printable(error)[:120]}"
         ) from None
     if any(type(n) is not int or n < 0 for n in shape):
-        raise CorruptCheckpointError(f"{where}: shape {shape} is none; the header is damaged")
+        raise CorruptCheckpointError(f"{where}: shape {shape} is invalid; the header is damaged")
     return shape, fortran, dtype, offset

@@ -34,7 +34,7 @@ class NpzLoader:
         first_name = head[30 : 30 + int.from_bytes(head[26:28], "little")]
         if first_name.endswith(b".npy"):
             return True
-        # Of a damaged one there are no names: if it calls itself .npz, load() will say how.
+        # A damaged archive has no names: if it is called .npz, load() says what is wrong with it.
         return any(name.endswith(".npy") for name in member_names(path, head))
 
     def load(self, path: Path, options: Options) -> Checkpoint:
@@ -58,7 +58,7 @@ class NpzLoader:
             for member in members:
                 if not member.name.endswith(".npy"):
                     shown = printable(member.name) or "a member without a name"
-                    notes.append(f"{shown} is left out: it is no .npy array")
+                    notes.append(f"{shown} is left out: it is not a .npy array")
                     continue
                 parsed = _parse(source, member, options)
                 notes += parsed.notes

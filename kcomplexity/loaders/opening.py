@@ -48,7 +48,7 @@ def open_checkpoint(
     source : path, URL, sequence of paths, mapping of str to array, or Checkpoint
         A file in any format of :data:`LOADERS`, whatever its extension; a folder of shards or
         their index; a glob, or several paths, read as one checkpoint; ``hf:ORG/NAME`` in the local
-        cache; an URL, read by range; or arrays in memory under their names (NumPy, or anything
+        cache; a URL, read by range; or arrays in memory under their names (NumPy, or anything
         with ``__array__`` or DLPack; contiguous little-endian ones are not copied, nested mappings
         are joined with dots). A Checkpoint is returned as it is.
     dtypes : mapping of str to str, optional
@@ -103,7 +103,7 @@ def _open_located(
     parts: Sequence[Any] = source if isinstance(source, list | tuple) else [source]
     if not parts or not all(isinstance(part, str | os.PathLike) for part in parts):
         raise CheckpointError(
-            f"a {type(source).__name__} was given as a checkpoint; expected a path or a mapping of "
+            f"a {type(source).__name__} is not a checkpoint; expected a path or a mapping of "
             "names to arrays, or a list of paths that are one checkpoint"
         )
     paths = [path for part in parts for path in locate(part)]

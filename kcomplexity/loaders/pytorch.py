@@ -110,7 +110,7 @@ def _unknown(head: bytes, shown: str) -> UnknownFormatError:
     if head.startswith(_TAR_MEMBER):
         return UnknownFormatError(
             f"{shown}: the tar format of PyTorch before 0.1.10, which PyTorch itself no longer "
-            "reads safely; save it anew with a PyTorch of that age"
+            "reads safely; save it again with a PyTorch of that age"
         )
     if head[:1] == b"\x80":
         return UnknownFormatError(
@@ -118,7 +118,7 @@ def _unknown(head: bytes, shown: str) -> UnknownFormatError:
             "save the arrays as .npz or .safetensors"
         )
     return UnknownFormatError(
-        f"{shown}: no PyTorch file: neither a zip archive nor PyTorch's magic number at its "
+        f"{shown}: not a PyTorch file: neither a zip archive nor PyTorch's magic number at its "
         "start; copy it again, or give it the extension of what it is"
     )
 
@@ -212,7 +212,7 @@ def _tensor(name: str, ref: TensorRef, stream: ByteStream, byte_order: str, wher
     if not ref.contiguous:
         how = "deflated" if isinstance(stream, DeflatedBytes) else "big-endian"
         raise CorruptCheckpointError(
-            f"{where} is strided and {how}, which torch.save does not write; save it anew"
+            f"{where} is strided and {how}, which torch.save does not write; save it again"
         )
     stored_as = np.dtype(f"{byte_order}u{size}" if foreign else f"V{size}")
     if foreign and width < size:

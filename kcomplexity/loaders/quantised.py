@@ -1,13 +1,13 @@
-"""Which tensors are codes of quantised weights, and which are the scales beside them.
+"""Which tensors are codes of quantised weights, and which are their scales.
 
 Applied to every checkpoint once it is open, whatever its format. Two conventions are known:
 
 * GPTQ and AWQ keep several codes in each int32 word of ``X.qweight``, with ``X.scales`` and packed
-  ``X.qzeros`` beside it. The words are read as the codes they hold: the bytes stay as they are,
+  ``X.qzeros``. The words are read as the codes they hold: the bytes stay as they are,
   since the first code lies in the lowest bits.
 * Others keep a tensor ``X`` of integers or 8-bit floats, with ``X_scale``, ``X.scale``,
-  ``X_zero_point`` and the like beside it, or the codes as ``X.codes`` (so this package calls those
-  of GGUF's blocks) beside ``X.scales`` and ``X.mins``.
+  ``X_zero_point`` and the like, or the codes as ``X.codes`` (so this package calls those
+  of GGUF's blocks) with ``X.scales`` and ``X.mins``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _BLOCK_SIDES = (".scales", ".mins", ".super_scales", ".super_mins")
 
 
 def with_codes(checkpoint: Checkpoint) -> Checkpoint:
-    """Return the checkpoint with its codes told apart from weights, and a note that says so.
+    """Return the checkpoint with codes distinguished from weights, and a note about it.
 
     Parameters
     ----------
@@ -53,9 +53,9 @@ def with_codes(checkpoint: Checkpoint) -> Checkpoint:
     packed = 0
     for name in checkpoint:
         if name.endswith(_PACKED):
-            found = _unpacked(name.removesuffix(_PACKED), checkpoint)
-            packed += bool(found)
-            changed |= found
+            layer = _unpacked(name.removesuffix(_PACKED), checkpoint)
+            packed += bool(layer)
+            changed |= layer
     for name, tensor in checkpoint.items():
         codes = "" if name in changed or tensor.side_of else _codes_of(name, checkpoint)
         if codes:
@@ -85,7 +85,7 @@ def _count(tensors: Mapping[str, Tensor]) -> dict[str, int]:
 
 
 def _codes_of(name: str, checkpoint: Checkpoint) -> str:
-    """Return the name of the codes that a tensor is the scale of; empty if it is none."""
+    """Return the name of the codes that a tensor is the scale of; empty if it is not a scale."""
     for side in _SIDES:
         codes = checkpoint.get(name.removesuffix(side)) if name.endswith(side) else None
         if codes is not None and _may_be_codes(codes.dtype):
@@ -101,7 +101,7 @@ def _may_be_codes(dtype: StoredDtype) -> bool:
 
 
 def _unpacked(base: str, checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """Return what replaces the tensors of one GPTQ or AWQ layer; nothing if it is none."""
+    """Return what replaces the tensors of a GPTQ or AWQ layer; nothing for other tensors."""
     words, zeros = checkpoint[base + _PACKED], checkpoint.get(base + _ZEROS)
     scales = checkpoint.get(base + _SCALES)
     if scales is None or words.dtype.code != "I32" or len(words.shape) != 2:
@@ -110,18 +110,18 @@ def _unpacked(base: str, checkpoint: Checkpoint) -> dict[str, Tensor]:
     if dtype is None:
         return {}
     name = base + _PACKED
-    found: dict[str, Tensor] = {name: _as_codes(words, dtype)}
-    found[scales.name] = replace(scales, side_of=name)
+    layer: dict[str, Tensor] = {name: _as_codes(words, dtype)}
+    layer[scales.name] = replace(scales, side_of=name)
     if zeros is not None:
-        found[zeros.name] = replace(zeros, side_of=name)
+        layer[zeros.name] = replace(zeros, side_of=name)
     groups = checkpoint.get(base + _GROUPS)
     if groups is not None:
-        found[groups.name] = replace(groups, side_of=name)
-    return found
+        layer[groups.name] = replace(groups, side_of=name)
+    return layer
 
 
 def _width(words: Tensor, zeros: Tensor | None, scales: Tensor) -> StoredDtype | None:
-    """Tell the width of the codes by the shapes: scales have a column for each output."""
+    """Infer the width of the codes from the shapes: scales have a column for each output."""
     if len(scales.shape) != 2 or not scales.shape[1]:
         return None
     n_outputs = scales.shape[1]

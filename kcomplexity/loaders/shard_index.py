@@ -75,7 +75,7 @@ def read_index(path: Path) -> Index:
         if leaves_folder(shard):
             raise ShardError(
                 f"{shown}: the shard {printable(shard)!r} is not inside the folder of the index; "
-                "move the shards beside it and name them so"
+                "move the shards there and write their names into the index"
             )
     return Index(shard_of, metadata if isinstance(metadata, dict) else {}, size)
 

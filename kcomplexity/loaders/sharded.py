@@ -1,7 +1,7 @@
 """Checkpoints in several files: a folder, the index that names its shards, or files joined.
 
 The index is the truth and is checked against every shard's header: what would be lost is an error,
-what is merely odd a warning.
+what is merely unusual a warning.
 """
 
 from __future__ import annotations
@@ -65,10 +65,10 @@ class ShardedLoader:
             return _load_indexed(path, path, options)
         suffix = next((ending for ending, _ in _endings() if _files(path, ending)), ".safetensors")
         indices = [
-            found
+            index
             for kind in dict.fromkeys((".safetensors", suffix))
-            for found in sorted(path.glob(f"*{kind}{INDEX_SUFFIX}"))
-            if not found.name.startswith(".")
+            for index in sorted(path.glob(f"*{kind}{INDEX_SUFFIX}"))
+            if not index.name.startswith(".")
         ]
         if len(indices) > 1:
             names = ", ".join(printable(p.name) for p in indices)
@@ -86,7 +86,7 @@ def join_files(
     Parameters
     ----------
     shown : str
-        What was given, for ``Checkpoint.path``.
+        What the user wrote, for ``Checkpoint.path``.
     paths : sequence of Path
     open_one : callable
         Opens one of them.
@@ -141,7 +141,7 @@ def _loader_of(path: Path) -> Loader:
     return next((loader for ending, loader in _endings() if ending == suffix), LOADERS[_FIRST[0]])
 
 
-def _load_indexed(given: Path, index_path: Path, options: Options) -> Checkpoint:
+def _load_indexed(path: Path, index_path: Path, options: Options) -> Checkpoint:
     index = read_index(index_path)
     folder, shown = index_path.parent, printable(index_path)
     missing = [name for name in index.shards if not (folder / name).is_file()]
@@ -155,7 +155,7 @@ def _load_indexed(given: Path, index_path: Path, options: Options) -> Checkpoint
     paths = [folder / name for name in index.shards]
     shards = _open_all(paths, lambda path: _loader_of(path).load(path, options))
     try:
-        checkpoint = _merge(str(given), shards, _choose(index, shards, shown), index.metadata)
+        checkpoint = _merge(str(path), shards, _choose(index, shards, shown), index.metadata)
         _check_shards(index, shards, checkpoint, folder, shown)
     except BaseException:
         _close(shards)
@@ -178,11 +178,11 @@ def _load_folder(folder: Path, suffix: str, options: Options) -> Checkpoint:
     joined = _join(str(folder), paths, lambda path: _loader_of(path).load(path, options), cure)
     if all(SHARD.search(path.name) for path in paths):
         return joined
-    told = (
+    note = (
         f"neither an index nor shard numbers: {len(paths)} files, {printable(paths[0].name)} and "
         f"{printable(paths[1].name)} among them, are read as one checkpoint"
     )
-    return replace(joined, notes=(*joined.notes, told))
+    return replace(joined, notes=(*joined.notes, note))
 
 
 def _open_all(paths: Sequence[Path], open_one: Callable[[Path], Checkpoint]) -> list[Checkpoint]:
@@ -207,10 +207,10 @@ def _choose(index: Index, shards: list[Checkpoint], shown: str) -> dict[str, Ten
     for name, shard in index.shard_of.items():
         if name not in by_name[shard]:
             elsewhere = next((other for other, s in by_name.items() if name in s), None)
-            found = f"it is in {printable(elsewhere)}" if elsewhere else "nor in any other"
+            where = f"it is in {printable(elsewhere)}" if elsewhere else "nor in any other"
             raise ShardError(
                 f"{shown}: tensor {printable(name)} is not in its shard {printable(shard)} "
-                f"({found}); index and shards are of different checkpoints: copy them again"
+                f"({where}); index and shards are of different checkpoints: copy them again"
             )
     return {
         name: tensor
@@ -223,7 +223,7 @@ def _choose(index: Index, shards: list[Checkpoint], shown: str) -> dict[str, Ten
 def _check_shards(
     index: Index, shards: list[Checkpoint], checkpoint: Checkpoint, folder: Path, shown: str
 ) -> None:
-    """Warn of what is odd but loses nothing that the index promises."""
+    """Warn of what is unusual but loses nothing that the index promises."""
     by_name = dict(zip(index.shards, shards, strict=True))
     copies = [(n, f) for f, s in by_name.items() for n in s if index.shard_of.get(n, f) != f]
     if copies:
@@ -239,8 +239,8 @@ def _check_shards(
             f"{printable(unlisted[0])}; all are read, but the index is stale"
         )
     kinds = {Path(name).suffix for name in index.shards}
-    beside = {path.name for kind in kinds for path in _files(folder, kind)}
-    stray = sorted(beside - set(index.shards))
+    present = {path.name for kind in kinds for path in _files(folder, kind)}
+    stray = sorted(present - set(index.shards))
     if stray:
         _warn(
             f"{shown}: not in the index, so not read: {plural(len(stray), 'file')} beside the "
@@ -256,7 +256,7 @@ def _check_shards(
 
 
 def _merge(
-    given: str, shards: list[Checkpoint], tensors: dict[str, Tensor], extra: dict[str, Any]
+    path: str, shards: list[Checkpoint], tensors: dict[str, Tensor], extra: dict[str, Any]
 ) -> Checkpoint:
     """Join shards; metadata that differ between them are kept under the name of the shard."""
     metadata: dict[str, str] = {}
@@ -269,10 +269,10 @@ def _merge(
     sources = tuple(source for shard in shards for source in shard.sources)
     total = sum(source.size() for source in sources)
     n_bytes = sum(tensor.n_bytes for tensor in tensors.values())
-    # That it is one of several is no news of a shard here.
+    # A lone safetensors file notes that it is one of several shards, which is known here.
     notes = [note for shard in shards if shard.format != "safetensors" for note in shard.notes]
     return Checkpoint(
-        given,
+        path,
         "sharded",
         tensors,
         metadata,
@@ -283,14 +283,14 @@ def _merge(
 
 
 def _check_numbering(paths: Sequence[Path], shown: str) -> None:
-    """Without an index, the numbers in the names still tell whether a shard is missing."""
-    found: dict[tuple[str, int], set[int]] = {}
+    """Without an index, the numbers in the names still show whether a shard is missing."""
+    numbered: dict[tuple[str, int], set[int]] = {}
     for path in paths:
         match = SHARD.search(path.name)
         if match:
             stem = path.name[: match.start()]
-            found.setdefault((stem, int(match[2])), set()).add(int(match[1]))
-    for (stem, count), numbers in found.items():
+            numbered.setdefault((stem, int(match[2])), set()).add(int(match[1]))
+    for (stem, count), numbers in numbered.items():
         if len(numbers) < count:
             first = next(i for i in range(1, count + 1) if i not in numbers)
             raise ShardError(
@@ -300,5 +300,5 @@ def _check_numbering(paths: Sequence[Path], shown: str) -> None:
 
 
 def _warn(message: str) -> None:
-    # Up from here, the checks, the loader and the door to whoever called open_checkpoint().
+    # Up from here through the checks and the loader to the caller of open_checkpoint().
     warnings.warn(message, ShardWarning, stacklevel=8)

@@ -1,4 +1,4 @@
-"""Arrays in chunks that a library puts together, read in flat, row-major ranges."""
+"""Arrays in chunks that a library assembles, read in flat, row-major ranges."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kcomplexity.errors import CorruptCheckpointError
+from kcomplexity.files.sources import Bytes, buffer_for
+from kcomplexity.files.zips import MAX_DEFLATE_RATIO
 from kcomplexity.loaders.arrays import little
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.text import printable, shorten
 
-__all__ = ["DAMAGE", "MOST_CHUNK", "Slab", "SlabTensor", "slabs"]
+__all__ = ["DAMAGE", "Slab", "SlabTensor", "slabs", "why_too_large"]
 
-Bytes = NDArray[np.uint8]
 Slab = tuple[slice, ...]
-#: A chunk is inflated whole.
-MOST_CHUNK = 256 << 20
+#: Bytes of a chunk, which is inflated whole.
+_MOST_CHUNK = 256 << 20
 #: What libraries raise on a damaged file depends on where the damage is.
 DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError)
 
 
 @dataclass(frozen=True)
 class SlabTensor(Tensor):
-    """An array of which a library reads any box: chunked, compressed, or never written.
+    """An array that a library reads box by box: chunked, compressed, or never written.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class SlabTensor(Tensor):
         """
         dtype = little(self.stored_as)
         n_bytes = (stop - start) * dtype.itemsize
-        buffer = np.empty(n_bytes, np.uint8) if out is None else out[:n_bytes]
+        buffer = buffer_for(n_bytes, out)
         ordered, at = buffer.view(dtype), 0
         try:
             for slab in slabs(self.shape, start, stop):
@@ -66,6 +66,26 @@ class SlabTensor(Tensor):
                 f"tensor {shorten(self.name)} cannot be read: {printable(error)[:160]}"
             ) from None
         return buffer
+
+
+def why_too_large(n_bytes: int, chunk_bytes: int, stored: str, n_stored: int) -> str:
+    """Return why an array is not read; empty if its size can be believed.
+
+    Parameters
+    ----------
+    n_bytes, chunk_bytes : int
+        Of the array and of one of its chunks, inflated.
+    stored : str
+        How the message goes on about the stored bytes.
+    n_stored : int
+        Bytes that are stored.
+    """
+    if chunk_bytes > _MOST_CHUNK:
+        return f"its chunks take {chunk_bytes} bytes; at most {_MOST_CHUNK} are inflated at once"
+    # Chunks that were never written take no room and are zeros: a layer may be, not a full disk.
+    if n_bytes > n_stored * MAX_DEFLATE_RATIO + _MOST_CHUNK:
+        return f"it claims {n_bytes} bytes, and {n_stored} are {stored}"
+    return ""
 
 
 def slabs(shape: tuple[int, ...], start: int, stop: int) -> Iterator[Slab]:

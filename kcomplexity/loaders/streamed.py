@@ -1,6 +1,6 @@
-"""Tensors whose bytes must be put in order as they are read: deflated, big-endian, Fortran-order.
+"""Tensors whose bytes are put in order as they are read: deflated, big-endian, Fortran-order.
 
-None is addressable, so each is copied once to a temporary file, in order, before it is measured.
+They are not addressable, so each is copied once to a temporary file before it is measured.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcomplexity.errors import OutputError
+from kcomplexity.files.sources import Bytes, buffer_for
 from kcomplexity.files.streams import ByteStream
 from kcomplexity.loaders.arrays import little, ranges
 from kcomplexity.tensors.checkpoint import Tensor
 
 __all__ = ["FortranTensor", "StreamedTensor", "TransposedCopy"]
 
-Bytes = NDArray[np.uint8]
-#: Bytes that are laid out anew at once, and bytes of the copy that are written to at once.
+#: Bytes that are reordered at once, and bytes of the copy that are written to at once.
 _BLOCK = 32 << 20
 
 
@@ -41,11 +41,11 @@ class StreamedTensor(Tensor):
     def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
         """Read the range and make it little-endian."""
         size = self.stored_as.itemsize
-        found = self.stream.read(self.offset + start * size, (stop - start) * size, out)
-        return _to_little(found, self.stored_as)
+        raw = self.stream.read(self.offset + start * size, (stop - start) * size, out)
+        return _to_little(raw, self.stored_as)
 
     def sample(self) -> Iterator[Bytes]:
-        """Yield what the stream can tell without being read to its end."""
+        """Yield the sample of the stream, without reading it to its end."""
         return self.stream.sample()
 
 
@@ -58,11 +58,11 @@ class FortranTensor(Tensor):
     addressable = False
 
     def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
-        """Read the range from the copy, which is made first if there is none."""
+        """Read the range from the copy, which is made on first use."""
         return self.copy.read(start, stop, out)
 
     def sample(self) -> Iterator[Bytes]:
-        """Yield what the stream can tell without being read to its end."""
+        """Yield the sample of the stream, without reading it to its end."""
         return self.copy.stream.sample()
 
 
@@ -71,7 +71,7 @@ class TransposedCopy:
 
     The array is read once, in its own order, and each block is written where it belongs; memory
     stays bounded whatever the shape. The copy is let go when its last value has been read, so that
-    a checkpoint of many such arrays does not fill the disk.
+    a checkpoint of many of them does not fill the disk.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class TransposedCopy:
         In the stream's byte order.
     shape : tuple of int
     where : str
-        What it is and in which file, printable, for messages.
+        What it is and in which file, printable, for error messages.
     """
 
     def __init__(
@@ -108,10 +108,10 @@ class TransposedCopy:
         self._drop()
 
     def read(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
-        """Return the bytes of values `start` to `stop`, row-major, in `out` when it is given."""
+        """Return the bytes of values `start` to `stop`, row-major, in `out` if there is one."""
         size, n = self.dtype.itemsize, math.prod(self.shape)
         n_bytes = (stop - start) * size
-        buffer = np.empty(n_bytes, np.uint8) if out is None else out[:n_bytes]
+        buffer = buffer_for(n_bytes, out)
         if not n_bytes:
             return buffer
         with self._lock:

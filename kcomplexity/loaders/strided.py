@@ -12,16 +12,15 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from kcomplexity.errors import CheckpointError, CorruptCheckpointError
-from kcomplexity.files.sources import FileSource
+from kcomplexity.files.sources import Bytes, FileSource, buffer_for
 from kcomplexity.files.streams import StoredBytes
-from kcomplexity.loaders.arrays import ranges
+from kcomplexity.loaders.arrays import copy_range
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.text import printable, shorten
 
 __all__ = ["StridedWindow"]
 
-Bytes = NDArray[np.uint8]
-#: What lies on a server cannot be mapped: the window is held while a range of it is gathered.
+#: A file on a server cannot be mapped: the window is in memory while a range is gathered.
 _MOST_DOWNLOADED = 256 << 20
 
 
@@ -54,19 +53,15 @@ class StridedWindow(Tensor):
         """Gather the range into `out`."""
         size = self.dtype.bits // 8
         n_bytes = (stop - start) * size
-        buffer = np.empty(n_bytes, np.uint8) if out is None else out[:n_bytes]
+        buffer = buffer_for(n_bytes, out)
         if not n_bytes:
             return buffer
         # As bytes: what the values mean does not matter, and any width has strides.
-        ordered = buffer.view(f"V{size}")
-        at = 0
-        for part in ranges(self._window(size), start, stop):
-            ordered[at : at + part.size].reshape(part.shape)[...] = part
-            at += part.size
+        copy_range(self._window(size), start, stop, buffer.view(f"V{size}"))
         return buffer
 
     def sample(self) -> Iterator[Bytes]:
-        """Yield what the window covers, which costs no gathering."""
+        """Yield a sample of the bytes that the window covers, in the order of the file."""
         return StoredBytes(self.source, self.offset, self.span * self.dtype.bits // 8).sample()
 
     def _window(self, size: int) -> NDArray[np.void]:
@@ -76,7 +71,7 @@ class StridedWindow(Tensor):
             whole = self._downloaded(n_bytes).view(f"V{size}")
             return as_strided(whole, self.shape, steps, writeable=False)
         if self.source.size() < self.offset + n_bytes:
-            # To touch a page of a mapping that is no longer there kills the process.
+            # Reading a page of a mapping past the end of the file kills the process.
             raise CorruptCheckpointError(
                 f"{printable(self.source.path)}: the file was cut since it was opened"
             )

@@ -1,4 +1,4 @@
-"""TFLite models: constant tensors where they lie, with their scales and zero points beside them."""
+"""TFLite models: constant tensors where they lie, with their scales and zero points."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from kcomplexity.files.opening import open_for_loading
 from kcomplexity.files.sources import FileSource
 from kcomplexity.files.streams import whole_file
 from kcomplexity.loaders.base import Options
+from kcomplexity.loaders.notes import left_out, second_name
 from kcomplexity.tensors.checkpoint import Checkpoint, StoredTensor, Tensor
 from kcomplexity.tensors.dtypes import CODES, DTYPES, StoredDtype, opaque
 from kcomplexity.text import printable, shorten
@@ -66,19 +67,19 @@ class TfliteLoader:
             flat = Flat(whole_file(source), printable(path))
             if flat.take(4, 4) != _MAGIC:
                 raise CorruptCheckpointError(
-                    f"{printable(path)}: no TFLite model, which has TFL3 at byte 4"
+                    f"{printable(path)}: not a TFLite model, which has TFL3 at byte 4"
                 )
-            found = _Model(source, flat)
-            found.read(flat.root())
-            rest = source.size() - sum(tensor.n_bytes for tensor in found.tensors.values())
+            model = _Model(source, flat)
+            model.read(flat.root())
+            rest = source.size() - sum(tensor.n_bytes for tensor in model.tensors.values())
         return Checkpoint(
             str(path),
             "tflite",
-            found.tensors,
-            found.metadata,
+            model.tensors,
+            model.metadata,
             (source,),
             max(rest, 0),
-            tuple(found.notes),
+            tuple(model.notes),
         )
 
 
@@ -113,14 +114,11 @@ class _Model:
             return
         kind = tensor.number(1, "b")
         if kind in _NO_VALUES or tensor.table(6) is not None:
-            why = _NO_VALUES.get(kind, "it is sparse; only dense tensors are read")
-            self.notes.append(f"{shorten(name)} is left out: {why}")
+            reason = _NO_VALUES.get(kind, "it is sparse; only dense tensors are read")
+            self.notes.append(left_out(name, reason))
             return
         if number in self._seen:
-            self.notes.append(
-                f"{shorten(name)} is {shorten(self._seen[number])} under a second name: counted "
-                "once"
-            )
+            self.notes.append(second_name(name, self._seen[number]))
             return
         self._seen[number] = name
         if kind not in _DTYPES:

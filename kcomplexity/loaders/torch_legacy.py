@@ -44,11 +44,11 @@ def read_legacy(source: FileSource, shown: str) -> tuple[Any, dict[str, ByteStre
     reader = PickleReader(whole_file(source), len(MAGIC))
     protocol = read_pickle(reader, f"{shown}: the protocol", {})
     if protocol != _PROTOCOL:
-        told = protocol if isinstance(protocol, int) else f"a {type(protocol).__name__}"
-        raise CorruptCheckpointError(f"{shown}: protocol {told}; expected {_PROTOCOL}")
+        what = protocol if isinstance(protocol, int) else f"a {type(protocol).__name__}"
+        raise CorruptCheckpointError(f"{shown}: protocol {what}; expected {_PROTOCOL}")
     facts = read_pickle(reader, f"{shown}: the facts about the writer", {})
     if not isinstance(facts, dict) or facts.get("little_endian") is not True:
-        raise CorruptCheckpointError(f"{shown}: not written as little-endian; save it anew")
+        raise CorruptCheckpointError(f"{shown}: not written as little-endian; save it again")
     tree = read_pickle(reader, f"{shown}: the pickle", HANDLERS, persistent)
     keys = read_pickle(reader, f"{shown}: the list of storages", {})
     return tree, _storages(source, keys, stored, reader.tell(), shown)
@@ -62,7 +62,7 @@ def _storages(
         raise CorruptCheckpointError(
             f"{shown}: the list of storages and the tensors do not agree; the file is damaged"
         )
-    found: dict[str, ByteStream] = {}
+    streams: dict[str, ByteStream] = {}
     size = source.size()
     for key in keys:
         storage = stored[str(key)]
@@ -78,6 +78,6 @@ def _storages(
                 f"{shown}: storage {shorten(key)} of {storage.n_bytes} bytes says {count} values "
                 f"and {size - at - 8} bytes follow; the file is cut or damaged"
             )
-        found[str(key)] = StoredBytes(source, at + 8, n_bytes)
+        streams[str(key)] = StoredBytes(source, at + 8, n_bytes)
         at += 8 + n_bytes
-    return found
+    return streams

@@ -82,7 +82,7 @@ class Storage:
     n_bytes : int
         What the pickle says it takes.
     dtype : StoredDtype or None
-        None if only the tensor tells.
+        None if only the tensor states it.
     """
 
     key: str
@@ -147,8 +147,8 @@ def storage_of(pid: tuple[Any, ...]) -> Storage:
     """
     kind, which, key, _location, n = pid[:5]
     if kind != "storage" or not isinstance(which, Global) or not isinstance(key, str | int):
-        told = shorten(kind) if isinstance(kind, str) else f"a {type(kind).__name__}"
-        raise ValueError(f"a persistent id of kind {told} means nothing here")
+        shown = shorten(kind) if isinstance(kind, str) else f"a {type(kind).__name__}"
+        raise ValueError(f"a persistent id of kind {shown} means nothing here")
     if which.name == _UNTYPED:
         return Storage(str(key), _natural(n), None)
     dtype = TORCH_DTYPES[_STORAGES[which.name]]
@@ -157,17 +157,17 @@ def storage_of(pid: tuple[Any, ...]) -> Storage:
 
 def _natural(n: Any) -> int:
     if type(n) is not int or not 0 <= n < 1 << 62:
-        told = n if isinstance(n, int | float) else f"a {type(n).__name__}"
-        raise ValueError(f"{told} is no size")
+        shown = n if isinstance(n, int | float) else f"a {type(n).__name__}"
+        raise ValueError(f"{shown} is not a size")
     return n
 
 
-def _naturals(found: Any) -> tuple[int, ...]:
-    if not isinstance(found, tuple | list) or len(found) > _MOST_AXES:
-        raise ValueError(f"a {type(found).__name__} is given as a shape")
-    sizes = tuple(_natural(n) for n in found)
+def _naturals(numbers: Any) -> tuple[int, ...]:
+    if not isinstance(numbers, tuple | list) or len(numbers) > _MOST_AXES:
+        raise ValueError(f"a {type(numbers).__name__} is used as a shape")
+    sizes = tuple(_natural(n) for n in numbers)
     # A shape that a pickle uses again and again is kept once.
-    return found if isinstance(found, tuple) else sizes
+    return numbers if isinstance(numbers, tuple) else sizes
 
 
 def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, dtype: Any = None) -> TensorRef:
@@ -175,7 +175,7 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, dtype: Any = No
         raise TypeError(f"a tensor lies in a {type(storage).__name__}")
     named = TORCH_DTYPES[dtype.name] if isinstance(dtype, Global) else storage.dtype
     if named is None:
-        raise ValueError("nothing tells the dtype of a tensor")
+        raise ValueError("nothing states the dtype of a tensor")
     sizes, steps = _naturals(shape), _naturals(strides)
     if len(sizes) != len(steps):
         raise ValueError(f"a tensor has {len(sizes)} axes and {len(steps)} strides")
@@ -201,8 +201,8 @@ def _rebuild_from_type(args: tuple[Any, ...]) -> Any:
     """Make what ``Tensor.__reduce_ex__`` of a subclass or with attributes asks for."""
     function, _type, inner = args[:3]
     if not isinstance(function, Global) or str(function) not in _REBUILDERS:
-        told = shorten(function) if isinstance(function, Global) else type(function).__name__
-        raise TypeError(f"a {told} is to make a tensor")
+        shown = shorten(function) if isinstance(function, Global) else type(function).__name__
+        raise TypeError(f"a tensor is to be made by {shown}")
     return _REBUILDERS[str(function)](inner)
 
 
@@ -215,10 +215,10 @@ def _sparse(args: tuple[Any, ...]) -> dict[str, Any]:
 
 def _mapping(args: tuple[Any, ...]) -> dict[Any, Any]:
     # defaultdict has a factory before what it holds; Python 2 wrote OrderedDict as its pairs.
-    given = args[-1] if args else None
-    if isinstance(given, dict):
-        return dict(given)
-    pairs = given if isinstance(given, list) else []
+    content = args[-1] if args else None
+    if isinstance(content, dict):
+        return dict(content)
+    pairs = content if isinstance(content, list) else []
     return {as_key(key): value for key, value in pairs if isinstance(key, str | int)}
 
 
@@ -231,7 +231,7 @@ def _as_tuple(args: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _set(_args: tuple[Any, ...]) -> set[Any]:
-    # What is in it is no tensor, and nothing else of it is used.
+    # Its members are not tensors, and nothing else of it is used.
     return set()
 
 
@@ -243,7 +243,7 @@ def _not_called(_args: tuple[Any, ...]) -> Any:
     raise TypeError("a type is called that only names how values are stored")
 
 
-#: What makes a tensor of its parts; none of them calls another.
+#: Functions that make a tensor from its parts; they do not call each other.
 _REBUILDERS: dict[str, Handler] = {
     "torch._utils._rebuild_tensor": _rebuild,
     "torch._utils._rebuild_tensor_v2": _rebuild,
@@ -256,7 +256,7 @@ _REBUILDERS: dict[str, Handler] = {
 
 
 def _handlers() -> Mapping[str, Handler]:
-    found = _REBUILDERS | {
+    handlers = _REBUILDERS | {
         "torch._tensor._rebuild_from_type_v2": _rebuild_from_type,
         "torch.Tensor": _first,
         "torch.nn.parameter.Parameter": _first,
@@ -282,11 +282,11 @@ def _handlers() -> Mapping[str, Handler]:
         # Classes of a TorchScript archive: each object is its attributes.
         "__torch__*": _record,
     }
-    found |= {f"torch.{name}": _not_called for name in _STORAGES}
-    found |= {f"torch.{name}": _not_called for name in TORCH_DTYPES}
+    handlers |= {f"torch.{name}": _not_called for name in _STORAGES}
+    handlers |= {f"torch.{name}": _not_called for name in TORCH_DTYPES}
     # Layouts and memory formats that say nothing of the values.
-    found |= {"torch.serialization._get_layout": _nothing}
-    return found
+    handlers |= {"torch.serialization._get_layout": _nothing}
+    return handlers
 
 
 HANDLERS = _handlers()

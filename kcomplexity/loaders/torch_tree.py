@@ -1,9 +1,9 @@
 """Which of the tensors in a nested PyTorch file are the weights, and what each is called.
 
-The rules, in their order; each one that applies is told in a note:
+The rules, in their order; each rule that applies leaves a note:
 
 1. ``--root KEY`` names the part to read (``--root .`` is all of it); no other rule applies then.
-2. What training keeps beside the weights (:data:`TRAINING`) is left out.
+2. What training keeps in addition to the weights (:data:`TRAINING`) is left out.
 3. While one key of :data:`WRAPPERS` holds a nest of tensors, only what is under it is read; a
    list of one nest is that nest.
 4. A prefix that every name shares and that only says how the model was run
@@ -19,10 +19,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kcomplexity.errors import CorruptCheckpointError, SpecError
+from kcomplexity.loaders.notes import read_under, training_left_out
 from kcomplexity.loaders.torch_objects import TensorRef
 from kcomplexity.text import plural, printable, shorten
 
-__all__ = ["Found", "find_tensors", "is_training"]
+__all__ = ["FoundTensors", "find_tensors", "is_training"]
 
 #: Keys under which checkpoints keep the weights, most telling first.
 WRAPPERS = (
@@ -36,7 +37,7 @@ WRAPPERS = (
     "weights",
     "params",
 )
-#: Keys of what training keeps beside the weights; so are all that have "optimizer" as a word.
+#: Keys under which training keeps other things; so are all that have "optimizer" as a word.
 TRAINING = frozenset(
     [
         "amp",
@@ -62,14 +63,14 @@ _OPTIMIZER = re.compile(r"(?:^|_)(?:optims?|optimi[sz]ers?)(?=_|\d|$)")
 _MOST_DEPTH = 64
 _MOST_VISITS = 4_000_000
 _MOST_NAME = 4096
-#: Of all names, as often as they are gone through; a hundred thousand tensors take a third.
+#: Letters of all names, as often as they are visited; a hundred thousand tensors take a third.
 _MOST_LETTERS = 1 << 27
-#: Of what stands beside the tensors, as much as a reader would want as metadata.
+#: Letters of a text among the tensors that is kept as metadata.
 _MOST_FACT = 200
 
 
 @dataclass
-class Found:
+class FoundTensors:
     """The tensors of a file.
 
     Attributes
@@ -77,7 +78,7 @@ class Found:
     tensors : dict of str to TensorRef
         In the order of the file's nest.
     metadata : dict of str to str
-        Numbers and texts that stand beside them.
+        Numbers and texts at the top of the file.
     notes : list of str
         What was left out or renamed.
     """
@@ -93,7 +94,7 @@ def find_tensors(
     alone: str,
     where: str,
     wrappers: Sequence[str] = WRAPPERS,
-) -> Found:
+) -> FoundTensors:
     """Find the tensors to read in what a pickle describes.
 
     Parameters
@@ -116,7 +117,7 @@ def find_tensors(
     CorruptCheckpointError
         If the nest contains itself, or two tensors share a name.
     """
-    found = Found()
+    found = FoundTensors()
     walk = _Walk(where)
     for key, value in _items(tree) if isinstance(tree, dict) else ():
         if isinstance(value, bool | int | float | str) and len(str(value)) <= _MOST_FACT:
@@ -199,16 +200,16 @@ def _unwrap(tree: Any, walk: _Walk, wrappers: Sequence[str], notes: list[str]) -
         training = [key for key, n in counts.items() if n and is_training(key)]
         if training:
             nest = {key: value for key, value in nest.items() if key not in training}
-            _tell_left_out(training, counts, path, "which training keeps beside the weights", notes)
+            notes.append(_left_out(training, counts, path))
         inner = next((key for key in wrappers if counts.get(key) and _is_nest(nest[key])), None)
         if inner is None:
             break
         others = [key for key in nest if key != inner and counts[key]]
         if others:
-            _tell_left_out(others, counts, path, f"beside {inner!r}", notes)
+            notes.append(_left_out(others, counts, path, reason=f"beside {inner!r}"))
         nest, path = nest[inner], f"{path}.{inner}" if path else inner
     if path:
-        notes.append(f"read are the tensors under {path!r}; --root KEY reads others")
+        notes.append(read_under(path))
     return nest, path
 
 
@@ -220,25 +221,19 @@ def _is_nest(value: Any) -> bool:
 
 
 def is_training(key: Any) -> bool:
-    """Whether a key is of what training keeps beside the weights."""
+    """Whether training keeps something other than weights under this key."""
     name = str(key).lower()
     return name in TRAINING or _OPTIMIZER.search(name.partition(".")[0]) is not None
 
 
-def _tell_left_out(
-    keys: list[Any], counts: dict[Any, int], path: str, why: str, notes: list[str]
-) -> None:
+def _left_out(keys: list[Any], counts: dict[Any, int], path: str, **reason: str) -> str:
     named = ", ".join(shorten(key) for key in keys[:3]) + (", ..." if len(keys) > 3 else "")
-    n = sum(counts[key] for key in keys)
     root = f"{path}.{keys[0]}" if path else str(keys[0])
-    notes.append(
-        f"{plural(n, 'tensor')} of {named} {'is' if n == 1 else 'are'} left out, {why}: "
-        f"--root {shorten(root)} reads them"
-    )
+    return training_left_out(sum(counts[key] for key in keys), named, shorten(root), **reason)
 
 
 def _prefix(named: Iterable[tuple[str, TensorRef]], notes: list[str]) -> str:
-    """Return what every name starts with and goes on from, of what only tells how it was run."""
+    """Return the longest of :data:`PREFIXES` with which every name starts."""
     first, second = PREFIXES
     fitting: set[str] | None = None
     for name, _ in named:
@@ -255,9 +250,9 @@ def _prefix(named: Iterable[tuple[str, TensorRef]], notes: list[str]) -> str:
     return taken
 
 
-def _keep_once(named: Iterable[tuple[str, TensorRef]], found: Found, where: str) -> None:
+def _keep_once(named: Iterable[tuple[str, TensorRef]], found: FoundTensors, where: str) -> None:
     first: dict[str, str] = {}
-    # Nests that share their parts have more names than memory holds: one is told, all are counted.
+    # Nests that share parts may have more names than memory holds: all are counted, one is named.
     n_tied, example = 0, ("", "")
     for name, ref in named:
         identity = ref.identity

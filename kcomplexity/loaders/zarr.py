@@ -14,14 +14,14 @@ from typing import Any
 
 from kcomplexity.errors import CorruptCheckpointError, SpecError
 from kcomplexity.files.sources import FileSource
-from kcomplexity.files.zips import MAX_DEFLATE_RATIO
 from kcomplexity.loaders.arrays import stored_dtype, why_left_out
 from kcomplexity.loaders.base import Options, import_extra
+from kcomplexity.loaders.notes import left_out, training_left_out
 from kcomplexity.loaders.shard_index import lies_inside
-from kcomplexity.loaders.slabs import DAMAGE, MOST_CHUNK, Slab, SlabTensor
+from kcomplexity.loaders.slabs import DAMAGE, Slab, SlabTensor, why_too_large
 from kcomplexity.loaders.torch_tree import is_training
 from kcomplexity.tensors.checkpoint import Checkpoint, Layout, Tensor
-from kcomplexity.text import plural, printable, shorten
+from kcomplexity.text import printable, shorten
 
 __all__ = ["ZarrLoader"]
 
@@ -29,7 +29,7 @@ _MANIFEST = "manifest.ocdbt"
 #: What describes an array -> tensorstore's name of the version of Zarr.
 _DRIVERS = {".zarray": "zarr", "zarr.json": "zarr3"}
 _MOST_ARRAYS = 1_000_000
-#: Folders that are looked into for the arrays of an Orbax step.
+#: Folders that may hold the arrays of an Orbax step.
 _ITEMS = ("", "default", "params", "state")
 
 
@@ -60,7 +60,9 @@ class ZarrLoader:
         shown = printable(path)
         folder = _item(path) if path.is_dir() else None
         if folder is None:
-            raise CorruptCheckpointError(f"{shown}: no Zarr array is in it; expected its folder")
+            raise CorruptCheckpointError(
+                f"{shown}: it holds no Zarr array; expected the folder of one"
+            )
         ts = import_extra("tensorstore", "orbax", f"{shown}: reading Zarr")
         _refuse_links(folder, shown)
         gate = FileSource(_described(folder))
@@ -80,7 +82,7 @@ class ZarrLoader:
                     continue
                 reason = _why_not(store, stored)
                 if reason:
-                    notes.append(f"{shorten(name)} is left out: {reason}")
+                    notes.append(left_out(name, reason))
                     continue
                 dtype = store.dtype.numpy_dtype
                 tensors[name] = SlabTensor(
@@ -97,10 +99,7 @@ class ZarrLoader:
                 f"{shown}: an array cannot be opened: {printable(error)[:160]}"
             ) from None
         if n_training:
-            notes.append(
-                f"{plural(n_training, 'tensor')} {'is' if n_training == 1 else 'are'} left out, "
-                "which training keeps beside the weights: --root KEY reads them"
-            )
+            notes.append(training_left_out(n_training))
         if options.root is not None and not tensors:
             gate.close()
             raise SpecError(f"{shown}: no array is under the root {printable(options.root)!r}")
@@ -128,7 +127,7 @@ class _Box:
 
 
 def _item(path: Path) -> Path | None:
-    """Return the folder that holds the arrays: the one given, or an item of an Orbax step."""
+    """Return the folder that holds the arrays: `path`, or an item of an Orbax step; else None."""
     for name in _ITEMS:
         folder = path / name
         if (folder / _MANIFEST).is_file() or any(_files(folder, deep=False)):
@@ -141,7 +140,7 @@ def _files(folder: Path, *, deep: bool = True) -> Iterator[Path]:
     for described in _DRIVERS:
         if deep:
             yield from folder.rglob(described)
-        else:  # to look at any folder must be quick
+        else:  # every folder is sniffed, so this has to be quick
             yield from folder.glob(described)
             yield from folder.glob(f"*/{described}")
 
@@ -152,7 +151,7 @@ def _refuse_links(folder: Path, shown: str) -> None:
         if entry.is_symlink() and not lies_inside(entry, folder):
             raise CorruptCheckpointError(
                 f"{shown}: {shorten(entry.relative_to(folder))} is a link that leaves the folder, "
-                "and is not followed; copy what it links to in its place"
+                "and is not followed; replace it by a copy of its target"
             )
 
 
@@ -195,8 +194,8 @@ def _stores(ts: Any, folder: Path) -> Iterator[tuple[str, Any]]:
 
 def _is_array(ts: Any, inside: dict[str, Any], key: str) -> bool:
     """Whether a ``zarr.json`` describes an array; groups have one too."""
-    found = ts.KvStore.open(inside).result().read(key).result().value
-    return b'"array"' in found[: 1 << 20]
+    text = ts.KvStore.open(inside).result().read(key).result().value
+    return b'"array"' in text[: 1 << 20]
 
 
 def _why_not(store: Any, stored: int) -> str:
@@ -204,11 +203,6 @@ def _why_not(store: Any, stored: int) -> str:
     dtype = store.dtype.numpy_dtype
     if why_left_out(dtype):
         return why_left_out(dtype)
-    chunk = math.prod(store.chunk_layout.read_chunk.shape or ()) * dtype.itemsize
-    if chunk > MOST_CHUNK:
-        return f"its chunks take {chunk} bytes; at most {MOST_CHUNK} are inflated at once"
+    chunk_bytes = math.prod(store.chunk_layout.read_chunk.shape or ()) * dtype.itemsize
     n_bytes = math.prod(store.shape) * dtype.itemsize
-    # What was never written takes no room, and is zeros; a layer may well be, but not a disk full.
-    if n_bytes > stored * MAX_DEFLATE_RATIO + MOST_CHUNK:
-        return f"it claims {n_bytes} bytes, and {stored} are stored in all"
-    return ""
+    return why_too_large(n_bytes, chunk_bytes, "stored in all", stored)

@@ -1,1 +1,1 @@
-"""Checkpoints and tensors: what is measured, whatever file or array it comes from."""
+"""Checkpoints and tensors, whatever file or array they come from."""

@@ -2,8 +2,8 @@
 
 A :class:`Tensor` is anything with a name, a shape, a stored dtype and bytes that can be read by
 range. A stored one reads its file. Others are made from tensors, so that one pipeline measures
-them all: laid end to end, cast or cut (:mod:`kcomplexity.tensors.derived`), drawn anew or with
-other signs (:mod:`kcomplexity.tensors.random`), shuffled (:mod:`kcomplexity.controls.stores`).
+them all: laid end to end, cast or cut (:mod:`kcomplexity.tensors.derived`), with random weights or
+signs (:mod:`kcomplexity.tensors.random`), shuffled (:mod:`kcomplexity.controls.stores`).
 
 A :class:`Checkpoint` is an ordered mapping of names to tensors together with what was read of the
 files: format, metadata, size, fingerprint.
@@ -54,8 +54,8 @@ class Tensor(ABC):
     dtype : StoredDtype
     layout : {"out-in", "in-out"}
     side_of : str
-        Of scales and zero points, the name of the tensor of codes that they belong to: they are
-        measured, but are no weights of the network. Empty for all others.
+        For scales and zero points, the name of the tensor of codes that they belong to: they are
+        measured, but are not weights of the network. Empty for all other tensors.
     """
 
     name: str
@@ -153,7 +153,7 @@ class StoredTensor(Tensor):
         object.__setattr__(self, "addressable", self.source.local)
 
     def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
-        """Read the range from the file, into `out` when it is given."""
+        """Read the range from the file, into `out` if there is one."""
         first = start * self.dtype.bits // 8
         return self.source.read(self.offset + first, self.dtype.n_bytes(stop) - first, out)
 
@@ -190,7 +190,7 @@ class Checkpoint(Mapping[str, Tensor]):
         tensors of the files, those that are left out too, they add up to the size of the files,
         unless members are compressed.
     notes : tuple of str
-        Odd things a reader of the figures should know, one line each.
+        What a reader of the figures should know, one line each.
     """
 
     path: str
@@ -222,7 +222,7 @@ class Checkpoint(Mapping[str, Tensor]):
         self.close()
 
     def close(self) -> None:
-        """Close the files; the tensors cannot be read any more."""
+        """Close the files; the tensors cannot be read afterwards."""
         for source in self.sources:
             source.close()
 
@@ -243,7 +243,7 @@ class Checkpoint(Mapping[str, Tensor]):
         ----------
         include, exclude : sequence of str
             Shell-style patterns on names (``*``, ``?``, ``[abc]``; case matters). A tensor stays
-            when it matches any of `include` (all do if that is empty) and none of `exclude`.
+            if it matches a pattern of `include`, or that is empty, and no pattern of `exclude`.
 
         Raises
         ------
@@ -269,8 +269,8 @@ class Checkpoint(Mapping[str, Tensor]):
     def fingerprint(self) -> str:
         """Return a SHA-256 over names, dtypes, shapes and a fixed sample of the stored bytes.
 
-        See :meth:`Tensor.sample`. Equal fingerprints make two checkpoints very likely the same;
-        they are no proof.
+        See :meth:`Tensor.sample`. Two checkpoints with equal fingerprints are very likely the
+        same, but this does not prove it.
         """
         digest = hashlib.sha256()
         for name, tensor in self.items():
@@ -283,13 +283,13 @@ class Checkpoint(Mapping[str, Tensor]):
 
 
 def labelled(checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
-    """Return the checkpoints under paths that tell them apart."""
+    """Return the checkpoints with paths by which they can be distinguished."""
     paths = told_apart(checkpoint.path for checkpoint in checkpoints)
     return [replace(one, path=path) for one, path in zip(checkpoints, paths, strict=True)]
 
 
 def _sample_ranges(n: int) -> list[tuple[int, int]]:
-    """Spread 16 runs of 1024 weights evenly; all `n` weights if they are no more."""
+    """Return 16 evenly spread runs of 1024 weights, or all `n` weights if they are fewer."""
     n_runs, run = 16, 1024
     if n <= n_runs * run:
         return [(0, n)] if n else []

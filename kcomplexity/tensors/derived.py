@@ -1,7 +1,7 @@
 """Tensors made from tensors: laid end to end, cast, cut.
 
-All are lazy: nothing is computed until a range is read, and a range costs what that range costs.
-Those that chance has a part in are in :mod:`kcomplexity.tensors.random`.
+All are lazy: nothing is computed until a range is read, and the cost is that of the range.
+Random tensors are in :mod:`kcomplexity.tensors.random`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcomplexity.errors import UnmeasurableError
-from kcomplexity.files.sources import Bytes
+from kcomplexity.files.sources import Bytes, buffer_for
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.tensors.dtypes import DTYPES, StoredDtype
 
@@ -59,19 +59,18 @@ class Concat(Tensor):
         if len(covered) == 1:
             member, _, a, b = covered[0]
             return member.raw(a, b, out)
-        size = self.dtype.n_bytes(stop - start)
-        buffer = np.empty(size, np.uint8) if out is None else out[:size]
+        buffer = buffer_for(self.dtype.n_bytes(stop - start), out)
         done = 0
         for member, _, a, b in covered:
             place = buffer[done : done + self.dtype.n_bytes(b - a)]
-            found = member.raw(a, b, place)
-            if not np.may_share_memory(found, place):
-                place[:] = found
+            raw = member.raw(a, b, place)
+            if not np.may_share_memory(raw, place):
+                place[:] = raw
             done += place.size
         return buffer
 
     def covered(self, start: int, stop: int) -> Iterator[tuple[Tensor, int, int, int]]:
-        """Yield each member that lies in a range: it, where it starts, its own start and stop."""
+        """Yield the members in a range: each with where it starts, and its own start and stop."""
         first = max(bisect.bisect_right(self.starts, start) - 1, 0)
         spans = zip(self.members[first:], itertools.pairwise(self.starts[first:]), strict=True)
         for member, (begin, end) in spans:
@@ -174,7 +173,7 @@ class Part(Tensor):
             columns = tensor.matrix_shape[1]
             if columns and (start % columns or stop % columns):
                 raise ValueError(
-                    f"{tensor.name}: weights {start} to {stop} are no whole rows of {columns}"
+                    f"{tensor.name}: weights {start} to {stop} are not whole rows of {columns}"
                 )
             shape = ((stop - start) // max(columns, 1), *tensor.shape[1:])
         name = f"{tensor.name}[{start}:{stop}]"
@@ -198,7 +197,7 @@ class Part(Tensor):
 
 @dataclass(frozen=True)
 class Sample(Concat):
-    """Parts of one tensor laid end to end, under its name: controlled as one, unlike a concat."""
+    """Parts of one tensor laid end to end under its name; controls treat them as one tensor."""
 
     @classmethod
     def of(cls, tensor: Tensor, parts: Sequence[Part]) -> Self:
@@ -233,7 +232,7 @@ def packed(dtype: StoredDtype, words: Words) -> Bytes:
 
 
 def origins(tensor: Tensor) -> Iterator[Tensor]:
-    """Yield what a tensor is laid together, cast or cut from; itself if it is none of these."""
+    """Yield the tensors from which one was joined, cast or cut; itself if it was not."""
     match tensor:
         case Sample():
             yield from origins(tensor.members[0])
@@ -247,9 +246,9 @@ def origins(tensor: Tensor) -> Iterator[Tensor]:
 
 
 def rebuilt(tensor: Tensor, change: Callable[[Tensor], Tensor], *, whole: bool = True) -> Tensor:
-    """Return `tensor` built again, with each tensor that it is made of changed on its own.
+    """Return `tensor` built again from its origins, each changed on its own.
 
-    A shuffle, say, of two tensors laid end to end moves no weight from one to the other.
+    Shuffling two tensors laid end to end, for example, moves no weight from one to the other.
 
     Parameters
     ----------
@@ -289,5 +288,5 @@ def rebuilt(tensor: Tensor, change: Callable[[Tensor], Tensor], *, whole: bool =
 
 
 def set_addressable(tensor: Tensor, *origin: Tensor) -> None:
-    """Make a new tensor as addressable as what it reads."""
+    """Make a new tensor addressable if all that it reads is."""
     object.__setattr__(tensor, "addressable", all(part.addressable for part in origin))

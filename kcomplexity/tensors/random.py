@@ -1,4 +1,4 @@
-"""Tensors that chance has a part in: signs drawn anew, weights drawn anew.
+"""Random tensors: signs drawn again, weights drawn again.
 
 All are lazy, and *counter-based* (Philox; Salmon et al., Parallel random numbers: as easy as 1, 2,
 3, SC 2011): what a weight becomes depends on the key and its position alone, so any range gives the
@@ -31,7 +31,7 @@ _SIGNS_PER_STEP = 256
 
 @dataclass(frozen=True)
 class SignFlipped(Tensor):
-    """Magnitudes kept, signs drawn anew: one fair bit per position, written to the sign bit.
+    """The magnitudes of a tensor with random signs: a fair bit per position in the sign bit.
 
     Zeros (of either sign) and NaN have no sign to draw and keep their stored bytes; what is -0
     elsewhere is NaN in the FNUZ types, so this rule covers them too.
@@ -115,7 +115,7 @@ class Reinit(Tensor):
         Raises
         ------
         UnmeasurableError
-            If the dtype is no signed floating-point type that can be encoded.
+            If the dtype is not a signed floating-point type that can be encoded.
         """
         if not tensor.dtype.is_signed:
             why = tensor.dtype.refusal or "it holds no signed floating-point numbers"
