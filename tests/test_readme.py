@@ -118,7 +118,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, source in FILES.items():
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, path / name)
-    # Nested as a training script saves it, with an average of the weights beside them.
+    # Nested as a training script saves it, with an average of the weights.
     weights = np.arange(12, dtype=np.float32).reshape(3, 4)
     parts = {name: mapping({"w": whole(name, weights)}) for name in ("model", "ema")}
     save_zip(path / "model.pt", mapping(parts), {"model": weights, "ema": -weights})
