@@ -41,7 +41,9 @@ from kcomplexity.loaders import LOADERS, Loader, Options
 from kcomplexity.loaders.base import HEAD
 from kcomplexity.loaders.base import needed as import_optional
 from kcomplexity.loaders.mapping import from_mapping
+from kcomplexity.mosaics.assign import nearest
 from kcomplexity.mosaics.fitters import FITTERS, Fit, Fitter, Goal, Problem
+from kcomplexity.mosaics.fitters.base import within
 from kcomplexity.parallel import (
     FRAME,
     LEAF,
@@ -68,10 +70,11 @@ from kcomplexity.tensors.checkpoint import (
     StoredTensor,
     Tensor,
 )
+from kcomplexity.tensors.derived import rebuilt
 from kcomplexity.tensors.dtypes import DTYPES, StoredDtype
 from kcomplexity.text import printable, shorten
 from kcomplexity.views import VIEWS, Alphabet, Encoded, Encoder, Reduce, View
-from kcomplexity.views.base import weights_only
+from kcomplexity.views.base import bit_planes, plane_alphabets, weights_only
 
 __all__ = [
     "CONTROLS",
@@ -132,13 +135,18 @@ __all__ = [
     "UnmeasurableError",
     "View",
     "Whole",
+    "bit_planes",
     "fold",
     "from_mapping",
     "import_optional",
     "leaf_sums",
+    "nearest",
     "opened",
+    "plane_alphabets",
     "printable",
+    "rebuilt",
     "shorten",
     "weighted_mean",
     "weights_only",
+    "within",
 ]
