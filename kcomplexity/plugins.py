@@ -43,7 +43,6 @@ from kcomplexity.loaders.base import needed as import_optional
 from kcomplexity.loaders.mapping import from_mapping
 from kcomplexity.mosaics.assign import nearest
 from kcomplexity.mosaics.fitters import FITTERS, Fit, Fitter, Goal, Problem
-from kcomplexity.mosaics.fitters.base import within
 from kcomplexity.parallel import (
     FRAME,
     LEAF,
@@ -148,5 +147,4 @@ __all__ = [
     "shorten",
     "weighted_mean",
     "weights_only",
-    "within",
 ]
