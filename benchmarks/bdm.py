@@ -139,9 +139,9 @@ def _against_pybdm(
     theirs: Callable[[], float],
     bench: Bench,
 ) -> Row:
-    found: list[float] = []
-    peer = seconds(lambda: found.append(theirs()))
-    _equal(job, ours(), found[0], 1e-9)
+    values: list[float] = []
+    peer = seconds(lambda: values.append(theirs()))
+    _equal(job, ours(), values[0], 1e-9)
     took = statistics.median(seconds(ours) for _ in range(bench.repeats))
     return Row(job, "pybdm 0.1.0", target, _faster(took, peer))
 
@@ -197,9 +197,9 @@ def _against_quadratic(
     bits: NDArray[np.uint8],
     bench: Bench,
 ) -> Row:
-    found: list[int] = []
-    quadratic = seconds(lambda: found.append(parse(bits.astype(np.uint32))))
-    _equal(peer, lz76_phrases(bits), found[0])
+    phrases: list[int] = []
+    quadratic = seconds(lambda: phrases.append(parse(bits.astype(np.uint32))))
+    _equal(peer, lz76_phrases(bits), phrases[0])
     took = statistics.median(seconds(lambda: lz76_phrases(bits)) for _ in range(bench.repeats))
     job = f"`lz76_phrases` of {bits.size:,} bits"
     return Row(job, peer, ">= 20x faster", _faster(took, quadratic))

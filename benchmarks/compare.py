@@ -3,8 +3,8 @@
     python benchmarks/compare.py             # two or three minutes on two processors
     python benchmarks/compare.py --quick     # small sizes: does it run, not how fast
 
-The network is a made GPT in BF16 (see ``measuring.py``) of which nine tensors in ten, and nine
-weights in ten, stay as they are from step to step, as in fine-tuning a few layers. All jobs measure
+The network is a GPT with random BF16 weights (see ``measuring.py``). From step to step nine tensors
+in ten, and nine weights in ten, stay as they are, as in fine-tuning a few layers. All jobs measure
 the default panel:
 
 trajectory
@@ -12,7 +12,7 @@ trajectory
 again
     The same trajectory once more, from the cache: headers, file identities and stored rows alone.
 conditional
-    The last step given the first, against scoring both.
+    The last step conditional on the first, against scoring both.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def run(folder: Path, *, width: int, n_steps: int) -> list[Row]:
         Row(f"trajectory, {size}, 90 % unchanged", peer, "<= 0.2x", _ratio(first, anew)),
         Row("the same trajectory again, from the cache", peer, "<= 0.02x", _ratio(again, anew)),
         Row(
-            "conditional complexity, last step given the first",
+            "conditional complexity, last step conditional on the first",
             f"scoring both, {both:.1f} s",
             "<= 2x",
             _ratio(conditional, both),

@@ -149,26 +149,26 @@ def _against_kmeans(blocks: Floats, k: int) -> Iterator[Row]:
 
     squares = float(np.square(blocks, dtype=np.float64).sum())
     problem = Problem(blocks, None, squares, "f32")
-    found: dict[str, Floats] = {}
+    centres: dict[str, Floats] = {}
 
     def ours() -> None:
-        found["ours"] = KMeans().fit(problem, Goal(k=k)).motifs.values
+        centres["ours"] = KMeans().fit(problem, Goal(k=k)).motifs.values
 
     def faiss_all() -> None:
         peer = faiss.Kmeans(
             blocks.shape[1], k, niter=25, max_points_per_centroid=len(blocks), seed=1
         )
         peer.train(blocks)
-        found["faiss"] = np.asarray(peer.centroids, np.float32)
+        centres["faiss"] = np.asarray(peer.centroids, np.float32)
 
     def sklearn_all() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             peer = Peer(k, n_init=1, max_iter=25, random_state=0).fit(blocks)
-        found["sklearn"] = peer.cluster_centers_
+        centres["sklearn"] = peer.cluster_centers_
 
     def error(name: str) -> float:
-        motifs = found[name]
+        motifs = centres[name]
         return float(distances(blocks, motifs, nearest(blocks, motifs)).sum()) / squares
 
     nearest(blocks[:1000], blocks[:50])  # libraries are loaded when the clock starts

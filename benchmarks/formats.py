@@ -1,4 +1,4 @@
-"""Hold file formats against their own libraries: values, and the cost of a PyTorch file.
+"""Compare file formats with their own libraries: values, and the cost of a PyTorch file.
 
     python benchmarks/formats.py                        # 1 GiB as .pt and as .safetensors
     python benchmarks/formats.py --gib 0.25 --tmpdir /scratch
@@ -8,8 +8,8 @@ The cost: the bytes read to open the ``.pt``, the peak memory of scoring it in a
 and the time against the same weights in safetensors, by turns.
 
 The comparison reads each file with PyTorch (``weights_only``), h5py, onnx, gguf or tflite, wherever
-they are installed, and compares names, shapes and every stored byte. A file that is refused is told
-with the reason, beside what its own library says.
+they are installed, and compares names, shapes and every stored byte. A refused file is listed with
+the reason and with the answer of its own library.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def _verdict(path: Path, reader: Callable[[Path], Mapping[str, Stored]]) -> tupl
         expected, said = reader(path), "its library reads it"
     except ImportError as error:
         said = f"{error.name} is not installed"
-    except Exception as error:  # noqa: BLE001 - of any library; told in the table
+    except Exception as error:  # noqa: BLE001 - of any library; shown in the table
         said = f"its library: {type(error).__name__}: {shorten(error, 60)}"
     nested = path.suffix.lower() in (".pt", ".pth", ".model", ".tar", ".h5")
     try:
@@ -168,33 +168,33 @@ def _same(tensor: kc.Tensor, expected: Mapping[str, Stored]) -> bool:
 def _of_torch(path: Path) -> dict[str, Stored]:
     import torch
 
-    found: dict[str, Stored] = {}
+    tensors: dict[str, Stored] = {}
 
     def walk(value: Any, name: str) -> None:
         if isinstance(value, torch.Tensor):
             flat = value.detach().contiguous().reshape(-1)
             data = flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b""
-            found[name or path.stem] = tuple(value.shape), data
+            tensors[name or path.stem] = tuple(value.shape), data
         items = value.items() if isinstance(value, dict) else ()
         for key, inner in enumerate(value) if isinstance(value, list | tuple) else items:
             walk(inner, f"{name}.{key}" if name else str(key))
 
     walk(torch.load(path, map_location="cpu", weights_only=True), "")
-    return found
+    return tensors
 
 
 def _of_hdf5(path: Path) -> dict[str, Stored]:
     import h5py
 
-    found: dict[str, Stored] = {}
+    tensors: dict[str, Stored] = {}
     with h5py.File(path) as file:
 
         def take(name: str, item: Any) -> None:
             if isinstance(item, h5py.Dataset):
-                found[name] = item.shape, np.asarray(item[()]).tobytes()
+                tensors[name] = item.shape, np.asarray(item[()]).tobytes()
 
         file.visititems(take)
-    return found
+    return tensors
 
 
 def _of_onnx(path: Path) -> dict[str, Stored]:
@@ -213,24 +213,24 @@ def _of_onnx(path: Path) -> dict[str, Stored]:
 
 
 def _of_gguf(path: Path) -> dict[str, Stored]:
-    """Return the stored tensors, and the weights of quantised ones held against ours."""
+    """Return the stored tensors, and compare the weights of quantised ones with ours."""
     import gguf
 
-    found: dict[str, Stored] = {}
+    tensors: dict[str, Stored] = {}
     with kc.open_checkpoint(path, dequantize=True) as weights:
         parts = kc.open_checkpoint(path)
         for tensor in gguf.GGUFReader(path).tensors:
             shape = tuple(int(n) for n in tensor.shape)[::-1]
             if tensor.name in parts:
-                found[tensor.name] = shape, tensor.data.tobytes()
+                tensors[tensor.name] = shape, tensor.data.tobytes()
                 continue
             ours, theirs = weights[tensor.name], gguf.dequantize(tensor.data, tensor.tensor_type)
             if ours.shape != shape or not np.array_equal(ours.read(), theirs.reshape(-1)):
                 raise ValueError(f"{tensor.name} is dequantised otherwise")
             for part in parts.values():
                 if part.name.rpartition(".")[0] == tensor.name:
-                    found[part.name] = part.shape, part.raw(0, part.n_weights).tobytes()
-    return found
+                    tensors[part.name] = part.shape, part.raw(0, part.n_weights).tobytes()
+    return tensors
 
 
 def _of_tflite(path: Path) -> dict[str, Stored]:
@@ -238,21 +238,21 @@ def _of_tflite(path: Path) -> dict[str, Stored]:
 
     model = tflite.Model.GetRootAsModel(path.read_bytes(), 0)
     graph = model.Subgraphs(0)
-    found: dict[str, Stored] = {}
+    tensors: dict[str, Stored] = {}
     for i in range(graph.TensorsLength()):
         tensor = graph.Tensors(i)
         buffer = model.Buffers(tensor.Buffer())
         if buffer.DataLength():
             shape = tuple(int(tensor.Shape(j)) for j in range(tensor.ShapeLength()))
-            found[tensor.Name().decode()] = shape, buffer.DataAsNumpy().tobytes()
-    return found
+            tensors[tensor.Name().decode()] = shape, buffer.DataAsNumpy().tobytes()
+    return tensors
 
 
 def _of_safetensors(path: Path) -> dict[str, Stored]:
     from safetensors import deserialize
 
-    found = deserialize(path.read_bytes())  # type: ignore[no-untyped-call]
-    return {name: (tuple(entry["shape"]), bytes(entry["data"])) for name, entry in found}
+    tensors = deserialize(path.read_bytes())  # type: ignore[no-untyped-call]
+    return {name: (tuple(entry["shape"]), bytes(entry["data"])) for name, entry in tensors}
 
 
 def _of_numpy(path: Path) -> dict[str, Stored]:

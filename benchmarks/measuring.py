@@ -1,13 +1,13 @@
-"""What the speed benchmarks share: paired timing, a Markdown table, and a made checkpoint.
+"""Shared by the speed benchmarks: paired timing, a Markdown table and a random checkpoint.
 
-Two jobs are timed by turns in one process, after one run of each that warms the page cache, and
+Two jobs alternate in one process, after one run of each that warms the page cache, and
 compared by the median of the ratios of neighbouring runs (:func:`paired`). A machine that slows
 down half-way then slows both sides of a ratio, and one disturbed run does not count.
 
-The made checkpoint (:func:`gpt_layers`, :func:`write_safetensors`) has the shapes of a GPT: one
+The random checkpoint (:func:`gpt_layers`, :func:`write_safetensors`) has the shapes of a GPT: one
 large embedding, matrices in five sizes, and twice as many vectors as matrices. Its weights follow
 Student's t with 4 degrees of freedom, whose tails are about as heavy as those of trained layers.
-They are noise, in the order of drawing: nothing to find for a compressor but the histogram.
+They are noise: a compressor can use nothing but the histogram.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Row:
     Attributes
     ----------
     job, peer : str
-        What was timed, and what it is held against.
+        What was timed, and what it is compared with.
     target, measured : str
         With units; a target of "-" is for information.
     """
@@ -123,13 +123,13 @@ def table(title: str, rows: Iterable[Row]) -> str:
 
 
 def machine() -> str:
-    """What the figures depend on beside the code, in a few words."""
+    """Return what the figures depend on besides the code, in a few words."""
     python = f"Python {platform.python_version()}"
     return f"{os.cpu_count()} processors, {platform.machine()}, {python}, NumPy {np.__version__}"
 
 
 def warn_if_busy() -> None:
-    """Say on stderr that other programs are running, if they are.
+    """Warn on stderr if other programs are running.
 
     They take processors from a job of several threads and leave the one of its single-threaded
     peer alone: such ratios come out too high.

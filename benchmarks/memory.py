@@ -1,4 +1,4 @@
-"""Measure the peak memory of scoring a sharded checkpoint that is larger than memory should be.
+"""Measure the peak memory of scoring a sharded checkpoint that is larger than the memory allowed.
 
     python benchmarks/memory.py            # 8 GiB of bfloat16, written to a temporary folder
     python benchmarks/memory.py --gib 1 --tmpdir /scratch

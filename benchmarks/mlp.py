@@ -1,6 +1,6 @@
-"""A multilayer perceptron and Adam in plain NumPy: what the training scripts here share.
+"""A multilayer perceptron and Adam in plain NumPy, shared by the training scripts.
 
-Every figure of a seeded study hangs on how its networks were trained, so the training is short
+Every figure of a seeded study depends on how its networks were trained, so the training is short
 enough to read: ReLU layers, cross-entropy, Adam (Kingma & Ba, arXiv 1412.6980), float32. Weights
 carry the names and the layout of ``torch.nn.Linear``: ``layers.0.weight`` is (out, in).
 
@@ -79,7 +79,7 @@ class Recipe:
     epochs : int
         Passes over the training samples.
     batch_size : int
-        Samples a step; the last step of an epoch takes what is left.
+        Samples a step; the last step of an epoch takes the rest.
     learning_rate : float
         Adam's step size.
     l2 : float

@@ -5,14 +5,14 @@
     python benchmarks/score.py --quick           # small sizes: does it run, not how fast
 
 A score is timed whole: open the file, read it, measure every tensor, add up, write the record. What
-it is held against:
+it is compared with:
 
 compressors
     The bare library on the same bytes in the same frames of 2**22 weights, read from the same file
-    by the same number of threads, and nothing else. Both sides must find the same number of bytes.
-    Slow compressors are timed on a smaller file, whose size stands in the table.
+    by the same number of threads, and nothing else. Both sides must give the same number of bytes.
+    Slow compressors are timed on a smaller file, whose size is in the table.
 entropy
-    ``np.sum`` over the same float32 values, which lie in memory already: one thread, one pass. The
+    ``np.sum`` over the same float32 values, which are in memory already: one thread, one pass. The
     score makes two, one for the range and one for the levels.
 fast
     One pass of zstd -3 in the same frames and threads: over the stored bytes, and over their byte
@@ -169,10 +169,10 @@ def compressors(bench: Bench) -> Iterator[Row]:
     for codec in CODECS:
         mib = bench.mib * codec.share
         path = bench.checkpoint(mib)
-        found = bench.score(path, codec.spec).summary[0].bits
+        bits = bench.score(path, codec.spec).summary[0].bits
         n_bytes = compress_frames(path, codec.compress, bench.threads)
-        if found != 8 * n_bytes:
-            raise RuntimeError(f"{codec.spec}: {found} bits, but the library says {8 * n_bytes}")
+        if bits != 8 * n_bytes:
+            raise RuntimeError(f"{codec.spec}: {bits} bits, but the library says {8 * n_bytes}")
         measured = paired(
             partial(bench.score, path, codec.spec),
             partial(compress_frames, path, codec.compress, bench.threads),
@@ -249,13 +249,13 @@ def frames(path: Path) -> list[Frame]:
     with path.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         header: dict[str, Any] = json.loads(file.read(length))
-    found: list[Frame] = []
+    frames: list[Frame] = []
     for tensor in header.values():
         start, stop = tensor["data_offsets"]
         step = FRAME * (stop - start) // math.prod(tensor["shape"])
         edges = [*range(start, stop, step), stop]
-        found += [(8 + length + a, b - a) for a, b in itertools.pairwise(edges)]
-    return found
+        frames += [(8 + length + a, b - a) for a, b in itertools.pairwise(edges)]
+    return frames
 
 
 def compress_frames(path: Path, compress: Compress, threads: int) -> int:

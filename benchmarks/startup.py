@@ -2,10 +2,10 @@
 
     python benchmarks/startup.py
 
-Every run is a fresh process, Python's own start included. The import is held against NumPy's, run
-by turns, and the figure is the median of the differences. Files are in the page cache, and modules
-are compiled already, as an installer leaves them: each job's first run, which is not counted,
-writes the bytecode to a temporary folder.
+Every run is a fresh process, Python's own start included. Imports of the package alternate with
+imports of NumPy, and the figure is the median of the differences. Files are in the page cache, and
+modules are compiled already, as an installer leaves them: the first run of each job, which is not
+counted, writes the bytecode to a temporary folder.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ def rows(repeats: int) -> Iterator[Row]:
     """Time each job `repeats` times."""
     with tempfile.TemporaryDirectory(prefix="kcomplexity-bench-") as folder:
         fresh = partial(_python, Path(folder) / "bytecode")
-        # A name's module is imported when it is asked for: the second is what a score needs.
+        # The module of a name is imported on first use: the second is what a score needs.
         for code in ("import kcomplexity", "from kcomplexity import score"):
-            found = paired(partial(fresh, code), partial(fresh, "import numpy"), repeats)
+            times = paired(partial(fresh, code), partial(fresh, "import numpy"), repeats)
             yield Row(
                 f"`{code}`",
-                f"`import numpy`: {1000 * statistics.median(found.peer):.0f} ms",
+                f"`import numpy`: {1000 * statistics.median(times.peer):.0f} ms",
                 "<= +60 ms",
-                f"{1000 * found.difference:+.0f} ms",
+                f"{1000 * times.difference:+.0f} ms",
             )
         measured = _median(partial(fresh, CLI, "--help"), repeats)
         yield Row("`kcomplexity --help`", "-", "< 0.3 s", measured)

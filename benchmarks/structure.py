@@ -3,10 +3,10 @@
     python benchmarks/structure.py           # about a minute
     python benchmarks/structure.py --quick   # does it run, not how fast
 
-One core. The weights are a made layer with row scales, correlated columns and rank, so that every
-context is used. ``lowrank`` is held against LAPACK's singular value decomposition of the same
-matrix; the growth table goes up to 64 Mi weights, each size in a process of its own, and gives what
-memory the score takes beside the weights as well.
+One core. The weights are a random layer with row scales, correlated columns and rank, so that every
+context is used. ``lowrank`` is compared with LAPACK's singular value decomposition of the same
+matrix; the growth table goes up to 64 Mi weights, each size in a process of its own, and
+includes the memory that the score takes besides the weights.
 """
 
 from __future__ import annotations
@@ -67,13 +67,13 @@ def growth(most: int) -> Iterator[Row]:
     n = 1 << 17
     while n <= most:
         for spec in ("ctx@rd0.1", "lowrank@rd0.1"):
-            found = _run(spec, n)
-            rate, extra = n / found["seconds"] / 1e6, found["peak"] / MIB
+            cost = _run(spec, n)
+            rate, extra = n / cost["seconds"] / 1e6, cost["peak"] / MIB
             yield Row(
                 f"`{spec}`, {n / MIB:.3g} Mi weights",
                 "-",
                 "-",
-                f"{found['seconds']:.2f} s, {rate:.1f} M weights/s; {extra:.0f} MiB beside the "
+                f"{cost['seconds']:.2f} s, {rate:.1f} M weights/s; {extra:.0f} MiB beside the "
                 f"weights' {4 * n / MIB:.1f}",
             )
         n *= 8
@@ -82,12 +82,12 @@ def growth(most: int) -> Iterator[Row]:
 def _run(spec: str, n: int) -> dict[str, float]:
     command = [sys.executable, __file__, "--one", spec, "--weights", str(n)]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
-    found: dict[str, float] = json.loads(run.stdout)
-    return found
+    cost: dict[str, float] = json.loads(run.stdout)
+    return cost
 
 
 def one(spec: str, n: int) -> None:
-    """Score one size; print the time, and what memory it took beside the weights."""
+    """Score one size; print the time, and the memory it took besides the weights."""
     import psutil
 
     score(layer(64, 64), spec)  # imports and tables

@@ -4,8 +4,8 @@
 
 trains the MLP of ``train_mnist_mlp.py`` under each of its conditions, over some seeds, and prints
 one Markdown table: validation accuracy, the signs' BDM against shuffles, and what ``ctx`` and
-``lowrank`` save of the order-0 bits at 10 % squared weight error. Means over seeds, with the range
-behind. All runs of a seed share initialisation, samples and the order of batches.
+``lowrank`` save of the order-0 bits at 10 % squared weight error. Means over seeds, followed by the
+range. All runs of a seed share initialisation, samples and the order of batches.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ Figures = dict[str, float]
 def figures(weights: Mapping[str, Any], metrics: Mapping[str, float]) -> Figures:
     """Measure one network."""
     report = kc.score(weights, specs=SPECS, controls=["shuffle:3"])
-    found = structure(report.rows)
-    assert found is not None
+    measured = structure(report.rows)
+    assert measured is not None
     total = {row.spec: row for row in report.summary}
     bdm = total["bdm2d@sign"].control("shuffle")
     assert bdm is not None
     return {
         "validation accuracy": metrics["validation_accuracy"],
         "`bdm2d@sign` / shuffled": bdm.ratio or 0.0,
-        "`ctx` saved, %": 100 * found.context_saving,
-        "... shuffled, %": 100 * statistics.fmean(found.shuffled_savings),
-        "`lowrank` saved, %": 100 * (found.low_rank_saving or 0.0),
-        "structure S, %": 100 * found.saving,
+        "`ctx` saved, %": 100 * measured.context_saving,
+        "... shuffled, %": 100 * statistics.fmean(measured.shuffled_savings),
+        "`lowrank` saved, %": 100 * (measured.low_rank_saving or 0.0),
+        "structure S, %": 100 * measured.saving,
         "bits/weight, order-0": total["entropy:two-part@rd0.1"].bits_per_weight or 0.0,
     }
 
@@ -53,7 +53,7 @@ def study(
     training: Samples, validation: Samples, seeds: int, epochs: int
 ) -> dict[str, list[Figures]]:
     """Train and measure every condition; one set of figures a seed."""
-    found: dict[str, list[Figures]] = {column: [] for column in COLUMNS}
+    columns: dict[str, list[Figures]] = {column: [] for column in COLUMNS}
     for seed in range(seeds):
         for condition in CONDITIONS:
             run = train_condition(
@@ -61,17 +61,17 @@ def study(
             )
             for epoch, weights, metrics in run:
                 if epoch == 0 and condition == CONDITIONS[0]:
-                    found["init"].append(figures(weights, metrics))
-            found[condition].append(figures(weights, metrics))
-            print(f"seed {seed}, {condition}: {found[condition][-1]}", file=sys.stderr)
-    return found
+                    columns["init"].append(figures(weights, metrics))
+            columns[condition].append(figures(weights, metrics))
+            print(f"seed {seed}, {condition}: {columns[condition][-1]}", file=sys.stderr)
+    return columns
 
 
-def table(found: Mapping[str, list[Figures]]) -> str:
+def table(columns: Mapping[str, list[Figures]]) -> str:
     """Return the figures as a Markdown table, conditions across."""
-    lines = ["| | " + " | ".join(found) + " |", "|---" * (len(found) + 1) + "|"]
-    for name in next(iter(found.values()))[0]:
-        cells = (_cell([one[name] for one in runs]) for runs in found.values())
+    lines = ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for name in next(iter(columns.values()))[0]:
+        cells = (_cell([one[name] for one in runs]) for runs in columns.values())
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -40,6 +40,7 @@ from kcomplexity.files.sources import FileSource
 from kcomplexity.loaders import LOADERS, Loader, Options
 from kcomplexity.loaders.base import HEAD, import_extra
 from kcomplexity.loaders.mapping import from_mapping
+from kcomplexity.mosaics.assign import nearest
 from kcomplexity.mosaics.fitters import FITTERS, Fit, Fitter, Goal, Problem
 from kcomplexity.parallel import (
     FRAME,
@@ -67,10 +68,11 @@ from kcomplexity.tensors.checkpoint import (
     StoredTensor,
     Tensor,
 )
+from kcomplexity.tensors.derived import rebuilt
 from kcomplexity.tensors.dtypes import DTYPES, StoredDtype
 from kcomplexity.text import printable, shorten
 from kcomplexity.views import VIEWS, Alphabet, Encoded, Encoder, Reduce, View
-from kcomplexity.views.base import weights_only
+from kcomplexity.views.base import bit_planes, plane_alphabets, weights_only
 
 __all__ = [
     "CONTROLS",
@@ -131,12 +133,16 @@ __all__ = [
     "UnmeasurableError",
     "View",
     "Whole",
+    "bit_planes",
     "fold",
     "from_mapping",
     "import_extra",
     "leaf_sums",
+    "nearest",
     "open_for_loading",
+    "plane_alphabets",
     "printable",
+    "rebuilt",
     "shorten",
     "weighted_mean",
     "weights_only",

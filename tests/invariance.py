@@ -1,8 +1,8 @@
-"""What each positional measure makes of changes that leave a network, or its layout, alone.
+"""How each positional measure reacts to changes that keep a network's function, or its layout.
 
     python -m tests.invariance
 
-writes ``docs/invariance.md`` from the measures themselves; a test holds the page against them.
+writes ``docs/invariance.md`` from the measures themselves; a test compares the two.
 """
 
 from __future__ import annotations
@@ -99,11 +99,11 @@ def page() -> str:
     lines = [
         "# Invariances of the positional measures",
         "",
-        "What happens to the value of a measure when a tensor is changed in ways that leave the",
-        "network's function alone, or can be made up for elsewhere in it: it stays the **same**",
-        "to 1e-9, **about** the same (within 0.5 %), or it **changes**. Measured on a made layer",
+        "How the value of a measure reacts when a tensor is changed in ways that leave the",
+        "network's function as it is, or can be compensated elsewhere: it stays the **same**",
+        "to 1e-9, **about** the same (within 0.5 %), or it **changes**. Measured on a random layer",
         "of 96 x 128 weights with row scales, correlated neighbours, rank and heavy tails; written",
-        "by `python -m tests.invariance` and held against the code by the tests.",
+        "by `python -m tests.invariance`; the tests compare the page with the code.",
         "",
         "| measure | " + " | ".join(CHANGES) + " |",
         "|---" * (len(CHANGES) + 1) + "|",
@@ -117,13 +117,13 @@ def page() -> str:
         "  1/4 to 4. *unit permutation*: rows and columns in another order, as when hidden units",
         "  trade places. *sign flip*: half the rows times -1. *transpose*: rows become columns.",
         "  *dtype cast*: F32 to BF16.",
-        "- A scale that is no power of two rounds stored weights anew; levels then differ in a few",
-        "  weights.",
-        "- `lowrank`, `stable-rank` and `spectral-entropy` see no layout: what they find is not",
-        "  the order of hidden units and not the geometry of inputs. `ctx`, BDM and compressors do",
-        "  see it: hold them against the control `unit-permutation`.",
+        "- A scale that is not a power of two rounds stored weights again; then levels differ in a",
+        "  few weights.",
+        "- `lowrank`, `stable-rank` and `spectral-entropy` ignore the layout: they measure neither",
+        "  the order of hidden units nor the geometry of inputs. `ctx`, BDM and compressors depend",
+        "  on it: compare them with the control `unit-permutation`.",
         "- A row scale changes the histogram of the levels, and with it every code; the account of",
-        "  `ctx` tells how much scales save.",
+        "  `ctx` shows how much scales save.",
         "",
     ]
     return "\n".join(lines)

@@ -240,9 +240,11 @@ def test_names_of_other_packages_are_listed_and_broken_ones_told(tmp_path: Path)
     mine, kind, order, text = re.split("  +", line)
     assert (mine, kind, order) == ("mine", "statistic", "no")
     assert text.startswith("what only I measure\\x1b[31m (share;")
-    lacking, *unusable = found.stderr.splitlines()
-    assert lacking.startswith("kcomplexity: estimator 'lacking' cannot be listed: TypeError: ")
-    absent, in_use = sorted(unusable)
+    absent, lacking, in_use = sorted(found.stderr.splitlines())
+    assert lacking == (
+        "kcomplexity: estimator 'lacking' cannot be used: throwaway:Lacking: expected a subclass "
+        "of Estimator, got <class 'throwaway.Lacking'>"
+    )
     assert absent == (
         "kcomplexity: estimator 'absent' cannot be used: throwaway_that_is_not_there:Thing: "
         "ModuleNotFoundError: No module named 'throwaway_that_is_not_there'"

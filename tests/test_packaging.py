@@ -1,4 +1,4 @@
-"""What an installation holds, and what the files at the root promise about it."""
+"""An installation contains what the files at the root promise."""
 
 import importlib.metadata
 import re
@@ -87,15 +87,15 @@ def test_a_source_archive_names_no_account(sdist):
         assert {(member.uname, member.gname) for member in archive} == {("root", "root")}
 
 
-def test_every_extra_that_the_code_tells_to_install_exists(pyproject):
-    told = {
+def test_every_extra_that_a_message_names_exists(pyproject):
+    named = {
         extra
         for folder in SOURCES.values()
         for path in folder.rglob("*.py")
         for extras in re.findall(r"kcomplexity\[([\w,-]+)\]", path.read_text(encoding="utf-8"))
         for extra in extras.split(",")
     }
-    assert told <= set(pyproject["project"]["optional-dependencies"])
+    assert named <= set(pyproject["project"]["optional-dependencies"])
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_the_version_has_one_value_everywhere():
     assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 
 
-def test_the_changelog_tells_of_this_version_or_of_what_is_to_come():
+def test_the_changelog_has_this_version_or_an_unreleased_section():
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     headings = re.findall(r"(?m)^## \[(.+?)\]", changelog)
     assert {"Unreleased", kcomplexity.__version__} & set(headings)

@@ -1,4 +1,4 @@
-"""What the package shows: its names, what importing it costs, and what other packages add."""
+"""The package's public names, the cost of importing it, and what other packages add."""
 
 from __future__ import annotations
 
@@ -103,19 +103,19 @@ def loaded(code: str) -> set[str]:
 
 def test_importing_the_package_imports_nothing_heavy():
     assert not loaded("import kcomplexity") & {*HEAVY, "numpy", "click"}
-    found = loaded("import kcomplexity; kcomplexity.score, kcomplexity.compare")
-    assert not found & {*HEAVY, "click", "kcomplexity_cli", "pybdm"}
-    assert "numpy" in found
+    modules = loaded("import kcomplexity; kcomplexity.score, kcomplexity.compare")
+    assert not modules & {*HEAVY, "click", "kcomplexity_cli", "pybdm"}
+    assert "numpy" in modules
 
 
 @pytest.mark.parametrize("command", ["", "score", "inspect", "compare", "fit", "plot", "demo"])
 def test_help_imports_neither_the_library_nor_numpy(command):
-    found = loaded(
+    modules = loaded(
         "from kcomplexity_cli.main import cli\n"
         f"try: cli({[*command.split(), '--help']!r})\n"
         "except SystemExit as stop: assert not stop.code"
     )
-    assert not found & {*HEAVY, "numpy", "kcomplexity"}
+    assert not modules & {*HEAVY, "numpy", "kcomplexity"}
 
 
 # --- Other packages -----------------------------------------------------------------------------
@@ -154,8 +154,8 @@ class TextLoader:
 
     def load(self, path, options):
         numbers = [float(word) for word in path.read_text().removeprefix("weights:").split()]
-        found = from_mapping({"w": np.array(numbers, np.float32)})
-        return replace(found, path=str(path), format="text")
+        checkpoint = from_mapping({"w": np.array(numbers, np.float32)})
+        return replace(checkpoint, path=str(path), format="text")
 
 
 TEXT = TextLoader()
@@ -194,7 +194,7 @@ def site(tmp_path_factory) -> Path:
 BROKEN = r"'halved' cannot be used: halved:{}: OSError: a library\nis missing"
 
 
-def test_what_another_package_adds_is_listed_and_what_is_broken_told_in_a_line(site):
+def test_what_another_package_adds_is_listed_and_what_is_broken_is_reported_in_a_line(site):
     done = python(RUN, "estimators", site=site)
     assert done.returncode == 0
     lines = [line.split() for line in done.stdout.splitlines()]
@@ -233,7 +233,7 @@ def test_a_broken_package_breaks_its_own_names_alone(site):
     )
 
 
-def test_other_packages_are_not_asked_for_what_is_here(site):
+def test_entry_points_are_not_scanned_for_names_of_the_package(site):
     code = (
         "import sys, kcomplexity as kc\n"
         "kc.score(sys.argv[1], panel='default')\n"

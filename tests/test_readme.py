@@ -2,8 +2,9 @@
 
 They run in the order of the page, in one folder with checkpoints under the names that examples use
 (:data:`FILES`), so a later one may read what an earlier one wrote. Bash blocks run where they begin
-with ``kcomplexity``; Python blocks share their names, and one with ``>>>`` is a doctest. A line
-``<!-- not run: why -->`` before a block leaves it out. The two that ``.ci/run`` runs are its own.
+with ``kcomplexity``, after an optional ``source .venv/bin/activate``; Python blocks share their
+names, and one with ``>>>`` is a doctest. A line ``<!-- not run: why -->`` before a block leaves it
+out. ``.ci/run`` runs its own two.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ FILES = {
     "model.safetensors": TRAINED,
     "init.safetensors": INIT,
     "trained.safetensors": TRAINED,
+    "kcomplexity/samples/digits-trained.safetensors": TRAINED,
     "run/step-000.safetensors": INIT,
     "run/step-200.safetensors": TRAINED,
 }
@@ -53,7 +55,13 @@ class Block:
     def runs(self) -> bool:
         if self.mark.startswith(("ci:", "not run:")):
             return False
-        return self.language == "python" or bool(re.match(r"(#.*\n|\s)*kcomplexity ", self.text))
+        starts = re.match(r"(#.*\n|\s)*kcomplexity ", self.commands)
+        return self.language == "python" or bool(starts)
+
+    @property
+    def commands(self) -> str:
+        """The text without the line that puts ``kcomplexity`` on the path: it is there already."""
+        return self.text.removeprefix("source .venv/bin/activate\n")
 
     @property
     def title(self) -> str:
@@ -61,11 +69,11 @@ class Block:
 
 
 def blocks(page: str, language: str) -> list[Block]:
-    found = (
+    fenced = (
         Block(match["language"], match["mark"] or "", match["text"])
         for match in FENCED.finditer(page)
     )
-    return [block for block in found if block.language == language and block.runs]
+    return [block for block in fenced if block.language == language and block.runs]
 
 
 def run_bash(block: Block, folder: Path) -> str:
@@ -76,7 +84,7 @@ def run_bash(block: Block, folder: Path) -> str:
     command = shlex.join([sys.executable, "-W", "error", "-m", "kcomplexity_cli"])
     path = os.pathsep.join([str(ROOT), str(ROOT / "cli")])
     done = subprocess.run(
-        [bash, "-euo", "pipefail", "-c", f'kcomplexity() {{ {command} "$@"; }}\n{block.text}'],
+        [bash, "-euo", "pipefail", "-c", f'kcomplexity() {{ {command} "$@"; }}\n{block.commands}'],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": path},
         capture_output=True,
@@ -108,9 +116,9 @@ def run_python(block: Block, names: dict[str, Any]) -> None:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("readme")
     for name, source in FILES.items():
-        (path / name).parent.mkdir(exist_ok=True)
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, path / name)
-    # Nested as a training script saves it, with an average of the weights beside them.
+    # Nested as a training script saves it, with an average of the weights.
     weights = np.arange(12, dtype=np.float32).reshape(3, 4)
     parts = {name: mapping({"w": whole(name, weights)}) for name in ("model", "ema")}
     save_zip(path / "model.pt", mapping(parts), {"model": weights, "ema": -weights})
@@ -136,6 +144,14 @@ def test_python_of_the_readme_runs(
 
 
 # --- the page itself, and what reads it ----------------------------------------------------------
+
+
+def test_the_second_block_runs_for_who_has_pasted_the_first() -> None:
+    first, second = re.findall(r"```bash\n(.+?)```", README, re.DOTALL)[:2]
+    assert first.startswith("python3 -m venv .venv && .venv/bin/pip install ")
+    activate, command = second.splitlines()
+    assert activate == "source .venv/bin/activate"
+    assert (ROOT / command.removeprefix("kcomplexity score ")).is_file()
 
 
 def test_the_two_commands_that_ci_runs_are_there() -> None:
@@ -167,14 +183,14 @@ kcomplexity inspect absent.safetensors | cat
 ```python
 import kcomplexity as kc
 
-found = kc.open_checkpoint("model.safetensors")
+checkpoint = kc.open_checkpoint("model.safetensors")
 ```
 ```python
->>> found.n_weights
+>>> checkpoint.n_weights
 31402
 ```
 ```python
->>> found.n_weights
+>>> checkpoint.n_weights
 0
 ```
 """
@@ -193,7 +209,7 @@ def test_blocks_are_run_as_they_stand(
     run_python(right, names)
     with pytest.raises(doctest.DocTestFailure):
         run_python(wrong, names)
-    names["found"].close()
+    names["checkpoint"].close()
 
 
 def test_a_block_that_needs_what_is_not_installed_is_left_out() -> None:

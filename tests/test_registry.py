@@ -90,41 +90,41 @@ def run(site: Path, code: str) -> Any:
 
 
 def test_an_estimator_of_another_package_is_found_listed_and_parsed(site):
-    found = run(
+    result = run(
         site,
         "spec = parse_spec('doubled:two-part:times=3.5@sign')\n"
         "print(json.dumps([str(spec), 'doubled' in list(ESTIMATORS), str(parse_spec('x2y3'))]))",
     )
-    assert found == ["doubled:two-part:times=3.5@sign", True, "doubled@q8"]
+    assert result == ["doubled:two-part:times=3.5@sign", True, "doubled@q8"]
 
 
 def test_an_estimator_of_another_package_measures_like_any_other(site):
-    found = run(
+    result = run(
         site,
         "import numpy as np, kcomplexity as kc\n"
         "values = np.random.default_rng(0).standard_normal((40, 50)).astype('f4')\n"
         "rows = kc.score({'w': values}, specs=['entropy@q8', 'doubled']).rows\n"
         "print(json.dumps([[row.spec, row.status, row.bits] for row in rows]))",
     )
-    (plain, status, bits), (name, other_status, twice) = found
+    (plain, status, bits), (name, other_status, twice) = result
     assert (plain, name, status, other_status) == ("entropy@q8", "doubled@q8", "ok", "ok")
     assert twice == pytest.approx(2 * bits)
 
 
-def test_a_package_that_fails_to_import_is_told_of_by_name_and_breaks_no_listing(site):
-    listed, told = run(
+def test_a_package_that_fails_to_import_is_reported_by_name_and_breaks_no_listing(site):
+    listed, messages = run(
         site,
         "listed = list(ESTIMATORS)\n"
-        "told = []\n"
+        "messages = []\n"
         "for name in ('halved', 'absent', 'nothing-like-it'):\n"
         "    try:\n"
         "        parse_spec(name)\n"
         "    except SpecError as error:\n"
-        "        told.append(str(error))\n"
-        "print(json.dumps([listed, told]))",
+        "        messages.append(str(error))\n"
+        "print(json.dumps([listed, messages]))",
     )
     assert set(listed) == {*ESTIMATORS, "doubled", "x2y3"}
-    halved, absent, unknown = told
+    halved, absent, unknown = messages
     assert "'halved' cannot be used: halved:Halved: OSError: a library is missing" in halved
     assert "'absent' cannot be used: nowhere:Nothing: ModuleNotFoundError" in absent
     assert unknown.startswith("unknown estimator 'nothing-like-it'")

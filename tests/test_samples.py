@@ -53,7 +53,7 @@ def network_outputs(weights: dict[str, np.ndarray], inputs: np.ndarray) -> np.nd
     return hidden @ weights["layers.2.weight"].T + weights["layers.2.bias"]
 
 
-def test_the_pair_is_given_in_the_order_of_training() -> None:
+def test_the_pair_is_in_the_order_of_training() -> None:
     assert sample_paths() == (INIT, TRAINED)
 
 
@@ -82,7 +82,7 @@ def test_metadata_is_complete_and_names_its_script(path: Path) -> None:
     assert (Path(__file__).parents[1] / metadata["script"]).is_file()
 
 
-def test_metadata_tells_the_pair_apart_and_together() -> None:
+def test_metadata_distinguishes_the_pair_and_names_one_run() -> None:
     init, trained = (read(path)[1] for path in sample_paths())
     assert (init["role"], init["epoch"], init["step"]) == ("init", "0", "0")
     assert trained["role"] == "trained"

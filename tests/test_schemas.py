@@ -1,4 +1,4 @@
-"""The JSON Schemas describe what is really written: records, reports, and every field of them."""
+"""The JSON Schemas describe what is written: every record, report and field."""
 
 from __future__ import annotations
 
@@ -226,9 +226,9 @@ def test_the_command_writes_what_the_schema_says(arrays, tmp_path: Path):
 
 @pytest.mark.parametrize("values", [False, True])
 def test_an_inspection_is_valid(arrays, values):
-    found = inspect_checkpoint(kc.open_checkpoint(arrays), values=values)
-    assert any(tensor.reason for tensor in found.tensors) == values
-    validate("inspect", InspectionReport(checkpoints=(found,)).to_dict())
+    inspection = inspect_checkpoint(kc.open_checkpoint(arrays), values=values)
+    assert any(tensor.reason for tensor in inspection.tensors) == values
+    validate("inspect", InspectionReport(checkpoints=(inspection,)).to_dict())
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_an_inspection_is_valid(arrays, values):
     ],
     ids=", ".join,
 )
-def test_a_row_that_is_not_one_is_refused(arrays, change):
+def test_an_invalid_row_is_refused(arrays, change):
     report = kc.score({"w": arrays["layers.0.w"]}, specs=["zstd@bytes"]).to_dict()
     validate("score", report)
     report["rows"][0] |= change
@@ -254,12 +254,12 @@ def test_a_row_that_is_not_one_is_refused(arrays, change):
 
 def test_a_calibration_is_as_its_schema_says():
     made = provenance("", 0, 1, 0.0)
-    found = written_calibration(calibrate(CASES[:2]), made)
-    assert found["n_answers"] > 0
-    validate("calibrate", found)
-    del found["cases"][0]["answers"][0]["met"]
+    calibration = written_calibration(calibrate(CASES[:2]), made)
+    assert calibration["n_answers"] > 0
+    validate("calibrate", calibration)
+    del calibration["cases"][0]["answers"][0]["met"]
     with pytest.raises(ValidationError, match="'met' is a required property"):
-        validate("calibrate", found)
+        validate("calibrate", calibration)
 
 
 @pytest.mark.parametrize("target", [["-k", "3"], ["--relative-mse", "0.3"]])
@@ -268,9 +268,9 @@ def test_the_plan_of_a_fit_is_as_its_schema_says(tmp_path, target):
     save_file({"w": np.ones((8, 8), np.float32)}, path)
     result = run("fit", path, *target, "--dry-run", "--json")
     assert result.exit_code == 0
-    found = json.loads(result.stdout)
-    validate("fit-plan", found)
-    assert (found["n_motifs"] is None) == (target[0] == "--relative-mse")
+    plan = json.loads(result.stdout)
+    validate("fit-plan", plan)
+    assert (plan["n_motifs"] is None) == (target[0] == "--relative-mse")
 
 
 # --- The command ------------------------------------------------------------------------------

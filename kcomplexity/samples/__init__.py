@@ -2,15 +2,15 @@
 
 An MLP 64-320-32-10 (31,402 float32 weights, names and layout of ``torch.nn.Linear``) trained on
 scikit-learn's bundled handwritten digits. ``digits-init.safetensors`` is the initialisation that
-the training started from, ``digits-trained.safetensors`` what came out after 200 epochs. Accuracy
+the training started from, ``digits-trained.safetensors`` the network after 200 epochs. Accuracy
 on training and held-out images, seed, recipe, data set and licence are in each file's metadata.
 
-Both were made by one seeded run of ::
+One seeded run made both::
 
     python benchmarks/train_digits.py
 
-The recipe was picked, among some fifty short trials of widths and penalties, because what it
-leaves in the weights is easy to see; the seed is simply the first.
+The recipe was picked, among some fifty short trials of widths and penalties, because its effect on
+the weights is easy to see; the seed is simply the first.
 
 In the trained network the signs of the first layer, which sees the pixels, are arranged: their
 2-D BDM is below that of the same weights shuffled. In the second and third layer, and anywhere
@@ -33,7 +33,7 @@ TRAINED = _HERE / "digits-trained.safetensors"
 
 
 def sample_paths() -> tuple[Path, Path]:
-    """The embedded checkpoints, in the order of training.
+    """Return the embedded checkpoints, in the order of training.
 
     Returns
     -------
