@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 from safetensors.numpy import save_file
 
 import kcomplexity as kc
-from kcomplexity.inspection import ValueInfo, document, inspect_checkpoint
+from kcomplexity.inspection import InspectionReport, ValueInfo, inspect_checkpoint
 from kcomplexity.parallel import LEAF
 from kcomplexity.parallel.pool import Pool
 from kcomplexity.schemas import load_schema
@@ -326,7 +326,8 @@ def test_json_is_one_document_for_several_checkpoints(small: Path, tmp_path: Pat
 
 def test_json_equals_the_document_of_the_library(small: Path):
     with kc.open_checkpoint(small) as checkpoint:
-        expected = document([inspect_checkpoint(checkpoint, values=True)])
+        inspected = inspect_checkpoint(checkpoint, values=True)
+        expected = InspectionReport(checkpoints=(inspected,)).to_dict()
     assert json.loads(run(small, "--values", "--json").stdout) == expected
 
 

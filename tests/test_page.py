@@ -12,9 +12,10 @@ import pytest
 from kcomplexity.errors import ResultError
 from kcomplexity.report.figures import pictures
 from kcomplexity.report.glossary import definitions
-from kcomplexity.report.html import page_bytes
-from kcomplexity.report.page import cautions, sentences, troubles
-from kcomplexity.report.page_tables import tables
+from kcomplexity.report.page import page_bytes
+from kcomplexity.report.remarks import cautions, problems
+from kcomplexity.report.sentences import sentences
+from kcomplexity.report.tables import page_tables
 from tests.browser import browser, executable
 from tests.results import (
     HOSTILE,
@@ -185,7 +186,7 @@ def test_ids_are_unique_and_what_is_named_is_there(tree):
 
 def test_the_table_has_one_row_a_tensor_with_its_numbers():
     record = score_result(6)
-    whole, by_tensor = tables(record)
+    whole, by_tensor = page_tables(record)
     assert len(whole.rows) == 3
     assert len(by_tensor.rows) == 6
     names = [column.name for column in by_tensor.columns]
@@ -200,10 +201,10 @@ def test_what_was_not_measured_is_told_once_for_each_reason():
     record = score_result(3)
     for i, row in enumerate(record["rows"][:6]):
         row |= {"status": "skipped", "reason": f"{i + 3} of 40 weights are NaN", "value": None}
-    (line,) = troubles(record)
+    (line,) = problems(record)
     assert line.startswith("skipped: 2 tensors by entropy:two-part@rd0.01, ")
     assert "3 of 40 weights are NaN" in line
-    cells = {row[0]: row for row in tables(record)[1].rows}
+    cells = {row[0]: row for row in page_tables(record)[1].rows}
     assert "skipped" in cells[record["rows"][0]["tensor"]]
 
 
@@ -240,7 +241,7 @@ def test_the_figure_of_a_sentence_keeps_its_sign():
 
 
 def test_a_comparison_has_one_row_a_tensor_and_its_parts():
-    whole, by_tensor = tables(compare_result(5))
+    whole, by_tensor = page_tables(compare_result(5))
     assert dict(zip((c.name for c in whole.columns), whole.rows[0], strict=True)) == {
         "spec": "entropy:two-part@rd0.01",
         "reference": "3.5000",
@@ -254,13 +255,13 @@ def test_a_comparison_has_one_row_a_tensor_and_its_parts():
 
 
 def test_a_trajectory_has_its_series_and_the_tensors_of_its_last_step():
-    series, _, by_tensor = tables(trajectory_result())
+    series, _, by_tensor = page_tables(trajectory_result())
     assert series.title == "Series"
     assert len(by_tensor.rows) == 4
 
 
 def test_a_point_of_a_sweep_tells_its_setting():
-    points = tables(sweep_result())[0]
+    points = page_tables(sweep_result())[0]
     at = [column.name for column in points.columns].index("setting")
     assert points.rows[0][at] == "target 0.3"
 
@@ -437,6 +438,8 @@ def test_what_can_be_pressed_can_be_reached_by_key(tab):
 
 def test_the_page_of_a_fit_holds_its_motif_gain():
     gain = {"kind": "shuffle", "n": 2, "relative_mse": 0.21, "bits": [90.0, 110.0], "ratio": 0.75}
-    (table,) = (t for t in tables(fit_result() | {"controls": [gain]}) if t.title == "Controls")
+    (table,) = (
+        t for t in page_tables(fit_result() | {"controls": [gain]}) if t.title == "Controls"
+    )
     assert [column.name for column in table.columns] == ["kind", "n", "relative mse", "ratio"]
     assert table.rows == (("shuffle", "2", "0.2100", "0.7500"),)

@@ -5,7 +5,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from kcomplexity.inspection import document, inspect_checkpoint
+from kcomplexity.inspection import InspectionReport, inspect_checkpoint
 from kcomplexity.loaders import open_checkpoint
 from kcomplexity.schemas import load_schema
 from kcomplexity.scoring.score import score
@@ -65,7 +65,8 @@ def test_inspect_tells_which_tensors_are_codes_and_how_wide():
         "fc.scales": ("F16", None, "fc.qweight"),
         "norm": ("F32", None, None),
     }
-    jsonschema.validate(document([found]), load_schema("inspect"))
+    document = InspectionReport(checkpoints=(found,)).to_dict()
+    jsonschema.validate(document, load_schema("inspect"))
 
 
 def test_codes_of_three_bits_stay_words():

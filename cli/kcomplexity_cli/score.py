@@ -147,7 +147,6 @@ def score(checkpoints: tuple[str, ...], **options: Any) -> None:
 
 
 def _show(report: Any, *, as_json: bool, everything: bool, silent: bool) -> None:
-    from kcomplexity.report.tables import extremes, full_table, summary_tables
     from kcomplexity.text import printable
     from kcomplexity_cli.terminal import print_json, print_table
 
@@ -159,20 +158,20 @@ def _show(report: Any, *, as_json: bool, everything: bool, silent: bool) -> None
     if silent:
         return
     click.echo()
-    for table in summary_tables(report):
+    *short, full = report.tables()
+    if everything or len(report.checkpoints) > 1:
+        short = report.whole_tables()
+    for table in short:
         print_table(table)
     if everything:
-        print_table(full_table(report), everything=True)
-    elif len(report.checkpoints) == 1:
-        for table in extremes(report.rows):
-            print_table(table)
+        print_table(full, everything=True)
     for line in report.remarks():
         click.echo(line)
 
 
 def _tell_plan(plan: Any, threads: int, *, as_json: bool) -> None:
-    from kcomplexity.report.tables import Table
-    from kcomplexity.results.records import SCHEMA_VERSION
+    from kcomplexity.report.table import Table, columns
+    from kcomplexity.results.json_form import SCHEMA_VERSION
     from kcomplexity.text import human_bytes, plural
     from kcomplexity_cli.terminal import print_json, print_table
 
@@ -210,4 +209,4 @@ def _tell_plan(plan: Any, threads: int, *, as_json: bool) -> None:
         )
         for task in plan.tasks
     )
-    print_table(Table("what would be measured", ("spec", "controls", "measured"), rows))
+    print_table(Table("what would be measured", columns("spec", "controls", "measured"), rows))

@@ -106,10 +106,11 @@ def sweep(checkpoint: str, **options: Any) -> None:
     """
     from kcomplexity.parallel.pool import available_processors
     from kcomplexity.report import write_atomically
+    from kcomplexity.report.tables import tables
+    from kcomplexity.results.json_form import json_text
     from kcomplexity.results.provenance import describe, provenance
     from kcomplexity.sweeps.sweep import SweepReport, gaussian_bits
     from kcomplexity.sweeps.sweep import sweep as run_sweep
-    from kcomplexity.text import json_text
     from kcomplexity_cli.terminal import print_json, print_table, progress_line
 
     started = time.time()
@@ -144,49 +145,11 @@ def sweep(checkpoint: str, **options: Any) -> None:
     if options["as_json"]:
         print_json(document)
     else:
-        print_table(_table(report), everything=True)
+        print_table(tables(document)[0], everything=True)
     if options["plots"]:
         draw_into(options["plots"], document, quiet=options["as_json"])
     end_by_rows(
         len(points),
         n_measured=sum(point.bits is not None for point in points),
         n_failed=sum(point.status == "failed" for point in points),
-    )
-
-
-def _table(report: Any) -> Any:
-    from kcomplexity.report.tables import Table
-    from kcomplexity.sweeps.sweep import gaussian_bits
-    from kcomplexity.text import printable, shorten
-
-    evaluated = report.eval_command is not None
-    measured = sorted(report.points, key=lambda p: (p.bits is None, p.bits or 0.0))
-    rows = []
-    for point in measured:
-        setting = " ".join(
-            f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}"
-            for key, value in point.setting.items()
-        )
-        if point.bits is None:
-            cells = ("", "", "", "")
-        else:
-            bound = gaussian_bits(point.relative_mse) if point.relative_mse else None
-            cells = (
-                f"{point.bits_per_weight:.4f}",
-                f"{point.relative_mse:.4g}",
-                f"{bound:.3f}" if bound is not None else "",
-                "front" if point.on_front else "",
-            )
-        metric = f"{point.metric:g}" if point.metric is not None else ""
-        tail = (metric,) if evaluated else ()
-        reason = shorten(printable(point.reason), 60) if point.reason else ""
-        rows.append((point.coding, setting, *cells, *tail, reason))
-    columns: tuple[str, ...] = ("coding", "setting", "bits/weight", "error", "Gaussian", "")
-    columns += ("metric",) if evaluated else ()
-    return Table(
-        "bits against error: lower = better in both; Gaussian: what weights of one Gaussian "
-        "variance need at that error",
-        (*columns, ""),
-        tuple(rows),
-        frozenset({2, 3, 4}),
     )

@@ -3,7 +3,7 @@
 A :class:`Case` makes seeded tensors (:mod:`~kcomplexity.calibration.tensors`) and lists, for the
 measures that matter, the :class:`Known` answer that theory gives
 (:mod:`~kcomplexity.calibration.theory`): a value with its tolerance, or a range. :func:`calibrate`
-measures them through the same pipeline as any checkpoint and holds the two against each other.
+measures them through the same pipeline as any checkpoint and compares the two.
 That is the page ``kcomplexity demo --calibrate``.
 
 To add one: a function that makes the tensors, and an entry in :data:`CASES`
@@ -14,7 +14,7 @@ of the others stay.
 from __future__ import annotations
 
 from kcomplexity.calibration.cases import CASES
-from kcomplexity.calibration.records import Answer, Calibrated, Case, Known, document
+from kcomplexity.calibration.records import Answer, Calibrated, CalibrationReport, Case, Known
 from kcomplexity.calibration.run import calibrate
 
-__all__ = ["CASES", "Answer", "Calibrated", "Case", "Known", "calibrate", "document"]
+__all__ = ["CASES", "Answer", "Calibrated", "CalibrationReport", "Case", "Known", "calibrate"]

@@ -10,20 +10,19 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from kcomplexity.comparison.align import Unmatched, align
 from kcomplexity.comparison.conditional_codes import given_all
 from kcomplexity.comparison.given import Given, told
 from kcomplexity.comparison.sides import spooled
 from kcomplexity.parallel.pool import DEFAULT_MAX_MEMORY, Pool
+from kcomplexity.results.documents import Document
+from kcomplexity.results.json_form import SCHEMA_VERSION
 from kcomplexity.results.provenance import describe, provenance
-from kcomplexity.results.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance
+from kcomplexity.results.records import CheckpointInfo, Provenance
 from kcomplexity.scoring.score import open_selected
 from kcomplexity.tensors.checkpoint import labelled
-
-if TYPE_CHECKING:
-    from kcomplexity.report.tables import Table
 
 __all__ = ["Conditional", "conditional"]
 
@@ -55,27 +54,7 @@ class Conditional(Document):
     whole: Given
     schema_version: int = SCHEMA_VERSION
 
-    parts: ClassVar[tuple[str, ...]] = (
-        "provenance",
-        "checkpoints",
-        "unmatched",
-        "headline",
-        "rows",
-        "whole",
-    )
-    row_type: ClassVar[type[Any]] = Given
-
-    def tables(self) -> list[Table]:
-        """Return the tensors and their sum."""
-        from kcomplexity.report.given import given_table
-
-        return [given_table((*self.rows, self.whole))]
-
-    def remarks(self) -> list[str]:
-        """Return what was not coded, and why."""
-        from kcomplexity.report.comparisons import not_compared
-
-        return not_compared(self.unmatched)
+    kind: ClassVar[str] = "conditional"
 
 
 def conditional(

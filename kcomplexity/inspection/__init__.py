@@ -12,10 +12,10 @@ from kcomplexity.inspection.records import (
     DtypeInfo,
     FileInfo,
     Inspection,
+    InspectionReport,
     LayerInfo,
     TensorInfo,
     ValueInfo,
-    document,
 )
 from kcomplexity.inspection.walking import inspect_checkpoint
 
@@ -23,9 +23,9 @@ __all__ = [
     "DtypeInfo",
     "FileInfo",
     "Inspection",
+    "InspectionReport",
     "LayerInfo",
     "TensorInfo",
     "ValueInfo",
-    "document",
     "inspect_checkpoint",
 ]

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-from kcomplexity.results.records import SCHEMA_VERSION, plain
+from kcomplexity.results.documents import Document
+from kcomplexity.results.json_form import SCHEMA_VERSION, plain
 from kcomplexity.tensors.checkpoint import Tensor
 
 __all__ = [
     "DtypeInfo",
     "FileInfo",
     "Inspection",
+    "InspectionReport",
     "LayerInfo",
     "TensorInfo",
     "ValueInfo",
-    "document",
 ]
 
 
@@ -200,9 +200,17 @@ class Inspection:
         return record
 
 
-def document(inspections: Iterable[Inspection]) -> dict[str, Any]:
-    """Return the JSON document that ``kcomplexity schema inspect`` describes."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "checkpoints": [inspection.to_dict() for inspection in inspections],
-    }
+@dataclass(frozen=True, kw_only=True)
+class InspectionReport(Document):
+    """What one or more checkpoints hold: the document of ``kcomplexity inspect``.
+
+    Attributes
+    ----------
+    checkpoints : tuple of Inspection
+    """
+
+    checkpoints: tuple[Inspection, ...]
+    schema_version: int = SCHEMA_VERSION
+
+    kind: ClassVar[str] = "inspect"
+    rows_name: ClassVar[str] = "checkpoints"

@@ -9,7 +9,7 @@ from typing import Any
 from kcomplexity.containers.blocks import BlockShape
 from kcomplexity.mosaics.fit_options import DEFAULT_CAPACITY, capacity_motifs
 from kcomplexity.mosaics.fit_plan import FitPlan
-from kcomplexity.results.records import SCHEMA_VERSION
+from kcomplexity.results.json_form import SCHEMA_VERSION
 
 __all__ = ["FitBudget", "MotifBudget", "fit_budget"]
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from kcomplexity.containers.mosaic import Mosaic
 from kcomplexity.mosaics.assembly import distortion_of
-from kcomplexity.results.records import SCHEMA_VERSION, CheckpointInfo, Provenance, versioned
+from kcomplexity.results.json_form import SCHEMA_VERSION, versioned
+from kcomplexity.results.records import CheckpointInfo, Provenance
 from kcomplexity.tensors.checkpoint import Checkpoint
 from kcomplexity.text import human_bytes, plural, shorten
 

@@ -28,7 +28,8 @@ from kcomplexity.mosaics.fit_plan import plan_fit
 from kcomplexity.mosaics.fitting import run_fit
 from kcomplexity.mosaics.selection import Selection
 from kcomplexity.mosaics.source_layout import source_layout
-from kcomplexity.results.records import SCHEMA_VERSION, CheckpointInfo, Provenance, versioned
+from kcomplexity.results.json_form import SCHEMA_VERSION, versioned
+from kcomplexity.results.records import CheckpointInfo, Provenance
 from kcomplexity.sweeps.evaluate import Evaluation, evaluate, parse_command
 from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 

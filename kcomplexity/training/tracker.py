@@ -13,9 +13,8 @@ from typing import Any, Self
 from kcomplexity.errors import OutputError
 from kcomplexity.loaders import open_checkpoint
 from kcomplexity.parallel.pool import DEFAULT_MAX_MEMORY, Pool
-from kcomplexity.report.documents import read_lines
 from kcomplexity.results.control_results import SHUFFLE
-from kcomplexity.results.records import plain
+from kcomplexity.results.json_form import plain, read_lines
 from kcomplexity.scoring.cache import Cache, run_cached
 from kcomplexity.scoring.plan import make_plan
 from kcomplexity.scoring.specs import listed

@@ -12,13 +12,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from kcomplexity.errors import CheckpointError
 from kcomplexity.loaders import open_checkpoint
 from kcomplexity.parallel.pool import DEFAULT_MAX_MEMORY, Pool
+from kcomplexity.results.documents import Document
+from kcomplexity.results.json_form import SCHEMA_VERSION
 from kcomplexity.results.provenance import describe, provenance
-from kcomplexity.results.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance, Score
+from kcomplexity.results.records import CheckpointInfo, Provenance, Score
 from kcomplexity.scoring.cache import Cache, cache_path, run_cached
 from kcomplexity.scoring.plan import make_plan
 from kcomplexity.scoring.specs import listed
@@ -26,9 +28,6 @@ from kcomplexity.tensors.groups import Scope
 from kcomplexity.text import percent_change, plural, shorten
 from kcomplexity.training.series import Series, Step, StepScore, over_common, series_of
 from kcomplexity.training.steps import Moment, in_order
-
-if TYPE_CHECKING:
-    from kcomplexity.report.tables import Table
 
 __all__ = ["Series", "Step", "StepScore", "Trajectory", "trajectory"]
 
@@ -63,28 +62,7 @@ class Trajectory(Document):
     summary: tuple[StepScore, ...]
     schema_version: int = SCHEMA_VERSION
 
-    parts: ClassVar[tuple[str, ...]] = (
-        "provenance",
-        "steps",
-        "notes",
-        "headline",
-        "series",
-        "rows",
-        "summary",
-    )
-    row_type: ClassVar[type[Any]] = StepScore
-
-    def tables(self) -> list[Table]:
-        """Return the steps, the trends of the whole, and those of the tensors."""
-        from kcomplexity.report.series import steps_table, tensors_table, trends_table
-
-        return [steps_table(self), trends_table(self), tensors_table(self)]
-
-    def remarks(self) -> list[str]:
-        """Return the notes, what could not be read or measured, and why."""
-        from kcomplexity.report.series import remarks
-
-        return remarks(self)
+    kind: ClassVar[str] = "trajectory"
 
 
 def trajectory(

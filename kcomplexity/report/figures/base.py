@@ -3,7 +3,7 @@
 A kind of figure is a :class:`FigureKind`: a name, what it shows, the fields that a result must have
 (`needs`), and two functions.
 
-* ``charts(record)`` turns the JSON form of a result into :class:`Chart` objects, one a picture:
+* ``charts(document)`` turns the JSON form of a result into :class:`Chart` objects, one a picture:
   titles, axis labels and the numbers as a table. It draws nothing and imports no matplotlib; what
   it returns is saved as CSV beside the picture.
 * ``draw(axes, chart, theme)`` puts a chart on matplotlib axes and reads nothing but the chart, so
@@ -17,11 +17,10 @@ there is a better end. Names come from files: they are shown through
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from kcomplexity.errors import ResultError
+from kcomplexity.report.rows import Json
 from kcomplexity.text import printable
 
 if TYPE_CHECKING:
@@ -29,10 +28,7 @@ if TYPE_CHECKING:
 
     from kcomplexity.report.figures.themes import Theme
 
-__all__ = ["Cell", "Chart", "FigureKind", "Record", "expecting", "missing"]
-
-Record: TypeAlias = Mapping[str, Any]
-"""A result in its JSON form."""
+__all__ = ["Cell", "Chart", "FigureKind", "missing", "values_at"]
 
 Cell: TypeAlias = str | float | int | None
 
@@ -105,12 +101,12 @@ class FigureKind:
     shows: str
     needs: tuple[str, ...]
     made_by: str
-    charts: Callable[[Record], list[Chart]]
+    charts: Callable[[Json], list[Chart]]
     draw: Callable[[Axes, Chart, Theme], None]
     over_steps: bool = False
 
 
-def missing(record: Record, needs: tuple[str, ...]) -> list[str]:
+def missing(document: Json, needs: tuple[str, ...]) -> list[str]:
     """Return which of the needed fields a result does not have, or has only as null.
 
     Examples
@@ -124,42 +120,20 @@ def missing(record: Record, needs: tuple[str, ...]) -> list[str]:
         if not any(
             value is not None and value not in ([], {})
             for path in need.split("|")
-            for value in values_at(record, path)
+            for value in values_at(document, path)
         )
     ]
 
 
-def values_at(record: Any, path: str) -> Iterator[Any]:
+def values_at(document: Any, path: str) -> Iterator[Any]:
     """Yield what stands at a path such as ``rows[].controls[].bits``, element by element."""
     step, _, rest = path.partition(".")
     name, each, _ = step.partition("[]")
-    if not isinstance(record, Mapping) or name not in record:
+    if not isinstance(document, Mapping) or name not in document:
         return
-    found = record[name]
+    found = document[name]
     for value in (found if isinstance(found, list | tuple) else []) if each else [found]:
         if rest:
             yield from values_at(value, rest)
         else:
             yield value
-
-
-@contextmanager
-def expecting(what: str) -> Iterator[None]:
-    """Tell as an error of the result what goes wrong because a field is not of its type.
-
-    A result is a file that anyone may have written; its schema is not checked before, since a
-    reader takes later versions of a record too.
-    """
-    try:
-        yield
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        if isinstance(error, ResultError):
-            raise
-        if isinstance(error, KeyError):
-            raise ResultError(
-                f"{what}: the field {error} is not there; make the result again"
-            ) from error
-        raise ResultError(
-            f"{what}: a field is not what its schema says ({type(error).__name__}: {error}); "
-            "make the result again"
-        ) from error

@@ -5,20 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from kcomplexity.report.figures.base import Chart, FigureKind, Record
-from kcomplexity.report.figures.layers import KINDS, kind_of_layer
+from kcomplexity.report.figures.base import Chart, FigureKind
 from kcomplexity.report.figures.marks import MANY, Along, areas_of, legend, weighty
-from kcomplexity.report.figures.selecting import (
-    about,
-    by_checkpoint,
-    checkpoint_name,
-    depth_sorted,
-    label,
-    measured,
-    number,
-)
+from kcomplexity.report.figures.names import about, checkpoint_name
 from kcomplexity.report.figures.themes import Theme
+from kcomplexity.report.layers import KINDS, kind_of_layer
 from kcomplexity.report.main_code import main_spec
+from kcomplexity.report.numbers import three_figures
+from kcomplexity.report.rows import Json, by_checkpoint, depth_sorted, label, measured
 from kcomplexity.text import plural, shorten
 
 if TYPE_CHECKING:
@@ -30,8 +24,8 @@ __all__ = ["BITS"]
 _WIDE = 6
 
 
-def _charts(record: Record) -> list[Chart]:
-    rows = measured(record, "bits_per_weight", "n_weights")
+def _charts(document: Json) -> list[Chart]:
+    rows = measured(document, "bits_per_weight", "n_weights")
     spec = main_spec(rows)
     charts = []
     for path, found in by_checkpoint(row for row in rows if row["spec"] == spec).items():
@@ -45,15 +39,15 @@ def _charts(record: Record) -> list[Chart]:
         big = [ordered[at] for at in weighty([row["n_weights"] for row in ordered])]
         least = min(big, key=lambda row: row["bits_per_weight"])
         most = max(big, key=lambda row: row["bits_per_weight"])
-        title = f"{number(whole)} bits/weight over {plural(len(ordered), 'tensor')}"
+        title = f"{three_figures(whole)} bits/weight over {plural(len(ordered), 'tensor')}"
         if len(big) > 1:
             title += (
-                f": {number(least['bits_per_weight'])} in {shorten(label(least), 34)}, "
-                f"{number(most['bits_per_weight'])} in {shorten(label(most), 34)}"
+                f": {three_figures(least['bits_per_weight'])} in {shorten(label(least), 34)}, "
+                f"{three_figures(most['bits_per_weight'])} in {shorten(label(most), 34)}"
             )
         charts.append(
             Chart(
-                variant=checkpoint_name(path) if len(record.get("checkpoints", ())) > 1 else "",
+                variant=checkpoint_name(path) if len(document.get("checkpoints", ())) > 1 else "",
                 title=title,
                 subtitle=f"{about(str(spec), ordered)}; the area of a mark is the number of "
                 "weights",
@@ -107,7 +101,7 @@ def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:
         along.from_zero()
     entries += along.limit(bits, chart["n_weights"])
     for name, value in chart.levels:
-        along.across(value, f"{name} {number(value)}")
+        along.across(value, f"{name} {three_figures(value)}")
     legend(ax, entries, theme)
 
 

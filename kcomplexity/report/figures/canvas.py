@@ -20,55 +20,21 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from kcomplexity.errors import ResultError
-from kcomplexity.report.figures.base import Cell, Chart, FigureKind, Record
+from kcomplexity.report.figures.base import Cell, Chart, FigureKind
 from kcomplexity.report.figures.marks import TIP
-from kcomplexity.report.figures.themes import PAGE, PAGE_COLOURS, Theme, theme
+from kcomplexity.report.figures.themes import PAGE, PAGE_COLOURS, Theme
 from kcomplexity.text import printable
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["FORMATS", "alternative", "csv_bytes", "draw_on", "image_bytes", "page_svg", "styled"]
+__all__ = ["PICTURE_FORMATS", "alternative", "image_bytes", "numbers_csv", "page_svg", "styled"]
 
 #: What a picture can be saved as.
-FORMATS = ("png", "svg", "pdf")
+PICTURE_FORMATS = ("png", "svg", "pdf")
 _DPI = 200
 #: Inches of a picture beside what its rows ask for, and for each row.
 _LEAST, _ROW, _MOST = 2.5, 0.215, 8.0
-
-
-def draw_on(record: Record, kind: str, ax: Axes | None) -> Axes:
-    """Draw the first picture of a kind on axes of the user's, or on those of a new figure.
-
-    Raises
-    ------
-    SpecError
-        If there is no such kind.
-    ResultError
-        If the result has nothing for it.
-    """
-    from kcomplexity.report.figures import pictures, unmet
-
-    picture = next(pictures(record, [kind]), None)
-    if picture is None:
-        raise ResultError(f"nothing to draw: {'; '.join(unmet(record, [kind]))}")
-    look = theme("light")
-    with styled(look):
-        if ax is None:
-            from matplotlib import pyplot
-
-            _, ax = pyplot.subplots(layout="constrained")
-        width = ax.get_window_extent().width / ax.figure.dpi * 72
-        title = textwrap.wrap(printable(picture.chart.title), int(width / (0.6 * look.type_size)))
-        # Above the names of lines across.
-        pad = 1.8 * look.type_size
-        ax.set_title(
-            "\n".join(title), loc="left", pad=pad, fontsize=look.type_size, parse_math=False
-        )
-        picture.kind.draw(ax, picture.chart, look)
-    return ax
 
 
 @contextmanager
@@ -120,7 +86,7 @@ def styled(theme: Theme) -> Iterator[None]:
             yield
 
 
-def csv_bytes(chart: Chart) -> bytes:
+def numbers_csv(chart: Chart) -> bytes:
     """Return the numbers of a chart as CSV with a header line; None is an empty field."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
@@ -130,7 +96,7 @@ def csv_bytes(chart: Chart) -> bytes:
 
 
 def image_bytes(kind: FigureKind, chart: Chart, theme: Theme, form: str) -> bytes:
-    """Return a picture as a file of the format `form`, one of `FORMATS`."""
+    """Return a picture as a file of the format `form`, one of `PICTURE_FORMATS`."""
     with styled(theme):
         # In an SVG text stays text, for which the reader's machine has a typeface.
         figure = _compose(kind, chart if form == "svg" else _in_typeface(chart), theme)

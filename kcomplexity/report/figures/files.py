@@ -8,15 +8,16 @@ from pathlib import Path
 from kcomplexity.containers.writers import refuse_paths
 from kcomplexity.errors import OutputError, ResultError, SpecError
 from kcomplexity.report import write_atomically
-from kcomplexity.report.figures import Record, pictures, unmet
-from kcomplexity.report.figures.canvas import FORMATS, csv_bytes, image_bytes
+from kcomplexity.report.figures import pictures, unmet
+from kcomplexity.report.figures.canvas import PICTURE_FORMATS, image_bytes, numbers_csv
 from kcomplexity.report.figures.themes import theme
+from kcomplexity.report.rows import Json
 
 __all__ = ["save_figures"]
 
 
 def save_figures(
-    record: Record,
+    document: Json,
     folder: str | Path,
     kinds: Sequence[str] = (),
     *,
@@ -28,7 +29,7 @@ def save_figures(
 
     Parameters
     ----------
-    record : mapping
+    document : mapping
         The JSON form of a result.
     folder : str or path
         Made if it is not there; files of the same names are replaced.
@@ -54,14 +55,14 @@ def save_figures(
         If a file cannot be written, or is one of `inputs`.
     """
     for form in forms:
-        if form not in FORMATS:
+        if form not in PICTURE_FORMATS:
             raise SpecError(
-                f"unknown picture format {form!r}: expected one of {', '.join(FORMATS)}"
+                f"unknown picture format {form!r}: expected one of {', '.join(PICTURE_FORMATS)}"
             )
     chosen = theme(look)
-    found = list(pictures(record, kinds))
+    found = list(pictures(document, kinds))
     if not found:
-        raise ResultError(f"nothing to draw: {'; '.join(unmet(record, kinds))}")
+        raise ResultError(f"nothing to draw: {'; '.join(unmet(document, kinds))}")
     folder = Path(folder)
     for picture in found:
         for form in (*forms, "csv"):
@@ -76,5 +77,5 @@ def save_figures(
             path = folder / f"{picture.name}.{form}"
             write_atomically(path, image_bytes(picture.kind, picture.chart, chosen, form))
             written.append(path)
-        write_atomically(folder / f"{picture.name}.csv", csv_bytes(picture.chart))
+        write_atomically(folder / f"{picture.name}.csv", numbers_csv(picture.chart))
     return written

@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcomplexity.errors import KComplexityError
-from kcomplexity.report.figures.base import Chart, FigureKind, Record
+from kcomplexity.report.figures.base import Chart, FigureKind
 from kcomplexity.report.figures.marks import legend
-from kcomplexity.report.figures.selecting import checkpoint_name, label, measured, number
+from kcomplexity.report.figures.names import checkpoint_name
 from kcomplexity.report.figures.themes import Theme
+from kcomplexity.report.numbers import three_figures
+from kcomplexity.report.rows import Json, label, level_step, measured, target_mse
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.text import plural, shorten
 
@@ -30,25 +32,21 @@ _READ = 1 << 22
 _MOST_LEVELS = 64
 
 
-def _charts(record: Record) -> list[Chart]:
-    rows = [
-        row
-        for row in measured(record, "details", "tensor")
-        if row["details"].get("step") and "@rd" in str(row["spec"])
-    ]
+def _charts(document: Json) -> list[Chart]:
+    rows = [row for row in measured(document, "tensor") if level_step(row) and target_mse(row)]
     charts = []
-    for info in record.get("checkpoints", ()):
+    for info in document.get("checkpoints", ()):
         found = [row for row in rows if row.get("checkpoint") == info["path"]]
         if found:
             row = max(found, key=lambda row: row["n_weights"])
-            charts += _chart(info, row, several=len(record["checkpoints"]) > 1)
+            charts += _chart(info, row, several=len(document["checkpoints"]) > 1)
     return charts
 
 
-def _chart(info: Record, row: Record, *, several: bool) -> list[Chart]:
+def _chart(info: Json, row: Json, *, several: bool) -> list[Chart]:
     from kcomplexity.loaders import open_checkpoint
 
-    step = float(row["details"]["step"])
+    step = float(level_step(row) or 0)
     try:
         with open_checkpoint(str(info["path"])) as checkpoint:
             if checkpoint.fingerprint() != info["fingerprint"] or row["tensor"] not in checkpoint:
@@ -78,8 +76,8 @@ def _chart(info: Record, row: Record, *, several: bool) -> list[Chart]:
     return [
         Chart(
             variant=checkpoint_name(str(info["path"])) if several else "",
-            title=f"{shorten(label(row), 40)}: {plural(n_levels, 'level')} {number(step)} apart"
-            f" span {plural(row['n_weights'], 'weight')}",
+            title=f"{shorten(label(row), 40)}: {plural(n_levels, 'level')} {three_figures(step)} "
+            f"apart span {plural(row['n_weights'], 'weight')}",
             subtitle=f"the largest tensor; {ticks} of {row['spec']}{at_error}",
             x="weight",
             y="number of weights",
@@ -105,7 +103,7 @@ def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:
     ax.stairs([row[3] for row in bars], edges, fill=True, color=theme.series[0])  # type: ignore[arg-type]
     ax.set_yscale("symlog", linthresh=1)
     ax.set_ylim(0, None)
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: three_figures(value)))
     entries = [("weights", theme.series[0], "bar")]
     if levels:
         ax.vlines(

@@ -16,9 +16,9 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from kcomplexity.report.figures.layers import block_of
-from kcomplexity.report.figures.selecting import number
 from kcomplexity.report.figures.themes import PAGE, Theme
+from kcomplexity.report.layers import block_of
+from kcomplexity.report.numbers import three_figures
 from kcomplexity.text import printable, shorten
 
 if TYPE_CHECKING:
@@ -326,7 +326,7 @@ def log_scale(ax: Axes, *names: str) -> None:
         low, high = sorted(axis.get_view_interval())
         wide = high > 300 * max(low, 1e-300)
         axis.set_major_locator(LogLocator(10, (1.0,) if wide else (1.0, 2.0, 5.0), numticks=12))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: three_figures(value)))
         axis.set_minor_formatter(NullFormatter())
         if not wide:
             axis.set_minor_locator(NullLocator())
