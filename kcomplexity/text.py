@@ -12,6 +12,7 @@ from typing import Any
 __all__ = [
     "LEAST_SHARE",
     "about_row",
+    "distinguished",
     "human_bytes",
     "json_text",
     "of_weights",
@@ -21,7 +22,6 @@ __all__ = [
     "shape_text",
     "short_names",
     "shorten",
-    "told_apart",
     "without_numbers",
 ]
 
@@ -143,12 +143,12 @@ def without_numbers(reason: str) -> str:
     return re.sub(r"\d+", "#", reason)
 
 
-def told_apart(names: Iterable[str]) -> list[str]:
+def distinguished(names: Iterable[str]) -> list[str]:
     """Number those names that occur several times, as mappings of arrays do, which have none.
 
     Examples
     --------
-    >>> told_apart(["<mapping>", "a.npz", "<mapping>"])
+    >>> distinguished(["<mapping>", "a.npz", "<mapping>"])
     ['<mapping> (1)', 'a.npz', '<mapping> (2)']
     """
     given = list(names)

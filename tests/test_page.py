@@ -15,7 +15,7 @@ from kcomplexity.report.glossary import definitions
 from kcomplexity.report.page import page_bytes
 from kcomplexity.report.remarks import cautions, problems
 from kcomplexity.report.sentences import sentences
-from kcomplexity.report.tables import page_tables
+from kcomplexity.report.tables import page_tables, whole_tables
 from tests.browser import browser, executable
 from tests.results import (
     HOSTILE,
@@ -135,11 +135,11 @@ def test_other_results_are_shown_as_what_they_list():
     assert len(tree.of("figure")) == 1 + 2 + 3 + 4 + 1
 
 
-def test_a_field_that_is_missing_is_told_by_its_name():
+def test_a_missing_field_is_named():
     record = score_result(3)
     for row in record["rows"]:
         del row["bits_per_weight"]
-    with pytest.raises(ResultError, match=r"r\.json: the field 'bits_per_weight' is not there"):
+    with pytest.raises(ResultError, match=r"r\.json: the field 'bits_per_weight' is missing"):
         page_bytes([("r.json", record)])
 
 
@@ -162,7 +162,7 @@ def test_every_figure_and_field_has_a_text(tree):
 
 
 def test_tables_have_captions_and_heads_that_sort(tree):
-    assert len(tree.of("caption")) == len(tree.of("table")) == 2
+    assert len(tree.of("caption")) == len(tree.of("table")) == 3  # codes, estimates, tensors
     heads = [found for found in tree.of("th") if found.get("scope") == "col"]
     assert len(heads) + 1 == len(tree.of("button"))  # and the one for the colours
     assert all(found["aria-sort"] == "none" for found in heads)
@@ -186,8 +186,10 @@ def test_ids_are_unique_and_what_is_named_is_there(tree):
 
 def test_the_table_has_one_row_a_tensor_with_its_numbers():
     record = score_result(6)
-    whole, by_tensor = page_tables(record)
-    assert len(whole.rows) == 3
+    codes, estimates, by_tensor = page_tables(record)
+    assert (len(codes.rows), len(estimates.rows)) == (2, 1)
+    assert "raw/comp" in codes.names
+    assert "raw/comp" not in whole_tables(record)[0].names  # the page alone has room for it
     assert len(by_tensor.rows) == 6
     names = [column.name for column in by_tensor.columns]
     row = next(row for row in record["rows"] if row["spec"] == "bdm2d@sign")
@@ -197,14 +199,15 @@ def test_the_table_has_one_row_a_tensor_with_its_numbers():
     assert shown["bdm2d@sign vs shuffle"] == f"{row['controls'][0]['ratio']:.4f}"
 
 
-def test_what_was_not_measured_is_told_once_for_each_reason():
+def test_what_was_not_measured_is_one_line_for_each_reason():
     record = score_result(3)
     for i, row in enumerate(record["rows"][:6]):
         row |= {"status": "skipped", "reason": f"{i + 3} of 40 weights are NaN", "value": None}
     (line,) = problems(record)
-    assert line.startswith("skipped: 2 tensors by entropy:two-part@rd0.01, ")
-    assert "3 of 40 weights are NaN" in line
-    cells = {row[0]: row for row in page_tables(record)[1].rows}
+    assert line.startswith("skipped: 2 tensors (")
+    assert ") by entropy:two-part@rd0.01, " in line
+    assert line.endswith(": e.g. 3 of 40 weights are NaN")
+    cells = {row[0]: row for row in page_tables(record)[-1].rows}
     assert "skipped" in cells[record["rows"][0]["tensor"]]
 
 
@@ -242,28 +245,34 @@ def test_the_figure_of_a_sentence_keeps_its_sign():
 
 def test_a_comparison_has_one_row_a_tensor_and_its_parts():
     whole, by_tensor = page_tables(compare_result(5))
-    assert dict(zip((c.name for c in whole.columns), whole.rows[0], strict=True)) == {
+    assert dict(zip(whole.names, whole.rows[0], strict=True)) == {
         "spec": "entropy:two-part@rd0.01",
-        "reference": "3.5000",
-        "bits/weight": "3.1000",
-        "total %": "-11.40",
-        "histogram %": "",
-        "arrangement %": "",
+        "reference": "3.500",
+        "other": "3.100",
+        "total": "-11.4%",
+        "histogram": "",
+        "arrangement": "",
+        "agree": "",
+        "range": "",
+        "what it is": "code",
     }
     assert len(by_tensor.rows) == 5
     assert by_tensor.rows[0][5:] == ("-10.00", "-4.00")
 
 
-def test_a_trajectory_has_its_series_and_the_tensors_of_its_last_step():
-    series, _, by_tensor = page_tables(trajectory_result())
-    assert series.title == "Series"
+def test_a_trajectory_has_its_trends_and_the_tensors_of_its_last_step():
+    steps, trends, *_, by_tensor = page_tables(trajectory_result())
+    assert [row[0] for row in steps.rows] == ["0", "4500"]
+    assert trends.rows[0][trends.names.index("tau")] == "-1.00"
     assert len(by_tensor.rows) == 4
 
 
-def test_a_point_of_a_sweep_tells_its_setting():
+def test_a_point_of_a_sweep_has_its_setting():
     points = page_tables(sweep_result())[0]
     at = [column.name for column in points.columns].index("setting")
-    assert points.rows[0][at] == "target 0.3"
+    assert {row[at] for row in points.rows} == {
+        f"target={e}" for e in ("0.3", "0.1", "0.03", "0.01")
+    }
 
 
 def test_what_a_result_warns_of_is_told():

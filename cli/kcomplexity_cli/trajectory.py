@@ -23,7 +23,7 @@ from kcomplexity_cli.options import (
     selection_options,
 )
 from kcomplexity_cli.plot import draw_into
-from kcomplexity_cli.terminal import show_result
+from kcomplexity_cli.terminal import print_json, show_document, show_result
 
 __all__ = ["trajectory"]
 
@@ -38,7 +38,7 @@ Examples:
   kcomplexity trajectory run/ --watch              (Ctrl-C ends it and prints the tables)
 """,
 )
-@click.argument("checkpoints", nargs=-1, required=True, metavar="CHECKPOINT|FOLDER|GLOB...")
+@click.argument("checkpoints", nargs=-1, required=True, metavar="CHECKPOINT|FOLDER|GLOB|RESULT...")
 @click.option(
     "--steps",
     default=None,
@@ -65,7 +65,8 @@ def trajectory(checkpoints: tuple[str, ...], **options: Any) -> None:
     """Score the checkpoints of a training, and tell how the figures moved.
 
     Folders stand for the checkpoints in them. One that cannot be read becomes a row with the
-    reason.
+    reason. The .json or .jsonl of an earlier run is shown again, and so is the file of
+    kcomplexity.Tracker.
 
     Run it again after more steps: what was measured before is taken from the cache, also where
     single tensors did not change. Kendall's tau is 1 when a figure only rises with the steps, -1
@@ -74,6 +75,8 @@ def trajectory(checkpoints: tuple[str, ...], **options: Any) -> None:
     from kcomplexity.report import check_target
     from kcomplexity.scoring.cache import Cache, cache_path
 
+    if _show_saved(checkpoints, options):
+        return
     output: Path | None = options["output"]
     if output:
         check_target(output)
@@ -95,6 +98,36 @@ def trajectory(checkpoints: tuple[str, ...], **options: Any) -> None:
         n_measured=sum(row.status == "ok" for row in found.rows),
         n_failed=sum(one.status == "failed" for one in (*found.rows, *found.steps)),
     )
+
+
+def _show_saved(checkpoints: tuple[str, ...], options: dict[str, Any]) -> bool:
+    """Show the result that the only argument is; False where it is not one."""
+    from kcomplexity.errors import ResultError
+    from kcomplexity.report.reading import read_result
+    from kcomplexity.results.reading import KINDS, kind_of
+
+    path = Path(checkpoints[0])
+    if len(checkpoints) > 1 or path.suffix not in (".json", ".jsonl") or not path.is_file():
+        return False
+    try:
+        document = read_result(path)
+    except ResultError:
+        return False  # the index of a sharded checkpoint ends in .json as well
+    kind = kind_of(document)
+    if kind != "trajectory":
+        raise ResultError(
+            f"{path} is the result of '{KINDS[kind]}': expected checkpoints, the result of "
+            "'trajectory' or the file of kcomplexity.Tracker"
+        )
+    if options["output"]:
+        raise click.UsageError("-o writes what was measured: leave it out to show a result again")
+    if options["as_json"]:
+        print_json(document)
+    else:
+        show_document(document, everything=options["everything"])
+    if options["plots"]:
+        draw_into(options["plots"], document, quiet=options["as_json"], inputs=[path])
+    return True
 
 
 def _measured(paths: list[str], cache: Any, options: dict[str, Any]) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from kcomplexity.report.rows import expecting
 from kcomplexity.report.tracked import as_trajectory
 from kcomplexity.results.reading import read_document
 
@@ -14,6 +13,4 @@ __all__ = ["read_result"]
 
 def read_result(path: str | Path) -> dict[str, Any]:
     """Read a result file in its JSON form; parameters and errors as for :func:`read_document`."""
-    document = read_document(path)
-    with expecting(str(path)):
-        return dict(as_trajectory(document))
+    return dict(as_trajectory(read_document(path)))

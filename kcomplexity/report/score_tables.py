@@ -63,6 +63,8 @@ def _whole_of_kind(kind: str, title: str, rows: Sequence[Json], document: Json) 
     else:
         cells[Column("bits/weight", TERMS["bits/weight"], numeric=True)] = list(map(_bits, rows))
     if kind == "code":
+        decodes = Column("decodes", "what a decoder gets back", wide=True)
+        cells[decodes] = [f"the {row['decodes']}" if row.get("decodes") else "" for row in rows]
         size = Column("size", "bytes, side information included; lower = simpler", numeric=True)
         cells[size] = [
             human_bytes(row["bits"] / 8) if row.get("bits") is not None else "" for row in rows

@@ -7,7 +7,7 @@ from typing import Any
 
 from kcomplexity.errors import SpecError
 from kcomplexity.inference import kendall
-from kcomplexity.report.rows import Json
+from kcomplexity.report.rows import Json, expecting
 from kcomplexity.results.reading import kind_of
 
 __all__ = ["as_trajectory"]
@@ -20,6 +20,11 @@ def as_trajectory(document: Json) -> Json:
     """Return a Tracker's calls as the document of a trajectory, and any other result as it is."""
     if kind_of(document) != "tracker":
         return document
+    with expecting("a line of a Tracker's file"):
+        return _trajectory(document)
+
+
+def _trajectory(document: Json) -> Json:
     calls = sorted(document["calls"], key=lambda call: call["step"])
     keys = dict.fromkeys(key for call in calls for key in call if key not in _ABOUT_CALL)
     rest = {key: value for key, value in document.items() if key != "calls"}

@@ -14,7 +14,7 @@ from kcomplexity.loaders import open_checkpoint
 from kcomplexity.loaders.mapping import UNNAMED
 from kcomplexity.loaders.paths import natural_key
 from kcomplexity.tensors.checkpoint import Checkpoint
-from kcomplexity.text import printable, told_apart
+from kcomplexity.text import distinguished, printable
 
 __all__ = ["Moment", "in_order"]
 
@@ -90,7 +90,7 @@ def in_order(
     moments = [
         Moment(source, name, int(step) if float(step).is_integer() else step, reason)
         for source, name, step, (_, reason) in zip(
-            ordered, told_apart(names), found, read, strict=True
+            ordered, distinguished(names), found, read, strict=True
         )
     ]
     moments.sort(key=lambda one: one.step)  # stable: those that tie stay in natural order
