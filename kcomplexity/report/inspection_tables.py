@@ -101,7 +101,7 @@ def _values(tensor: Json) -> tuple[str, ...]:
 
 
 def _really(tensor: Json, values: Json) -> str:
-    if values["constant"]:  # any dtype holds it; a single value is no news
+    if values["constant"]:  # any dtype holds it; for a single value that says nothing
         return "constant" if tensor["n_weights"] > 1 else str(tensor["dtype"])
     return "/".join(values["effective_dtypes"])
 

@@ -26,7 +26,7 @@ def jsonl_bytes(result: Document) -> bytes:
     head: dict[str, Any] = {}
     lines = []
     for name, value in result.to_dict().items():
-        # An empty list has no lines to be found again by.
+        # An empty list has no lines, so the first line has it.
         if value and name in RECORDS:
             lines += [json_line(RECORDS[name], entry) for entry in value]
         else:

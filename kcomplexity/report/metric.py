@@ -29,7 +29,7 @@ def read_metric(path: str | Path) -> dict[str, Any]:
     Raises
     ------
     ResultError
-        If it cannot be read as such.
+        If it is not CSV of numbers with a header line.
     """
     path = Path(path)
     try:

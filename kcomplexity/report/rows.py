@@ -97,14 +97,14 @@ def stream_bits(row: Json) -> Mapping[str, float]:
 def account(row: Json) -> Json | None:
     """Return where the bits come from: ``order0_bits``, ``saved_bits`` by stage."""
     details = _details(row)
-    found: Json | None = row.get("account") or (details if details.get("saved_bits") else None)
-    return found if found and found.get("saved_bits") and found.get("order0_bits") else None
+    own: Json = row.get("account") or details
+    return own if own.get("saved_bits") and own.get("order0_bits") else None
 
 
 def tiles(row: Json) -> Json | None:
     """Return the tile map: ``tile``, and the ``ratios`` to the shuffles by row and column."""
-    found: Json | None = row.get("tiles") or _details(row).get("tiles")
-    return found if found and found.get("ratios") else None
+    tile_map: Json = row.get("tiles") or _details(row).get("tiles") or {}
+    return tile_map if tile_map.get("ratios") else None
 
 
 def level_step(row: Json) -> float | None:
@@ -135,8 +135,8 @@ def control_of(row: Json, kind: str) -> Json | None:
     """Return the comparison of a row with a kind of control; None if it has no ratio to it."""
     for control in row.get("controls") or ():
         if control["kind"] == kind and control.get("ratio") is not None:
-            found: Json = control
-            return found
+            own: Json = control
+            return own
     return None
 
 

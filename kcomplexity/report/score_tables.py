@@ -50,7 +50,7 @@ def whole(document: Json) -> list[Table]:
 
 
 def _whole_of_kind(kind: str, title: str, rows: Sequence[Json], document: Json) -> Table:
-    """Return the sums of one kind; a column in which nothing stands is left out."""
+    """Return the sums of one kind; an empty column is left out."""
     checkpoints = document.get("checkpoints", ())
     names = _short_paths([str(info["path"]) for info in checkpoints])
     cells: dict[Column, list[str]] = {}

@@ -20,7 +20,7 @@ class Sentence:
 
 
 _FIGURE = re.compile(r"(?<![\w.])[-+]?\d[\d.,]*(?:%| ?[kMGT]?B\b)")
-#: Before a size or share that is no effect, but a threshold or a part of the weights.
+#: Before a size or share that is a threshold or a part of the weights, not an effect.
 _NO_EFFECT = re.compile(r"\bno \w+|the largest tensor,|left out of")
 
 

@@ -10,7 +10,7 @@ __all__ = ["Column", "Table", "columns"]
 
 @dataclass(frozen=True)
 class Column:
-    """What stands in a column.
+    """The head of a column.
 
     Attributes
     ----------
@@ -22,7 +22,7 @@ class Column:
     bar : bool
         Whether the numbers have one unit, from zero up: a terminal may draw them as bars.
     wide : bool
-        Whether the column is shown on the page alone, which has room for it.
+        Whether only the page shows the column: elsewhere there is no room.
     """
 
     name: str

@@ -1,6 +1,6 @@
 """Every table of a result, made from its JSON document: one function, by the kind of result.
 
-What the tables of a kind are stands in :data:`TABLES`; the modules ``*_tables`` make them. All that
+The tables of each kind are listed in :data:`TABLES`; the modules ``*_tables`` make them. All that
 shows a table - terminal, Markdown, notebook, page - draws the same
 :class:`~kcomplexity.report.table.Table`.
 """

@@ -58,7 +58,7 @@ def rebuilt(record_type: Callable[..., T], values: Mapping[str, Any]) -> T:
     """Return the frozen dataclass whose JSON form is `values`; the inverse of :func:`plain`.
 
     Nested records, tuples and mappings are rebuilt by the types of the fields. A record type with a
-    static ``from_dict`` decides by itself what its JSON form becomes. Keys that the type does not
+    static ``from_dict`` rebuilds itself. Keys that the type does not
     have, which a later version may write, are ignored.
 
     Raises

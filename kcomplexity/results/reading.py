@@ -73,7 +73,7 @@ def kind_of(document: Mapping[str, Any]) -> str:
     Raises
     ------
     ResultError
-        If it has the key of none of them.
+        If it has none of their keys.
     """
     for key, kind in _KIND_OF_KEY.items():
         if key in document:

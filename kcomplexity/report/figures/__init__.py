@@ -48,16 +48,16 @@ def pictures(document: Json, kinds: Sequence[str] = ()) -> Iterator[Picture]:
         If there is no such kind.
     """
     taken: set[str] = set()
-    for name in kinds or FIGURES:
-        kind = FIGURES.lookup(name)
+    for kind_name in kinds or FIGURES:
+        kind = FIGURES.lookup(kind_name)
         for chart in _charts(document, kind):
             plain = slug(kind.name, chart.variant)
             # Long specs may be cut to the same name.
-            found = next(
+            name = next(
                 n for n in (plain, *(f"{plain}-{i}" for i in range(2, 10_000))) if n not in taken
             )
-            taken.add(found)
-            yield Picture(kind, chart, found)
+            taken.add(name)
+            yield Picture(kind, chart, name)
 
 
 def _charts(document: Json, kind: FigureKind) -> list[Chart]:
@@ -75,15 +75,15 @@ def _charts(document: Json, kind: FigureKind) -> list[Chart]:
 
 
 def unmet(document: Json, kinds: Sequence[str] = ()) -> list[str]:
-    """Return, for each kind that cannot be drawn of a result, what it needs and what has it."""
-    told = []
+    """Return, for each kind that a result cannot be drawn as, what it needs and what makes that."""
+    lines = []
     for name in kinds or FIGURES:
         kind = FIGURES.lookup(name)
         absent = missing(document, kind.needs)
         if not _charts(document, kind):
             fields = " and ".join(need.replace("|", " or ") for need in absent or kind.needs)
-            told.append(f"{name} needs {fields} ({kind.made_by})")
-    return told
+            lines.append(f"{name} needs {fields} ({kind.made_by})")
+    return lines
 
 
 for _kind in (

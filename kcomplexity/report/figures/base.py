@@ -5,7 +5,7 @@ A kind of figure is a :class:`FigureKind`: a name, what it shows, the fields tha
 
 * ``charts(document)`` turns the JSON form of a result into :class:`Chart` objects, one a picture:
   titles, axis labels and the numbers as a table. It draws nothing and imports no matplotlib; what
-  it returns is saved as CSV beside the picture.
+  it returns is saved as CSV next to the picture.
 * ``draw(axes, chart, theme)`` puts a chart on matplotlib axes and reads nothing but the chart, so
   that the CSV is the whole truth of the picture.
 
@@ -40,7 +40,8 @@ class Chart:
     Attributes
     ----------
     variant : str
-        Tells it from other pictures of its kind: a spec, a checkpoint; empty for the only one.
+        Distinguishes it from other pictures of its kind: a spec, a checkpoint; empty for the only
+        one.
     title : str
         What is seen.
     subtitle : str
@@ -53,7 +54,7 @@ class Chart:
     levels : tuple of (str, float)
         Values of the whole, drawn as lines across.
     size : float
-        How much room it asks for: the number of things that stand one under the other.
+        How much room it asks for: the number of things listed one below the other.
     """
 
     variant: str = ""
@@ -126,13 +127,13 @@ def missing(document: Json, needs: tuple[str, ...]) -> list[str]:
 
 
 def values_at(document: Any, path: str) -> Iterator[Any]:
-    """Yield what stands at a path such as ``rows[].controls[].bits``, element by element."""
+    """Yield the values at a path such as ``rows[].controls[].bits``, element by element."""
     step, _, rest = path.partition(".")
     name, each, _ = step.partition("[]")
     if not isinstance(document, Mapping) or name not in document:
         return
-    found = document[name]
-    for value in (found if isinstance(found, list | tuple) else []) if each else [found]:
+    values = document[name]
+    for value in (values if isinstance(values, list | tuple) else []) if each else [values]:
         if rest:
             yield from values_at(value, rest)
         else:

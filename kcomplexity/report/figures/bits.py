@@ -28,14 +28,14 @@ def _charts(document: Json) -> list[Chart]:
     rows = measured(document, "bits_per_weight", "n_weights")
     spec = main_spec(rows)
     charts = []
-    for path, found in by_checkpoint(row for row in rows if row["spec"] == spec).items():
-        ordered = depth_sorted(found)
+    for path, own in by_checkpoint(row for row in rows if row["spec"] == spec).items():
+        ordered = depth_sorted(own)
         total = math.fsum(row["bits_per_weight"] * row["n_weights"] for row in ordered)
         n_weights = sum(row["n_weights"] for row in ordered)
         if not n_weights:
             continue
         whole = total / n_weights
-        # Side information makes small tensors look complex: the extremes are told of big ones.
+        # Side information makes small tensors look complex: the extremes are those of big ones.
         big = [ordered[at] for at in weighty([row["n_weights"] for row in ordered])]
         least = min(big, key=lambda row: row["bits_per_weight"])
         most = max(big, key=lambda row: row["bits_per_weight"])
@@ -81,7 +81,7 @@ def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:
     areas = areas_of(chart["n_weights"])
     entries = []
     for index, kind in enumerate(KINDS):
-        chosen = [at for at, found in enumerate(kinds) if found == kind]
+        chosen = [at for at, own in enumerate(kinds) if own == kind]
         if not chosen:
             continue
         along.points(

@@ -18,27 +18,27 @@ __all__ = ["BOUND"]
 
 
 def _charts(document: Json) -> list[Chart]:
-    found = [
+    bounds = [
         one
         for one in document["bounds"]
         if one.get("bits") is not None and one.get("bound") is not None
     ]
-    if not found:
+    if not bounds:
         return []
-    best = min(found, key=lambda one: one["bound"])
-    first = found[0]
+    best = min(bounds, key=lambda one: one["bound"])
+    first = bounds[0]
     chance = float(first.get("chance", 1.0))
     rate = first.get("high", 1.0) == 1
     error, budget = first.get("train_error"), best.get("budget_bits")
     words = f"{100 * best['bound']:.1f}%" if rate else three_figures(best["bound"])
-    told = f"at most {words}" if best["bound"] < chance else f"nothing is promised ({words})"
-    title = f"Error on new data: {told} from {human_bytes(best['bits'] / 8)}"
+    promise = f"at most {words}" if best["bound"] < chance else f"nothing is promised ({words})"
+    title = f"Error on new data: {promise} from {human_bytes(best['bits'] / 8)}"
     if budget:
         title += f"; from {human_bytes(budget / 8)} on the bound is vacuous"
-    rows = [(str(one["method"]), "bound", one["bits"], one["bound"]) for one in found]
+    rows = [(str(one["method"]), "bound", one["bits"], one["bound"]) for one in bounds]
     rows += [
         (str(one["method"]), "budget", one["budget_bits"], chance)
-        for one in found
+        for one in bounds
         if one.get("budget_bits")
     ]
     holds = ""

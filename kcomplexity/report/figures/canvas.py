@@ -33,7 +33,7 @@ __all__ = ["PICTURE_FORMATS", "alternative", "image_bytes", "numbers_csv", "page
 #: What a picture can be saved as.
 PICTURE_FORMATS = ("png", "svg", "pdf")
 _DPI = 200
-#: Inches of a picture beside what its rows ask for, and for each row.
+#: Inches of a picture without its rows, for each row, and at most.
 _LEAST, _ROW, _MOST = 2.5, 0.215, 8.0
 
 
@@ -137,7 +137,7 @@ def page_svg(kind: FigureKind, chart: Chart, key: str, names: dict[str, int]) ->
     # An id is one of the whole page; short ones, since every mark names one.
     used = dict.fromkeys(re.findall(r' id="([^"]*)"', text))
     ids = {old: f"{key}-{n}" for n, old in enumerate(used)}
-    text = re.sub(r'( id="|url\(#|href="#)([^")]+)', lambda found: found[1] + ids[found[2]], text)
+    text = re.sub(r'( id="|url\(#|href="#)([^")]+)', lambda match: match[1] + ids[match[2]], text)
     for colour, name in PAGE_COLOURS.items():
         text = text.replace(colour, f"var({name})")
     return text
@@ -234,29 +234,29 @@ _LONG = re.compile(r"-?\d+\.\d{2,}")
 def _accessible(svg: str, chart: Chart, digits: int = 2) -> str:
     """Give marks their titles and the picture its text, and drop what only takes room."""
 
-    def rounded(found: re.Match[str]) -> str:
-        return f"{round(float(found[0]), digits):g}"
+    def rounded(match: re.Match[str]) -> str:
+        return f"{round(float(match[0]), digits):g}"
 
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
     svg = _LINKS.sub(_titled, svg)
     svg = re.sub(
         r' (?:d|x|y|width|height|transform|points)="[^"]*"',
-        lambda found: _LONG.sub(rounded, found[0]),
+        lambda match: _LONG.sub(rounded, match[0]),
         svg,
     )
     svg = re.sub(
         r' d="[^"]*"',
-        lambda found: _LINE.sub(_upright, re.sub(r"\s*([MLCQz])\s*", r"\1", found[0])),
+        lambda match: _LINE.sub(_upright, re.sub(r"\s*([MLCQz])\s*", r"\1", match[0])),
         svg,
     )
     used = set(re.findall(r'(?:url\(#|href="#)([^")]+)', svg))
-    svg = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", svg)
+    svg = re.sub(r' id="([^"]*)"', lambda match: match[0] if match[1] in used else "", svg)
     svg = re.sub(r">\s+<", "><", svg)
     words = escape(alternative(chart))
     return re.sub(
         r"<svg ([^>]*)>",
-        lambda found: f'<svg {found[1]} role="img" aria-label="{words}">',
+        lambda match: f'<svg {match[1]} role="img" aria-label="{words}">',
         svg,
         count=1,
     )
@@ -274,7 +274,7 @@ def _upright(line: re.Match[str]) -> str:
     closed = line[0].endswith("z")
     text, last = f"M{first[0]} {first[1]}", first
     for at, (x, y) in enumerate(others):
-        # What closes a line goes back to its start by itself.
+        # A closed line returns to its start without a point there.
         if (x, y) == last or (closed and at == len(others) - 1 and (x, y) == first):
             continue
         text += f"V{y}" if x == last[0] else f"H{x}" if y == last[1] else f"L{x} {y}"

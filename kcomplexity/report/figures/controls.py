@@ -44,12 +44,12 @@ def _chart(document: Json, path: str, spec: str, kind: str, rows: Sequence[Json]
         for row in depth_sorted(rows)
         if (control := control_of(row, kind)) and control["bits"]
     ]
-    found = [_against(row, control) for row, control in pairs]
-    below = sum(one[4] == one[3] for one in found)
-    n = max((one[3] for one in found), default=0)
+    effects = [_against(row, control) for row, control in pairs]
+    below = sum(one[4] == one[3] for one in effects)
+    n = max((one[3] for one in effects), default=0)
     noun = "shuffle" if kind.startswith("shuffle") else f"{kind} replicate"
     # Exact where no two are equal; ties make it less.
-    expected = sum(1 / (one[3] + 1) for one in found)
+    expected = sum(1 / (one[3] + 1) for one in effects)
     several = len(document.get("checkpoints", ())) > 1
     whole = [
         (f"whole ({control['n_lower']} of {control['n']} above it)", control["ratio"])
@@ -70,7 +70,8 @@ def _chart(document: Json, path: str, spec: str, kind: str, rows: Sequence[Json]
         y="tensor",
         columns=("tensor", "ratio", "lowest", "highest", "n", "n_lower", "n_weights"),
         rows=tuple(
-            (label(row), *one, row["n_weights"]) for (row, _), one in zip(pairs, found, strict=True)
+            (label(row), *one, row["n_weights"])
+            for (row, _), one in zip(pairs, effects, strict=True)
         ),
         levels=tuple(whole),
         size=len(pairs) if len(pairs) <= MANY else 0,

@@ -1,4 +1,4 @@
-"""Pictures as files: each in the formats asked for, with its numbers beside it."""
+"""Pictures as files: each in the formats asked for, with its numbers as CSV."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ def save_figures(
                 f"unknown picture format {form!r}: expected one of {', '.join(PICTURE_FORMATS)}"
             )
     chosen = theme(look)
-    found = list(pictures(document, kinds))
-    if not found:
+    drawn = list(pictures(document, kinds))
+    if not drawn:
         raise ResultError(f"nothing to draw: {'; '.join(unmet(document, kinds))}")
     folder = Path(folder)
-    for picture in found:
+    for picture in drawn:
         for form in (*forms, "csv"):
             refuse_paths(folder / f"{picture.name}.{form}", inputs)
     try:
@@ -72,7 +72,7 @@ def save_figures(
     except OSError as error:
         raise OutputError(f"cannot make {folder}: {error.strerror or error}") from error
     written = []
-    for picture in found:
+    for picture in drawn:
         for form in forms:
             path = folder / f"{picture.name}.{form}"
             write_atomically(path, image_bytes(picture.kind, picture.chart, chosen, form))

@@ -36,9 +36,9 @@ def _charts(document: Json) -> list[Chart]:
     rows = [row for row in measured(document, "tensor") if level_step(row) and target_mse(row)]
     charts = []
     for info in document.get("checkpoints", ()):
-        found = [row for row in rows if row.get("checkpoint") == info["path"]]
-        if found:
-            row = max(found, key=lambda row: row["n_weights"])
+        own = [row for row in rows if row.get("checkpoint") == info["path"]]
+        if own:
+            row = max(own, key=lambda row: row["n_weights"])
             charts += _chart(info, row, several=len(document["checkpoints"]) > 1)
     return charts
 

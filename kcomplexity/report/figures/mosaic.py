@@ -223,7 +223,7 @@ def _draw_budget(ax: Axes, chart: Chart, theme: Theme) -> None:
 
 BUDGET = FigureKind(
     name="budget",
-    shows="the bits of a mosaic, part by part, beside its nominal size",
+    shows="the bits of a mosaic, part by part, and its nominal size",
     needs=("bits.total_coded", "bits.motifs", "bits.indices_coded"),
     made_by="fit",
     charts=_budget_charts,

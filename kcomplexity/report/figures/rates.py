@@ -50,7 +50,7 @@ def _codes(document: Json) -> list[dict[str, Any]]:
     points = []
     several = len(document.get("checkpoints", ())) > 1
     for row in document.get("summary", ()):
-        # A comparison has two of each, and is no code of one checkpoint.
+        # A comparison has two codes in a row, of two checkpoints.
         if "checkpoint" not in row or row.get("kind") != "code":
             continue
         # Without a target a few tensors of large weights make the error of the whole.
@@ -159,7 +159,7 @@ def _accuracy_charts(document: Json) -> list[Chart]:
             subtitle="what the user's own evaluation printed for the decoded checkpoint",
             x="bits per weight (lower = smaller)",
             y="result of the evaluation"
-            + (f" ({better} = better)" if better else " (which end is better was not told)"),
+            + (f" ({better} = better)" if better else " (which end is better is unknown)"),
             columns=("method", "what", "bits_per_weight", "relative_mse", "accuracy"),
             rows=tuple(
                 (p["method"], p["what"], p["bits"], p["error"], p["accuracy"]) for p in points
@@ -170,12 +170,12 @@ def _accuracy_charts(document: Json) -> list[Chart]:
 
 
 def _accuracy_title(points: list[dict[str, Any]], better: str | None) -> str:
-    found = [p["accuracy"] for p in points]
+    values = [p["accuracy"] for p in points]
     if better not in ("higher", "lower"):
         # A loss has its best at the other end: an older result does not say which it is.
-        ends = f"{three_figures(min(found))} to {three_figures(max(found))}"
+        ends = f"{three_figures(min(values))} to {three_figures(max(values))}"
         return f"{plural(len(points), 'point')} whose evaluation gave {ends}"
-    best = max(found) if better == "higher" else min(found)
+    best = max(values) if better == "higher" else min(values)
     near = [p for p in points if abs(p["accuracy"] - best) <= 0.01 * abs(best)]
     least = min(near, key=lambda p: p["bits"])
     return (

@@ -65,7 +65,7 @@ def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:
     areas = areas_of(chart["n_weights"])
     entries = []
     for index, kind in enumerate(KINDS):
-        chosen = [at for at, found in enumerate(chart["layer_kind"]) if found == kind]
+        chosen = [at for at, own in enumerate(chart["layer_kind"]) if own == kind]
         if not chosen:
             continue
         drawn = ax.scatter(

@@ -43,8 +43,8 @@ def _stream_charts(document: Json) -> list[Chart]:
     charts = []
     for path, of_checkpoint in by_checkpoint(rows).items():
         for spec in specs_of(of_checkpoint):
-            found = depth_sorted([row for row in of_checkpoint if row["spec"] == spec])
-            charts.append(_stream_chart(document, path, spec, found))
+            ordered = depth_sorted([row for row in of_checkpoint if row["spec"] == spec])
+            charts.append(_stream_chart(document, path, spec, ordered))
     return charts
 
 
@@ -56,13 +56,13 @@ def _stream_chart(document: Json, path: str, spec: str, rows: Sequence[Json]) ->
     sums = {
         part: math.fsum(stream_bits(row).get(part, 0) for row in rows) / n_weights for part in parts
     }
-    told = [max(sums, key=lambda part: sums[part])]
+    named = [max(sums, key=lambda part: sums[part])]
     if len(parts) > _MOST_COLOURS:
-        told = [parts[0], parts[-1]]  # from the top plane to the bottom one
+        named = [parts[0], parts[-1]]  # from the top plane to the bottom one
     several = len(document.get("checkpoints", ())) > 1
     return Chart(
         variant=" ".join(filter(None, (checkpoint_name(path) if several else "", spec))),
-        title=", ".join(f"{part} takes {three_figures(sums[part])}" for part in told)
+        title=", ".join(f"{part} takes {three_figures(sums[part])}" for part in named)
         + f" of {three_figures(math.fsum(sums.values()))} bits/weight",
         subtitle=f"{about(spec, rows)}, stream by stream; side information is not drawn",
         x="bits per weight (lower = simpler)",
@@ -108,8 +108,8 @@ def _account_charts(document: Json) -> list[Chart]:
     charts = []
     for path, of_checkpoint in by_checkpoint(rows).items():
         for spec in specs_of(of_checkpoint):
-            found = depth_sorted([row for row in of_checkpoint if row["spec"] == spec])
-            charts.append(_account_chart(document, path, spec, found))
+            ordered = depth_sorted([row for row in of_checkpoint if row["spec"] == spec])
+            charts.append(_account_chart(document, path, spec, ordered))
     return charts
 
 
@@ -164,7 +164,7 @@ def _saved_bits(row: Json) -> Mapping[str, float]:
 
 
 def _saved(row: Json, stage: str) -> float:
-    """Return the bits that a stage saves; the account of a sample stands for all."""
+    """Return the bits that a stage saves; of a sample, scaled up to all weights."""
     return float(_saved_bits(row).get(stage, 0)) / (row.get("sampled_fraction") or 1)
 
 
@@ -197,12 +197,12 @@ def _draw_account(ax: Axes, chart: Chart, theme: Theme) -> None:
 
 def _low_rank(along: Along, chart: Chart, theme: Theme) -> list[tuple[str, str, str]]:
     """Mark what low rank saves instead."""
-    found = [(at, value) for at, value in enumerate(chart[_LOW_RANK]) if value is not None]
+    marks = [(at, value) for at, value in enumerate(chart[_LOW_RANK]) if value is not None]
     along.points(
-        [at for at, _ in found],
-        [value for _, value in found],
+        [at for at, _ in marks],
+        [value for _, value in marks],
         theme.ink,
-        [f"{chart['tensor'][at]}: {value:.2f}% by low rank" for at, value in found],
+        [f"{chart['tensor'][at]}: {value:.2f}% by low rank" for at, value in marks],
         mark=2,
         areas=16 if along.few else min(16, max(3, 800 / len(chart.rows))),
     )

@@ -19,7 +19,7 @@ __all__ = ["TILES"]
 
 
 def _charts(document: Json) -> list[Chart]:
-    return [_chart(row, found) for row in measured(document) if (found := tiles(row))]
+    return [_chart(row, tile_map) for row in measured(document) if (tile_map := tiles(row))]
 
 
 def _chart(row: Json, tile_map: Json) -> Chart:
@@ -62,10 +62,10 @@ def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:
     picture = np.full((max(chart["row"]) + 1, max(chart["column"]) + 1), np.nan)
     for i, j, ratio in zip(chart["row"], chart["column"], chart["ratio"], strict=True):
         picture[i, j] = np.nan if ratio is None else ratio
-    found = picture[np.isfinite(picture)]
+    ratios = picture[np.isfinite(picture)]
     # Around 1, so that colour means the same on both sides.
-    reach = max(float(np.abs(found - 1).max()) if found.size else 0.0, 0.01)
-    scatter = _scatter([float(ratio) for ratio in found])
+    reach = max(float(np.abs(ratios - 1).max()) if ratios.size else 0.0, 0.01)
+    scatter = _scatter([float(ratio) for ratio in ratios])
     pale = np.where(np.nan_to_num(np.abs(picture - 1)) > scatter, 1.0, 0.3)
     how: dict[str, Any] = {"cmap": "RdBu", "vmin": 1 - reach, "vmax": 1 + reach}
     drawn = ax.imshow(picture, interpolation="nearest", **how)

@@ -1,4 +1,4 @@
-"""``trajectory``: the whole network over the steps of training, beside its own shuffles."""
+"""``trajectory``: the whole network over the steps of training, and its own shuffles."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ def _has_controls(rows: list[dict[str, Any]], spec: str) -> bool:
 def _whole(document: Json) -> list[dict[str, Any]]:
     """Return the rows over whole checkpoints, each with its step."""
     candidates = [*document.get("summary", ()), *document.get("rows", ())]
-    told = [row for row in candidates if row.get("step") is not None]
-    if told:
-        rows = [row for row in told if row.get("scope") in ("all", "model")]
+    stepped = [row for row in candidates if row.get("step") is not None]
+    if stepped:
+        rows = [row for row in stepped if row.get("scope") in ("all", "model")]
         return sorted(rows, key=lambda row: row["step"])
-    # Several checkpoints that were scored together are a series too, if they tell their step.
+    # Checkpoints that were scored together are a series too, if their metadata has the step.
     steps = {}
     for info in document.get("checkpoints", ()):
         step = str((info.get("metadata") or {}).get("step", ""))
         if step.isdigit():
             steps[str(info["path"])] = int(step)
     rows = [row for row in document.get("summary", ()) if str(row.get("checkpoint")) in steps]
-    found = [row | {"step": steps[str(row["checkpoint"])]} for row in rows]
-    return sorted(found, key=lambda row: row["step"])
+    stepped = [{**row, "step": steps[str(row["checkpoint"])]} for row in rows]
+    return sorted(stepped, key=lambda row: row["step"])
 
 
 def _chart(document: Json, spec: str, rows: list[dict[str, Any]]) -> Chart:
@@ -159,7 +159,7 @@ def _draw_metric(ax: Axes, chart: Chart, theme: Theme) -> tuple[str, str, str]:
 
 TRAJECTORY = FigureKind(
     name="trajectory",
-    shows="the whole network over the steps of training, beside its shuffles and a metric",
+    shows="the whole network over the steps of training, with its shuffles and a metric",
     needs=("summary[].step|rows[].step|checkpoints[].metadata.step",),
     made_by="trajectory, or score of several checkpoints whose metadata have a step",
     charts=_charts,
