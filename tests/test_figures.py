@@ -333,7 +333,7 @@ def test_the_best_of_a_loss_is_the_least():
         chart = next(pictures(bare, ["accuracy"])).chart
         assert chart.title == "12 points whose evaluation gave 0.51 to 0.8"
         assert "best" not in chart.title
-        assert "better was not told" in chart.y
+        assert "which end is better is unknown" in chart.y
 
 
 def test_rates_of_a_score_are_of_codes_whose_error_is_that_of_every_tensor():

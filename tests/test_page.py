@@ -313,7 +313,7 @@ def tab(tmp_path_factory):
         yield page
 
 
-TABLE = "document.querySelectorAll('table')[1]"
+TABLE = "document.querySelectorAll('table')[2]"
 
 
 def column(tab, index):
@@ -349,14 +349,14 @@ def test_a_click_sorts_by_number_and_a_third_restores(tab):
 
 
 def test_a_filter_hides_rows_and_counts_the_others(tab):
-    field = "document.querySelectorAll('input')[1]"
+    field = "document.querySelectorAll('input')[2]"
     write = "{0}.value = '{1}'; {0}.dispatchEvent(new Event('input'))"
     visible = f"[...{TABLE}.tBodies[0].rows].filter(r => r.offsetHeight).length"
     expected = sum("up_proj" in name for name in column(tab, 0))
     assert 0 < expected < 60
     tab.evaluate(write.format(field, "UP_PROJ  feed"))
     assert tab.evaluate(visible) == expected
-    told = "document.getElementById('table-1-2-count').textContent"
+    told = "document.getElementById('table-1-3-count').textContent"
     assert tab.evaluate(told) == f"{expected} of 60 rows"
     tab.evaluate(write.format(field, ""))
     assert tab.evaluate(visible) == 60
@@ -412,7 +412,7 @@ def test_pointing_at_a_tensor_of_many_tells_its_name(tab, tmp_path):
         return JSON.stringify([0, 7, 299].map(at => {
             const clientX = box.left + (at + 0.5) / 300 * box.width;
             area.dispatchEvent(new PointerEvent('pointermove', {clientX, clientY: box.top + 5}));
-            return area.closest('figure').querySelector('.told').textContent;
+            return area.closest('figure').querySelector('.tip').textContent;
         }));
     })()""")
     )

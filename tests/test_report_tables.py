@@ -11,11 +11,14 @@ import pytest
 from safetensors.numpy import save_file
 
 import kcomplexity as kc
+from kcomplexity.report.figures import pictures
+from kcomplexity.report.main_code import main_spec
 from kcomplexity.report.markdown import markdown_bytes
 from kcomplexity.report.notebook import summary_html
 from kcomplexity.report.score_tables import extremes
 from kcomplexity.report.table import Table
 from kcomplexity_cli import terminal
+from tests.results import score_result
 
 
 def cells(table: Table) -> dict[str, dict[str, str]]:
@@ -161,3 +164,14 @@ def test_the_largest_tensor_is_a_tensor_in_every_scope(scope):
 def test_one_tensor_alone_has_no_largest():
     report = kc.score({"w": np.ones((4, 4), np.float32)}, panel="fast")
     assert not any("largest" in sentence for sentence in report.headline)
+
+
+def test_a_code_of_another_package_can_speak_for_the_network_and_be_drawn():
+    document = score_result(4)
+    for row in (*document["rows"], *document["summary"]):
+        if row["spec"] == "entropy:two-part@rd0.01":
+            row |= {"spec": "theirs@view", "target_mse": 0.01}
+    assert main_spec(document["rows"]) == "theirs@view"
+    charts = {picture.kind.name: picture.chart for picture in pictures(document)}
+    assert charts["bits"].subtitle.startswith("theirs@view, a code of the view at 1% error")
+    assert "theirs" in charts["rates"]["method"]
