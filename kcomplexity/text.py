@@ -44,9 +44,12 @@ def printable(name: object) -> str:
     >>> print(printable("größe"))
     größe
     """
+    text = str(name)
+    if text.isprintable():
+        return text
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
-        for char in str(name)
+        for char in text
     )
 
 

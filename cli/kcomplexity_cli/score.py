@@ -147,6 +147,8 @@ def score(checkpoints: tuple[str, ...], **options: Any) -> None:
 
 
 def _show(report: Any, *, as_json: bool, everything: bool, silent: bool) -> None:
+    from kcomplexity.report.remarks import remarks
+    from kcomplexity.report.tables import tables, whole_tables
     from kcomplexity.text import printable
     from kcomplexity_cli.terminal import print_json, print_table
 
@@ -158,14 +160,15 @@ def _show(report: Any, *, as_json: bool, everything: bool, silent: bool) -> None
     if silent:
         return
     click.echo()
-    *short, full = report.tables()
+    document = report.to_dict()
+    *short, full = tables(document)
     if everything or len(report.checkpoints) > 1:
-        short = report.whole_tables()
+        short = whole_tables(document)
     for table in short:
         print_table(table)
     if everything:
         print_table(full, everything=True)
-    for line in report.remarks():
+    for line in remarks(document):
         click.echo(line)
 
 

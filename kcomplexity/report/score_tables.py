@@ -39,17 +39,20 @@ _KINDS = {
 def whole(document: Json) -> list[Table]:
     """Return the whole: codes, estimates and statistics apart, a row per checkpoint and spec."""
     document = last_step(document)
+    weights = _weights_by_checkpoint(document)
     tables = []
     for kind, title in _KINDS.items():
         rows = [row for row in document.get("summary", ()) if row.get("kind") == kind]
         if rows:
-            tables.append(_whole_of_kind(kind, title, rows, document))
+            tables.append(_whole_of_kind(kind, title, rows, document, weights))
     if tables:
         tables[-1] = replace(tables[-1], caption=_caption(document))
     return tables
 
 
-def _whole_of_kind(kind: str, title: str, rows: Sequence[Json], document: Json) -> Table:
+def _whole_of_kind(
+    kind: str, title: str, rows: Sequence[Json], document: Json, weights: Mapping[str, int]
+) -> Table:
     """Return the sums of one kind; an empty column is left out."""
     checkpoints = document.get("checkpoints", ())
     names = _short_paths([str(info["path"]) for info in checkpoints])
@@ -81,7 +84,6 @@ def _whole_of_kind(kind: str, title: str, rows: Sequence[Json], document: Json) 
     cells[Column("largest", "the largest tensor's share of the weights measured", numeric=True)] = [
         f"{_largest_share(row, document):.0%}" for row in rows
     ]
-    weights = _weights_by_checkpoint(document)
     cells[Column("note")] = [_note(row, weights.get(str(row.get("checkpoint")), 0)) for row in rows]
     shown = {column: texts for column, texts in cells.items() if any(texts)}
     return Table(title, tuple(shown), tuple(zip(*shown.values(), strict=True)))

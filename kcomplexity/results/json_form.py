@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
@@ -43,9 +43,16 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if is_dataclass(value):
-        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+        names = _field_names(value.__class__)
+        return {name: plain(getattr(value, name)) for name in names}
     item: Callable[[], Any] | None = getattr(value, "item", None)
     return plain(item()) if item is not None else value  # a NumPy scalar
+
+
+@cache
+def _field_names(record_type: Any) -> tuple[str, ...]:
+    """Return the names of the fields, looked up once: a result may have 100,000 rows."""
+    return tuple(f.name for f in fields(record_type))
 
 
 def versioned(record: Any) -> dict[str, Any]:
@@ -73,9 +80,9 @@ def rebuilt(record_type: Callable[..., T], values: Mapping[str, Any]) -> T:
 
 
 @cache
-def _field_types(record_type: Hashable) -> dict[str, Any]:
+def _field_types(record_type: Any) -> dict[str, Any]:
     hints = get_type_hints(record_type)
-    return {name: hints[name] for name in getattr(record_type, "__dataclass_fields__", ())}
+    return {name: hints[name] for name in _field_names(record_type)}
 
 
 def _as_type(annotation: Any, value: Any) -> Any:
