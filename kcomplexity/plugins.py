@@ -12,6 +12,7 @@ a view                        :class:`View`                ``kcomplexity.views``
 a loader (file format)        :class:`Loader`              ``kcomplexity.loaders``
 a control                     :class:`Control`             ``kcomplexity.controls``
 a way to find motifs          :class:`Fitter`              ``kcomplexity.fitters``
+a lossy coding                :class:`Coding`              ``kcomplexity.codings``
 a figure                      :class:`FigureKind`          ``kcomplexity.figures``
 an output format              a function of a              ``kcomplexity.formats``
                               :class:`Document` to bytes
@@ -20,6 +21,7 @@ an output format              a function of a              ``kcomplexity.formats
 
 from __future__ import annotations
 
+from kcomplexity.codings import CODINGS, Coded, Coding
 from kcomplexity.containers.motifs import MotifDtype, Motifs
 from kcomplexity.controls import CONTROLS, Control
 from kcomplexity.errors import (
@@ -59,8 +61,9 @@ from kcomplexity.parallel.pool import Pool
 from kcomplexity.registry import Registry
 from kcomplexity.report import FORMATS
 from kcomplexity.report.figures import FIGURES, Chart, FigureKind
-from kcomplexity.report.figures.base import Cell, Record
-from kcomplexity.results.records import Document
+from kcomplexity.report.figures.base import Cell
+from kcomplexity.report.rows import Json
+from kcomplexity.results.documents import Document
 from kcomplexity.tensors.checkpoint import (
     ArrayTensor,
     Checkpoint,
@@ -75,6 +78,7 @@ from kcomplexity.views import VIEWS, Alphabet, Encoded, Encoder, Reduce, View
 from kcomplexity.views.base import bit_planes, plane_alphabets, weights_only
 
 __all__ = [
+    "CODINGS",
     "CONTROLS",
     "DTYPES",
     "ESTIMATORS",
@@ -92,6 +96,8 @@ __all__ = [
     "Chart",
     "Checkpoint",
     "CheckpointError",
+    "Coded",
+    "Coding",
     "Control",
     "CorruptCheckpointError",
     "Cut",
@@ -105,6 +111,7 @@ __all__ = [
     "Fit",
     "Fitter",
     "Goal",
+    "Json",
     "KComplexityError",
     "KComplexityWarning",
     "Kind",
@@ -119,7 +126,6 @@ __all__ = [
     "Piece",
     "Pool",
     "Problem",
-    "Record",
     "Reduce",
     "Reducer",
     "Registry",

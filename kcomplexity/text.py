@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import PurePath
-from typing import Any
 
 __all__ = [
     "LEAST_SHARE",
     "about_row",
+    "distinguished",
     "human_bytes",
-    "json_text",
     "of_weights",
     "percent_change",
     "plural",
@@ -21,11 +19,10 @@ __all__ = [
     "shape_text",
     "short_names",
     "shorten",
-    "told_apart",
     "without_numbers",
 ]
 
-#: An effect or a change below this share of the bits is not told as one.
+#: An effect or a change below this share of the bits is not reported as one.
 LEAST_SHARE = 0.001
 
 
@@ -47,14 +44,17 @@ def printable(name: object) -> str:
     >>> print(printable("größe"))
     größe
     """
+    text = str(name)
+    if text.isprintable():
+        return text
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
-        for char in str(name)
+        for char in text
     )
 
 
 def of_weights(n: int, total: int) -> str:
-    """Say of how much of the weights a sentence tells; nothing where it is all of them.
+    """Say which share of the weights a sentence is about; nothing where it is all of them.
 
     Examples
     --------
@@ -68,7 +68,7 @@ def of_weights(n: int, total: int) -> str:
 def shorten(name: object, width: int = 48) -> str:
     """Return a printable name of at most `width` characters, cut in the middle.
 
-    Both ends of a tensor's name tell it from its neighbours.
+    Both ends of a tensor's name distinguish it from its neighbours.
 
     Examples
     --------
@@ -85,7 +85,7 @@ def shorten(name: object, width: int = 48) -> str:
 
 
 def short_names(paths: Iterable[str], width: int = 60) -> dict[str, str]:
-    """Return the last part of each path, or all of it where that is not enough to tell them.
+    """Return the last part of each path, or all of it where several paths end alike.
 
     Examples
     --------
@@ -133,7 +133,7 @@ def percent_change(change: float) -> str:
 
 
 def without_numbers(reason: str) -> str:
-    """Return a reason with its numbers masked: those that differ in nothing else are told once.
+    """Return a reason with its numbers masked: those that differ in nothing else are one kind.
 
     Examples
     --------
@@ -143,21 +143,21 @@ def without_numbers(reason: str) -> str:
     return re.sub(r"\d+", "#", reason)
 
 
-def told_apart(names: Iterable[str]) -> list[str]:
-    """Number those names that occur several times, as mappings of arrays do, which have none.
+def distinguished(names: Iterable[str]) -> list[str]:
+    """Return names with a number after each that occurs several times.
 
     Examples
     --------
-    >>> told_apart(["<mapping>", "a.npz", "<mapping>"])
+    >>> distinguished(["<mapping>", "a.npz", "<mapping>"])
     ['<mapping> (1)', 'a.npz', '<mapping> (2)']
     """
-    given = list(names)
-    times, seen = Counter(given), Counter[str]()
-    found = []
-    for name in given:
+    listed = list(names)
+    times, seen = Counter(listed), Counter[str]()
+    numbered = []
+    for name in listed:
         seen[name] += 1
-        found.append(f"{name} ({seen[name]})" if times[name] > 1 else name)
-    return found
+        numbered.append(f"{name} ({seen[name]})" if times[name] > 1 else name)
+    return numbered
 
 
 def human_bytes(n_bytes: float) -> str:
@@ -177,19 +177,6 @@ def human_bytes(n_bytes: float) -> str:
             break
     decimals = 2 if n_bytes < 9.995 else 1 if n_bytes < 99.95 else 0
     return f"{n_bytes:.{decimals}f} {unit}"
-
-
-def json_text(document: dict[str, Any]) -> str:
-    """Return a document as it is printed and written: one field a line, no NaN, no last newline.
-
-    Examples
-    --------
-    >>> print(json_text({"schema_version": 1}))
-    {
-     "schema_version": 1
-    }
-    """
-    return json.dumps(document, indent=1, allow_nan=False)
 
 
 def plural(count: int, noun: str) -> str:

@@ -226,7 +226,7 @@ def compare_result(n: int = 5, names: list[str] | None = None) -> dict[str, Any]
     ]
     whole = {"spec": rows[0]["spec"], "kind": "code", "relative_mse": 0.01, "n_weights": 600 * n}
     whole |= {"reference_bits_per_weight": 3.5, "bits_per_weight": 3.1, "total_change": -0.114}
-    return {"schema_version": 1, "rows": rows, "summary": [whole]}
+    return {"schema_version": 1, "unmatched": [], "rows": rows, "summary": [whole]}
 
 
 def trajectory_result() -> dict[str, Any]:
@@ -255,14 +255,30 @@ def trajectory_result() -> dict[str, Any]:
         scored = score_result(4, seed=step)
         path = f"run/{step}.safetensors"
         rows += [row | {"step": step, "checkpoint": path} for row in scored["rows"]]
-        steps.append({"step": step, "info": scored["checkpoints"][0] | {"path": path}})
-    tau = {"spec": "zstd:9@q4", "tensor": None, "quantity": "bits_per_weight", "tau": -1.0}
+        info = scored["checkpoints"][0] | {"path": path}
+        steps.append({"step": step, "checkpoint": path, "status": "ok", "info": info})
+    ends = [summary[0]["bits_per_weight"], summary[-1]["bits_per_weight"]]
+    trend: dict[str, Any] = {
+        "spec": "zstd:9@q4",
+        "tensor": None,
+        "group": None,
+        "scope": "all",
+        "quantity": "bits_per_weight",
+        "direction": "lower = simpler",
+        "steps": [0, 4500],
+        "values": ends,
+        "first": ends[0],
+        "last": ends[1],
+        "change": ends[1] / ends[0] - 1,
+        "tau": -1.0,
+        "p": 0.003,
+    }
     points = [[step, 1 - math.exp(-step / 900)] for step in range(0, 5000, 250)]
     metric = {"name": "validation accuracy", "points": points}
     return {
         "schema_version": 1,
         "steps": steps,
-        "series": [tau],
+        "series": [trend],
         "rows": rows,
         "summary": summary,
         "metric": metric,

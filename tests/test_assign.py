@@ -100,7 +100,7 @@ def test_many_blocks_in_several_pieces_are_exact_for_any_number_of_threads(kind,
 
 
 @pytest.mark.parametrize("size", [1e-16, 1e-19, 1e-22])
-def test_tiny_motifs_beside_a_large_block_are_told_apart(size):
+def test_tiny_motifs_beside_a_large_block_are_distinguished(size):
     rng = np.random.default_rng(0)
     blocks = (size * rng.normal(size=(300, 16))).astype(np.float32)
     blocks[0] = 1

@@ -22,7 +22,7 @@ from kcomplexity.bounds.generalisation import (
     prefix_free_bits,
     smoothed_range,
 )
-from kcomplexity.errors import CheckpointNotFoundError, SpecError
+from kcomplexity.errors import CheckpointNotFoundError, ResultError, SpecError
 from kcomplexity.schemas import load_schema
 from tests import run as invoke
 
@@ -189,13 +189,13 @@ def test_a_score_gives_its_code_and_what_it_could_not_code(tmp_path, weights):
     assert found.bits == coded.bits + 64 * 5 + 2  # five int64 as stored, a flag for each tensor
     assert "1 tensor as stored" in found.what
     assert describe_length(path).bits == found.bits  # the only code there
-    with pytest.raises(SpecError, match="bdm2d@sign is no code"):
+    with pytest.raises(SpecError, match="bdm2d@sign is not a code"):
         describe_length(path, "bdm2d@sign")
     with pytest.raises(SpecError, match="--spec gzip@bytes is not there"):
         describe_length(path, "gzip@bytes")
 
 
-def test_several_codes_or_checkpoints_must_be_told_apart(tmp_path, weights):
+def test_several_codes_or_checkpoints_must_be_distinguished(tmp_path, weights):
     path = tmp_path / "scores.json"
     kc.score(weights, specs=["zstd@bytes", "gzip@bytes"]).save(path)
     with pytest.raises(SpecError, match="--spec is needed: expected one of zstd@bytes, gzip@bytes"):
@@ -209,7 +209,7 @@ def test_several_codes_or_checkpoints_must_be_told_apart(tmp_path, weights):
     assert describe_length(path, checkpoint=str(files[0])).bits > 0
 
 
-def test_a_sample_is_no_description(tmp_path):
+def test_a_sample_is_not_a_description(tmp_path):
     big = {"w": np.zeros((1 << 22) * 5, np.uint8)}
     path = tmp_path / "scores.json"
     kc.score(big, specs=["zstd@bytes"], sample=0.4).save(path)
@@ -219,22 +219,51 @@ def test_a_sample_is_no_description(tmp_path):
 
 def test_a_fit_gives_its_size_on_disk(tmp_path):
     path = tmp_path / "fit.json"
-    path.write_text(json.dumps({"bits": {"file": 4096, "total_coded": 4000}}))
+    fit = {"schema_version": 1, "block_shape": "4", "bits": {"file": 4096, "total_coded": 4000}}
+    path.write_text(json.dumps(fit))
     assert describe_length(path).bits == 4096
     path.write_text(json.dumps({"nothing": 1}))
-    with pytest.raises(SpecError, match="expected a file"):
+    with pytest.raises(ResultError, match="is not a result"):
         describe_length(path)
     with pytest.raises(CheckpointNotFoundError):
         describe_length(tmp_path / "missing")
 
 
+def test_json_lines_of_a_score_and_a_trajectory_have_codes_too(tmp_path, weights):
+    path, run_path = tmp_path / "scores.jsonl", tmp_path / "run.json"
+    report = kc.score({"w": weights["w"]}, specs=["zstd@bytes"])
+    report.save(path)
+    assert describe_length(path).bits == report.rows[0].bits
+    kc.trajectory([{"w": weights["w"]}], specs=["zstd@bytes"], cache=False).save(run_path)
+    assert describe_length(run_path).bits == report.rows[0].bits
+
+
+def test_another_result_is_refused_by_what_it_is(tmp_path, weights):
+    start = {"w": weights["w"]}
+    comparison = kc.compare(start, {"w": 2 * weights["w"]}, specs=["zstd@bytes"])
+    for name in ("compare.json", "compare.jsonl"):
+        comparison.save(tmp_path / name)
+        with pytest.raises(SpecError, match="is the result of 'compare', which is not the length"):
+            describe_length(tmp_path / name)
+        found = run(tmp_path / name, "--train-error", "0.1", "--samples", "100")
+        assert found.exit_code == 2
+        assert found.stderr.count("\n") == 1
+
+
+def test_a_file_that_only_begins_like_json_is_a_description(tmp_path):
+    path = tmp_path / "model.bin"
+    path.write_bytes(b"{" + bytes(range(99)))
+    assert describe_length(path).bits == 800
+
+
 @pytest.mark.parametrize("choice", [{"spec": "entropy@q8"}, {"checkpoint": "m"}])
 def test_a_choice_of_codes_is_refused_where_there_is_none(tmp_path, choice):
-    for name, content in (("m.bin", b"1" * 9), ("fit.json", b'{"bits": {"file": 80}}')):
+    fit = b'{"schema_version": 1, "block_shape": "4", "bits": {"file": 80}}'
+    for name, content in (("m.bin", b"1" * 9), ("fit.json", fit)):
         path = tmp_path / name
         path.write_bytes(content)
         assert describe_length(path).bits in (72, 80)
-        with pytest.raises(SpecError, match=f"{name} is no score: --spec and --checkpoint"):
+        with pytest.raises(SpecError, match=f"{name} is not a score: --spec and --checkpoint"):
             describe_length(path, **choice)
 
 

@@ -13,7 +13,14 @@ import numpy as np
 import pytest
 
 from kcomplexity.algorithms.bdm import bdm1d
-from kcomplexity.calibration import CASES, Calibrated, Case, Known, calibrate, document
+from kcomplexity.calibration import (
+    CASES,
+    Calibrated,
+    CalibrationReport,
+    Case,
+    Known,
+    calibrate,
+)
 from kcomplexity.results.provenance import provenance
 from kcomplexity.scoring.specs import parse_spec
 
@@ -241,7 +248,8 @@ def test_what_cannot_be_measured_is_not_met_and_says_why() -> None:
 
 
 def test_the_document_is_plain_json_without_nan(measured: dict[str, Calibrated]) -> None:
-    found = document(measured.values(), provenance("kcomplexity demo", 0, 1, time.time()))
+    made = provenance("kcomplexity demo", 0, 1, time.time())
+    found = CalibrationReport.of(measured.values(), made).to_dict()
     text = json.dumps(found, allow_nan=False)
     assert json.loads(text) == found
     assert found["n_answers"] == found["n_met"] == len(ANSWERS)

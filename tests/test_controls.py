@@ -26,7 +26,7 @@ from kcomplexity.controls import (
 from kcomplexity.errors import SpecError, UnmeasurableError
 from kcomplexity.parallel.pool import Pool
 from kcomplexity.results.control_results import ControlResult, SummedControl
-from kcomplexity.results.records import plain
+from kcomplexity.results.json_form import plain
 from kcomplexity.tensors.checkpoint import ArrayTensor, StoredTensor
 from kcomplexity.tensors.derived import Cast, Part, concat, origins, packed, stored_words
 from kcomplexity.tensors.dtypes import DTYPES

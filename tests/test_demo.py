@@ -12,12 +12,12 @@ from click.testing import Result
 from jsonschema import Draft202012Validator
 
 from kcomplexity import PANELS
-from kcomplexity.calibration import CASES, Answer, Calibrated
+from kcomplexity.calibration import CASES, Answer, Calibrated, CalibrationReport
+from kcomplexity.results.provenance import provenance
 from kcomplexity.samples import sample_paths
 from kcomplexity.schemas import load_schema
 from kcomplexity.scoring.score import score
 from kcomplexity_cli import demo as module
-from kcomplexity_cli import known_answers
 from tests import run as invoke
 
 WIDTH = 100
@@ -185,9 +185,9 @@ def test_tables_fit_a_terminal_as_rich_draws_them() -> None:
         )
         for case in CASES
     ]
-    tables = [known_answers._answers_table(result) for result in results]
-    for table in [*tables, known_answers._sight_table(results)]:
-        widths = [max(map(len, column)) for column in zip(table.columns, *table.rows, strict=True)]
+    report = CalibrationReport.of(results, provenance("kcomplexity demo", 0, 1, 0.0))
+    for table in report.tables():
+        widths = [max(map(len, column)) for column in zip(table.names, *table.rows, strict=True)]
         # Three blanks between columns, one at each end.
         assert sum(widths) + 3 * (len(widths) - 1) + 2 <= WIDTH, table.title
         assert len(table.title) <= WIDTH

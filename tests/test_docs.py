@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import kcomplexity
+from kcomplexity.codings import CODINGS
 from kcomplexity.plugins import CONTROLS, ESTIMATORS, FIGURES, FITTERS, FORMATS, LOADERS, VIEWS
 from kcomplexity.registry import Registry
 
@@ -27,7 +28,7 @@ MODULES = sorted(
     for path in (folder / package).rglob("*.py")
     if path.name != "__main__.py"
 )
-REGISTRIES = (LOADERS, VIEWS, ESTIMATORS, CONTROLS, FITTERS, FIGURES, FORMATS)
+REGISTRIES = (LOADERS, VIEWS, ESTIMATORS, CONTROLS, FITTERS, CODINGS, FIGURES, FORMATS)
 #: Folders whose files a page may name by their path.
 FOLDERS = ("kcomplexity", "cli", "docs", "tests", "benchmarks", ".ci", ".github")
 

@@ -27,19 +27,19 @@ from kcomplexity.report import figures
 from kcomplexity.report.figures import FIGURES, FigureKind, pictures, unmet
 from kcomplexity.report.figures.base import missing
 from kcomplexity.report.figures.canvas import (
-    FORMATS,
+    PICTURE_FORMATS,
     _compose,
     alternative,
-    csv_bytes,
     image_bytes,
+    numbers_csv,
     page_svg,
     styled,
 )
 from kcomplexity.report.figures.files import save_figures
-from kcomplexity.report.figures.layers import KINDS, in_depth_order, kind_of_layer
+from kcomplexity.report.figures.names import slug
 from kcomplexity.report.figures.rates import front
-from kcomplexity.report.figures.selecting import slug
 from kcomplexity.report.figures.themes import PAGE, PAGE_COLOURS, THEMES, theme
+from kcomplexity.report.layers import KINDS, in_depth_order, kind_of_layer
 from kcomplexity.samples import TRAINED
 from tests.results import (
     HOSTILE,
@@ -333,7 +333,7 @@ def test_the_best_of_a_loss_is_the_least():
         chart = next(pictures(bare, ["accuracy"])).chart
         assert chart.title == "12 points whose evaluation gave 0.51 to 0.8"
         assert "best" not in chart.title
-        assert "better was not told" in chart.y
+        assert "which end is better is unknown" in chart.y
 
 
 def test_rates_of_a_score_are_of_codes_whose_error_is_that_of_every_tensor():
@@ -496,14 +496,14 @@ def test_all_figures_of_a_thousand_tensors_take_less_than_twenty_seconds(tmp_pat
     # Of the processor: what else runs beside the tests is no fault of a figure.
     started = time.process_time()
     for maker in (score_result, account_result, compare_result):
-        save_figures(maker(1000), tmp_path, forms=FORMATS)
+        save_figures(maker(1000), tmp_path, forms=PICTURE_FORMATS)
     assert time.process_time() - started < 20
 
 
 # --- Files ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", PICTURE_FORMATS)
 @pytest.mark.parametrize("kind", ["bits", "controls", "motifs"])
 def test_bytes_are_the_same_each_time(kind, form):
     picture = first(kind)
@@ -608,7 +608,7 @@ def test_what_the_typeface_lacks_is_escaped_in_pixels_and_kept_in_text():
     for form, escaped in (("png", True), ("svg", False)):
         data = image_bytes(picture.kind, picture.chart, theme("light"), form)
         assert (data == image_bytes(picture.kind, chart, theme("light"), form)) == escaped
-    assert "漢字.weight" in csv_bytes(picture.chart).decode()
+    assert "漢字.weight" in numbers_csv(picture.chart).decode()
 
 
 def test_other_text_from_a_file_is_no_markup_either():
@@ -628,12 +628,12 @@ def test_other_text_from_a_file_is_no_markup_either():
             text = image_bytes(picture.kind, picture.chart, theme("light"), "svg").decode()
             root = ElementTree.fromstring(text)
             assert not [e for e in root.iter() if e.tag.endswith("script")]
-            csv_bytes(picture.chart)
+            numbers_csv(picture.chart)
 
 
 def test_a_csv_holds_what_is_drawn():
     chart = first("controls", 9).chart
-    rows = list(csv.reader(io.StringIO(csv_bytes(chart).decode())))
+    rows = list(csv.reader(io.StringIO(numbers_csv(chart).decode())))
     assert tuple(rows[0]) == chart.columns
     assert [row[0] for row in rows[1:]] == chart["tensor"]
     assert [float(row[1]) for row in rows[1:]] == chart["ratio"]
@@ -714,7 +714,7 @@ def test_a_field_of_another_type_is_an_error_of_the_result_or_drawn(field, value
         row[field] = value
     with contextlib.suppress(ResultError):
         for picture in pictures(record):
-            csv_bytes(picture.chart)
+            numbers_csv(picture.chart)
 
 
 def test_motifs_whose_values_were_cut_are_told():

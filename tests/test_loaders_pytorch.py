@@ -382,7 +382,7 @@ def test_two_pickles_are_ambiguous(tmp_path):
         open_checkpoint(path)
 
 
-def test_other_files_with_the_extension_are_told_apart(tmp_path):
+def test_other_files_with_the_extension_are_distinguished(tmp_path):
     contents = {
         "a.pt": (pickle.dumps([1]), "plain pickle"),
         "b.pt": (b"sys_info\0" + bytes(600), "tar format"),

@@ -12,9 +12,10 @@ import pytest
 from kcomplexity.errors import ResultError
 from kcomplexity.report.figures import pictures
 from kcomplexity.report.glossary import definitions
-from kcomplexity.report.html import page_bytes
-from kcomplexity.report.page import cautions, sentences, troubles
-from kcomplexity.report.page_tables import tables
+from kcomplexity.report.page import page_bytes
+from kcomplexity.report.remarks import cautions, problems
+from kcomplexity.report.sentences import sentences
+from kcomplexity.report.tables import page_tables, whole_tables
 from tests.browser import browser, executable
 from tests.results import (
     HOSTILE,
@@ -134,11 +135,11 @@ def test_other_results_are_shown_as_what_they_list():
     assert len(tree.of("figure")) == 1 + 2 + 3 + 4 + 1
 
 
-def test_a_field_that_is_missing_is_told_by_its_name():
+def test_a_missing_field_is_named():
     record = score_result(3)
     for row in record["rows"]:
         del row["bits_per_weight"]
-    with pytest.raises(ResultError, match=r"r\.json: the field 'bits_per_weight' is not there"):
+    with pytest.raises(ResultError, match=r"r\.json: the field 'bits_per_weight' is missing"):
         page_bytes([("r.json", record)])
 
 
@@ -161,7 +162,7 @@ def test_every_figure_and_field_has_a_text(tree):
 
 
 def test_tables_have_captions_and_heads_that_sort(tree):
-    assert len(tree.of("caption")) == len(tree.of("table")) == 2
+    assert len(tree.of("caption")) == len(tree.of("table")) == 3  # codes, estimates, tensors
     heads = [found for found in tree.of("th") if found.get("scope") == "col"]
     assert len(heads) + 1 == len(tree.of("button"))  # and the one for the colours
     assert all(found["aria-sort"] == "none" for found in heads)
@@ -185,8 +186,10 @@ def test_ids_are_unique_and_what_is_named_is_there(tree):
 
 def test_the_table_has_one_row_a_tensor_with_its_numbers():
     record = score_result(6)
-    whole, by_tensor = tables(record)
-    assert len(whole.rows) == 3
+    codes, estimates, by_tensor = page_tables(record)
+    assert (len(codes.rows), len(estimates.rows)) == (2, 1)
+    assert "raw/comp" in codes.names
+    assert "raw/comp" not in whole_tables(record)[0].names  # the page alone has room for it
     assert len(by_tensor.rows) == 6
     names = [column.name for column in by_tensor.columns]
     row = next(row for row in record["rows"] if row["spec"] == "bdm2d@sign")
@@ -196,14 +199,15 @@ def test_the_table_has_one_row_a_tensor_with_its_numbers():
     assert shown["bdm2d@sign vs shuffle"] == f"{row['controls'][0]['ratio']:.4f}"
 
 
-def test_what_was_not_measured_is_told_once_for_each_reason():
+def test_what_was_not_measured_is_one_line_for_each_reason():
     record = score_result(3)
     for i, row in enumerate(record["rows"][:6]):
         row |= {"status": "skipped", "reason": f"{i + 3} of 40 weights are NaN", "value": None}
-    (line,) = troubles(record)
-    assert line.startswith("skipped: 2 tensors by entropy:two-part@rd0.01, ")
-    assert "3 of 40 weights are NaN" in line
-    cells = {row[0]: row for row in tables(record)[1].rows}
+    (line,) = problems(record)
+    assert line.startswith("skipped: 2 tensors (")
+    assert ") by entropy:two-part@rd0.01, " in line
+    assert line.endswith(": e.g. 3 of 40 weights are NaN")
+    cells = {row[0]: row for row in page_tables(record)[-1].rows}
     assert "skipped" in cells[record["rows"][0]["tensor"]]
 
 
@@ -240,29 +244,35 @@ def test_the_figure_of_a_sentence_keeps_its_sign():
 
 
 def test_a_comparison_has_one_row_a_tensor_and_its_parts():
-    whole, by_tensor = tables(compare_result(5))
-    assert dict(zip((c.name for c in whole.columns), whole.rows[0], strict=True)) == {
+    whole, by_tensor = page_tables(compare_result(5))
+    assert dict(zip(whole.names, whole.rows[0], strict=True)) == {
         "spec": "entropy:two-part@rd0.01",
-        "reference": "3.5000",
-        "bits/weight": "3.1000",
-        "total %": "-11.40",
-        "histogram %": "",
-        "arrangement %": "",
+        "reference": "3.500",
+        "other": "3.100",
+        "total": "-11.4%",
+        "histogram": "",
+        "arrangement": "",
+        "agree": "",
+        "range": "",
+        "what it is": "code",
     }
     assert len(by_tensor.rows) == 5
     assert by_tensor.rows[0][5:] == ("-10.00", "-4.00")
 
 
-def test_a_trajectory_has_its_series_and_the_tensors_of_its_last_step():
-    series, _, by_tensor = tables(trajectory_result())
-    assert series.title == "Series"
+def test_a_trajectory_has_its_trends_and_the_tensors_of_its_last_step():
+    steps, trends, *_, by_tensor = page_tables(trajectory_result())
+    assert [row[0] for row in steps.rows] == ["0", "4500"]
+    assert trends.rows[0][trends.names.index("tau")] == "-1.00"
     assert len(by_tensor.rows) == 4
 
 
-def test_a_point_of_a_sweep_tells_its_setting():
-    points = tables(sweep_result())[0]
+def test_a_point_of_a_sweep_has_its_setting():
+    points = page_tables(sweep_result())[0]
     at = [column.name for column in points.columns].index("setting")
-    assert points.rows[0][at] == "target 0.3"
+    assert {row[at] for row in points.rows} == {
+        f"target={e}" for e in ("0.3", "0.1", "0.03", "0.01")
+    }
 
 
 def test_what_a_result_warns_of_is_told():
@@ -303,7 +313,7 @@ def tab(tmp_path_factory):
         yield page
 
 
-TABLE = "document.querySelectorAll('table')[1]"
+TABLE = "document.querySelectorAll('table')[2]"
 
 
 def column(tab, index):
@@ -339,14 +349,14 @@ def test_a_click_sorts_by_number_and_a_third_restores(tab):
 
 
 def test_a_filter_hides_rows_and_counts_the_others(tab):
-    field = "document.querySelectorAll('input')[1]"
+    field = "document.querySelectorAll('input')[2]"
     write = "{0}.value = '{1}'; {0}.dispatchEvent(new Event('input'))"
     visible = f"[...{TABLE}.tBodies[0].rows].filter(r => r.offsetHeight).length"
     expected = sum("up_proj" in name for name in column(tab, 0))
     assert 0 < expected < 60
     tab.evaluate(write.format(field, "UP_PROJ  feed"))
     assert tab.evaluate(visible) == expected
-    told = "document.getElementById('table-1-2-count').textContent"
+    told = "document.getElementById('table-1-3-count').textContent"
     assert tab.evaluate(told) == f"{expected} of 60 rows"
     tab.evaluate(write.format(field, ""))
     assert tab.evaluate(visible) == 60
@@ -402,7 +412,7 @@ def test_pointing_at_a_tensor_of_many_tells_its_name(tab, tmp_path):
         return JSON.stringify([0, 7, 299].map(at => {
             const clientX = box.left + (at + 0.5) / 300 * box.width;
             area.dispatchEvent(new PointerEvent('pointermove', {clientX, clientY: box.top + 5}));
-            return area.closest('figure').querySelector('.told').textContent;
+            return area.closest('figure').querySelector('.tip').textContent;
         }));
     })()""")
     )
@@ -437,6 +447,8 @@ def test_what_can_be_pressed_can_be_reached_by_key(tab):
 
 def test_the_page_of_a_fit_holds_its_motif_gain():
     gain = {"kind": "shuffle", "n": 2, "relative_mse": 0.21, "bits": [90.0, 110.0], "ratio": 0.75}
-    (table,) = (t for t in tables(fit_result() | {"controls": [gain]}) if t.title == "Controls")
+    (table,) = (
+        t for t in page_tables(fit_result() | {"controls": [gain]}) if t.title == "Controls"
+    )
     assert [column.name for column in table.columns] == ["kind", "n", "relative mse", "ratio"]
     assert table.rows == (("shuffle", "2", "0.2100", "0.7500"),)

@@ -10,9 +10,10 @@ import pytest
 
 import kcomplexity as kc
 from kcomplexity.errors import ResultError
-from kcomplexity.report.documents import jsonl_bytes
-from kcomplexity.report.reading import read_metric, read_result
-from kcomplexity.report.tables import Table
+from kcomplexity.report.json_files import jsonl_bytes
+from kcomplexity.report.metric import read_metric
+from kcomplexity.report.reading import read_result
+from kcomplexity.report.table import Column, Table
 from kcomplexity.samples import INIT, TRAINED
 from kcomplexity_cli.bars import bars, can_show
 from kcomplexity_cli.terminal import plain_text
@@ -209,19 +210,19 @@ def test_json_and_json_lines_hold_the_same(tmp_path):
     [
         ("", "is empty: expected what a command prints with --json"),
         ("  \n", "is empty"),
-        ("not json", "is no JSON"),
-        ('{"schema_version": 1', "is no JSON"),
-        ('{"schema_version": NaN}', "NaN is no JSON number"),
-        ("[1, 2]", "is no result: it has no schema_version"),
-        ('{"rows": []}', "is no result: it has no schema_version"),
+        ("not json", "is not JSON"),
+        ('{"schema_version": 1', "is not JSON"),
+        ('{"schema_version": NaN}', "NaN is not a number in JSON"),
+        ("[1, 2]", "is not a result: it has no schema_version"),
+        ('{"rows": []}', "is not a result: it has no schema_version"),
         ('{"schema_version": 99}', "has schema version 99, this version of kcomplexity reads 1 to"),
         ('{"schema_version": "1"}', "has schema version '1'"),
-        ('{"record": "plan"}\n{"record": "row"}\n', "no record of a result, but 'plan'"),
-        ("[" * 100_000, "is no JSON"),
-        ("\udcff", "is no text: expected what a command prints with --json"),
+        ('{"record": "plan"}\n{"record": "row"}\n', "not a record of a result, but 'plan'"),
+        ("[" * 100_000, "is not JSON"),
+        ("\udcff", "is not text: expected what a command prints with --json"),
     ],
 )
-def test_a_file_that_is_no_result_is_told(text, message, tmp_path):
+def test_a_file_that_is_not_a_result_is_one_line(text, message, tmp_path):
     path = tmp_path / "r.json"
     path.write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(ResultError, match=re.escape(message)):
@@ -282,15 +283,18 @@ def test_bars_are_left_out_where_they_cannot_be_shown():
     assert not can_show("no such encoding")
 
 
+WITH_BARS = (Column("name"), Column("bits", numeric=True, bar=True))
+
+
 def test_plain_text_has_no_bars():
-    table = Table("t", ("name", "bits"), (("a", "2.0"), ("b", "1.0")), frozenset({1}), bar=1)
+    table = Table("t", WITH_BARS, (("a", "2.0"), ("b", "1.0")))
     assert plain_text(table) == "t\nname  bits\na      2.0\nb      1.0\n"
 
 
 def test_a_terminal_shows_bars(monkeypatch, capsys):
     from kcomplexity_cli import terminal
 
-    table = Table("t", ("name", "bits"), (("a", "2.0"), ("b", "1.0")), frozenset({1}), bar=1)
+    table = Table("t", WITH_BARS, (("a", "2.0"), ("b", "1.0")))
     monkeypatch.setattr("rich.console.Console.encoding", "utf-8")
     terminal._print_rich(table)
     lines = capsys.readouterr().out.splitlines()

@@ -81,7 +81,7 @@ def test_plugins_lists_everything_it_imports_and_every_registry():
     public = {name for name in vars(plugins) if name[0].isalpha()} - {"annotations"}
     assert {*plugins.__all__} == public
     registries = [value for value in vars(plugins).values() if isinstance(value, Registry)]
-    assert len(registries) == 7
+    assert len(registries) == 8
     assert all(registry.group in (plugins.__doc__ or "") for registry in registries)
 
 

@@ -11,16 +11,20 @@ import pytest
 from safetensors.numpy import save_file
 
 import kcomplexity as kc
+from kcomplexity.report.figures import pictures
+from kcomplexity.report.main_code import main_spec
 from kcomplexity.report.markdown import markdown_bytes
 from kcomplexity.report.notebook import summary_html
-from kcomplexity.report.tables import Table, extremes, problems, summary_tables
+from kcomplexity.report.score_tables import extremes
+from kcomplexity.report.table import Table
 from kcomplexity_cli import terminal
+from tests.results import score_result
 
 
 def cells(table: Table) -> dict[str, dict[str, str]]:
     """The cells by the spec of their row."""
-    at = table.columns.index("spec")
-    return {row[at]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
+    at = table.names.index("spec")
+    return {row[at]: dict(zip(table.names, row, strict=True)) for row in table.rows}
 
 
 @pytest.fixture(scope="module")
@@ -37,20 +41,20 @@ def report() -> kc.Report:
 
 
 def test_codes_estimates_and_statistics_stand_apart(report):
-    codes, estimates, statistics = summary_tables(report)
+    codes, estimates, statistics = report.whole_tables()
     assert "decodable" in codes.title
     assert "lower = simpler" in codes.title
     assert "nothing decodes" in estimates.title
     kinds = {row.spec: row.kind for row in report.rows}
     for table, kind in ((codes, "code"), (estimates, "estimate"), (statistics, "statistic")):
         assert {kinds[spec] for spec in cells(table)} == {kind}
-    assert "bits/weight" not in statistics.columns
+    assert "bits/weight" not in statistics.names
     assert cells(statistics)["l2"]["unit"] == "norm, lower = smaller weights"
-    assert "ratio" not in " ".join(codes.columns + estimates.columns)
+    assert "ratio" not in " ".join(codes.names + estimates.names)
 
 
 def test_the_largest_tensors_share_stands_beside_every_figure_of_the_whole(report):
-    for table in summary_tables(report):
+    for table in report.whole_tables():
         for spec, row in cells(table).items():
             # The odd tensor, a fifth of the weights, has no levels and no norm.
             without = spec == "l2" or ("@bytes" not in spec and spec != "nonzero")
@@ -59,7 +63,7 @@ def test_the_largest_tensors_share_stands_beside_every_figure_of_the_whole(repor
 
 
 def test_error_control_and_bits_are_those_of_the_summary(report):
-    codes, _, _ = summary_tables(report)
+    codes, _, _ = report.whole_tables()
     by_spec = {row.spec: row for row in report.summary}
     for spec, row in cells(codes).items():
         total = by_spec[spec]
@@ -74,7 +78,7 @@ def test_error_control_and_bits_are_those_of_the_summary(report):
 
 
 def test_shares_of_the_extremes_are_of_all_weights(report):
-    simplest, most_complex = extremes(report.rows)
+    simplest, most_complex = extremes(report.to_dict())
     found = {row[0]: row[3] for table in (simplest, most_complex) for row in table.rows}
     assert found == {"large.weight": "60.0%", "small.weight": "20.0%"}
 
@@ -83,17 +87,17 @@ def test_skipped_tensors_are_counted_with_the_reason(report):
     assert any(
         line.startswith("skipped: 1 tensor of 4.00 kB (odd.weight) by ")
         and "0 NaN and 1 infinite" in line
-        for line in problems(report.rows)
+        for line in report.remarks()
     )
 
 
-def test_checkpoints_are_told_apart_by_where_their_paths_part(tmp_path: Path):
+def test_checkpoints_are_distinguished_by_where_their_paths_part(tmp_path: Path):
     folder = tmp_path / ("a-long-folder-name-" * 4)
     for name in ("first", "second"):
         (folder / name).mkdir(parents=True)
         save_file({"w": np.ones((4, 4), np.float32)}, folder / name / "model.safetensors")
     found = kc.score([folder / n / "model.safetensors" for n in ("first", "second")], panel="fast")
-    table = summary_tables(found)[0]
+    table = found.whole_tables()[0]
     assert [row[0] for row in table.rows][::2] == [
         "first/model.safetensors",
         "second/model.safetensors",
@@ -108,7 +112,7 @@ def test_tables_of_the_default_panel_fit_a_terminal(report, monkeypatch, width):
 
     monkeypatch.setenv("COLUMNS", str(width))
     monkeypatch.setattr("sys.stdout", drawn := Terminal())
-    for table in (*summary_tables(report), *extremes(report.rows)):
+    for table in (*report.whole_tables(), *extremes(report.to_dict())):
         terminal.print_table(table)
     lines = re.sub("\x1b\\[[0-9;]*m", "", drawn.getvalue()).splitlines()
     assert max(map(len, lines)) <= width
@@ -121,8 +125,8 @@ def test_tables_of_the_default_panel_fit_a_terminal(report, monkeypatch, width):
 
 
 def test_every_renderer_shows_every_figure_of_the_whole(report):
-    page, html = markdown_bytes(report).decode(), summary_html(report)
-    for table in summary_tables(report):
+    page, html = markdown_bytes(report).decode(), summary_html(report.to_dict())
+    for table in report.whole_tables():
         for row in table.rows:
             assert "| " + " | ".join(row) + " |" in page
             assert "".join(f"<td>{cell}</td>" for cell in row) in html
@@ -130,14 +134,14 @@ def test_every_renderer_shows_every_figure_of_the_whole(report):
 
 
 def test_a_report_of_nothing_has_no_tables():
-    assert summary_tables(kc.score({}, panel="fast")) == []
+    assert kc.score({}, panel="fast").whole_tables() == []
 
 
 def test_the_extremes_are_by_a_code_that_takes_most_of_the_weights():
     rng = np.random.default_rng(0)
     integers = {f"w{i}": rng.integers(0, 2 + 9 * i, (40, 40)).astype(np.int8) for i in range(3)}
     scales = {f"s{i}": rng.normal(size=40).astype(np.float32) for i in range(3)}
-    found = extremes(kc.score(integers | scales, panel="default").rows)
+    found = extremes(kc.score(integers | scales, panel="default").to_dict())
     assert [table.title for table in found] == [
         "simplest for their size (zstd@bytes)",
         "most complex for their size (zstd@bytes)",
@@ -152,7 +156,7 @@ def test_the_largest_tensor_is_a_tensor_in_every_scope(scope):
     sizes = {"layers.0.w": 30, "layers.1.w": 20, "head": 40, "norm": 10}
     arrays = {name: rng.normal(size=(n, 10)).astype(np.float32) for name, n in sizes.items()}
     report = kc.score(arrays, specs=["entropy@q8", "nonzero"], scope=scope)
-    for table in summary_tables(report):
+    for table in report.whole_tables():
         assert {row["largest"] for row in cells(table).values()} == {"40%"}
     assert "the largest tensor, head, holds 40% of the weights" in report.headline
 
@@ -160,3 +164,14 @@ def test_the_largest_tensor_is_a_tensor_in_every_scope(scope):
 def test_one_tensor_alone_has_no_largest():
     report = kc.score({"w": np.ones((4, 4), np.float32)}, panel="fast")
     assert not any("largest" in sentence for sentence in report.headline)
+
+
+def test_a_code_of_another_package_can_speak_for_the_network_and_be_drawn():
+    document = score_result(4)
+    for row in (*document["rows"], *document["summary"]):
+        if row["spec"] == "entropy:two-part@rd0.01":
+            row |= {"spec": "theirs@view", "target_mse": 0.01}
+    assert main_spec(document["rows"]) == "theirs@view"
+    charts = {picture.kind.name: picture.chart for picture in pictures(document)}
+    assert charts["bits"].subtitle.startswith("theirs@view, a code of the view at 1% error")
+    assert "theirs" in charts["rates"]["method"]

@@ -13,9 +13,9 @@ from jsonschema import Draft202012Validator, ValidationError
 from safetensors.numpy import save_file
 
 import kcomplexity as kc
+from kcomplexity.bounds.bounding import BoundReport
 from kcomplexity.bounds.generalisation import Bound
-from kcomplexity.calibration import CASES, calibrate
-from kcomplexity.calibration import document as written_calibration
+from kcomplexity.calibration import CASES, CalibrationReport, calibrate
 from kcomplexity.comparison.align import Unmatched
 from kcomplexity.comparison.changes import Change, Effect
 from kcomplexity.comparison.compare import Comparison
@@ -36,8 +36,9 @@ from kcomplexity.inspection import (
 from kcomplexity.mosaics.fit_report import Dictionary, FitReport, Gain, TensorFit, Usage
 from kcomplexity.parallel import FRAME
 from kcomplexity.results.control_results import ControlResult, SummedControl
+from kcomplexity.results.json_form import SCHEMA_VERSION
 from kcomplexity.results.provenance import provenance
-from kcomplexity.results.records import SCHEMA_VERSION, CheckpointInfo, Provenance, Report, Score
+from kcomplexity.results.records import CheckpointInfo, Provenance, Report, Score
 from kcomplexity.schemas import load_schema, schema_names
 from kcomplexity.sweeps.sweep import SweepPoint, SweepReport
 from kcomplexity.training.series import Series, Step, StepScore
@@ -101,7 +102,10 @@ def test_records_are_closed_and_complete(name):
         ("score", "checkpoint", CheckpointInfo),
         ("score", "score", Score),
         ("score", "control", ControlResult),
+        ("bound", None, BoundReport),
         ("bound", "bound", Bound),
+        ("calibrate", None, CalibrationReport),
+        ("inspect", None, InspectionReport),
         ("calibrate", "provenance", Provenance),
         ("compare", None, Comparison),
         ("compare", "change", Change),
@@ -254,7 +258,7 @@ def test_an_invalid_row_is_refused(arrays, change):
 
 def test_a_calibration_is_as_its_schema_says():
     made = provenance("", 0, 1, 0.0)
-    calibration = written_calibration(calibrate(CASES[:2]), made)
+    calibration = CalibrationReport.of(calibrate(CASES[:2]), made).to_dict()
     assert calibration["n_answers"] > 0
     validate("calibrate", calibration)
     del calibration["cases"][0]["answers"][0]["met"]

@@ -12,7 +12,7 @@ import kcomplexity as kc
 from kcomplexity.algorithms.bdm import bdm2d
 from kcomplexity.errors import SpecError, UnmeasurableError
 from kcomplexity.parallel.pool import Pool
-from kcomplexity.results.records import plain
+from kcomplexity.results.json_form import plain
 from tests import run
 
 

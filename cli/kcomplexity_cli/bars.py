@@ -1,4 +1,4 @@
-"""Bars of text beside numbers, where a terminal can show them."""
+"""Bars of text after numbers, where a terminal can show them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def can_show(encoding: str) -> bool:
 
 
 def bars(cells: Sequence[str], width: int = 12) -> list[str]:
-    """Return a bar for each cell, the longest `width` characters; none where there is no number.
+    """Return a bar for each cell, the longest `width` characters; empty where there is no number.
 
     Parameters
     ----------

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kcomplexity_cli.options import json_option
 from kcomplexity_cli.repeatable import Repeatable, command_text
+
+if TYPE_CHECKING:
+    from kcomplexity.bounds.bounding import BoundReport
 
 __all__ = ["bound"]
 
@@ -79,15 +81,15 @@ Examples:
 def bound(source: Path | None, **options: Any) -> None:
     """Bound the true risk of a model from the bits that describe it.
 
-    The bits are those of a file that is the description (a mosaic), of a code in the JSON of
-    'score', of a 'fit', or given with --bits. What telling their number costs is added.
+    The bits are those of a file that is the description (a mosaic), of a code in the result of
+    'score', of the result of 'fit', or given with --bits. Stating their
+    number is counted as well.
     """
+    from kcomplexity.bounds.bounding import bound_by_methods
     from kcomplexity.bounds.descriptions import Description, describe_length
-    from kcomplexity.bounds.generalisation import ASSUMPTIONS, METHODS, occam_bound
-    from kcomplexity.parallel.pool import Pool
-    from kcomplexity.results.provenance import provenance
+    from kcomplexity.bounds.generalisation import METHODS
+    from kcomplexity_cli.terminal import print_json
 
-    started = time.time()
     if (source is None) == (options["bits"] is None):
         raise click.UsageError("expected either a file or --bits, the length of the description")
     if source is None and (options["spec"], options["checkpoint"]) != (None, None):
@@ -95,34 +97,30 @@ def bound(source: Path | None, **options: Any) -> None:
             "--spec and --checkpoint choose a code of SCORE.json: give that file instead of --bits"
         )
     if source is not None:
-        told = describe_length(source, options["spec"], options["checkpoint"])
+        description = describe_length(source, options["spec"], options["checkpoint"])
     else:
-        told = Description("as given", options["bits"])
+        description = Description("as given", options["bits"])
     low, high, chance = _range(options)
     n_samples = options["samples"]
     if not n_samples.is_integer():
         raise click.UsageError(f"--samples {n_samples:g}: expected a whole number")
-    methods = METHODS if options["method"] == "all" else (options["method"],)
-    bounds = [
-        occam_bound(
-            options["train_error"],
-            told.bits,
-            int(n_samples),
-            options["delta"],
-            method=method,
-            prefix_free=options["prefix_free"],
-            grid_bits=options["grid_bits"],
-            classes=options["classes"],
-            loss_range=(low, high),
-            chance=chance,
-        )
-        for method in methods
-    ]
+    report = bound_by_methods(
+        description,
+        options["train_error"],
+        int(n_samples),
+        METHODS if options["method"] == "all" else (options["method"],),
+        delta=options["delta"],
+        prefix_free=options["prefix_free"],
+        grid_bits=options["grid_bits"],
+        classes=options["classes"],
+        loss_range=(low, high),
+        chance=chance,
+        command=command_text(),
+    )
     if options["as_json"]:
-        made = provenance(command_text(), 0, Pool().threads, started)
-        _print_json(told.what, bounds, ASSUMPTIONS, made)
-        return
-    _show(told.what, bounds, ASSUMPTIONS, unit=_unit(options), chance=_chance(options))
+        print_json(report.to_dict())
+    else:
+        _show(report, unit=_unit(options), chance=_chance(options))
 
 
 def _range(options: dict[str, Any]) -> tuple[float, float, float | None]:
@@ -157,15 +155,10 @@ def _chance(options: dict[str, Any]) -> str:
     return "all wrong but one in as many samples: what guessing errs at is known with --classes"
 
 
-def _show(
-    what: str, bounds: list[Any], assumptions: tuple[str, ...], *, unit: str, chance: str
-) -> None:
-    from kcomplexity.report.tables import Table
+def _show(report: BoundReport, *, unit: str, chance: str) -> None:
     from kcomplexity_cli.terminal import print_table
 
-    first = bounds[0]
-    for one in bounds:
-        sure = f"with probability {1 - one.delta:g}"
+    for one in report.bounds:
         if one.vacuous:
             need = (
                 f"{one.budget_bits:,.0f} bits would be needed, {one.bits:,.0f} are there"
@@ -178,34 +171,12 @@ def _show(
             )
         else:
             click.echo(
-                f"true risk <= {one.bound:.6f}{unit} {sure} ({one.method}); "
-                f"below {one.budget_bits:,.0f} bits a bound is better than {one.chance:.6g} "
-                f"({chance})"
+                f"true risk <= {one.bound:.6f}{unit} with probability {1 - one.delta:g} "
+                f"({one.method}); below {one.budget_bits:,.0f} bits a bound is better than "
+                f"{one.chance:.6g} ({chance})"
             )
-    rows = [("description", what, f"{first.raw_bits or first.bits - first.grid_bits:,.4f}")]
-    if first.raw_bits is not None:
-        rows.append(("prefix-free", "its length told first", f"{first.prefix_bits:,.4f}"))
-    if first.grid_bits:
-        rows.append(("grid", "which of the models tried", f"{first.grid_bits:,.4f}"))
-    rows.append(("L", "all bits", f"{first.bits:,.4f}"))
-    rows.append(("train error", "of the decoded model", f"{first.train_error:g}"))
-    rows.append(("samples", "", f"{first.n_samples:,}"))
     click.echo()
-    print_table(Table("what it was made from", ("", "", "value"), tuple(rows), frozenset({2})))
+    print_table(report.tables()[-1])
     click.echo("it holds if:")
-    for text in assumptions:
+    for text in report.assumptions:
         click.echo(f"- {text}")
-
-
-def _print_json(what: str, bounds: list[Any], assumptions: tuple[str, ...], made: Any) -> None:
-    from kcomplexity.results.records import SCHEMA_VERSION, plain
-    from kcomplexity_cli.terminal import print_json
-
-    document = {
-        "schema_version": SCHEMA_VERSION,
-        "provenance": plain(made),
-        "description": what,
-        "assumptions": list(assumptions),
-        "bounds": [one.to_dict() for one in bounds],
-    }
-    print_json(document)

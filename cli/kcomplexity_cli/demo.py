@@ -13,12 +13,12 @@ from kcomplexity_cli.options import json_option
 from kcomplexity_cli.repeatable import Repeatable, command_text
 
 if TYPE_CHECKING:
-    from kcomplexity.report.tables import Table
+    from kcomplexity.report.table import Table
     from kcomplexity.results.records import CheckpointInfo, Report, Score
 
 __all__ = ["demo"]
 
-#: Beside the default panel: size at an equal, larger error, and where order shows.
+#: In addition to the default panel: size at an equal, larger error, and where order shows.
 _EXTRA = ("entropy:two-part@rd0.1", "zstd:9@rd0.1", "zstd:9@sign")
 _CONTROL = "shuffle:19"
 _WIDTH = 100
@@ -108,9 +108,9 @@ def _headline(report: Report, info: CheckpointInfo) -> list[str]:
     from kcomplexity.text import shorten
 
     start = f"{shorten(info.path, 60)}: "
-    found = [s.removeprefix(start) for s in report.headline if s.startswith(start)]
+    own = [s.removeprefix(start) for s in report.headline if s.startswith(start)]
     specs = {row.spec for row in report.summary}
-    sentences = [sentence for sentence in found if sentence.partition(": ")[0] not in specs]
+    sentences = [sentence for sentence in own if sentence.partition(": ")[0] not in specs]
     return [
         f"{Path(info.path).name}:",
         *(line for sentence in sentences for line in _wrapped("  ", sentence)),
@@ -128,7 +128,7 @@ def _pairs(report: Report) -> list[tuple[Score, Score]]:
 
 def _side_by_side(report: Report) -> tuple[Table, Table]:
     """Return bits, then statistics: each spec in one line, before and after."""
-    from kcomplexity.report.tables import Table
+    from kcomplexity.report.table import Table, columns
 
     pairs = _pairs(report)
     order = ("lossless", "lossy", "estimate")
@@ -152,19 +152,17 @@ def _side_by_side(report: Report) -> tuple[Table, Table]:
         for a, b in pairs
         if a.bits is None
     )
-    columns = ("spec", "what", "init", "trained", "change", "error %", "of shuffled")
+    names = ("spec", "what", "init", "trained", "change", "error %", "of shuffled")
     return (
         Table(
             "bits/weight, side information included: lower = simpler",
-            columns,
+            columns(*names, numeric=range(2, 7)),
             bit_rows,
-            frozenset({2, 3, 4, 5, 6}),
         ),
         Table(
             "statistics",
-            ("spec", "init", "trained", "change", "direction"),
+            columns("spec", "init", "trained", "change", "direction", numeric={1, 2, 3}),
             statistic_rows,
-            frozenset({1, 2, 3}),
         ),
     )
 
@@ -189,7 +187,7 @@ def _both(before: float | None, after: float | None, form: str, scale: float = 1
 
 
 def _of_control(row: Score) -> float | None:
-    """Return bits over those of the same weights shuffled; None for what sees no positions."""
+    """Return bits over those of the same weights shuffled; None for measures that see no order."""
     from kcomplexity.results.control_results import SHUFFLE
 
     control = row.control(SHUFFLE)
@@ -209,7 +207,7 @@ def _reading(report: Report) -> list[str]:
         "before training and after."
     )
     equal_error = (
-        "Equal error: beside the initial weights the trained ones need "
+        "Equal error: compared with the initial weights the trained ones need "
         f"{_words(pairs['entropy:two-part@rd0.01'])} at a squared weight error of 1%, "
         f"{_words(pairs['entropy:two-part@rd0.1'])} at 10% (entropy:two-part). "
         f"zstd:9@q4 says {_change(levels[0].value, levels[1].value)}, but at {_times(levels)} "
@@ -222,7 +220,7 @@ def _reading(report: Report) -> list[str]:
         "images that is in part the layout of the pixels."
     )
     estimates = (
-        "Estimates are no sizes: nothing decodes them. BDM and QuBD see matrices alone, "
+        "Estimates are not sizes: nothing decodes them. BDM and QuBD see matrices alone, "
         f"{share:.0%} of the weights here."
     )
     runs = "This describes these two files; training runs vary."
@@ -234,7 +232,7 @@ def _reading(report: Report) -> list[str]:
 
 
 def _words(pair: tuple[Score, Score]) -> str:
-    """Say how bits changed: a difference below half a percent is none worth a word."""
+    """Say how bits changed; a difference below half a percent counts as none."""
     a, b = pair
     change = b.bits / a.bits - 1 if a.bits and b.bits else 0.0
     if abs(change) < 0.005:

@@ -16,7 +16,7 @@ from kcomplexity_cli.options import json_option
 from kcomplexity_cli.types import completed_from
 
 if TYPE_CHECKING:
-    from kcomplexity.report.tables import Table
+    from kcomplexity.report.table import Table
     from kcomplexity.scoring.catalogue import (
         Catalogue,
         Entry,
@@ -142,19 +142,19 @@ def _panel_spec(entry: PanelSpec) -> str:
     return f"{entry.spec}{against}"
 
 
-def _table(title: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Table:
+def _table(title: str, names: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Table:
     """Return a table whose last column is wrapped, so that no line is wider than it should be."""
-    from kcomplexity.report.tables import Table
+    from kcomplexity.report.table import Table, columns
     from kcomplexity.text import printable
 
     cells = [tuple(printable(cell) for cell in row) for row in rows]
-    others = [max(len(row[i]) for row in [columns, *cells]) + 2 for i in range(len(columns) - 1)]
+    others = [max(len(row[i]) for row in [names, *cells]) + 2 for i in range(len(names) - 1)]
     lines: list[tuple[str, ...]] = []
     for row in cells:
         first, *more = _wrapped(row[-1], _WIDTH - sum(others)) or [""]
         lines.append((*row[:-1], first))
         lines += [("",) * len(others) + (text,) for text in more]
-    return Table(title, columns, tuple(lines))
+    return Table(title, columns(*names), tuple(lines))
 
 
 def _wrapped(text: str, width: int) -> list[str]:

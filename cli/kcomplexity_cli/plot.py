@@ -42,7 +42,7 @@ Examples:
     type=OutputFolder(),
     default=None,
     metavar="DIR",
-    help="The folder of the pictures; each has its numbers beside it as CSV.",
+    help="The folder of the pictures; each comes with its numbers as CSV.",
 )
 @click.option(
     "--kind",
@@ -74,57 +74,58 @@ Examples:
     type=click.Path(path_type=Path, dir_okay=False),
     default=None,
     metavar="FILE.csv",
-    help="Steps and a metric, drawn beside a trajectory on an axis of its own.",
+    help="Steps and a metric, drawn with a trajectory on an axis of its own.",
 )
-@click.option("--list", "listing", is_flag=True, help="Tell what can be drawn, and what not.")
+@click.option("--list", "listing", is_flag=True, help="List what can be drawn, and what cannot.")
 def plot(result: Path, output: Path | None, listing: bool, metric: Path | None, **how: Any) -> None:
     """Draw what a result holds: pictures for a paper, a page or a slide.
 
-    RESULT is what a command printed with --json, or its -o file that ends in .json or .jsonl;
-    '-' is the standard input.
+    RESULT is what a command printed with --json, its -o file that ends in .json or .jsonl, or the
+    file of kcomplexity.Tracker; '-' is the standard input.
     """
-    from kcomplexity.report.reading import read_metric, read_result
+    from kcomplexity.report.metric import read_metric
+    from kcomplexity.report.reading import read_result
 
-    record = read_result(result)
+    document = read_result(result)
     if metric is not None:
-        record["metric"] = read_metric(metric)
-        _tell_unused(record, how["kinds"])
+        document["metric"] = read_metric(metric)
+        _note_unused(document, how["kinds"])
     if listing:
-        _tell_kinds(record)
+        _list_kinds(document)
     elif output is None:
         raise click.UsageError("name the folder of the pictures with -o DIR, or ask with --list")
     else:
-        draw_into(output, record, inputs=[path for path in (result, metric) if path], **how)
+        draw_into(output, document, inputs=[path for path in (result, metric) if path], **how)
 
 
-def _tell_unused(record: dict[str, Any], kinds: Sequence[str]) -> None:
-    """Say so where a metric is given and there is no figure that shows it."""
+def _note_unused(document: dict[str, Any], kinds: Sequence[str]) -> None:
+    """Say so where a metric is given and no figure shows it."""
     from kcomplexity.report.figures import unmet
     from kcomplexity_cli.terminal import note
 
     if kinds and "trajectory" not in kinds:
-        note("--metric is not drawn: it stands beside a trajectory, which --kind leaves out")
-    for text in unmet(record, ["trajectory"]) if not kinds else ():
+        note("--metric is not drawn: it belongs to the figure trajectory, which --kind leaves out")
+    for text in unmet(document, ["trajectory"]) if not kinds else ():
         note(f"--metric is not drawn: {text}")
 
 
-def _tell_kinds(record: dict[str, Any]) -> None:
+def _list_kinds(document: dict[str, Any]) -> None:
     from kcomplexity.report.figures import FIGURES, pictures, unmet
-    from kcomplexity.report.tables import Table
+    from kcomplexity.report.table import Table, columns
     from kcomplexity_cli.terminal import print_table
 
-    lacking = dict(line.partition(" ")[::2] for line in unmet(record))
-    names = [picture.kind.name for picture in pictures(record)]
+    lacking = dict(line.partition(" ")[::2] for line in unmet(document))
+    names = [picture.kind.name for picture in pictures(document)]
     rows = tuple(
         (name, kind.shows, lacking.get(name) or str(names.count(name)))
         for name, kind in FIGURES.items()
     )
-    print_table(Table("figures", ("kind", "shows", "pictures of this result"), rows))
+    print_table(Table("figures", columns("kind", "shows", "pictures of this result"), rows))
 
 
 def draw_into(
     folder: Path,
-    record: dict[str, Any],
+    document: dict[str, Any],
     *,
     kinds: Sequence[str] = (),
     forms: Sequence[str] = ("png",),
@@ -134,15 +135,15 @@ def draw_into(
 ) -> None:
     """Draw a result into a folder and print the paths of the pictures, unless `quiet`.
 
-    None of the files `inputs` is written over.
+    The files `inputs` are never written over.
     """
     from kcomplexity.report.figures import unmet
     from kcomplexity.report.figures.files import save_figures
     from kcomplexity.text import printable
     from kcomplexity_cli.terminal import note
 
-    paths = save_figures(record, folder, kinds, forms=forms, look=theme, inputs=inputs)
-    for text in unmet(record, kinds) if kinds else ():
+    paths = save_figures(document, folder, kinds, forms=forms, look=theme, inputs=inputs)
+    for text in unmet(document, kinds) if kinds else ():
         note(f"not drawn: {text}")
     if not quiet:
         click.echo("\n".join(printable(path) for path in paths))

@@ -37,11 +37,11 @@ Examples:
 def report(results: tuple[Path, ...], output: Path) -> None:
     """Write results as one HTML page: figures, tables to sort, definitions, provenance.
 
-    RESULT is what a command printed with --json, or its -o file that ends in .json or .jsonl;
-    '-' is the standard input.
+    RESULT is what a command printed with --json, its -o file that ends in .json or .jsonl, or the
+    file of kcomplexity.Tracker; '-' is the standard input.
     """
     from kcomplexity.files.atomic import check_writable, refuse_paths, write_atomically
-    from kcomplexity.report.html import page_bytes
+    from kcomplexity.report.page import page_bytes
     from kcomplexity.report.reading import read_result
     from kcomplexity.text import printable
 

@@ -107,7 +107,7 @@ def _note(plan: Plan) -> None:
 
 def _show_plan(plan: Plan, threads: int | None, *, as_json: bool) -> None:
     from kcomplexity.parallel.threads import available_processors
-    from kcomplexity.report.tables import Table
+    from kcomplexity.report.table import Table, columns
     from kcomplexity.text import human_bytes, plural
     from kcomplexity_cli.terminal import print_json, print_table
 
@@ -130,4 +130,4 @@ def _show_plan(plan: Plan, threads: int | None, *, as_json: bool) -> None:
         )
         for task in plan.tasks
     )
-    print_table(Table("what would be measured", ("spec", "controls", "measured"), rows))
+    print_table(Table("what would be measured", columns("spec", "controls", "measured"), rows))

@@ -16,8 +16,6 @@ from kcomplexity_cli.types import Commas, OutputFile, completed_from
 
 if TYPE_CHECKING:
     from kcomplexity.mosaics.selection import Selecting
-    from kcomplexity.report.tables import Table
-    from kcomplexity.sweeps.sweep import SweepReport
 
 __all__ = ["sweep"]
 
@@ -152,49 +150,11 @@ def sweep(
     if as_json:
         print_json(report.to_dict())
     else:
-        print_table(_table(report), everything=True)
+        print_table(report.tables()[0], everything=True)
     if plots:
         draw_into(plots, report.to_dict(), quiet=as_json)
     end_by_rows(
         len(report.points),
         n_measured=sum(point.bits is not None for point in report.points),
         n_failed=sum(point.status == "failed" for point in report.points),
-    )
-
-
-def _table(report: SweepReport) -> Table:
-    from kcomplexity.report.tables import Table
-    from kcomplexity.sweeps.sweep import gaussian_bits
-    from kcomplexity.text import printable, shorten
-
-    evaluated = report.eval_command is not None
-    measured = sorted(report.points, key=lambda p: (p.bits is None, p.bits or 0.0))
-    rows = []
-    for point in measured:
-        setting = " ".join(
-            f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}"
-            for key, value in point.setting.items()
-        )
-        if point.bits_per_weight is None or point.relative_mse is None:
-            cells = ("", "", "", "")
-        else:
-            bound = gaussian_bits(point.relative_mse) if point.relative_mse else None
-            cells = (
-                f"{point.bits_per_weight:.4f}",
-                f"{point.relative_mse:.4g}",
-                f"{bound:.3f}" if bound is not None else "",
-                "front" if point.on_front else "",
-            )
-        metric = f"{point.metric:g}" if point.metric is not None else ""
-        tail = (metric,) if evaluated else ()
-        reason = shorten(printable(point.reason), 60) if point.reason else ""
-        rows.append((point.coding, setting, *cells, *tail, reason))
-    columns: tuple[str, ...] = ("coding", "setting", "bits/weight", "error", "Gaussian", "")
-    columns += ("metric",) if evaluated else ()
-    return Table(
-        "bits against error: lower = better in both; Gaussian: what weights of one Gaussian "
-        "variance need at that error",
-        (*columns, ""),
-        tuple(rows),
-        frozenset({2, 3, 4}),
     )

@@ -12,7 +12,7 @@ import click
 
 if TYPE_CHECKING:
     from kcomplexity.parallel.progress import OnProgress, Progress
-    from kcomplexity.report.tables import Table
+    from kcomplexity.report.table import Table
 
 __all__ = [
     "note",
@@ -30,7 +30,7 @@ _MOST_ROWS = 40
 
 
 def note(text: str) -> None:
-    """Print one line to stderr; where that leads nowhere, there is nobody to tell."""
+    """Print one line to stderr; where that leads nowhere, nobody reads it."""
     from kcomplexity.text import printable
 
     with suppress(OSError):
@@ -39,7 +39,7 @@ def note(text: str) -> None:
 
 def print_json(document: dict[str, Any]) -> None:
     """Print one JSON document."""
-    from kcomplexity.text import json_text
+    from kcomplexity.results.json_form import json_text
 
     click.echo(json_text(document))
 
@@ -61,16 +61,18 @@ def _print_rich(table: Table) -> None:
     from kcomplexity_cli.bars import bars, can_show
 
     drawn = RichTable(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    for i, name in enumerate(table.columns):
-        numeric = i in table.numeric
-        justify: Literal["right", "left"] = "right" if numeric else "left"
-        drawn.add_column(Text(name), justify=justify, overflow="fold", no_wrap=numeric)
+    for column in table.columns:
+        justify: Literal["right", "left"] = "right" if column.numeric else "left"
+        drawn.add_column(
+            Text(column.name), justify=justify, overflow="fold", no_wrap=column.numeric
+        )
     console = Console()
     shown = table.rows[:_MOST_ROWS]
     lengths: list[tuple[str, ...]] = [()] * len(shown)
-    if table.bar is not None and can_show(console.encoding):
+    at = next((i for i, column in enumerate(table.columns) if column.bar), None)
+    if at is not None and can_show(console.encoding):
         drawn.add_column("")
-        lengths = [(bar,) for bar in bars([row[table.bar] for row in shown])]
+        lengths = [(bar,) for bar in bars([row[at] for row in shown])]
     for row, bar in zip(shown, lengths, strict=True):
         drawn.add_row(*(Text(cell) for cell in row + bar))
     # Apart from the table, which would wrap them to its own width. In Text no bracket is markup.
@@ -85,13 +87,13 @@ def _print_rich(table: Table) -> None:
 
 def plain_text(table: Table) -> str:
     """Return a table as aligned plain text, columns two spaces apart."""
-    rows = [table.columns, *table.rows]
+    rows = [table.names, *table.rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(table.columns))]
     lines = [table.title]
     for row in rows:
         cells = (
-            cell.rjust(width) if i in table.numeric else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+            cell.rjust(width) if column.numeric else cell.ljust(width)
+            for column, cell, width in zip(table.columns, row, widths, strict=True)
         )
         lines.append("  ".join(cells).rstrip())
     if table.caption:

@@ -30,7 +30,7 @@ Examples:
   kcomplexity trajectory run/ --watch              (Ctrl-C ends it and prints the tables)
 """,
 )
-@click.argument("checkpoints", nargs=-1, required=True, metavar="CHECKPOINT|FOLDER|GLOB...")
+@click.argument("checkpoints", nargs=-1, required=True, metavar="CHECKPOINT|FOLDER|GLOB|RESULT...")
 @click.option(
     "--steps",
     default=None,
@@ -63,7 +63,8 @@ def trajectory(
     """Score the checkpoints of a training, and report how the figures moved.
 
     Folders stand for the checkpoints in them. One that cannot be read becomes a row with the
-    reason.
+    reason. The .json or .jsonl of an earlier run is shown again, and so is the file of
+    kcomplexity.Tracker.
 
     Run it again after more steps: what was measured before is taken from the cache, also where
     single tensors did not change. Kendall's tau is 1 when a figure only rises with the steps, -1

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kcomplexity.errors import SpecError
-from kcomplexity.results.records import plain
+from kcomplexity.results.json_form import plain
 
 __all__ = [
     "ASSUMPTIONS",
@@ -68,7 +68,7 @@ class Bound:
     raw_bits : float or None
         The length before it was made prefix-free; None when it was already.
     prefix_bits, grid_bits : float
-        What making it prefix-free, and telling which of the models that were searched it is, add.
+        What making it prefix-free, and saying which of the searched models it is, add.
     bits : float
         L: all of them together.
     low, high : float
@@ -129,7 +129,7 @@ def occam_bound(
     method : {"chernoff", "hoeffding", "maurer", "catoni"}
     prefix_free : bool
         Whether no description is the beginning of another; if not (a file of some size), its
-        length is told first: see :func:`prefix_free_bits`.
+        length comes first: see :func:`prefix_free_bits`.
     grid_bits : float
         log2 of how many models were tried to find this one.
     classes : int, optional
@@ -137,8 +137,8 @@ def occam_bound(
     loss_range : (float, float)
         Smallest and largest loss; an error rate has (0, 1).
     chance : float, optional
-        The loss of guessing, where `classes` does not tell. By default the bound must promise less
-        than one right answer in `n_samples` to be called vacuous.
+        The loss of guessing, where it does not follow from `classes`. By default the bound must
+        promise less than one right answer in `n_samples` to be called vacuous.
 
     Returns
     -------
@@ -147,7 +147,7 @@ def occam_bound(
     Raises
     ------
     SpecError
-        If a number lies where no such number can.
+        If a number is outside its range.
 
     Examples
     --------
@@ -188,7 +188,7 @@ def occam_bound(
 
 
 def prefix_free_bits(n_bits: float) -> float:
-    """Return the length of a prefix-free code for a string of `n_bits`: its length is told as well.
+    """Return the length of a prefix-free code for a string of `n_bits`: the length comes first.
 
     n + log2 n + log2(n + 1): the weights 1 / (n (n + 1)) of the lengths sum to 1 (Kraft).
 
@@ -243,12 +243,12 @@ def kl_inverse(e: float, limit: float) -> float:
 
 
 def _kl(e: float, p: float) -> float:
-    found = 0.0
+    divergence = 0.0
     if e > 0:
-        found += e * math.log(e / p)
+        divergence += e * math.log(e / p)
     if e < 1:
-        found += (1 - e) * (math.log1p(-e) - math.log1p(-p)) if p < 1 else math.inf
-    return found
+        divergence += (1 - e) * (math.log1p(-e) - math.log1p(-p)) if p < 1 else math.inf
+    return divergence
 
 
 def _chernoff(e: float, bits: float, n: int, delta: float) -> float:

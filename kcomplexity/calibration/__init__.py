@@ -14,7 +14,7 @@ of the others stay.
 from __future__ import annotations
 
 from kcomplexity.calibration.cases import CASES
-from kcomplexity.calibration.records import Answer, Calibrated, Case, Known, document
+from kcomplexity.calibration.records import Answer, Calibrated, CalibrationReport, Case, Known
 from kcomplexity.calibration.run import calibrate
 
-__all__ = ["CASES", "Answer", "Calibrated", "Case", "Known", "calibrate", "document"]
+__all__ = ["CASES", "Answer", "Calibrated", "CalibrationReport", "Case", "Known", "calibrate"]

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from kcomplexity.results.records import SCHEMA_VERSION, Provenance, plain
+from kcomplexity.results.documents import Document
+from kcomplexity.results.json_form import SCHEMA_VERSION, plain
+from kcomplexity.results.records import Provenance
 from kcomplexity.tensors.groups import Scope
 
-__all__ = ["Answer", "Arrays", "Calibrated", "Case", "Known", "Quantity", "Sees", "document"]
+__all__ = [
+    "Answer",
+    "Arrays",
+    "Calibrated",
+    "CalibrationReport",
+    "Case",
+    "CheckedCase",
+    "Known",
+    "Quantity",
+    "Sees",
+]
 
 Arrays = dict[str, NDArray[Any]]
 #: What is compared: bits, bits a weight, stored bits over coded bits, or bits over those of the
@@ -108,38 +120,90 @@ class Calibrated:
     arrays: Arrays
     answers: tuple[Answer, ...]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form: the case, its tensors, its answers with each :class:`Known`."""
-        return {
-            "name": self.case.name,
-            "what": self.case.what,
-            "tensors": [
-                {"tensor": name, "dtype": str(array.dtype), "shape": list(array.shape)}
+    def checked(self) -> CheckedCase:
+        """Return what a report keeps of the case."""
+        return CheckedCase(
+            name=self.case.name,
+            what=self.case.what,
+            tensors=tuple(
+                MadeTensor(tensor=name, dtype=str(array.dtype), shape=array.shape)
                 for name, array in self.arrays.items()
-            ],
-            "answers": [
-                plain(answer.known)
-                | {"measured": answer.measured, "met": answer.met, "reason": answer.reason}
+            ),
+            answers=tuple(
+                CheckedAnswer(
+                    **plain(answer.known),
+                    measured=answer.measured,
+                    met=answer.met,
+                    reason=answer.reason,
+                )
                 for answer in self.answers
-            ],
-        }
+            ),
+        )
 
 
-def document(results: Iterable[Calibrated], provenance: Provenance) -> dict[str, Any]:
-    """Return all results as one JSON document.
+@dataclass(frozen=True, kw_only=True)
+class MadeTensor:
+    """What was made."""
 
-    Returns
-    -------
-    dict
-        ``schema_version``, ``provenance``, ``n_answers``, ``n_met`` and ``cases``, each as
-        :meth:`Calibrated.to_dict` gives it. An infinite limit is null.
+    tensor: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckedAnswer:
+    """A known answer and what was measured: the fields of `Known` and of `Answer`.
+
+    ``low`` and ``high`` are None where there is no limit.
     """
-    results = list(results)
-    met = [answer.met for result in results for answer in result.answers]
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "provenance": plain(provenance),
-        "n_answers": len(met),
-        "n_met": sum(met),
-        "cases": [result.to_dict() for result in results],
-    }
+
+    spec: str
+    low: float | None
+    high: float | None
+    value: float | None
+    why: str
+    sees: Sees
+    tensor: str | None
+    scope: Scope
+    quantity: Quantity
+    measured: float | None
+    met: bool
+    reason: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckedCase:
+    """A case as a report keeps it, without its arrays."""
+
+    name: str
+    what: str
+    tensors: tuple[MadeTensor, ...]
+    answers: tuple[CheckedAnswer, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationReport(Document):
+    """All known answers, and what was measured: the document of ``demo --calibrate``.
+
+    Attributes
+    ----------
+    provenance : Provenance
+    n_answers, n_met : int
+    cases : tuple of CheckedCase
+    """
+
+    provenance: Provenance
+    n_answers: int
+    n_met: int
+    cases: tuple[CheckedCase, ...]
+    schema_version: int = SCHEMA_VERSION
+
+    kind: ClassVar[str] = "calibrate"
+    rows_name: ClassVar[str] = "cases"
+
+    @classmethod
+    def of(cls, results: Iterable[Calibrated], provenance: Provenance) -> Self:
+        """Return the report on calibrated cases."""
+        cases = tuple(result.checked() for result in results)
+        met = [answer.met for case in cases for answer in case.answers]
+        return cls(provenance=provenance, n_answers=len(met), n_met=sum(met), cases=cases)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, ClassVar, Unpack
+from typing import Any, ClassVar, Unpack
 
 from kcomplexity.comparison.align import Unmatched, align
 from kcomplexity.comparison.changes import Change
@@ -27,16 +27,15 @@ from kcomplexity.errors import SpecError
 from kcomplexity.loaders.paths import find_checkpoints
 from kcomplexity.loaders.selecting import Reading, open_selected
 from kcomplexity.parallel.running import pool_of
+from kcomplexity.results.documents import Document
+from kcomplexity.results.json_form import SCHEMA_VERSION
 from kcomplexity.results.provenance import describe, provenance
-from kcomplexity.results.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance
+from kcomplexity.results.records import CheckpointInfo, Provenance
 from kcomplexity.scoring.measuring import Measuring, part_of, refuse_unknown
 from kcomplexity.scoring.plan import make_plan
 from kcomplexity.scoring.score import measure_plan
 from kcomplexity.tensors.checkpoint import Checkpoint, labelled
 from kcomplexity.text import human_bytes, printable
-
-if TYPE_CHECKING:
-    from kcomplexity.report.tables import Table
 
 __all__ = ["Comparison", "compare"]
 
@@ -76,31 +75,7 @@ class Comparison(Document):
     conditional: tuple[ConditionalBits, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
-    parts: ClassVar[tuple[str, ...]] = (
-        "provenance",
-        "checkpoints",
-        "unmatched",
-        "warnings",
-        "headline",
-        "rows",
-        "summary",
-        "conditional",
-    )
-    row_type: ClassVar[type[Any]] = Change
-
-    def tables(self) -> list[Table]:
-        """Return the whole, the tensors that changed most, conditional bits, and every row."""
-        from kcomplexity.report.comparisons import changes_table, most_changed, whole_table
-        from kcomplexity.report.given import given_table
-
-        given = [given_table(self.conditional)] if self.conditional else []
-        return [whole_table(self), *most_changed(self), *given, changes_table(self)]
-
-    def remarks(self) -> list[str]:
-        """Return what was not compared, and why."""
-        from kcomplexity.report.comparisons import remarks
-
-        return remarks(self)
+    kind: ClassVar[str] = "compare"
 
 
 def compare(

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Unpack
+from typing import Any, ClassVar, Unpack
 
 from kcomplexity.comparison.align import Unmatched, align
 from kcomplexity.comparison.conditional_bits import ConditionalBits, conditional_sentences
@@ -18,13 +18,12 @@ from kcomplexity.comparison.conditional_codes import measure_conditional_bits
 from kcomplexity.comparison.reference import spool_checkpoint
 from kcomplexity.loaders.selecting import Reading, open_selected
 from kcomplexity.parallel.running import Running, pool_of
+from kcomplexity.results.documents import Document
+from kcomplexity.results.json_form import SCHEMA_VERSION
 from kcomplexity.results.provenance import describe, provenance
-from kcomplexity.results.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance
+from kcomplexity.results.records import CheckpointInfo, Provenance
 from kcomplexity.scoring.measuring import part_of, refuse_unknown
 from kcomplexity.tensors.checkpoint import labelled
-
-if TYPE_CHECKING:
-    from kcomplexity.report.tables import Table
 
 __all__ = ["Conditional", "ConditionalOptions", "conditional"]
 
@@ -56,27 +55,7 @@ class Conditional(Document):
     whole: ConditionalBits
     schema_version: int = SCHEMA_VERSION
 
-    parts: ClassVar[tuple[str, ...]] = (
-        "provenance",
-        "checkpoints",
-        "unmatched",
-        "headline",
-        "rows",
-        "whole",
-    )
-    row_type: ClassVar[type[Any]] = ConditionalBits
-
-    def tables(self) -> list[Table]:
-        """Return the tensors and their sum."""
-        from kcomplexity.report.given import given_table
-
-        return [given_table((*self.rows, self.whole))]
-
-    def remarks(self) -> list[str]:
-        """Return what was not coded, and why."""
-        from kcomplexity.report.comparisons import not_compared
-
-        return not_compared(self.unmatched)
+    kind: ClassVar[str] = "conditional"
 
 
 class ConditionalOptions(Reading, Running, total=False):

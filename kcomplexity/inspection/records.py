@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
-from kcomplexity.results.records import SCHEMA_VERSION, plain
+from kcomplexity.results.documents import Document
+from kcomplexity.results.json_form import SCHEMA_VERSION
 from kcomplexity.tensors.checkpoint import Tensor
 
 __all__ = [
@@ -195,19 +196,16 @@ class Inspection:
 
 
 @dataclass(frozen=True, kw_only=True)
-class InspectionReport:
-    """What several checkpoints hold.
+class InspectionReport(Document):
+    """What one or more checkpoints hold: the document of ``kcomplexity inspect``.
 
     Attributes
     ----------
-    schema_version : int
     checkpoints : tuple of Inspection
     """
 
-    schema_version: int = SCHEMA_VERSION
     checkpoints: tuple[Inspection, ...]
+    schema_version: int = SCHEMA_VERSION
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON document, which ``kcomplexity schema inspect`` describes."""
-        document: dict[str, Any] = plain(self)
-        return document
+    kind: ClassVar[str] = "inspect"
+    rows_name: ClassVar[str] = "checkpoints"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from kcomplexity.mosaics.fit_options import DEFAULT_CAPACITY, capacity_motifs
 from kcomplexity.mosaics.fit_plan import FitPlan
-from kcomplexity.results.records import SCHEMA_VERSION, JsonRecord
+from kcomplexity.results.documents import Document
+from kcomplexity.results.json_form import SCHEMA_VERSION
 
 __all__ = ["FitBudget", "NominalBits", "fit_budget"]
 
@@ -43,7 +45,7 @@ class NominalBits:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitBudget(JsonRecord):
+class FitBudget(Document):
     """What a fit would take nominally: the document of the schema ``fit-plan``.
 
     Attributes
@@ -60,6 +62,8 @@ class FitBudget(JsonRecord):
     n_motifs: int | None
     bits: NominalBits
     schema_version: int = SCHEMA_VERSION
+
+    kind: ClassVar[str] = "fit-plan"
 
 
 def fit_budget(plan: FitPlan) -> FitBudget:

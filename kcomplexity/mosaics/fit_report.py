@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from kcomplexity.containers.mosaic import Mosaic
+from kcomplexity.results.documents import Document
+from kcomplexity.results.json_form import SCHEMA_VERSION
 from kcomplexity.results.provenance import describe
-from kcomplexity.results.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance
+from kcomplexity.results.records import CheckpointInfo, Provenance
 from kcomplexity.tensors.checkpoint import Checkpoint
 from kcomplexity.text import human_bytes, plural, shorten
 
@@ -131,7 +133,8 @@ class FitReport(Document):
     tensors: tuple[TensorFit, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
-    row_type: ClassVar[type[Any]] = TensorFit
+    kind: ClassVar[str] = "fit"
+    rows_name: ClassVar[str] = "tensors"
 
     @property
     def rows(self) -> tuple[TensorFit, ...]:

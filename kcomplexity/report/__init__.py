@@ -1,9 +1,10 @@
 """Writing results to files, in the format that the ending of the name asks for.
 
-JSON and JSON lines are in :mod:`~kcomplexity.report.documents`, CSV and Parquet in
+JSON and JSON lines are in :mod:`~kcomplexity.report.json_files`, CSV and Parquet in
 :mod:`~kcomplexity.report.columns`, Markdown in :mod:`~kcomplexity.report.markdown`. A writer is a
-function from a :class:`~kcomplexity.results.records.Document` to bytes. :func:`save` writes them to
-a temporary file beside the target and renames it, so that a result is there whole or not at all.
+function from a :class:`~kcomplexity.results.documents.Document` to bytes. :func:`save` writes them
+to a temporary file next to the target and renames it, so that a result is there whole or not at
+all.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from kcomplexity.errors import SpecError
 from kcomplexity.files.atomic import check_writable, write_atomically
 from kcomplexity.registry import Registry
 from kcomplexity.report.columns import csv_bytes, parquet_bytes, require_pyarrow
-from kcomplexity.report.documents import json_bytes, jsonl_bytes
+from kcomplexity.report.json_files import json_bytes, jsonl_bytes
 from kcomplexity.report.markdown import markdown_bytes
-from kcomplexity.results.records import Document
+from kcomplexity.results.documents import Document
 
 __all__ = ["FORMATS", "check_target", "format_of", "save"]
 
@@ -59,15 +60,15 @@ def check_target(path: Path) -> str:
     return name
 
 
-def save(report: Document, path: Path, kind: str | None = None) -> None:
-    """Write `report` to `path`, whole or not at all.
+def save(result: Document, path: Path, kind: str | None = None) -> None:
+    """Write `result` to `path`, whole or not at all.
 
     Raises
     ------
     OutputError
         If it cannot be written; what was at `path` before is left as it was.
     """
-    write_atomically(path, FORMATS[format_of(path, kind)](report))
+    write_atomically(path, FORMATS[format_of(path, kind)](result))
 
 
 FORMATS.register("json", json_bytes)

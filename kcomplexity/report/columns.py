@@ -5,33 +5,32 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import fields
 from importlib.util import find_spec
 from typing import Any
 
 from kcomplexity.errors import SpecError
-from kcomplexity.results.records import Document, plain
+from kcomplexity.results.documents import Document
 
 __all__ = ["csv_bytes", "parquet_bytes", "require_pyarrow"]
 
 
-def csv_bytes(report: Document) -> bytes:
+def csv_bytes(result: Document) -> bytes:
     """Return the rows as CSV with a header line; None is an empty field."""
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, [f.name for f in fields(report.row_type)], lineterminator="\n")
+    writer = csv.DictWriter(text, result.columns(), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_flat(row) for row in report.rows)
+    writer.writerows(map(_flat, result.records()))
     return text.getvalue().encode()
 
 
-def parquet_bytes(report: Document) -> bytes:
+def parquet_bytes(result: Document) -> bytes:
     """Return the rows as a Parquet table (needs the extra ``kcomplexity[parquet]``)."""
     require_pyarrow()
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    rows = [_flat(row) for row in report.rows]
-    table = pa.table({f.name: [row[f.name] for row in rows] for f in fields(report.row_type)})
+    rows = [_flat(row) for row in result.records()]
+    table = pa.table({name: [row[name] for row in rows] for name in result.columns()})
     sink = io.BytesIO()
     pq.write_table(table, sink)
     return sink.getvalue()
@@ -43,8 +42,8 @@ def require_pyarrow() -> None:
         raise SpecError("Parquet needs pyarrow: pip install 'kcomplexity[parquet]', or write .csv")
 
 
-def _flat(row: Any) -> dict[str, Any]:
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
     return {
         name: json.dumps(value) if isinstance(value, dict | list) else value
-        for name, value in plain(row).items()
+        for name, value in row.items()
     }

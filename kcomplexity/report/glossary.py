@@ -8,10 +8,10 @@ from kcomplexity.errors import SpecError
 
 __all__ = ["TERMS", "definitions"]
 
-#: What the words on the page mean, for the glossary and to point at.
+#: What the words on the page mean, for the glossary and for the heads of columns.
 TERMS: Mapping[str, str] = {
     "bits/weight": "bits, side information included, over the number of weights; lower = simpler",
-    "code": "bits that a decoder needs, with everything it has to be told",
+    "code": "bits that a decoder needs, side information included",
     "estimate": "a figure in bits that nothing can decode",
     "statistic": "a measure that is not in bits",
     "raw/comp": "stored bits over the bits of the code; higher = smaller than stored",
@@ -32,11 +32,11 @@ def definitions(specs: Sequence[str]) -> dict[str, str]:
     """Return what each spec measures, where its estimator is known here."""
     from kcomplexity.scoring.specs import parse_spec
 
-    found = {}
+    meanings = {}
     for spec in specs:
         try:
             estimator = parse_spec(spec).estimator
         except SpecError:  # measured with a package that is not installed here
             continue
-        found[spec] = f"{estimator.summary}; {estimator.kind}, {estimator.direction}"
-    return found
+        meanings[spec] = f"{estimator.summary}; {estimator.kind}, {estimator.direction}"
+    return meanings

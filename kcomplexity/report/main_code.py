@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
+
+from kcomplexity.report.rows import Json
 
 __all__ = ["main_spec"]
 
 
-def main_spec(rows: Iterable[Mapping[str, Any]]) -> str | None:
-    """Return the main code: the first at a fixed error, else the first lossy one, else the first.
+def main_spec(rows: Iterable[Json]) -> str | None:
+    """Return the main code: the first at a set error, else the first lossy one, else the first.
 
-    Codes come before estimates. A spec that takes less than half of the weights of the widest is
-    passed over: scales alone, as beside integer weights, are not the network.
+    Codes come before estimates. A spec that measures less than half of the weights of the widest
+    one is passed over: the scales of integer weights alone are not the network.
 
     Parameters
     ----------
     rows : iterable of mapping
-        Rows of a result, as their fields.
+        Rows of a result.
 
     Returns
     -------
@@ -31,7 +32,7 @@ def main_spec(rows: Iterable[Mapping[str, Any]]) -> str | None:
     'entropy@rd0.01'
     """
     taken: dict[str, int] = {}
-    firsts: dict[str, Mapping[str, Any]] = {}
+    firsts: dict[str, Json] = {}
     for row in rows:
         if row.get("bits") is not None:
             spec = str(row["spec"])
@@ -40,6 +41,6 @@ def main_spec(rows: Iterable[Mapping[str, Any]]) -> str | None:
     widest = max(taken.values(), default=0)
     wide = {spec: row for spec, row in firsts.items() if taken[spec] >= 0.5 * widest}
     codes = {spec: row for spec, row in wide.items() if row.get("kind", "code") == "code"}
-    at_error = [spec for spec in codes if spec.partition("@")[2].startswith("rd")]
+    at_error = [spec for spec, row in codes.items() if row.get("target_mse")]
     lossy = [spec for spec, row in codes.items() if row.get("decodes") == "view"]
     return next(iter(at_error or lossy or codes or wide), None)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from kcomplexity.report.tables import Table
-from kcomplexity.results.records import Document
+from kcomplexity.report.remarks import remarks
+from kcomplexity.report.table import Table
+from kcomplexity.report.tables import tables
+from kcomplexity.results.documents import Document
 from kcomplexity.text import printable
 
 __all__ = ["markdown_bytes"]
 
 
-def markdown_bytes(report: Document) -> bytes:
-    """Return the report as a Markdown page."""
-    parts = ["# Weight complexity", *(f"- {printable(text)}" for text in report.headline)]
-    parts += [_markdown(table) for table in report.tables()]
-    parts += [f"- {line}" for line in report.remarks()]
-    source = report.provenance
-    parts.append(f"kcomplexity {source.version}, seed {source.seed}: `{printable(source.command)}`")
+def markdown_bytes(result: Document) -> bytes:
+    """Return the result as a Markdown page."""
+    document = result.to_dict()
+    lines = [*document.get("headline", ())]
+    parts = ["# Weight complexity", *(f"- {printable(text)}" for text in lines)]
+    parts += [_markdown(table) for table in tables(document)]
+    parts += [f"- warning: {printable(text)}" for text in document.get("warnings", ())]
+    parts += [f"- {line}" for line in remarks(document)]
+    if source := document.get("provenance"):
+        command = printable(source["command"])
+        parts.append(f"kcomplexity {source['version']}, seed {source['seed']}: `{command}`")
     return ("\n\n".join(parts) + "\n").encode()
 
 
@@ -23,8 +29,8 @@ def _markdown(table: Table) -> str:
     def line(cells: tuple[str, ...]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
-    rule = tuple("---:" if i in table.numeric else "---" for i in range(len(table.columns)))
-    rows = [line(table.columns), line(rule), *(line(row) for row in table.rows)]
+    rule = tuple("---:" if column.numeric else "---" for column in table.columns)
+    rows = [line(table.names), line(rule), *map(line, table.rows)]
     title = table.title[:1].upper() + table.title[1:]
-    caption = "".join(f"\n\n{line}" for line in table.caption.splitlines())
+    caption = "".join(f"\n\n{text}" for text in table.caption.splitlines())
     return f"## {title}\n\n" + "\n".join(rows) + caption

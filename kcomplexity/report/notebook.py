@@ -1,23 +1,24 @@
-"""The tables that a notebook shows for a report; everything from a file is escaped."""
+"""The tables that a notebook shows for a result; everything from a file is escaped."""
 
 from __future__ import annotations
 
 from html import escape
 
-from kcomplexity.report.tables import Table
-from kcomplexity.results.records import Document
+from kcomplexity.report.rows import Json
+from kcomplexity.report.table import Table
+from kcomplexity.report.tables import whole_tables
 
 __all__ = ["summary_html"]
 
 
-def summary_html(report: Document) -> str:
+def summary_html(document: Json) -> str:
     """Return the headline and the tables of the whole as HTML."""
-    lines = "".join(f"<p>{escape(text)}</p>" for text in report.headline)
-    return lines + "".join(_html(table) for table in report.whole_tables())
+    lines = "".join(f"<p>{escape(text)}</p>" for text in document.get("headline", ()))
+    return lines + "".join(map(_html, whole_tables(document)))
 
 
 def _html(table: Table) -> str:
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.columns)
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.names)
     body = "".join(
         "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows
     )

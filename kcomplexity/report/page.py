@@ -1,61 +1,139 @@
-"""What the page says of a result in words: the headline, what to keep in mind, what failed."""
+"""The page: results as one HTML file that asks for nothing from outside.
+
+The template, the style and the script lie in ``templates/``. Text goes through the template
+engine, which escapes it; the only markup that is passed in are the figures, whose text matplotlib
+escapes. Should either fail, the page's own policy runs no other script than the one it came with.
+"""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+import base64
+import hashlib
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
 
-from kcomplexity.report.figures.base import Record
-from kcomplexity.report.figures.selecting import label, specs_of
-from kcomplexity.text import plural, printable, without_numbers
+from kcomplexity.errors import ResultError
+from kcomplexity.report.figures import pictures, unmet
+from kcomplexity.report.figures.canvas import page_svg
+from kcomplexity.report.figures.themes import PAGE
+from kcomplexity.report.glossary import TERMS, definitions
+from kcomplexity.report.remarks import cautions, problems
+from kcomplexity.report.rows import Json, expecting, specs_of
+from kcomplexity.report.sentences import sentences
+from kcomplexity.report.tables import page_tables
+from kcomplexity.report.tracked import as_trajectory
+from kcomplexity.text import plural, printable
 
-__all__ = ["Sentence", "cautions", "sentences", "troubles"]
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
-
-@dataclass(frozen=True)
-class Sentence:
-    """A sentence of the headline, with the effect in it that is set large; most have none."""
-
-    figure: str
-    text: str
-
-
-_FIGURE = re.compile(r"(?<![\w.])[-+]?\d[\d.,]*(?:%| ?[kMGT]?B\b)")
-#: Before a size or share that is no effect, but a threshold or a part of the weights.
-_NO_EFFECT = re.compile(r"\bno \w+|the largest tensor,|left out of")
-
-
-def sentences(record: Record) -> list[Sentence]:
-    """Return the headline, each sentence with its first size or percentage if that is an effect."""
-    found = []
-    for text in record.get("headline", ()):
-        match = _FIGURE.search(str(text))
-        effect = match and not _NO_EFFECT.search(str(text)[: match.start()])
-        found.append(Sentence(match[0] if match and effect else "", printable(text)))
-    return found
+__all__ = ["page_bytes"]
 
 
-def cautions(record: Record) -> list[str]:
-    """Return what a reader has to know: warnings, notes, what a bound assumes."""
-    return [
-        printable(text)
-        for name in ("warnings", "notes", "assumptions")
-        for text in record.get(name) or ()
+def page_bytes(results: Sequence[tuple[str, Json]]) -> bytes:
+    """Return results as one self-contained HTML page.
+
+    Parameters
+    ----------
+    results : sequence of (str, mapping)
+        The name of each result, and its JSON form.
+
+    Returns
+    -------
+    bytes
+        UTF-8; the same for the same results and the same version of matplotlib.
+
+    Raises
+    ------
+    ResultError
+        If a result has neither a figure nor a row to show.
+    """
+    shown = []
+    names: dict[str, int] = {}
+    for index, (name, document) in enumerate(results):
+        with expecting(printable(name)):
+            shown.append(_result(index, name, as_trajectory(document), names))
+    specs = specs_of(
+        row for _, document in results for row in document.get("rows", ()) if row.get("spec")
+    )
+    engine = _engine()
+    script = files("kcomplexity.report").joinpath("templates/page.js").read_text("utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    page = engine.get_template("page.html").render(
+        results=shown,
+        names=list(names),
+        terms=TERMS,
+        definitions=definitions(specs),
+        n_series=len(PAGE.series),
+        script=script,
+        script_hash=digest,
+        title="Weight complexity: " + ", ".join(result["name"] for result in shown),
+    )
+    return page.encode("utf-8", "backslashreplace")
+
+
+def _engine() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    engine = Environment(
+        loader=PackageLoader("kcomplexity.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    engine.filters["plural"] = plural
+    return engine
+
+
+def _result(index: int, name: str, document: Json, names: dict[str, int]) -> dict[str, Any]:
+    from markupsafe import Markup
+
+    figures = [
+        {
+            "title": printable(picture.chart.title),
+            "subtitle": printable(picture.chart.subtitle),
+            "kind": picture.kind.name,
+            # What page_svg returns is markup whose text is escaped already.
+            "svg": Markup(  # noqa: S704
+                page_svg(picture.kind, picture.chart, f"f{index}-{at}", names)
+            ),
+        }
+        for at, picture in enumerate(pictures(document))
     ]
+    tables = page_tables(document)
+    if not figures and not tables:
+        raise ResultError(f"{name}: nothing to show: {'; '.join(unmet(document))}")
+    provenance = document.get("provenance") or {}
+    return {
+        "id": f"result-{index + 1}",
+        "name": printable(name),
+        "sentences": sentences(document),
+        "checkpoints": [
+            {key: printable(info.get(key, "")) for key in ("path", "format", "fingerprint")}
+            | {"n_tensors": info.get("n_tensors", 0), "n_weights": info.get("n_weights", 0)}
+            for info in _checkpoints(document)
+        ],
+        "cautions": cautions(document),
+        "figures": figures,
+        "tables": tables,
+        "problems": problems(document),
+        "command": printable(provenance.get("command", "")),
+        "provenance": {
+            key.replace("_", " "): printable(value)
+            for key, value in provenance.items()
+            if key != "command" and not isinstance(value, dict | list)
+        },
+        "libraries": {
+            printable(key): printable(value)
+            for key, value in (provenance.get("libraries") or {}).items()
+        },
+    }
 
 
-def troubles(record: Record) -> list[str]:
-    """Return one line for each reason for which something was not measured."""
-    reasons: dict[tuple[str, str], list[Record]] = {}
-    for row in record.get("rows", ()):
-        if row.get("reason"):
-            # Reasons that differ in their numbers are one.
-            key = (str(row.get("status", "")), without_numbers(str(row["reason"])))
-            reasons.setdefault(key, []).append(row)
-    lines = []
-    for (status, _), rows in reasons.items():
-        n = len({label(row) for row in rows})
-        specs = ", ".join(specs_of(row for row in rows if row.get("spec")))
-        by = f" by {specs}" if specs else ""
-        lines.append(printable(f"{status}: {plural(n, 'tensor')}{by}: {rows[0]['reason']}"))
-    return lines
+def _checkpoints(document: Json) -> list[Json]:
+    """Return the checkpoints of a result: of a trajectory those that could be read."""
+    source = [document["source"]] if document.get("source") else []
+    steps = [step["info"] for step in document.get("steps", ()) if step.get("info")]
+    return [*document.get("checkpoints", ()), *source, *steps]

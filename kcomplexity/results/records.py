@@ -1,47 +1,22 @@
 """The records of a result: one measure, a report of many, and where the figures came from.
 
-All are frozen dataclasses. :class:`Document` is the base of every result that has rows - a report
-of scores here, a comparison and a series in their own packages - and knows how one is saved, shown
-and drawn. Each has a JSON form that a JSON Schema in the package describes (``kcomplexity schema
-score``). JSON has no NaN: null instead.
+All are frozen dataclasses. What every result can do is in :mod:`kcomplexity.results.documents`.
+Each has a JSON form that a JSON Schema in the package describes (``kcomplexity schema score``).
+JSON has no NaN: null instead.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
 
-from kcomplexity.errors import ResultError, SpecError
-from kcomplexity.files.atomic import write_atomically
 from kcomplexity.results.account import Account, StructureSummary, TileRatios
 from kcomplexity.results.control_results import ControlResult
-from kcomplexity.results.rebuilding import record_of
-from kcomplexity.text import about_row, json_text
+from kcomplexity.results.documents import Document
+from kcomplexity.results.json_form import SCHEMA_VERSION, plain, rebuilt
+from kcomplexity.text import about_row
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
-
-    from kcomplexity.report.tables import Table
-
-__all__ = [
-    "SCHEMA_VERSION",
-    "CheckpointInfo",
-    "Document",
-    "JsonRecord",
-    "Provenance",
-    "Report",
-    "Score",
-    "Status",
-    "plain",
-    "versioned",
-]
-
-#: Rises only on a breaking change; readers accept older ones.
-SCHEMA_VERSION = 1
+__all__ = ["CheckpointInfo", "Provenance", "Report", "Score", "Status"]
 
 Status = Literal["ok", "skipped", "failed"]
 
@@ -212,18 +187,7 @@ class Score:
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> Score:
         """Rebuild a score from its JSON form; unknown keys of a later version are left out."""
-        known = {f.name for f in fields(cls)}
-        values = {key: value for key, value in record.items() if key in known}
-        values["shape"] = None if values.get("shape") is None else tuple(values["shape"])
-        values["controls"] = tuple(map(ControlResult.from_dict, values.get("controls", ())))
-        for key, kind in (
-            ("account", Account),
-            ("structure", StructureSummary),
-            ("tiles", TileRatios),
-        ):
-            if values.get(key) is not None:
-                values[key] = kind(**values[key])
-        return cls(**values)
+        return rebuilt(cls, record)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -269,162 +233,6 @@ class Provenance:
     seconds: float
 
 
-class JsonRecord:
-    """Base of the frozen dataclasses that are a JSON document of their own."""
-
-    schema_version: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form, which ``kcomplexity schema`` describes."""
-        return versioned(self)
-
-    def save(self, path: str | Path) -> None:
-        """Write the JSON document whole, or not at all.
-
-        Raises
-        ------
-        SpecError
-            If `path` does not end in .json.
-        OutputError
-            If it cannot be written; an older file is left as it was.
-        """
-        if Path(path).suffix.lower() != ".json":
-            raise SpecError(f"{path}: expected a name that ends in .json")
-        write_atomically(Path(path), f"{json_text(self.to_dict())}\n".encode())
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read a result of this kind that was saved as JSON.
-
-        Raises
-        ------
-        ResultError
-            If the file cannot be read, or holds a result of another kind.
-        """
-        from kcomplexity.report.reading import read_result
-
-        try:
-            return record_of(cls, read_result(path))
-        except (TypeError, ValueError, LookupError) as error:
-            raise ResultError(
-                f"{path} is not the JSON of a {cls.__name__}: {error}; check which command wrote it"
-            ) from error
-
-
-class Document(JsonRecord):
-    """Base of the results that have rows: saved in several formats, shown and drawn.
-
-    A result is a frozen dataclass with this base, `provenance`, `headline` and `rows`.
-
-    Attributes
-    ----------
-    parts : tuple of str
-        Its fields in the order of its JSON form; empty if that is their own order.
-    row_type : type
-        The record that its rows are: the columns of a table.
-    """
-
-    parts: ClassVar[tuple[str, ...]] = ()
-    row_type: ClassVar[type[Any]]
-    provenance: Provenance
-
-    if TYPE_CHECKING:
-
-        @property
-        def rows(self) -> Sequence[Any]:
-            """One measure a row, of type `row_type`."""
-
-        @property
-        def headline(self) -> tuple[str, ...]:
-            """The figures in sentences."""
-
-    def tables(self) -> list[Table]:
-        """Return what a page shows, the most important table first."""
-        from kcomplexity.report.page_tables import text_tables
-
-        return text_tables(self.to_dict())
-
-    def whole_tables(self) -> list[Table]:
-        """Return what a notebook shows."""
-        return self.tables()[:1]
-
-    def remarks(self) -> list[str]:
-        """Return what a reader has to know beside the tables, one line each."""
-        return []
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form, which ``kcomplexity schema`` describes."""
-        if not self.parts:
-            return versioned(self)
-        parts = {name: plain(getattr(self, name)) for name in self.parts}
-        return {"schema_version": self.schema_version} | parts
-
-    def to_pandas(self) -> pd.DataFrame:
-        """Return the rows as a long-form data frame, one measure a row.
-
-        Raises
-        ------
-        SpecError
-            Without pandas, which is the extra ``kcomplexity[pandas]``.
-        """
-        try:
-            import pandas as pd
-        except ImportError:
-            raise SpecError(
-                "a data frame needs pandas: pip install 'kcomplexity[pandas]', or use to_dict()"
-            ) from None
-        return pd.DataFrame([plain(row) for row in self.rows])
-
-    def save(self, path: str | Path, *, kind: str | None = None) -> None:
-        """Write the result whole, or not at all; the ending of `path` chooses the format.
-
-        Parameters
-        ----------
-        path : str or path
-        kind : str, optional
-            json, jsonl, csv, md or parquet, where the ending does not say.
-
-        Raises
-        ------
-        OutputError
-            If it cannot be written; an older file is left as it was.
-        """
-        from kcomplexity.report import save
-
-        save(self, Path(path), kind)
-
-    def plot(self, kind: str, ax: Axes | None = None) -> Axes:
-        """Draw one figure of the report.
-
-        Parameters
-        ----------
-        kind : str
-            A name that ``kcomplexity plot RESULT --list`` tells, e.g. ``"bits"``.
-        ax : matplotlib Axes, optional
-            Where to draw; a new figure unless given.
-
-        Returns
-        -------
-        matplotlib Axes
-            The first picture of that kind, to change or to save.
-
-        Raises
-        ------
-        SpecError
-            If there is no such figure.
-        ResultError
-            If the report has nothing for it; the message says what it needs.
-        """
-        from kcomplexity.report.figures.canvas import draw_on
-
-        return draw_on(self.to_dict(), kind, ax)
-
-    def _repr_html_(self) -> str:
-        from kcomplexity.report.notebook import summary_html
-
-        return summary_html(self)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Report(Document):
     """Scores of one or more checkpoints, their sums, and where they came from.
@@ -433,60 +241,19 @@ class Report(Document):
     ----------
     provenance : Provenance
     checkpoints : tuple of CheckpointInfo
+    headline : tuple of str
+        The figures in sentences, one checkpoint after the other.
     rows : tuple of Score
         In the order of tensors, then specs. A tensor that could not be measured has rows too.
     summary : tuple of Score
         One row per checkpoint and spec over the measured tensors; bits are sums.
-    headline : tuple of str
-        The figures in sentences, one checkpoint after the other.
     """
 
     provenance: Provenance
     checkpoints: tuple[CheckpointInfo, ...]
+    headline: tuple[str, ...] = ()
     rows: tuple[Score, ...]
     summary: tuple[Score, ...]
-    headline: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
-    parts: ClassVar[tuple[str, ...]] = ("provenance", "checkpoints", "headline", "rows", "summary")
-    row_type: ClassVar[type[Any]] = Score
-
-    def tables(self) -> list[Table]:
-        """Return the whole, the simplest and most complex tensors, and every row."""
-        from kcomplexity.report.tables import extremes, full_table
-
-        several = len(self.checkpoints) > 1
-        most = [] if several else extremes(self.rows)
-        return [*self.whole_tables(), *most, full_table(self)]
-
-    def whole_tables(self) -> list[Table]:
-        """Return the whole, in bits and in statistics."""
-        from kcomplexity.report.tables import summary_tables
-
-        return summary_tables(self)
-
-    def remarks(self) -> list[str]:
-        """Return why rows were skipped or failed."""
-        from kcomplexity.report.tables import problems
-
-        return problems(self.rows)
-
-
-def plain(value: Any) -> Any:
-    """Return a record as JSON values: dicts, lists, strings, numbers, no NaN."""
-    if hasattr(value, "__dataclass_fields__"):
-        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    item: Callable[[], Any] | None = getattr(value, "item", None)
-    return plain(item()) if item is not None else value  # a NumPy scalar
-
-
-def versioned(record: Any) -> dict[str, Any]:
-    """Return a whole result as its JSON document, which opens with the version of its schema."""
-    found: dict[str, Any] = plain(record)
-    return {"schema_version": found.pop("schema_version")} | found
+    kind: ClassVar[str] = "score"

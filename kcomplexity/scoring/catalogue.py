@@ -15,7 +15,7 @@ from kcomplexity.controls.base import usage as control_usage
 from kcomplexity.controls.base import words_of
 from kcomplexity.estimators import ESTIMATORS, Estimator
 from kcomplexity.registry import Registry
-from kcomplexity.results.records import SCHEMA_VERSION, plain
+from kcomplexity.results.json_form import SCHEMA_VERSION, plain
 from kcomplexity.scoring.panels import PANELS, Panel
 from kcomplexity.scoring.specs import Spec, is_glued, parameters, parse_spec, parse_specs
 from kcomplexity.views import VIEWS, View

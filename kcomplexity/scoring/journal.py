@@ -16,7 +16,7 @@ from typing import BinaryIO, Self
 from kcomplexity._version import __version__
 from kcomplexity.errors import JournalWarning, OutputError, SpecError
 from kcomplexity.files.atomic import write_atomically
-from kcomplexity.files.json_lines import json_line, read_lines
+from kcomplexity.results.json_form import json_line, read_lines
 from kcomplexity.results.provenance import libraries
 from kcomplexity.results.records import Score
 from kcomplexity.scoring.plan import Plan

@@ -12,7 +12,7 @@ from typing import Any, Unpack
 
 from kcomplexity.controls import Control, parse_control
 from kcomplexity.errors import SpecError
-from kcomplexity.results.records import SCHEMA_VERSION
+from kcomplexity.results.json_form import SCHEMA_VERSION
 from kcomplexity.scoring.measuring import Measuring
 from kcomplexity.scoring.panels import Panel, affordable, panel
 from kcomplexity.scoring.sampling import sampled_share

@@ -29,8 +29,10 @@ from kcomplexity.mosaics.selection import Selecting, Selection, open_selection
 from kcomplexity.mosaics.source_layout import source_layout
 from kcomplexity.parallel.progress import OnProgress, Progress
 from kcomplexity.parallel.threads import available_processors
+from kcomplexity.results.documents import Document
+from kcomplexity.results.json_form import SCHEMA_VERSION
 from kcomplexity.results.provenance import describe, provenance
-from kcomplexity.results.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance
+from kcomplexity.results.records import CheckpointInfo, Provenance
 from kcomplexity.sweeps.evaluate import Evaluation, evaluate, parse_command
 from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 
@@ -110,7 +112,8 @@ class SweepReport(Document):
     eval_direction: Direction | None = None
     schema_version: int = SCHEMA_VERSION
 
-    row_type: ClassVar[type[Any]] = SweepPoint
+    kind: ClassVar[str] = "sweep"
+    rows_name: ClassVar[str] = "points"
 
     @property
     def rows(self) -> tuple[SweepPoint, ...]:

@@ -27,7 +27,7 @@ from kcomplexity.errors import SpecError
 from kcomplexity.files.sources import Bytes, FileSource
 from kcomplexity.tensors.dtypes import StoredDtype
 from kcomplexity.tensors.pieces import FRAME, spans
-from kcomplexity.text import printable, told_apart
+from kcomplexity.text import distinguished, printable
 
 __all__ = [
     "ArrayTensor",
@@ -284,7 +284,7 @@ class Checkpoint(Mapping[str, Tensor]):
 
 def labelled(checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
     """Return the checkpoints with paths by which they can be distinguished."""
-    paths = told_apart(checkpoint.path for checkpoint in checkpoints)
+    paths = distinguished(checkpoint.path for checkpoint in checkpoints)
     return [replace(one, path=path) for one, path in zip(checkpoints, paths, strict=True)]
 
 

@@ -14,7 +14,7 @@ from kcomplexity.loaders import open_checkpoint
 from kcomplexity.loaders.mapping import UNNAMED
 from kcomplexity.loaders.paths import natural_key
 from kcomplexity.tensors.checkpoint import Checkpoint
-from kcomplexity.text import printable, told_apart
+from kcomplexity.text import distinguished, printable
 
 __all__ = ["StepSource", "in_step_order"]
 
@@ -90,7 +90,7 @@ def in_step_order(
     ordered = [
         StepSource(source, name, int(step) if float(step).is_integer() else step, reason)
         for source, name, step, (_, reason) in zip(
-            in_order, told_apart(names), numbers, metadata, strict=True
+            in_order, distinguished(names), numbers, metadata, strict=True
         )
     ]
     # Stable: checkpoints of one step stay in natural order.

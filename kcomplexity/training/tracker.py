@@ -10,11 +10,11 @@ from types import TracebackType
 from typing import Any, Self, Unpack
 
 from kcomplexity.errors import OutputError
-from kcomplexity.files.json_lines import json_line, read_lines
 from kcomplexity.loaders.selecting import Reading, open_selected
 from kcomplexity.parallel.running import pool_of
 from kcomplexity.results.control_results import SHUFFLE
-from kcomplexity.results.records import plain
+from kcomplexity.results.json_form import json_line, plain, read_lines
+from kcomplexity.results.reading import TRACKED
 from kcomplexity.scoring.cache import Cache, CachedRows
 from kcomplexity.scoring.measuring import Measuring, part_of, refuse_unknown
 from kcomplexity.scoring.plan import make_plan
@@ -22,10 +22,7 @@ from kcomplexity.scoring.score import measure_plan
 from kcomplexity.scoring.specs import listed
 from kcomplexity.scoring.summary import summarise
 
-__all__ = ["RECORD", "Tracker"]
-
-#: Kind of record of each line of a tracker's file.
-RECORD = "tracked"
+__all__ = ["Tracker"]
 
 
 class Tracker:
@@ -103,7 +100,7 @@ class Tracker:
             raise OutputError(
                 f"{path} is not a tracker's file ({error}): name another file"
             ) from error
-        if not all(isinstance(line, dict) and line.get("record") == RECORD for line in lines):
+        if any(line.get("record") != TRACKED for line in lines):
             raise OutputError(f"{path} holds other records than a tracker's: name another file")
         return [{name: line[name] for name in line if name != "record"} for line in lines]
 
@@ -163,6 +160,6 @@ class Tracker:
 def _append(path: Path, row: Mapping[str, Any]) -> None:
     try:
         with path.open("ab") as file:
-            file.write(json_line(RECORD, row))
+            file.write(json_line(TRACKED, row))
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error

@@ -12,14 +12,16 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Unpack
+from typing import Any, ClassVar, Unpack
 
 from kcomplexity.errors import CheckpointError
 from kcomplexity.loaders.paths import find_checkpoints
 from kcomplexity.loaders.selecting import Reading, open_selected
 from kcomplexity.parallel.running import pool_of
+from kcomplexity.results.documents import Document
+from kcomplexity.results.json_form import SCHEMA_VERSION
 from kcomplexity.results.provenance import describe, provenance
-from kcomplexity.results.records import SCHEMA_VERSION, CheckpointInfo, Document, Provenance, Score
+from kcomplexity.results.records import CheckpointInfo, Provenance, Score
 from kcomplexity.scoring.cache import Cache, CachedRows, cache_path
 from kcomplexity.scoring.measuring import Measuring, part_of, refuse_unknown
 from kcomplexity.scoring.plan import make_plan
@@ -29,9 +31,6 @@ from kcomplexity.tensors.checkpoint import Checkpoint
 from kcomplexity.text import percent_change, plural, shorten
 from kcomplexity.training.series import Series, Step, StepScore, make_series, sum_common_tensors
 from kcomplexity.training.steps import StepSource, in_step_order
-
-if TYPE_CHECKING:
-    from kcomplexity.report.tables import Table
 
 __all__ = ["Series", "Step", "StepScore", "Trajectory", "trajectory"]
 
@@ -66,28 +65,7 @@ class Trajectory(Document):
     summary: tuple[StepScore, ...]
     schema_version: int = SCHEMA_VERSION
 
-    parts: ClassVar[tuple[str, ...]] = (
-        "provenance",
-        "steps",
-        "notes",
-        "headline",
-        "series",
-        "rows",
-        "summary",
-    )
-    row_type: ClassVar[type[Any]] = StepScore
-
-    def tables(self) -> list[Table]:
-        """Return the steps, the trends of the whole, and those of the tensors."""
-        from kcomplexity.report.series import steps_table, tensors_table, trends_table
-
-        return [steps_table(self), trends_table(self), tensors_table(self)]
-
-    def remarks(self) -> list[str]:
-        """Return the notes, what could not be read or measured, and why."""
-        from kcomplexity.report.series import remarks
-
-        return remarks(self)
+    kind: ClassVar[str] = "trajectory"
 
 
 def trajectory(

@@ -10,27 +10,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from kcomplexity.registry import Registry
-from kcomplexity.report.figures.base import (
-    Chart,
-    FigureKind,
-    Record,
-    check_figure,
-    expecting,
-    missing,
-)
+from kcomplexity.report.figures.base import Chart, FigureKind, check_figure, missing
 from kcomplexity.report.figures.bits import BITS
 from kcomplexity.report.figures.bound import BOUND
 from kcomplexity.report.figures.controls import CONTROLS
 from kcomplexity.report.figures.histogram import HISTOGRAM
 from kcomplexity.report.figures.mosaic import BUDGET, MOTIFS, USAGE
+from kcomplexity.report.figures.names import slug
 from kcomplexity.report.figures.rates import ACCURACY, RATES
 from kcomplexity.report.figures.scatter import SCATTER
-from kcomplexity.report.figures.selecting import last_step, slug
 from kcomplexity.report.figures.stacks import ACCOUNT, STREAMS
 from kcomplexity.report.figures.tiles import TILES
 from kcomplexity.report.figures.trajectory import TRAJECTORY
+from kcomplexity.report.rows import Json, expecting, last_step
 
-__all__ = ["FIGURES", "Chart", "FigureKind", "Picture", "Record", "pictures", "unmet"]
+__all__ = ["FIGURES", "Chart", "FigureKind", "Picture", "pictures", "unmet"]
 
 #: Every kind of figure by its name.
 FIGURES: Registry[FigureKind] = Registry("kcomplexity.figures", "figure", check_figure)
@@ -45,7 +39,7 @@ class Picture:
     name: str
 
 
-def pictures(record: Record, kinds: Sequence[str] = ()) -> Iterator[Picture]:
+def pictures(document: Json, kinds: Sequence[str] = ()) -> Iterator[Picture]:
     """Yield what can be drawn of a result, by the kinds asked for, else by all.
 
     Raises
@@ -54,25 +48,25 @@ def pictures(record: Record, kinds: Sequence[str] = ()) -> Iterator[Picture]:
         If there is no such kind.
     """
     taken: set[str] = set()
-    for name in kinds or FIGURES:
-        kind = FIGURES.lookup(name)
-        for chart in _charts(record, kind):
+    for kind_name in kinds or FIGURES:
+        kind = FIGURES.lookup(kind_name)
+        for chart in _charts(document, kind):
             plain = slug(kind.name, chart.variant)
             # Long specs may be cut to the same name.
-            found = next(
+            name = next(
                 n for n in (plain, *(f"{plain}-{i}" for i in range(2, 10_000))) if n not in taken
             )
-            taken.add(found)
-            yield Picture(kind, chart, found)
+            taken.add(name)
+            yield Picture(kind, chart, name)
 
 
-def _charts(record: Record, kind: FigureKind) -> list[Chart]:
-    if missing(record, kind.needs):
+def _charts(document: Json, kind: FigureKind) -> list[Chart]:
+    if missing(document, kind.needs):
         return []
     with expecting(f"figure {kind.name}"):
-        if kind.over_steps or not record.get("steps"):
-            return kind.charts(record)
-        last = last_step(record)
+        if kind.over_steps or not document.get("steps"):
+            return kind.charts(document)
+        last = last_step(document)
         step = next((row["step"] for row in last["rows"]), None)
         return [
             replace(chart, subtitle=f"step {step:,g}: {chart.subtitle}")
@@ -80,16 +74,16 @@ def _charts(record: Record, kind: FigureKind) -> list[Chart]:
         ]
 
 
-def unmet(record: Record, kinds: Sequence[str] = ()) -> list[str]:
-    """Return, for each kind that cannot be drawn of a result, what it needs and what has it."""
-    told = []
+def unmet(document: Json, kinds: Sequence[str] = ()) -> list[str]:
+    """Return, for each kind that a result cannot be drawn as, what it needs and what makes that."""
+    lines = []
     for name in kinds or FIGURES:
         kind = FIGURES.lookup(name)
-        absent = missing(record, kind.needs)
-        if not _charts(record, kind):
+        absent = missing(document, kind.needs)
+        if not _charts(document, kind):
             fields = " and ".join(need.replace("|", " or ") for need in absent or kind.needs)
-            told.append(f"{name} needs {fields} ({kind.made_by})")
-    return told
+            lines.append(f"{name} needs {fields} ({kind.made_by})")
+    return lines
 
 
 for _kind in (

@@ -3,9 +3,9 @@
 A kind of figure is a :class:`FigureKind`: a name, what it shows, the fields that a result must have
 (`needs`), and two functions.
 
-* ``charts(record)`` turns the JSON form of a result into :class:`Chart` objects, one a picture:
+* ``charts(document)`` turns the JSON form of a result into :class:`Chart` objects, one a picture:
   titles, axis labels and the numbers as a table. It draws nothing and imports no matplotlib; what
-  it returns is saved as CSV beside the picture.
+  it returns is saved as CSV next to the picture.
 * ``draw(axes, chart, theme)`` puts a chart on matplotlib axes and reads nothing but the chart, so
   that the CSV is the whole truth of the picture.
 
@@ -17,11 +17,10 @@ there is a better end. Names come from files: they are shown through
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from kcomplexity.errors import ResultError
+from kcomplexity.report.rows import Json
 from kcomplexity.text import printable
 
 if TYPE_CHECKING:
@@ -29,10 +28,7 @@ if TYPE_CHECKING:
 
     from kcomplexity.report.figures.themes import Theme
 
-__all__ = ["Cell", "Chart", "FigureKind", "Record", "check_figure", "expecting", "missing"]
-
-Record: TypeAlias = Mapping[str, Any]
-"""A result in its JSON form."""
+__all__ = ["Cell", "Chart", "FigureKind", "check_figure", "missing", "values_at"]
 
 Cell: TypeAlias = str | float | int | None
 
@@ -44,7 +40,8 @@ class Chart:
     Attributes
     ----------
     variant : str
-        Tells it from other pictures of its kind: a spec, a checkpoint; empty for the only one.
+        Distinguishes it from other pictures of its kind: a spec, a checkpoint; empty for the only
+        one.
     title : str
         What is seen.
     subtitle : str
@@ -57,7 +54,7 @@ class Chart:
     levels : tuple of (str, float)
         Values of the whole, drawn as lines across.
     size : float
-        How much room it asks for: the number of things that stand one under the other.
+        How much room it asks for: the number of things listed one below the other.
     """
 
     variant: str = ""
@@ -105,7 +102,7 @@ class FigureKind:
     shows: str
     needs: tuple[str, ...]
     made_by: str
-    charts: Callable[[Record], list[Chart]]
+    charts: Callable[[Json], list[Chart]]
     draw: Callable[[Axes, Chart, Theme], None]
     over_steps: bool = False
 
@@ -119,7 +116,7 @@ def check_figure(name: str, thing: object) -> str | None:
     return None
 
 
-def missing(record: Record, needs: tuple[str, ...]) -> list[str]:
+def missing(document: Json, needs: tuple[str, ...]) -> list[str]:
     """Return which of the needed fields a result does not have, or has only as null.
 
     Examples
@@ -133,42 +130,20 @@ def missing(record: Record, needs: tuple[str, ...]) -> list[str]:
         if not any(
             value is not None and value not in ([], {})
             for path in need.split("|")
-            for value in values_at(record, path)
+            for value in values_at(document, path)
         )
     ]
 
 
-def values_at(record: Any, path: str) -> Iterator[Any]:
-    """Yield what stands at a path such as ``rows[].controls[].bits``, element by element."""
+def values_at(document: Any, path: str) -> Iterator[Any]:
+    """Yield the values at a path such as ``rows[].controls[].bits``, element by element."""
     step, _, rest = path.partition(".")
     name, each, _ = step.partition("[]")
-    if not isinstance(record, Mapping) or name not in record:
+    if not isinstance(document, Mapping) or name not in document:
         return
-    found = record[name]
-    for value in (found if isinstance(found, list | tuple) else []) if each else [found]:
+    values = document[name]
+    for value in (values if isinstance(values, list | tuple) else []) if each else [values]:
         if rest:
             yield from values_at(value, rest)
         else:
             yield value
-
-
-@contextmanager
-def expecting(what: str) -> Iterator[None]:
-    """Tell as an error of the result what goes wrong because a field is not of its type.
-
-    A result is a file that anyone may have written; its schema is not checked before, since a
-    reader takes later versions of a record too.
-    """
-    try:
-        yield
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        if isinstance(error, ResultError):
-            raise
-        if isinstance(error, KeyError):
-            raise ResultError(
-                f"{what}: the field {error} is not there; make the result again"
-            ) from error
-        raise ResultError(
-            f"{what}: a field is not what its schema says ({type(error).__name__}: {error}); "
-            "make the result again"
-        ) from error

@@ -5,20 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from kcomplexity.report.figures.base import Chart, FigureKind, Record
-from kcomplexity.report.figures.layers import KINDS, kind_of_layer
+from kcomplexity.report.figures.base import Chart, FigureKind
 from kcomplexity.report.figures.marks import MANY, Along, areas_of, legend, weighty
-from kcomplexity.report.figures.selecting import (
-    about,
-    by_checkpoint,
-    checkpoint_name,
-    depth_sorted,
-    label,
-    measured,
-    number,
-)
+from kcomplexity.report.figures.names import about, checkpoint_name
 from kcomplexity.report.figures.themes import Theme
+from kcomplexity.report.layers import KINDS, kind_of_layer
 from kcomplexity.report.main_code import main_spec
+from kcomplexity.report.numbers import three_figures
+from kcomplexity.report.rows import Json, by_checkpoint, depth_sorted, label, measured
 from kcomplexity.text import plural, shorten
 
 if TYPE_CHECKING:
@@ -30,30 +24,30 @@ __all__ = ["BITS"]
 _WIDE = 6
 
 
-def _charts(record: Record) -> list[Chart]:
-    rows = measured(record, "bits_per_weight", "n_weights")
+def _charts(document: Json) -> list[Chart]:
+    rows = measured(document, "bits_per_weight", "n_weights")
     spec = main_spec(rows)
     charts = []
-    for path, found in by_checkpoint(row for row in rows if row["spec"] == spec).items():
-        ordered = depth_sorted(found)
+    for path, own in by_checkpoint(row for row in rows if row["spec"] == spec).items():
+        ordered = depth_sorted(own)
         total = math.fsum(row["bits_per_weight"] * row["n_weights"] for row in ordered)
         n_weights = sum(row["n_weights"] for row in ordered)
         if not n_weights:
             continue
         whole = total / n_weights
-        # Side information makes small tensors look complex: the extremes are told of big ones.
+        # Side information makes small tensors look complex: the extremes are those of big ones.
         big = [ordered[at] for at in weighty([row["n_weights"] for row in ordered])]
         least = min(big, key=lambda row: row["bits_per_weight"])
         most = max(big, key=lambda row: row["bits_per_weight"])
-        title = f"{number(whole)} bits/weight over {plural(len(ordered), 'tensor')}"
+        title = f"{three_figures(whole)} bits/weight over {plural(len(ordered), 'tensor')}"
         if len(big) > 1:
             title += (
-                f": {number(least['bits_per_weight'])} in {shorten(label(least), 34)}, "
-                f"{number(most['bits_per_weight'])} in {shorten(label(most), 34)}"
+                f": {three_figures(least['bits_per_weight'])} in {shorten(label(least), 34)}, "
+                f"{three_figures(most['bits_per_weight'])} in {shorten(label(most), 34)}"
             )
         charts.append(
             Chart(
-                variant=checkpoint_name(path) if len(record.get("checkpoints", ())) > 1 else "",
+                variant=checkpoint_name(path) if len(document.get("checkpoints", ())) > 1 else "",
                 title=title,
                 subtitle=f"{about(str(spec), ordered)}; the area of a mark is the number of "
                 "weights",
@@ -87,7 +81,7 @@ def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:
     areas = areas_of(chart["n_weights"])
     entries = []
     for index, kind in enumerate(KINDS):
-        chosen = [at for at, found in enumerate(kinds) if found == kind]
+        chosen = [at for at, own in enumerate(kinds) if own == kind]
         if not chosen:
             continue
         along.points(
@@ -107,7 +101,7 @@ def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:
         along.from_zero()
     entries += along.limit(bits, chart["n_weights"])
     for name, value in chart.levels:
-        along.across(value, f"{name} {number(value)}")
+        along.across(value, f"{name} {three_figures(value)}")
     legend(ax, entries, theme)
 
 

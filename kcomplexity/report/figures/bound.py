@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kcomplexity.report.figures.base import Chart, FigureKind, Record
+from kcomplexity.report.figures.base import Chart, FigureKind
 from kcomplexity.report.figures.marks import legend, line_across, log_scale, marker, tip_links
-from kcomplexity.report.figures.selecting import number
 from kcomplexity.report.figures.themes import Theme
+from kcomplexity.report.numbers import three_figures
+from kcomplexity.report.rows import Json
 from kcomplexity.text import human_bytes
 
 if TYPE_CHECKING:
@@ -16,28 +17,28 @@ if TYPE_CHECKING:
 __all__ = ["BOUND"]
 
 
-def _charts(record: Record) -> list[Chart]:
-    found = [
+def _charts(document: Json) -> list[Chart]:
+    bounds = [
         one
-        for one in record["bounds"]
+        for one in document["bounds"]
         if one.get("bits") is not None and one.get("bound") is not None
     ]
-    if not found:
+    if not bounds:
         return []
-    best = min(found, key=lambda one: one["bound"])
-    first = found[0]
+    best = min(bounds, key=lambda one: one["bound"])
+    first = bounds[0]
     chance = float(first.get("chance", 1.0))
     rate = first.get("high", 1.0) == 1
     error, budget = first.get("train_error"), best.get("budget_bits")
-    words = f"{100 * best['bound']:.1f}%" if rate else number(best["bound"])
-    told = f"at most {words}" if best["bound"] < chance else f"nothing is promised ({words})"
-    title = f"Error on new data: {told} from {human_bytes(best['bits'] / 8)}"
+    words = f"{100 * best['bound']:.1f}%" if rate else three_figures(best["bound"])
+    promise = f"at most {words}" if best["bound"] < chance else f"nothing is promised ({words})"
+    title = f"Error on new data: {promise} from {human_bytes(best['bits'] / 8)}"
     if budget:
         title += f"; from {human_bytes(budget / 8)} on the bound is vacuous"
-    rows = [(str(one["method"]), "bound", one["bits"], one["bound"]) for one in found]
+    rows = [(str(one["method"]), "bound", one["bits"], one["bound"]) for one in bounds]
     rows += [
         (str(one["method"]), "budget", one["budget_bits"], chance)
-        for one in found
+        for one in bounds
         if one.get("budget_bits")
     ]
     holds = ""
@@ -78,7 +79,7 @@ def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:
         entries.append((method, colour, str(index)))
     log_scale(ax, "x")
     for name, value in chart.levels:
-        line_across(ax, value, f"{name} {number(value)}", theme)
+        line_across(ax, value, f"{name} {three_figures(value)}", theme)
     ax.set_ylim(0, 1.15 * max(*chart["bound"], chart.levels[-1][1]))
     ax.margins(x=0.15)
     ax.set_xlabel(chart.x)

@@ -20,55 +20,21 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from kcomplexity.errors import ResultError
-from kcomplexity.report.figures.base import Cell, Chart, FigureKind, Record
+from kcomplexity.report.figures.base import Cell, Chart, FigureKind
 from kcomplexity.report.figures.marks import TIP
-from kcomplexity.report.figures.themes import PAGE, PAGE_COLOURS, Theme, theme
+from kcomplexity.report.figures.themes import PAGE, PAGE_COLOURS, Theme
 from kcomplexity.text import printable
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["FORMATS", "alternative", "csv_bytes", "draw_on", "image_bytes", "page_svg", "styled"]
+__all__ = ["PICTURE_FORMATS", "alternative", "image_bytes", "numbers_csv", "page_svg", "styled"]
 
 #: What a picture can be saved as.
-FORMATS = ("png", "svg", "pdf")
+PICTURE_FORMATS = ("png", "svg", "pdf")
 _DPI = 200
-#: Inches of a picture beside what its rows ask for, and for each row.
+#: Inches of a picture without its rows, for each row, and at most.
 _LEAST, _ROW, _MOST = 2.5, 0.215, 8.0
-
-
-def draw_on(record: Record, kind: str, ax: Axes | None) -> Axes:
-    """Draw the first picture of a kind on axes of the user's, or on those of a new figure.
-
-    Raises
-    ------
-    SpecError
-        If there is no such kind.
-    ResultError
-        If the result has nothing for it.
-    """
-    from kcomplexity.report.figures import pictures, unmet
-
-    picture = next(pictures(record, [kind]), None)
-    if picture is None:
-        raise ResultError(f"nothing to draw: {'; '.join(unmet(record, [kind]))}")
-    look = theme("light")
-    with styled(look):
-        if ax is None:
-            from matplotlib import pyplot
-
-            _, ax = pyplot.subplots(layout="constrained")
-        width = ax.get_window_extent().width / ax.figure.dpi * 72
-        title = textwrap.wrap(printable(picture.chart.title), int(width / (0.6 * look.type_size)))
-        # Above the names of lines across.
-        pad = 1.8 * look.type_size
-        ax.set_title(
-            "\n".join(title), loc="left", pad=pad, fontsize=look.type_size, parse_math=False
-        )
-        picture.kind.draw(ax, picture.chart, look)
-    return ax
 
 
 @contextmanager
@@ -120,7 +86,7 @@ def styled(theme: Theme) -> Iterator[None]:
             yield
 
 
-def csv_bytes(chart: Chart) -> bytes:
+def numbers_csv(chart: Chart) -> bytes:
     """Return the numbers of a chart as CSV with a header line; None is an empty field."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
@@ -130,7 +96,7 @@ def csv_bytes(chart: Chart) -> bytes:
 
 
 def image_bytes(kind: FigureKind, chart: Chart, theme: Theme, form: str) -> bytes:
-    """Return a picture as a file of the format `form`, one of `FORMATS`."""
+    """Return a picture as a file of the format `form`, one of `PICTURE_FORMATS`."""
     with styled(theme):
         # In an SVG text stays text, for which the reader's machine has a typeface.
         figure = _compose(kind, chart if form == "svg" else _in_typeface(chart), theme)
@@ -171,7 +137,7 @@ def page_svg(kind: FigureKind, chart: Chart, key: str, names: dict[str, int]) ->
     # An id is one of the whole page; short ones, since every mark names one.
     used = dict.fromkeys(re.findall(r' id="([^"]*)"', text))
     ids = {old: f"{key}-{n}" for n, old in enumerate(used)}
-    text = re.sub(r'( id="|url\(#|href="#)([^")]+)', lambda found: found[1] + ids[found[2]], text)
+    text = re.sub(r'( id="|url\(#|href="#)([^")]+)', lambda match: match[1] + ids[match[2]], text)
     for colour, name in PAGE_COLOURS.items():
         text = text.replace(colour, f"var({name})")
     return text
@@ -268,29 +234,29 @@ _LONG = re.compile(r"-?\d+\.\d{2,}")
 def _accessible(svg: str, chart: Chart, digits: int = 2) -> str:
     """Give marks their titles and the picture its text, and drop what only takes room."""
 
-    def rounded(found: re.Match[str]) -> str:
-        return f"{round(float(found[0]), digits):g}"
+    def rounded(match: re.Match[str]) -> str:
+        return f"{round(float(match[0]), digits):g}"
 
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
     svg = _LINKS.sub(_titled, svg)
     svg = re.sub(
         r' (?:d|x|y|width|height|transform|points)="[^"]*"',
-        lambda found: _LONG.sub(rounded, found[0]),
+        lambda match: _LONG.sub(rounded, match[0]),
         svg,
     )
     svg = re.sub(
         r' d="[^"]*"',
-        lambda found: _LINE.sub(_upright, re.sub(r"\s*([MLCQz])\s*", r"\1", found[0])),
+        lambda match: _LINE.sub(_upright, re.sub(r"\s*([MLCQz])\s*", r"\1", match[0])),
         svg,
     )
     used = set(re.findall(r'(?:url\(#|href="#)([^")]+)', svg))
-    svg = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", svg)
+    svg = re.sub(r' id="([^"]*)"', lambda match: match[0] if match[1] in used else "", svg)
     svg = re.sub(r">\s+<", "><", svg)
     words = escape(alternative(chart))
     return re.sub(
         r"<svg ([^>]*)>",
-        lambda found: f'<svg {found[1]} role="img" aria-label="{words}">',
+        lambda match: f'<svg {match[1]} role="img" aria-label="{words}">',
         svg,
         count=1,
     )
@@ -308,7 +274,7 @@ def _upright(line: re.Match[str]) -> str:
     closed = line[0].endswith("z")
     text, last = f"M{first[0]} {first[1]}", first
     for at, (x, y) in enumerate(others):
-        # What closes a line goes back to its start by itself.
+        # A closed line returns to its start without a point there.
         if (x, y) == last or (closed and at == len(others) - 1 and (x, y) == first):
             continue
         text += f"V{y}" if x == last[0] else f"H{x}" if y == last[1] else f"L{x} {y}"

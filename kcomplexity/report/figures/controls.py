@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from kcomplexity.report.figures.base import Chart, FigureKind, Record
+from kcomplexity.report.figures.base import Chart, FigureKind
 from kcomplexity.report.figures.marks import MANY, Along, legend
-from kcomplexity.report.figures.selecting import (
+from kcomplexity.report.figures.names import checkpoint_name
+from kcomplexity.report.figures.themes import Theme
+from kcomplexity.report.numbers import three_figures
+from kcomplexity.report.rows import (
+    Json,
     by_checkpoint,
-    checkpoint_name,
     control_of,
     depth_sorted,
     label,
     measured,
-    number,
     specs_of,
 )
-from kcomplexity.report.figures.themes import Theme
 from kcomplexity.text import plural
 
 if TYPE_CHECKING:
@@ -25,33 +27,33 @@ if TYPE_CHECKING:
 __all__ = ["CONTROLS"]
 
 
-def _charts(record: Record) -> list[Chart]:
-    rows = measured(record, "controls", "bits")
+def _charts(document: Json) -> list[Chart]:
+    rows = measured(document, "controls", "bits")
     charts = []
     for path, of_checkpoint in by_checkpoint(rows).items():
         for spec in specs_of(of_checkpoint):
             of_spec = [row for row in of_checkpoint if row["spec"] == spec]
             kinds = dict.fromkeys(c["kind"] for row in of_spec for c in row["controls"])
-            charts += [_chart(record, path, spec, kind, of_spec) for kind in kinds]
+            charts += [_chart(document, path, spec, kind, of_spec) for kind in kinds]
     return [chart for chart in charts if chart.rows]
 
 
-def _chart(record: Record, path: str, spec: str, kind: str, rows: list[dict[str, Any]]) -> Chart:
+def _chart(document: Json, path: str, spec: str, kind: str, rows: Sequence[Json]) -> Chart:
     pairs = [
         (row, control)
         for row in depth_sorted(rows)
         if (control := control_of(row, kind)) and control["bits"]
     ]
-    found = [_against(row, control) for row, control in pairs]
-    below = sum(one[4] == one[3] for one in found)
-    n = max((one[3] for one in found), default=0)
+    effects = [_against(row, control) for row, control in pairs]
+    below = sum(one[4] == one[3] for one in effects)
+    n = max((one[3] for one in effects), default=0)
     noun = "shuffle" if kind.startswith("shuffle") else f"{kind} replicate"
     # Exact where no two are equal; ties make it less.
-    expected = sum(1 / (one[3] + 1) for one in found)
-    several = len(record.get("checkpoints", ())) > 1
+    expected = sum(1 / (one[3] + 1) for one in effects)
+    several = len(document.get("checkpoints", ())) > 1
     whole = [
         (f"whole ({control['n_lower']} of {control['n']} above it)", control["ratio"])
-        for row in record.get("summary", ())
+        for row in document.get("summary", ())
         if str(row.get("checkpoint", "")) == path and row["spec"] == spec
         if (control := control_of(row, kind))
     ]
@@ -61,21 +63,22 @@ def _chart(record: Record, path: str, spec: str, kind: str, rows: list[dict[str,
         ),
         title=f"{spec}: {below} of {plural(len(pairs), 'tensor')} below every one of its own "
         + (f"{n} {noun}s" if n > 1 else noun)
-        + f" (by chance: up to {number(expected)})",
+        + f" (by chance: up to {three_figures(expected)})",
         subtitle=f"bits over the mean of the {noun}s; the bar is the range of the {noun}s "
         "themselves: a mark inside it shows nothing",
         x=f"bits / mean bits of its {noun}s (lower = more structure)",
         y="tensor",
         columns=("tensor", "ratio", "lowest", "highest", "n", "n_lower", "n_weights"),
         rows=tuple(
-            (label(row), *one, row["n_weights"]) for (row, _), one in zip(pairs, found, strict=True)
+            (label(row), *one, row["n_weights"])
+            for (row, _), one in zip(pairs, effects, strict=True)
         ),
         levels=tuple(whole),
         size=len(pairs) if len(pairs) <= MANY else 0,
     )
 
 
-def _against(row: Record, control: Record) -> tuple[float, float, float, int, int]:
+def _against(row: Json, control: Json) -> tuple[float, float, float, int, int]:
     """Return ratio, lowest and highest replicate over their mean, how many, how many above it."""
     bits, mean = control["bits"], control["mean_bits"]
     n_lower = sum(row["bits"] < b for b in bits)

@@ -1,4 +1,4 @@
-"""Pictures as files: each in the formats asked for, with its numbers beside it."""
+"""Pictures as files: each in the formats asked for, with its numbers as CSV."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from pathlib import Path
 
 from kcomplexity.errors import OutputError, ResultError, SpecError
 from kcomplexity.files.atomic import refuse_paths, write_atomically
-from kcomplexity.report.figures import Record, pictures, unmet
-from kcomplexity.report.figures.canvas import FORMATS, csv_bytes, image_bytes
+from kcomplexity.report.figures import pictures, unmet
+from kcomplexity.report.figures.canvas import PICTURE_FORMATS, image_bytes, numbers_csv
 from kcomplexity.report.figures.themes import theme
+from kcomplexity.report.rows import Json
 
 __all__ = ["save_figures"]
 
 
 def save_figures(
-    record: Record,
+    document: Json,
     folder: str | Path,
     kinds: Sequence[str] = (),
     *,
@@ -27,7 +28,7 @@ def save_figures(
 
     Parameters
     ----------
-    record : mapping
+    document : mapping
         The JSON form of a result.
     folder : str or path
         Made if it is not there; files of the same names are replaced.
@@ -53,16 +54,16 @@ def save_figures(
         If a file cannot be written, or is one of `inputs`.
     """
     for form in forms:
-        if form not in FORMATS:
+        if form not in PICTURE_FORMATS:
             raise SpecError(
-                f"unknown picture format {form!r}: expected one of {', '.join(FORMATS)}"
+                f"unknown picture format {form!r}: expected one of {', '.join(PICTURE_FORMATS)}"
             )
     chosen = theme(look)
-    found = list(pictures(record, kinds))
-    if not found:
-        raise ResultError(f"nothing to draw: {'; '.join(unmet(record, kinds))}")
+    drawn = list(pictures(document, kinds))
+    if not drawn:
+        raise ResultError(f"nothing to draw: {'; '.join(unmet(document, kinds))}")
     folder = Path(folder)
-    for picture in found:
+    for picture in drawn:
         for form in (*forms, "csv"):
             refuse_paths(folder / f"{picture.name}.{form}", inputs)
     try:
@@ -70,10 +71,10 @@ def save_figures(
     except OSError as error:
         raise OutputError(f"cannot make {folder}: {error.strerror or error}") from error
     written = []
-    for picture in found:
+    for picture in drawn:
         for form in forms:
             path = folder / f"{picture.name}.{form}"
             write_atomically(path, image_bytes(picture.kind, picture.chart, chosen, form))
             written.append(path)
-        write_atomically(folder / f"{picture.name}.csv", csv_bytes(picture.chart))
+        write_atomically(folder / f"{picture.name}.csv", numbers_csv(picture.chart))
     return written

@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcomplexity.errors import KComplexityError
-from kcomplexity.report.figures.base import Chart, FigureKind, Record
+from kcomplexity.report.figures.base import Chart, FigureKind
 from kcomplexity.report.figures.marks import legend
-from kcomplexity.report.figures.selecting import checkpoint_name, label, measured, number
+from kcomplexity.report.figures.names import checkpoint_name
 from kcomplexity.report.figures.themes import Theme
+from kcomplexity.report.numbers import three_figures
+from kcomplexity.report.rows import Json, label, measured
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.text import plural, shorten
 
@@ -29,25 +31,25 @@ _BINS = 120
 _MOST_LEVELS = 64
 
 
-def _charts(record: Record) -> list[Chart]:
+def _charts(document: Json) -> list[Chart]:
     rows = [
         row
-        for row in measured(record, "details", "tensor")
-        if row["details"].get("step") and "@rd" in str(row["spec"])
+        for row in measured(document, "tensor")
+        if row.get("level_step") and row.get("target_mse")
     ]
     charts = []
-    for info in record.get("checkpoints", ()):
-        found = [row for row in rows if row.get("checkpoint") == info["path"]]
-        if found:
-            row = max(found, key=lambda row: row["n_weights"])
-            charts += _chart(info, row, several=len(record["checkpoints"]) > 1)
+    for info in document.get("checkpoints", ()):
+        own = [row for row in rows if row.get("checkpoint") == info["path"]]
+        if own:
+            row = max(own, key=lambda row: row["n_weights"])
+            charts += _chart(info, row, several=len(document["checkpoints"]) > 1)
     return charts
 
 
-def _chart(info: Record, row: Record, *, several: bool) -> list[Chart]:
+def _chart(info: Json, row: Json, *, several: bool) -> list[Chart]:
     from kcomplexity.loaders import open_checkpoint
 
-    step = float(row["details"]["step"])
+    step = float(row["level_step"])
     try:
         with open_checkpoint(str(info["path"])) as checkpoint:
             if checkpoint.fingerprint() != info["fingerprint"] or row["tensor"] not in checkpoint:
@@ -77,8 +79,8 @@ def _chart(info: Record, row: Record, *, several: bool) -> list[Chart]:
     return [
         Chart(
             variant=checkpoint_name(str(info["path"])) if several else "",
-            title=f"{shorten(label(row), 40)}: {plural(n_levels, 'level')} {number(step)} apart"
-            f" span {plural(row['n_weights'], 'weight')}",
+            title=f"{shorten(label(row), 40)}: {plural(n_levels, 'level')} {three_figures(step)} "
+            f"apart span {plural(row['n_weights'], 'weight')}",
             subtitle=f"the largest tensor; {ticks} of {row['spec']}{at_error}",
             x="weight",
             y="number of weights",
@@ -103,7 +105,7 @@ def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:
     ax.stairs([row[3] for row in bars], edges, fill=True, color=theme.series[0])  # type: ignore[arg-type]
     ax.set_yscale("symlog", linthresh=1)
     ax.set_ylim(0, None)
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: three_figures(value)))
     entries = [("weights", theme.series[0], "bar")]
     if levels:
         ax.vlines(
@@ -125,7 +127,7 @@ def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:
 HISTOGRAM = FigureKind(
     name="histogram",
     shows="the spread of the largest tensor's weights, with the quantiser's levels",
-    needs=("rows[].details.step", "checkpoints[].fingerprint"),
+    needs=("rows[].level_step", "checkpoints[].fingerprint"),
     made_by="score -e entropy:two-part@rd0.01, with the checkpoint where it was",
     charts=_charts,
     draw=_draw,

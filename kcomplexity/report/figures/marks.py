@@ -16,9 +16,9 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from kcomplexity.report.figures.layers import block_of
-from kcomplexity.report.figures.selecting import number
 from kcomplexity.report.figures.themes import PAGE, Theme
+from kcomplexity.report.layers import block_of
+from kcomplexity.report.numbers import three_figures
 from kcomplexity.text import printable, shorten
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ _MARKERS = "osD^vPX*"
 
 
 Entry: TypeAlias = tuple[str, str, str]
-"""An entry of a legend: label, colour, and what stands for it."""
+"""An entry of a legend: label, colour, and the mark."""
 
 
 class Along:
@@ -326,7 +326,7 @@ def log_scale(ax: Axes, *names: str) -> None:
         low, high = sorted(axis.get_view_interval())
         wide = high > 300 * max(low, 1e-300)
         axis.set_major_locator(LogLocator(10, (1.0,) if wide else (1.0, 2.0, 5.0), numticks=12))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: three_figures(value)))
         axis.set_minor_formatter(NullFormatter())
         if not wide:
             axis.set_minor_locator(NullLocator())
@@ -339,7 +339,7 @@ def legend(ax: Axes, entries: Sequence[tuple[str, str, str]], theme: Theme) -> N
     ----------
     ax : Axes
     entries : sequence of (str, str, str)
-        Label, colour, and what stands for it: ``"bar"`` (``"bar:0.5"`` with its opacity),
+        Label, colour, and the mark: ``"bar"`` (``"bar:0.5"`` with its opacity),
         ``"line"``, ``"dashed"``, ``"band"``, ``"hollow"``, ``"beyond"`` or the number of a mark.
     theme : Theme
     """
@@ -373,7 +373,7 @@ def legend(ax: Axes, entries: Sequence[tuple[str, str, str]], theme: Theme) -> N
                 )
             )
     labels = [shorten(label, 40) for label, _, _ in entries]
-    # As many columns as fit beside each other, filled line by line.
+    # As many columns as fit side by side, filled line by line.
     names = max((len(text.get_text()) for text in ax.get_yticklabels()), default=0)
     room = characters(theme) - names - 4
     n_columns = max(1, min(len(labels), int(room // (max(map(len, labels)) + 7))))

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kcomplexity.errors import ResultError
-from kcomplexity.report.figures.base import Cell, Chart, FigureKind, Record
+from kcomplexity.report.figures.base import Cell, Chart, FigureKind
 from kcomplexity.report.figures.marks import legend, log_scale, tip_links
-from kcomplexity.report.figures.selecting import number
 from kcomplexity.report.figures.themes import Theme
+from kcomplexity.report.numbers import three_figures
+from kcomplexity.report.rows import Json
 from kcomplexity.text import human_bytes
 
 if TYPE_CHECKING:
@@ -28,17 +29,17 @@ _DIVERGING = "RdBu_r"
 # --- motifs ------------------------------------------------------------------------------------
 
 
-def _motif_charts(record: Record) -> list[Chart]:
-    motifs = record["motifs"]
+def _motif_charts(document: Json) -> list[Chart]:
+    motifs = document["motifs"]
     values, counts = motifs["values"], motifs["counts"]
     listed = min(_n_motifs(motifs), len(counts), _MOST_TILES)
-    size = record.get("block_size") or len(values[0])
+    size = document.get("block_size") or len(values[0])
     if len(values) < listed or {*map(len, values)} != {size}:
         raise ResultError(
             f"figure motifs: motifs.values were cut: expected {listed} motifs or more of {size} "
             "weights each; make the result again with fit"
         )
-    height, width = _block_shape(record, len(values[0]))
+    height, width = _block_shape(document, len(values[0]))
     kept = min(len(values), _MOST_TILES)
     rows: list[tuple[Cell, ...]] = [
         (rank + 1, counts[rank], *map(float, values[rank])) for rank in range(kept)
@@ -60,21 +61,21 @@ def _motif_charts(record: Record) -> list[Chart]:
     ]
 
 
-def _n_blocks(motifs: Record) -> int:
+def _n_blocks(motifs: Json) -> int:
     return int(motifs.get("n_blocks") or sum(motifs["counts"]) or 1)
 
 
-def _n_motifs(motifs: Record) -> int:
+def _n_motifs(motifs: Json) -> int:
     return int(motifs.get("n_motifs") or len(motifs["counts"]))
 
 
-def _of_set(motifs: Record) -> str:
+def _of_set(motifs: Json) -> str:
     n_sets = motifs.get("n_sets", 1)
     return f" (largest of {n_sets:,} sets)" if n_sets > 1 else ""
 
 
-def _block_shape(record: Record, n: int) -> tuple[int, int]:
-    height, by, _ = str(record.get("block_shape", "")).partition("x")
+def _block_shape(document: Json, n: int) -> tuple[int, int]:
+    height, by, _ = str(document.get("block_shape", "")).partition("x")
     return (int(height), n // int(height)) if by else (1, n)
 
 
@@ -117,8 +118,8 @@ MOTIFS = FigureKind(
 # --- usage -------------------------------------------------------------------------------------
 
 
-def _usage_charts(record: Record) -> list[Chart]:
-    motifs = record["motifs"]
+def _usage_charts(document: Json) -> list[Chart]:
+    motifs = document["motifs"]
     total, n_motifs = _n_blocks(motifs), _n_motifs(motifs)
     used = [count for count in motifs["counts"] if count]
     ends = [(at, n) for at, n in enumerate(accumulate(used), 1) if 2 * n >= total]
@@ -169,16 +170,16 @@ _PARTS = ("motifs", "indices_coded", "scales", "kept", "container")
 _WORDS = {"indices_coded": "indices, coded", "kept": "kept as they were"}
 
 
-def _budget_charts(record: Record) -> list[Chart]:
-    bits: dict[str, Any] = record["bits"]
+def _budget_charts(document: Json) -> list[Chart]:
+    bits: dict[str, Any] = document["bits"]
     coded, nominal = bits["total_coded"], bits.get("total_nominal")
     rows: list[tuple[Cell, ...]] = [
         ("coded", _WORDS.get(part, part), bits[part]) for part in _PARTS if bits.get(part)
     ]
     title = f"{human_bytes(coded / 8)} in all"
-    if record.get("bits_per_weight") is not None:
-        title += f", {number(record['bits_per_weight'])} bits/weight"
-    error = (record.get("distortion") or {}).get("relative_mse")
+    if document.get("bits_per_weight") is not None:
+        title += f", {three_figures(document['bits_per_weight'])} bits/weight"
+    error = (document.get("distortion") or {}).get("relative_mse")
     if error is not None:
         title += f" at {100 * error:.3g}% error"
     if nominal:
@@ -222,7 +223,7 @@ def _draw_budget(ax: Axes, chart: Chart, theme: Theme) -> None:
 
 BUDGET = FigureKind(
     name="budget",
-    shows="the bits of a mosaic, part by part, beside its nominal size",
+    shows="the bits of a mosaic, part by part, and its nominal size",
     needs=("bits.total_coded", "bits.motifs", "bits.indices_coded"),
     made_by="fit",
     charts=_budget_charts,

@@ -6,10 +6,12 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from kcomplexity.report.figures.base import Chart, FigureKind, Record
+from kcomplexity.report.figures.base import Chart, FigureKind
 from kcomplexity.report.figures.marks import legend, log_scale, marker, tip_links
-from kcomplexity.report.figures.selecting import checkpoint_name, number
+from kcomplexity.report.figures.names import checkpoint_name
 from kcomplexity.report.figures.themes import Theme
+from kcomplexity.report.numbers import gaussian_bits, three_figures
+from kcomplexity.report.rows import Json
 from kcomplexity.text import plural
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ __all__ = ["ACCURACY", "RATES"]
 _BOUND = "Gaussian bound"
 
 
-def _points(record: Record) -> list[dict[str, Any]]:
+def _points(document: Json) -> list[dict[str, Any]]:
     """Return the points of a sweep, or the codes of a score whose every tensor has one error."""
     points = [
         {
@@ -36,23 +38,23 @@ def _points(record: Record) -> list[dict[str, Any]]:
             "accuracy": point.get("metric"),
             "on_front": bool(point.get("on_front")),
         }
-        for point in record.get("points", ())
+        for point in document.get("points", ())
         if point.get("status", "ok") == "ok"
         and point.get("bits_per_weight") is not None
         and point.get("relative_mse") is not None
     ]
-    return [point for point in points or _codes(record) if point["error"] > 0]
+    return [point for point in points or _codes(document) if point["error"] > 0]
 
 
-def _codes(record: Record) -> list[dict[str, Any]]:
+def _codes(document: Json) -> list[dict[str, Any]]:
     points = []
-    several = len(record.get("checkpoints", ())) > 1
-    for row in record.get("summary", ()):
-        # A comparison has two of each, and is no code of one checkpoint.
+    several = len(document.get("checkpoints", ())) > 1
+    for row in document.get("summary", ()):
+        # A comparison has two codes in a row, of two checkpoints.
         if "checkpoint" not in row or row.get("kind") != "code":
             continue
-        # Of other views a few tensors of large weights make the error of the whole.
-        if not str(row["spec"]).partition("@")[2].startswith("rd"):
+        # Without a target a few tensors of large weights make the error of the whole.
+        if not row.get("target_mse"):
             continue
         if row.get("relative_mse") and row.get("bits_per_weight"):
             name = f"{checkpoint_name(str(row['checkpoint']))}: " if several else ""
@@ -85,8 +87,8 @@ def front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     return best
 
 
-def _rate_charts(record: Record) -> list[Chart]:
-    points = _points(record)
+def _rate_charts(document: Json) -> list[Chart]:
+    points = _points(document)
     if not points:
         return []
     methods = list(dict.fromkeys(p["method"] for p in points))
@@ -97,7 +99,7 @@ def _rate_charts(record: Record) -> list[Chart]:
     low, high = math.log(min(*errors, 0.1)), math.log(min(max(*errors, 0.2), 0.99))
     for i in range(33):
         error = math.exp(low + (high - low) * i / 32)
-        rows.append((_BOUND, "", 0.5 * math.log2(1 / error), error, 0))
+        rows.append((_BOUND, "", gaussian_bits(error), error, 0))
     title = f"{plural(len(points), 'point')} of {plural(len(methods), 'method')}"
     if leaders:
         title += f"; fewest bits at its error: {', '.join(name for name, _ in leaders[:2])}"
@@ -146,18 +148,18 @@ RATES = FigureKind(
 )
 
 
-def _accuracy_charts(record: Record) -> list[Chart]:
-    points = [p for p in _points(record) if p["accuracy"] is not None]
+def _accuracy_charts(document: Json) -> list[Chart]:
+    points = [p for p in _points(document) if p["accuracy"] is not None]
     if not points:
         return []
-    better = record.get("eval_direction")
+    better = document.get("eval_direction")
     return [
         Chart(
             title=_accuracy_title(points, better),
             subtitle="what the user's own evaluation printed for the decoded checkpoint",
             x="bits per weight (lower = smaller)",
             y="result of the evaluation"
-            + (f" ({better} = better)" if better else " (which end is better was not told)"),
+            + (f" ({better} = better)" if better else " (which end is better is unknown)"),
             columns=("method", "what", "bits_per_weight", "relative_mse", "accuracy"),
             rows=tuple(
                 (p["method"], p["what"], p["bits"], p["error"], p["accuracy"]) for p in points
@@ -168,17 +170,17 @@ def _accuracy_charts(record: Record) -> list[Chart]:
 
 
 def _accuracy_title(points: list[dict[str, Any]], better: str | None) -> str:
-    found = [p["accuracy"] for p in points]
+    values = [p["accuracy"] for p in points]
     if better not in ("higher", "lower"):
         # A loss has its best at the other end: an older result does not say which it is.
-        ends = f"{number(min(found))} to {number(max(found))}"
+        ends = f"{three_figures(min(values))} to {three_figures(max(values))}"
         return f"{plural(len(points), 'point')} whose evaluation gave {ends}"
-    best = max(found) if better == "higher" else min(found)
+    best = max(values) if better == "higher" else min(values)
     near = [p for p in points if abs(p["accuracy"] - best) <= 0.01 * abs(best)]
     least = min(near, key=lambda p: p["bits"])
     return (
-        f"{number(least['accuracy'])} at {number(least['bits'])} bits/weight "
-        f"({least['method']}), within 1% of the best, {number(best)}"
+        f"{three_figures(least['accuracy'])} at {three_figures(least['bits'])} bits/weight "
+        f"({least['method']}), within 1% of the best, {three_figures(best)}"
     )
 
 

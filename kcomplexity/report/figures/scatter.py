@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kcomplexity.report.figures.base import Chart, FigureKind, Record
-from kcomplexity.report.figures.layers import KINDS, kind_of_layer
+from kcomplexity.report.figures.base import Chart, FigureKind
 from kcomplexity.report.figures.marks import areas_of, legend, log_scale, marker, tip_links
-from kcomplexity.report.figures.selecting import (
-    about,
-    checkpoint_name,
-    depth_sorted,
-    label,
-    measured,
-)
+from kcomplexity.report.figures.names import about, checkpoint_name
 from kcomplexity.report.figures.themes import Theme
+from kcomplexity.report.layers import KINDS, kind_of_layer
 from kcomplexity.report.main_code import main_spec
+from kcomplexity.report.rows import Json, depth_sorted, label, measured
 from kcomplexity.text import LEAST_SHARE, plural
 
 if TYPE_CHECKING:
@@ -24,8 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["SCATTER"]
 
 
-def _charts(record: Record) -> list[Chart]:
-    rows = measured(record, "reference_bits", "bits", "n_weights")
+def _charts(document: Json) -> list[Chart]:
+    rows = measured(document, "reference_bits", "bits", "n_weights")
     spec = main_spec(rows)
     chosen = [row for row in rows if row["spec"] == spec]
     others = list(dict.fromkeys(str(row.get("other", "")) for row in chosen))
@@ -35,7 +31,7 @@ def _charts(record: Record) -> list[Chart]:
     ]
 
 
-def _chart(other: str, rows: list[dict], n_others: int) -> Chart:  # type: ignore[type-arg]
+def _chart(other: str, rows: Sequence[Json], n_others: int) -> Chart:
     ordered = depth_sorted(rows)
     spec = str(ordered[0]["spec"])
     simpler = sum(row["bits"] < (1 - LEAST_SHARE) * row["reference_bits"] for row in ordered)
@@ -69,7 +65,7 @@ def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:
     areas = areas_of(chart["n_weights"])
     entries = []
     for index, kind in enumerate(KINDS):
-        chosen = [at for at, found in enumerate(chart["layer_kind"]) if found == kind]
+        chosen = [at for at, own in enumerate(chart["layer_kind"]) if own == kind]
         if not chosen:
             continue
         drawn = ax.scatter(

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from kcomplexity.report.figures.base import Chart, FigureKind, Record
+from kcomplexity.report.figures.base import Chart, FigureKind
 from kcomplexity.report.figures.marks import MANY, Along, legend
-from kcomplexity.report.figures.selecting import (
-    about,
+from kcomplexity.report.figures.names import about, checkpoint_name
+from kcomplexity.report.figures.themes import Theme
+from kcomplexity.report.numbers import three_figures
+from kcomplexity.report.rows import (
+    Json,
     by_checkpoint,
-    checkpoint_name,
     depth_sorted,
     label,
     measured,
-    number,
     specs_of,
+    stream_bits,
 )
-from kcomplexity.report.figures.themes import Theme
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,33 +34,32 @@ _LOW_RANK = "low rank"
 # --- streams -----------------------------------------------------------------------------------
 
 
-def _stream_charts(record: Record) -> list[Chart]:
-    rows = [row for row in measured(record, "details", "bits") if row["details"].get("bits")]
+def _stream_charts(document: Json) -> list[Chart]:
+    rows = [row for row in measured(document, "bits") if stream_bits(row)]
     charts = []
     for path, of_checkpoint in by_checkpoint(rows).items():
         for spec in specs_of(of_checkpoint):
-            found = depth_sorted([row for row in of_checkpoint if row["spec"] == spec])
-            charts.append(_stream_chart(record, path, spec, found))
+            ordered = depth_sorted([row for row in of_checkpoint if row["spec"] == spec])
+            charts.append(_stream_chart(document, path, spec, ordered))
     return charts
 
 
-def _stream_chart(record: Record, path: str, spec: str, rows: list[dict[str, Any]]) -> Chart:
+def _stream_chart(document: Json, path: str, spec: str, rows: Sequence[Json]) -> Chart:
     # Stored dtypes of other widths have fewer planes: the widest names them all.
-    widest = max(rows, key=lambda row: len(row["details"]["bits"]))["details"]["bits"]
-    parts = list(dict.fromkeys([*widest, *(p for row in rows for p in row["details"]["bits"])]))
+    widest = stream_bits(max(rows, key=lambda row: len(stream_bits(row))))
+    parts = list(dict.fromkeys([*widest, *(p for row in rows for p in stream_bits(row))]))
     n_weights = sum(row["n_weights"] for row in rows)
     sums = {
-        part: math.fsum(row["details"]["bits"].get(part, 0) for row in rows) / n_weights
-        for part in parts
+        part: math.fsum(stream_bits(row).get(part, 0) for row in rows) / n_weights for part in parts
     }
-    told = [max(sums, key=lambda part: sums[part])]
+    named = [max(sums, key=lambda part: sums[part])]
     if len(parts) > _MOST_COLOURS:
-        told = [parts[0], parts[-1]]  # from the top plane to the bottom one
-    several = len(record.get("checkpoints", ())) > 1
+        named = [parts[0], parts[-1]]  # from the top plane to the bottom one
+    several = len(document.get("checkpoints", ())) > 1
     return Chart(
         variant=" ".join(filter(None, (checkpoint_name(path) if several else "", spec))),
-        title=", ".join(f"{part} takes {number(sums[part])}" for part in told)
-        + f" of {number(math.fsum(sums.values()))} bits/weight",
+        title=", ".join(f"{part} takes {three_figures(sums[part])}" for part in named)
+        + f" of {three_figures(math.fsum(sums.values()))} bits/weight",
         subtitle=f"{about(spec, rows)}, stream by stream; side information is not drawn",
         x="bits per weight (lower = simpler)",
         y="tensor",
@@ -68,7 +68,7 @@ def _stream_chart(record: Record, path: str, spec: str, rows: list[dict[str, Any
             (
                 label(row),
                 row["n_weights"],
-                *(row["details"]["bits"].get(part, 0) / row["n_weights"] for part in parts),
+                *(stream_bits(row).get(part, 0) / row["n_weights"] for part in parts),
             )
             for row in rows
         ),
@@ -89,7 +89,7 @@ def _draw_streams(ax: Axes, chart: Chart, theme: Theme) -> None:
 STREAMS = FigureKind(
     name="streams",
     shows="what each part of a stored word takes: sign, exponent, mantissa; byte or bit planes",
-    needs=("rows[].details.bits", "rows[].bits"),
+    needs=("rows[].stream_bits", "rows[].bits"),
     made_by="score with a spec that splits: -e entropy:two-part@bytes/fields",
     charts=_stream_charts,
     draw=_draw_streams,
@@ -99,39 +99,34 @@ STREAMS = FigureKind(
 # --- account -----------------------------------------------------------------------------------
 
 
-def _account_charts(record: Record) -> list[Chart]:
-    rows = [
-        row
-        for row in measured(record, "details", "bits")
-        if row["details"].get("saved_bits") and row["details"].get("order0_bits")
-    ]
+def _account_charts(document: Json) -> list[Chart]:
+    rows = [row for row in measured(document, "bits") if row.get("account")]
     charts = []
     for path, of_checkpoint in by_checkpoint(rows).items():
         for spec in specs_of(of_checkpoint):
-            found = depth_sorted([row for row in of_checkpoint if row["spec"] == spec])
-            charts.append(_account_chart(record, path, spec, found))
+            ordered = depth_sorted([row for row in of_checkpoint if row["spec"] == spec])
+            charts.append(_account_chart(document, path, spec, ordered))
     return charts
 
 
-def _account_chart(record: Record, path: str, spec: str, rows: list[dict[str, Any]]) -> Chart:
-    stages = list(dict.fromkeys(stage for row in rows for stage in row["details"]["saved_bits"]))
-    view = spec.partition("@")[2]
+def _account_chart(document: Json, path: str, spec: str, rows: Sequence[Json]) -> Chart:
+    stages = list(dict.fromkeys(stage for row in rows for stage in _saved_bits(row)))
     low_rank = {
         label(row): row["bits"]
-        for row in measured(record, "bits")
+        for row in measured(document, "bits")
         if str(row.get("checkpoint", "")) == path
-        and str(row["spec"]).startswith("lowrank")
-        and str(row["spec"]).partition("@")[2] == view
+        and row.get("structure_part") == _LOW_RANK
+        and row.get("target_mse") == rows[0].get("target_mse")
     }
-    # Copies and what was not learned are no part of the structure, as in the headline.
-    counted = [row for row in rows if "left_out" not in row["details"]] or rows
+    # Copies, and weights that were not learned, do not count as structure, as in the headline.
+    counted = [row for row in rows if not row.get("left_out")] or rows
     order0 = math.fsum(_order0(row) for row in counted)
     shortest = math.fsum(_shortest(row, low_rank.get(label(row))) for row in counted)
     shares = ", ".join(
         f"{100 * math.fsum(_saved(row, stage) for row in counted) / order0:.1f}% by {stage}"
         for stage in stages
     )
-    several = len(record.get("checkpoints", ())) > 1
+    several = len(document.get("checkpoints", ())) > 1
     return Chart(
         variant=" ".join(filter(None, (checkpoint_name(path) if several else "", spec))),
         title=f"Structure saves {100 * (1 - shortest / order0):.1f}% of the bits"
@@ -159,23 +154,28 @@ def _account_chart(record: Record, path: str, spec: str, rows: list[dict[str, An
     )
 
 
-def _saved(row: Record, stage: str) -> float:
-    """Return the bits that a stage saves; the account of a sample stands for all."""
-    return float(row["details"]["saved_bits"].get(stage, 0)) / (row.get("sampled_fraction") or 1)
+def _saved_bits(row: Json) -> Mapping[str, float]:
+    saved: Mapping[str, float] = row["account"]["saved_bits"]
+    return saved
 
 
-def _order0(row: Record) -> float:
+def _saved(row: Json, stage: str) -> float:
+    """Return the bits that a stage saves; of a sample, scaled up to all weights."""
+    return float(_saved_bits(row).get(stage, 0)) / (row.get("sampled_fraction") or 1)
+
+
+def _order0(row: Json) -> float:
     """Return the bits without structure: with the same header as those of the codes."""
-    return float(row["bits"] + math.fsum(_saved(row, s) for s in row["details"]["saved_bits"]))
+    return float(row["bits"] + math.fsum(_saved(row, s) for s in _saved_bits(row)))
 
 
-def _shortest(row: Record, low_rank: float | None) -> float:
+def _shortest(row: Json, low_rank: float | None) -> float:
     """Return the bits of the shortest code, and one for the choice where there is one."""
     codes = [row["bits"]] if low_rank is None else [row["bits"] + 1, low_rank + 1]
     return float(min(*codes, _order0(row)))
 
 
-def _rest(row: Record, bits: float | None) -> float | None:
+def _rest(row: Json, bits: float | None) -> float | None:
     # A code that is longer is not chosen, and loses nothing.
     return None if bits is None else max(100 * (1 - bits / _order0(row)), 0.0)
 
@@ -193,12 +193,12 @@ def _draw_account(ax: Axes, chart: Chart, theme: Theme) -> None:
 
 def _low_rank(along: Along, chart: Chart, theme: Theme) -> list[tuple[str, str, str]]:
     """Mark what low rank saves instead."""
-    found = [(at, value) for at, value in enumerate(chart[_LOW_RANK]) if value is not None]
+    marks = [(at, value) for at, value in enumerate(chart[_LOW_RANK]) if value is not None]
     along.points(
-        [at for at, _ in found],
-        [value for _, value in found],
+        [at for at, _ in marks],
+        [value for _, value in marks],
         theme.ink,
-        [f"{chart['tensor'][at]}: {value:.2f}% by low rank" for at, value in found],
+        [f"{chart['tensor'][at]}: {value:.2f}% by low rank" for at, value in marks],
         mark=2,
         areas=16 if along.few else min(16, max(3, 800 / len(chart.rows))),
     )
@@ -208,7 +208,7 @@ def _low_rank(along: Along, chart: Chart, theme: Theme) -> list[tuple[str, str, 
 ACCOUNT = FigureKind(
     name="account",
     shows="what structure saves of each tensor's bits: scale, magnitude, signed prediction",
-    needs=("rows[].details.saved_bits", "rows[].details.order0_bits"),
+    needs=("rows[].account",),
     made_by="score -e ctx@rd0.1,lowrank@rd0.1",
     charts=_account_charts,
     draw=_draw_account,

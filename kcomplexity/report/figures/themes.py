@@ -1,8 +1,8 @@
-"""How figures look: colours that the colour-blind can tell apart, sizes, type.
+"""How figures look: colours that the colour-blind can distinguish, sizes, type.
 
 The series are those of Okabe and Ito (2008), in the order in which neighbours differ most, darkened
-or lightened to stand out from the ground. Wherever colour tells things apart, so do the mark or the
-order.
+or lightened to stand out from the ground. Wherever colour distinguishes things, so does the mark or
+the order.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class Theme:
     ----------
     name : str
     ground, ink, muted, grid : str
-        Colours of the background, of text and marks without a series, of side remarks, of lines
-        behind.
+        Colours of the background, of text and marks without a series, of side remarks, of grid
+        lines.
     series : tuple of str
-        Colours that tell things apart.
+        Colours that distinguish things.
     width : float
         In inches.
     type_size : float
@@ -121,7 +121,7 @@ def theme(name: str) -> Theme:
     Raises
     ------
     SpecError
-        If there is none; the message lists them.
+        If there is no such theme; the message lists them.
     """
     if name not in THEMES:
         raise SpecError(f"unknown theme {name!r}: expected one of {', '.join(THEMES)}")

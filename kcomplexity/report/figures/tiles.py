@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kcomplexity.report.figures.base import Chart, FigureKind, Record
-from kcomplexity.report.figures.selecting import label, measured
+from kcomplexity.report.figures.base import Chart, FigureKind
 from kcomplexity.report.figures.themes import Theme
+from kcomplexity.report.rows import Json, label, measured, tiles
 from kcomplexity.text import plural, shorten
 
 if TYPE_CHECKING:
@@ -18,24 +18,19 @@ if TYPE_CHECKING:
 __all__ = ["TILES"]
 
 
-def _charts(record: Record) -> list[Chart]:
-    return [
-        _chart(row)
-        for row in measured(record, "details")
-        if (row["details"].get("tiles") or {}).get("ratios")
-    ]
+def _charts(document: Json) -> list[Chart]:
+    return [_chart(row, tile_map) for row in measured(document) if (tile_map := tiles(row))]
 
 
-def _chart(row: dict[str, Any]) -> Chart:
-    tiles = row["details"]["tiles"]
+def _chart(row: Json, tile_map: Json) -> Chart:
     cells = tuple(
-        (i, j, ratio) for i, line in enumerate(tiles["ratios"]) for j, ratio in enumerate(line)
+        (i, j, ratio) for i, line in enumerate(tile_map["ratios"]) for j, ratio in enumerate(line)
     )
     ratios = [ratio for _, _, ratio in cells if ratio is not None]
     lowest = f"{min(ratios):.3f}" if ratios else "none"
     middle = f"{statistics.median(ratios):.3f}" if ratios else "none"
     name = shorten(label(row), 40)
-    side = f" of {tiles['tile']} x {tiles['tile']} weights" if tiles.get("tile") else ""
+    side = f" of {tile_map['tile']} x {tile_map['tile']} weights" if tile_map.get("tile") else ""
     scatter = _scatter(ratios)
     n_clear = sum(ratio < 1 - scatter for ratio in ratios)
     return Chart(
@@ -67,10 +62,10 @@ def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:
     picture = np.full((max(chart["row"]) + 1, max(chart["column"]) + 1), np.nan)
     for i, j, ratio in zip(chart["row"], chart["column"], chart["ratio"], strict=True):
         picture[i, j] = np.nan if ratio is None else ratio
-    found = picture[np.isfinite(picture)]
+    ratios = picture[np.isfinite(picture)]
     # Around 1, so that colour means the same on both sides.
-    reach = max(float(np.abs(found - 1).max()) if found.size else 0.0, 0.01)
-    scatter = _scatter([float(ratio) for ratio in found])
+    reach = max(float(np.abs(ratios - 1).max()) if ratios.size else 0.0, 0.01)
+    scatter = _scatter([float(ratio) for ratio in ratios])
     pale = np.where(np.nan_to_num(np.abs(picture - 1)) > scatter, 1.0, 0.3)
     how: dict[str, Any] = {"cmap": "RdBu", "vmin": 1 - reach, "vmax": 1 + reach}
     drawn = ax.imshow(picture, interpolation="nearest", **how)
@@ -91,7 +86,7 @@ def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:
 TILES = FigureKind(
     name="tiles",
     shows="where in a matrix the structure is: each tile against the same tile shuffled",
-    needs=("rows[].details.tiles.ratios",),
+    needs=("rows[].tiles.ratios",),
     made_by="score -e bdm2d@sign --tiles 64",
     charts=_charts,
     draw=_draw,

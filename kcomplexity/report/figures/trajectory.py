@@ -1,15 +1,17 @@
-"""``trajectory``: the whole network over the steps of training, beside its own shuffles."""
+"""``trajectory``: the whole network over the steps of training, and its own shuffles."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from kcomplexity.report.figures.base import Chart, FigureKind, Record
+from kcomplexity.report.figures.base import Chart, FigureKind
 from kcomplexity.report.figures.marks import legend, tip_links
-from kcomplexity.report.figures.selecting import about, number, specs_of
+from kcomplexity.report.figures.names import about
 from kcomplexity.report.figures.themes import Theme
 from kcomplexity.report.main_code import main_spec
+from kcomplexity.report.numbers import three_figures
+from kcomplexity.report.rows import Json, specs_of
 from kcomplexity.text import shorten
 
 if TYPE_CHECKING:
@@ -18,41 +20,41 @@ if TYPE_CHECKING:
 __all__ = ["TRAJECTORY"]
 
 
-def _charts(record: Record) -> list[Chart]:
-    rows = [row for row in _whole(record) if row.get("bits_per_weight") is not None]
+def _charts(document: Json) -> list[Chart]:
+    rows = [row for row in _whole(document) if row.get("bits_per_weight") is not None]
     if len({row["step"] for row in rows}) < 2:
         return []
     first = main_spec(rows)
     specs = [s for s in specs_of(rows) if s == first or _has_controls(rows, s)]
-    return [_chart(record, spec, [row for row in rows if row["spec"] == spec]) for spec in specs]
+    return [_chart(document, spec, [row for row in rows if row["spec"] == spec]) for spec in specs]
 
 
 def _has_controls(rows: list[dict[str, Any]], spec: str) -> bool:
     return any(row.get("controls") for row in rows if row["spec"] == spec)
 
 
-def _whole(record: Record) -> list[dict[str, Any]]:
+def _whole(document: Json) -> list[dict[str, Any]]:
     """Return the rows over whole checkpoints, each with its step."""
-    candidates = [*record.get("summary", ()), *record.get("rows", ())]
-    told = [row for row in candidates if row.get("step") is not None]
-    if told:
-        rows = [row for row in told if row.get("scope") in ("all", "model")]
+    candidates = [*document.get("summary", ()), *document.get("rows", ())]
+    stepped = [row for row in candidates if row.get("step") is not None]
+    if stepped:
+        rows = [row for row in stepped if row.get("scope") in ("all", "model")]
         return sorted(rows, key=lambda row: row["step"])
-    # Several checkpoints that were scored together are a series too, if they tell their step.
+    # Checkpoints that were scored together are a series too, if their metadata has the step.
     steps = {}
-    for info in record.get("checkpoints", ()):
+    for info in document.get("checkpoints", ()):
         step = str((info.get("metadata") or {}).get("step", ""))
         if step.isdigit():
             steps[str(info["path"])] = int(step)
-    rows = [row for row in record.get("summary", ()) if str(row.get("checkpoint")) in steps]
-    found = [row | {"step": steps[str(row["checkpoint"])]} for row in rows]
-    return sorted(found, key=lambda row: row["step"])
+    rows = [row for row in document.get("summary", ()) if str(row.get("checkpoint")) in steps]
+    stepped = [{**row, "step": steps[str(row["checkpoint"])]} for row in rows]
+    return sorted(stepped, key=lambda row: row["step"])
 
 
-def _chart(record: Record, spec: str, rows: list[dict[str, Any]]) -> Chart:
+def _chart(document: Json, spec: str, rows: list[dict[str, Any]]) -> Chart:
     first, last = rows[0]["bits_per_weight"], rows[-1]["bits_per_weight"]
     change = f"{100 * (last / first - 1):+.1f}%" if first else "from 0"
-    metric: Mapping[str, Any] = record.get("metric") or {}
+    metric: Mapping[str, Any] = document.get("metric") or {}
     points: dict[Any, Any] = dict(metric.get("points", ()))
     name = str(metric.get("name", ""))
     controlled = any(row.get("controls") for row in rows)
@@ -62,7 +64,7 @@ def _chart(record: Record, spec: str, rows: list[dict[str, Any]]) -> Chart:
     tau = next(
         (
             series["tau"]
-            for series in record.get("series", ())
+            for series in document.get("series", ())
             if series.get("quantity") == "bits_per_weight"
             and (series.get("spec"), series.get("tensor"), series.get("group"))
             == (spec, None, None)
@@ -87,8 +89,8 @@ def _chart(record: Record, spec: str, rows: list[dict[str, Any]]) -> Chart:
     table.sort(key=lambda row: row[0])
     return Chart(
         variant=spec,
-        title=f"{number(first)} to {number(last)} bits/weight from step {steps[0]:,g} to "
-        f"{steps[-1]:,g} ({change})",
+        title=f"{three_figures(first)} to {three_figures(last)} bits/weight from step "
+        f"{steps[0]:,g} to {steps[-1]:,g} ({change})",
         subtitle=subtitle,
         x="step",
         y="bits per weight (lower = simpler)",
@@ -103,7 +105,7 @@ def _chart(record: Record, spec: str, rows: list[dict[str, Any]]) -> Chart:
     )
 
 
-def _band(row: Record) -> tuple[float | None, float | None]:
+def _band(row: Json) -> tuple[float | None, float | None]:
     for control in row.get("controls") or ():
         if str(control["kind"]).startswith("shuffle") and control["bits"]:
             n = row["n_weights"]
@@ -157,7 +159,7 @@ def _draw_metric(ax: Axes, chart: Chart, theme: Theme) -> tuple[str, str, str]:
 
 TRAJECTORY = FigureKind(
     name="trajectory",
-    shows="the whole network over the steps of training, beside its shuffles and a metric",
+    shows="the whole network over the steps of training, with its shuffles and a metric",
     needs=("summary[].step|rows[].step|checkpoints[].metadata.step",),
     made_by="trajectory, or score of several checkpoints whose metadata have a step",
     charts=_charts,

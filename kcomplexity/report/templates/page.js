@@ -65,16 +65,16 @@ for (const input of document.querySelectorAll("input[data-table]")) {
   });
 }
 
-// Figures of many tensors name none of them: what is pointed at is told below.
+// Figures of many tensors name none of them: what is pointed at is named below.
 const names = document.getElementById("names")?.textContent.split("\n");
 for (const area of document.querySelectorAll("[data-tips]")) {
   const tips = area.dataset.tips.split("\n");
   const places = area.dataset.at.split(" ");
-  const told = area.closest("figure").querySelector(".told");
+  const tip = area.closest("figure").querySelector(".tip");
   area.addEventListener("pointermove", (event) => {
     const box = area.getBoundingClientRect();
     const share = (event.clientX - box.left) / box.width;
     const at = Math.min(tips.length - 1, Math.max(0, Math.floor(share * tips.length)));
-    told.textContent = `${names[places[at]]}: ${tips[at]}`;
+    tip.textContent = `${names[places[at]]}: ${tips[at]}`;
   });
 }

@@ -1,6 +1,6 @@
-"""Where a tensor stands in its network and what it does there, as far as its name tells.
+"""Where a tensor stands in its network and what it does there, as far as its name shows.
 
-Nothing is computed from this: it orders and colours the marks of a figure, so a guess is enough.
+No figure depends on this: it orders and colours marks, so a guess is enough.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 __all__ = ["KINDS", "block_of", "in_depth_order", "kind_of_layer"]
 
-#: In the order of their colours. The first whose pattern is found names the kind.
+#: In the order of their colours. The first whose pattern matches gives the kind.
 _PATTERNS = {
     "norm": r"norm|(^|[._])(ln|bn|gn)(\d|[._]|$)|layer_?norm|running_",
     "embedding": r"embed|(^|\.)(wte|wpe|tok|pos)[._]|vocab|lm_head",
@@ -48,7 +48,7 @@ def kind_of_layer(name: str, shape: Sequence[int] | None) -> str:
 
 
 def block_of(name: str) -> tuple[str, int] | None:
-    """Return the repeated block that a tensor belongs to: what stands before its first number.
+    """Return the repeated block that a tensor belongs to: what precedes its first number, and it.
 
     Examples
     --------
@@ -65,7 +65,7 @@ def in_depth_order(names: Sequence[str]) -> list[int]:
     """Return the positions of names in the order in which data passes through them.
 
     What reads the input comes first, then the numbered blocks by number (files often hold 10 before
-    2), then the rest. Among names without numbers the file's own order stands.
+    2), then the rest. Names without numbers keep the order of the file.
 
     Examples
     --------

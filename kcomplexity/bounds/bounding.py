@@ -1,0 +1,94 @@
+"""Bounds on the risk of a model, with what they were made from: the result of ``bound``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, TypedDict, Unpack
+
+from kcomplexity.bounds.descriptions import Description
+from kcomplexity.bounds.generalisation import ASSUMPTIONS, Bound, occam_bound
+from kcomplexity.parallel.threads import available_processors
+from kcomplexity.results.documents import Document
+from kcomplexity.results.json_form import SCHEMA_VERSION
+from kcomplexity.results.provenance import provenance
+from kcomplexity.results.records import Provenance
+
+__all__ = ["BoundOptions", "BoundReport", "bound_by_methods"]
+
+
+class BoundOptions(TypedDict, total=False):
+    """Options of :func:`~kcomplexity.bounds.generalisation.occam_bound`, which documents them."""
+
+    delta: float
+    prefix_free: bool
+    grid_bits: float
+    classes: int | None
+    loss_range: tuple[float, float]
+    chance: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoundReport(Document):
+    """Bounds on the true risk of one model.
+
+    Attributes
+    ----------
+    provenance : Provenance
+    description : str
+        What describes the model, in words.
+    assumptions : tuple of str
+        What must hold for a bound to hold.
+    bounds : tuple of Bound
+        One for each method.
+    """
+
+    provenance: Provenance
+    description: str
+    assumptions: tuple[str, ...]
+    bounds: tuple[Bound, ...]
+    schema_version: int = SCHEMA_VERSION
+
+    kind: ClassVar[str] = "bound"
+    rows_name: ClassVar[str] = "bounds"
+
+
+def bound_by_methods(
+    description: Description,
+    train_error: float,
+    n_samples: int,
+    methods: Sequence[str],
+    *,
+    command: str = "",
+    **options: Unpack[BoundOptions],
+) -> BoundReport:
+    """Bound the true risk of a model by each of several methods.
+
+    Parameters
+    ----------
+    description : Description
+    train_error, n_samples
+        As for :func:`~kcomplexity.bounds.generalisation.occam_bound`.
+    methods : sequence of str
+    command : str
+        What the user typed, for the provenance.
+    **options
+        See :class:`BoundOptions`.
+
+    Raises
+    ------
+    SpecError
+        If an option is outside its range.
+    """
+    started = time.time()
+    bounds = tuple(
+        occam_bound(train_error, description.bits, n_samples, method=method, **options)
+        for method in methods
+    )
+    return BoundReport(
+        provenance=provenance(command, 0, available_processors(), started),
+        description=description.what,
+        assumptions=ASSUMPTIONS,
+        bounds=bounds,
+    )

@@ -1,0 +1,294 @@
+"""The tables of a comparison, and of a conditional complexity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kcomplexity.report.glossary import TERMS, definitions
+from kcomplexity.report.rows import Json, by_spec, label, specs_of
+from kcomplexity.report.score_tables import ABOUT_TENSOR, about_tensor
+from kcomplexity.report.table import Column, Table, columns
+from kcomplexity.text import percent_change, printable, shape_text, short_names, shorten
+
+__all__ = ["by_tensor", "conditional", "every_row", "most_changed", "whole"]
+
+#: The parts of a change, the fields that have them, and what they mean.
+_CHANGES = {
+    "total": "total_change",
+    "histogram": "values_change",
+    "arrangement": "structure_change",
+}
+_MEANINGS = {name: TERMS[f"{name} %"] for name in _CHANGES} | {
+    "spec": TERMS["spec"],
+    "reference": "bits/weight of the reference, or its statistic; lower = simpler",
+    "other": "bits/weight of the other, or its statistic; lower = simpler",
+    "bits/weight": TERMS["bits/weight"],
+    "agree": "how many of the shuffles, or of the pairs of runs, have the sign of the change",
+    "unchanged": "share of the weights whose stored bits are the same on both sides",
+}
+
+
+# --- Comparison --------------------------------------------------------------------------------
+
+
+def whole(document: Json) -> Table:
+    """Return one row per comparison and spec: both sides and the three changes, over all."""
+    summary = document.get("summary", ())
+    several = len({(row.get("reference"), row.get("other")) for row in summary}) > 1
+    runs = any(row.get("paired") is not None for row in summary)
+    names = _names_of_others(document)
+    heads = ("spec", "reference", "other", *_CHANGES, "agree", "range", "what it is")
+    rows = tuple(
+        (
+            *((names[str(row["other"])],) if several else ()),
+            printable(row["spec"]),
+            _amount(row, "reference_bits_per_weight", "reference_value"),
+            _amount(row, "bits_per_weight", "value"),
+            *_percents(row),
+            _agreement(_effect(row)),
+            (_interval if runs else _leave_one_out)(_effect(row)),
+            _what_it_is(row),
+        )
+        for row in summary
+    )
+    what = "95 % t-interval over runs" if runs else "when any one tensor is left out"
+    shown = columns(*heads, numeric=range(1, 8), meanings=_MEANINGS)
+    return Table(
+        f"the whole, bits/weight: lower = simpler; range: of the arrangement (else of the total), "
+        f"{what}",
+        (*((Column("other"),) if several else ()), *shown),
+        rows,
+    )
+
+
+def every_row(document: Json) -> Table:
+    """Return every row, in order."""
+    names = _names_of_others(document)
+    heads = (
+        *("other", "tensor", "shape", "dtype", "spec", "reference", "bits/weight"),
+        *(*_CHANGES, "unchanged", "note"),
+    )
+    rows = tuple(
+        (
+            names[str(row["other"])],
+            printable(label(row)),
+            shape_text(row["shape"] or ()),
+            _dtypes(row),
+            row["spec"],
+            _amount(row, "reference_bits_per_weight", "reference_value"),
+            _amount(row, "bits_per_weight", "value"),
+            *_percents(row),
+            _percent(row["unchanged_share"]),
+            f"{row['status']}: {printable(row['reason'])}" if row["reason"] else "",
+        )
+        for row in document["rows"]
+    )
+    return Table("every row", columns(*heads, numeric=range(5, 11), meanings=_MEANINGS), rows)
+
+
+def most_changed(document: Json) -> list[Table]:
+    """Return the five tensors that changed most, by the first spec with shuffles."""
+    rows, names = document["rows"], _names_of_others(document)
+    spec = next((row["spec"] for row in rows if row["structure"]), None) or next(
+        (row["spec"] for row in rows if row["total"] and row["bits"] is not None), None
+    )
+    tables = []
+    for other in dict.fromkeys(str(row["other"]) for row in rows):
+        chosen = [
+            row
+            for row in rows
+            if row["spec"] == spec and row["other"] == other and row["total"] is not None
+        ]
+        if len(chosen) < 2:
+            continue
+        total = sum(row["n_weights"] for row in chosen)
+        chosen.sort(key=lambda row: -abs((row["bits"] or 0.0) - (row["reference_bits"] or 0.0)))
+        of = f", {names[other]}" if len(document["checkpoints"]) > 2 else ""
+        cells = tuple(
+            (
+                shorten(label(row)),
+                shape_text(row["shape"] or ()),
+                f"{row['n_weights'] / total:.1%}",
+                _amount(row, "reference_bits_per_weight"),
+                _amount(row, "bits_per_weight"),
+                *_percents(row),
+                _percent(row["unchanged_share"]),
+            )
+            for row in chosen[:5]
+        )
+        heads = ("tensor", "shape", "share", "reference", "other", *_CHANGES, "unchanged")
+        shown = columns(*heads, numeric=range(2, 9), meanings=_MEANINGS)
+        tables.append(Table(f"changed most ({spec}{of})", shown, cells))
+    return tables
+
+
+def by_tensor(document: Json) -> list[Table]:
+    """Return, for each of the others, one row a tensor and the changes by each spec."""
+    rows = [row for row in document["rows"] if row.get("tensor")]
+    others = list(dict.fromkeys(str(row.get("other", "")) for row in rows))
+    return [
+        _of_other(
+            [row for row in rows if str(row.get("other", "")) == other],
+            other if len(others) > 1 else "",
+        )
+        for other in others
+    ]
+
+
+def _of_other(rows: Sequence[Json], other: str) -> Table:
+    specs = specs_of(rows)
+    meanings = definitions(specs)
+    shown = [
+        (spec, name, key)
+        for spec in specs
+        for name, key in _CHANGES.items()
+        if name != "histogram"  # what the other two leave
+        and any(row["spec"] == spec and row.get(key) is not None for row in rows)
+    ]
+    heads = ABOUT_TENSOR + tuple(
+        Column(
+            f"{spec}: {name} %",
+            f"{meanings.get(spec, spec)}. {TERMS[f'{name} %']}",
+            numeric=True,
+        )
+        for spec, name, _ in shown
+    )
+    cells = tuple(
+        (
+            *about_tensor(next(iter(of_tensor.values()))),
+            *(_signed(of_tensor.get(spec, {}).get(key)) for spec, _, key in shown),
+        )
+        for of_tensor in by_spec(rows)
+    )
+    title = "The change of every tensor" + (f" in {printable(other)}" if other else "")
+    return Table(title, heads, cells)
+
+
+def _names_of_others(document: Json) -> dict[str, str]:
+    return short_names(dict.fromkeys(str(row.get("other", "")) for row in document["rows"]), 28)
+
+
+def _amount(row: Json, per_weight: str, value: str = "") -> str:
+    amount = row.get(per_weight)
+    if amount is None:
+        amount = row.get(value)
+    if amount is None:
+        return ""
+    return f"{amount:.4g}" if row.get("kind") == "statistic" else f"{amount:.3f}"
+
+
+def _percents(row: Json) -> tuple[str, ...]:
+    changes = (row.get(key) for key in _CHANGES.values())
+    return tuple("" if change is None else percent_change(change) for change in changes)
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.1%}"
+
+
+def _signed(change: float | None) -> str:
+    return "" if change is None else f"{100 * change:+.2f}"
+
+
+def _effect(row: Json) -> Json:
+    effect: Json = row.get("structure") or row.get("total") or {}
+    return effect
+
+
+def _agreement(effect: Json) -> str:
+    parts = effect.get("runs") or effect.get("seeds")
+    return f"{effect['n_agree']} of {len(parts)}" if parts else ""
+
+
+def _leave_one_out(effect: Json) -> str:
+    return _span(effect.get("leave_one_out"))
+
+
+def _interval(effect: Json) -> str:
+    if effect.get("interval") is None:
+        return ""
+    word = {True: "differs", False: "not shown", None: ""}[effect["differs"]]
+    return f"{_span(effect['interval'])} {word}".rstrip()
+
+
+def _span(ends: Sequence[float] | None) -> str:
+    return "" if ends is None else f"{percent_change(ends[0])} to {percent_change(ends[1])}"
+
+
+def _what_it_is(row: Json) -> str:
+    if row["kind"] == "statistic":
+        return f"{row['unit']}, {row['direction']}"
+    what = str(row["kind"]) + (f" of the {row['decodes']}" if row.get("decodes") else "")
+    before, after = row.get("reference_relative_mse"), row.get("relative_mse")
+    if before is not None and after is not None:
+        what += f", error {100 * before:.2g}->{100 * after:.2g}%"
+    if row.get("sampled_fraction", 1) < 1:
+        what += f", {row['sampled_fraction']:.0%} sampled"
+    return what
+
+
+def _dtypes(row: Json) -> str:
+    before, after = row["reference_dtype"], row["dtype"]
+    if before == after:
+        return after or "mixed"
+    return f"{before or 'mixed'}->{after or 'mixed'}"
+
+
+# --- Conditional -------------------------------------------------------------------------------
+
+#: Relative squared error of the lossy codes of a conditional complexity.
+_ERROR = 0.01
+#: Tensors that a table for a terminal shows; the page and the JSON have all.
+_MOST = 8
+
+
+def conditional(rows: Sequence[Json], *, everything: bool = False) -> Table:
+    """Return the tensors that cost most, or all, then the sums: with the reference and without."""
+    chosen = []
+    for other in dict.fromkeys(row["other"] for row in rows):
+        own = [row for row in rows if row["other"] == other]
+        tensors = [row for row in own if row["scope"] != "all"]
+        tensors.sort(key=lambda row: -(row["bits"] or 0.0))
+        chosen += tensors if everything else tensors[:_MOST]
+        chosen += [row for row in own if row["scope"] == "all"]
+    at = f"{_ERROR:.0%} error"
+    heads = (
+        *("tensor", "dtype", "given", "alone", "share"),
+        *(f"given, {at}", f"alone, {at}", "share", "floor", "unchanged", "ncd", "code"),
+    )
+    meanings = _MEANINGS | {
+        "given": "bits/weight when the reference is known",
+        "alone": "bits/weight of the shortest code that does without the reference",
+        "share": "the one over the other: 0 = follows from the reference, 1 = nothing does",
+        "floor": "the same error when a rerun is known as well: the noise of the training",
+        "ncd": "normalised compression distance",
+    }
+    return Table(
+        "bits/weight when the reference is known, and alone; lower = follows more from it",
+        columns(*heads, numeric=range(2, 11), meanings=meanings),
+        tuple(map(_cost, chosen)),
+    )
+
+
+def _cost(row: Json) -> tuple[str, ...]:
+    def bits(name: str) -> str:
+        value = row[name]
+        return "" if value is None or not row["n_weights"] else f"{value / row['n_weights']:.3f}"
+
+    code = row["code"] or ""
+    if row["error_code"] and row["error_code"] != row["code"]:
+        code += f"; {row['error_code']}"
+    return (
+        shorten(row["tensor"] or "all tensors", 32),
+        row["dtype"] or "mixed",
+        bits("bits"),
+        bits("alone_bits"),
+        _percent(row["ratio"]),
+        bits("error_bits"),
+        bits("alone_error_bits"),
+        _percent(row["error_ratio"]),
+        bits("floor_error_bits"),
+        _percent(row["unchanged_share"]),
+        "" if row["ncd"] is None else f"{row['ncd']:.3f}",
+        f"{row['status']}: {printable(row['reason'])}" if row["reason"] else code,
+    )

@@ -1,0 +1,111 @@
+"""The tables of an inspection: files, dtypes, layers, tensors of one checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from kcomplexity.report.numbers import four_figures
+from kcomplexity.report.rows import Json
+from kcomplexity.report.table import Table, columns
+from kcomplexity.tensors.groups import group_name
+from kcomplexity.text import human_bytes, plural, printable, shape_text, shorten
+
+__all__ = ["dtypes", "files", "layers", "tensors", "unread_values"]
+
+
+def files(checkpoint: Json) -> Table:
+    """Return one row a file."""
+    rows = tuple(
+        (printable(Path(file["name"]).name), human_bytes(file["n_bytes"]))
+        for file in checkpoint["files"]
+    )
+    return Table("files", columns("file", "size", numeric={1}), rows)
+
+
+def dtypes(checkpoint: Json) -> Table:
+    """Return one row a stored dtype."""
+    rows = tuple(
+        (d["code"], f"{d['n_tensors']:,}", f"{d['n_weights']:,}", human_bytes(d["n_bytes"]))
+        for d in checkpoint["dtypes"]
+    )
+    return Table("dtypes", columns("dtype", "tensors", "weights", "size", numeric={1, 2, 3}), rows)
+
+
+def layers(checkpoint: Json, *, everything: bool = True) -> Table:
+    """Return one row for all tensors that differ in layer numbers alone; long names are cut."""
+    total = max(checkpoint["n_weights"], 1)
+    roles = {group_name(t["name"]): " codes" for t in checkpoint["tensors"] if t["code_bits"]}
+    roles |= {group_name(t["name"]): " beside codes" for t in checkpoint["tensors"] if t["side_of"]}
+    rows = tuple(
+        (
+            printable(layer["pattern"]) if everything else shorten(layer["pattern"]),
+            f"{layer['n_tensors']:,}",
+            _shapes(layer["shapes"]),
+            ", ".join(layer["dtypes"]) + roles.get(layer["pattern"], ""),
+            f"{layer['n_weights']:,}",
+            f"{layer['n_weights'] / total:.1%}",
+            human_bytes(layer["n_bytes"]),
+        )
+        for layer in checkpoint["layers"]
+    )
+    names = ("name", "tensors", "shape", "dtype", "weights", "share", "size")
+    return Table("layers: # is a layer's number", columns(*names, numeric={1, 4, 5, 6}), rows)
+
+
+def tensors(checkpoint: Json, *, values: bool, everything: bool = True) -> Table:
+    """Return one row a tensor; with `values`, what they are; without `everything`, what fits."""
+    sizes = everything or not values  # both are too wide for most terminals
+    names = ["tensor", "dtype", "shape", *(("weights", "size") if sizes else ())]
+    numeric = {3, 4} if sizes else set()
+    if values:
+        numeric |= {len(names) + i for i in range(1, 6)}
+        names += ["really", "zeros", "NaN", "Inf", "min", "max"]
+    rows = tuple(
+        (
+            printable(tensor["name"]) if everything else shorten(tensor["name"], 32),
+            tensor["dtype"],
+            shape_text(tensor["shape"]),
+            *((f"{tensor['n_weights']:,}", human_bytes(tensor["n_bytes"])) if sizes else ()),
+            *(_values(tensor) if values else ()),
+        )
+        for tensor in checkpoint["tensors"]
+    )
+    return Table("tensors", columns(*names, numeric=numeric), rows)
+
+
+def unread_values(checkpoint: Json) -> list[str]:
+    """Return one line per reason for which values were not read."""
+    reasons: dict[str, int] = {}
+    for tensor in checkpoint["tensors"]:
+        if tensor["reason"]:
+            reasons[tensor["reason"]] = reasons.get(tensor["reason"], 0) + 1
+    return [
+        f"the values of {plural(count, 'tensor')} were not looked at: {reason}"
+        for reason, count in reasons.items()
+    ]
+
+
+def _values(tensor: Json) -> tuple[str, ...]:
+    values = tensor["values"]
+    if values is None:
+        return ("not looked at", "", "", "", "", "")
+    return (
+        _really(tensor, values),
+        f"{values['n_zero'] / tensor['n_weights']:.1%}" if tensor["n_weights"] else "",
+        f"{values['n_nan']:,}",
+        f"{values['n_inf']:,}",
+        four_figures(values["min"]),
+        four_figures(values["max"]),
+    )
+
+
+def _really(tensor: Json, values: Json) -> str:
+    if values["constant"]:  # any dtype holds it; for a single value that says nothing
+        return "constant" if tensor["n_weights"] > 1 else str(tensor["dtype"])
+    return "/".join(values["effective_dtypes"])
+
+
+def _shapes(shapes: Sequence[Sequence[int]], most: int = 2) -> str:
+    more = f", {len(shapes) - most} more" if len(shapes) > most else ""
+    return ", ".join(map(shape_text, shapes[:most])) + more

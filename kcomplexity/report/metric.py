@@ -1,0 +1,55 @@
+"""A metric of the training, to draw next to a trajectory."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+from typing import Any
+
+from kcomplexity.errors import ResultError
+
+__all__ = ["read_metric"]
+
+
+def read_metric(path: str | Path) -> dict[str, Any]:
+    """Read a metric of training, step by step, to draw next to a trajectory.
+
+    Parameters
+    ----------
+    path : str or path
+        CSV with a header line; the first column, or the one called ``step``, is the step, and the
+        next one the metric.
+
+    Returns
+    -------
+    dict
+        ``name`` of the metric, and ``points``: steps with values.
+
+    Raises
+    ------
+    ResultError
+        If it is not CSV of numbers with a header line.
+    """
+    path = Path(path)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            header, *lines = [line for line in csv.reader(file) if line]
+    except (OSError, ValueError, csv.Error) as error:
+        raise ResultError(f"{path}: expected CSV with a header line: {error}") from error
+    names = [name.strip() for name in header]
+    step = names.index("step") if "step" in names else 0
+    others = [i for i in range(len(names)) if i != step]
+    if not others:
+        raise ResultError(f"{path}: expected two columns, a step and a metric, not {names}")
+    points = []
+    for number, line in enumerate(lines, 2):
+        try:
+            at, value = float(line[step]), float(line[others[0]])
+        except (ValueError, IndexError) as error:
+            raise ResultError(
+                f"{path}, line {number}: {','.join(line)!r}: expected a step and a number"
+            ) from error
+        if math.isfinite(at) and math.isfinite(value):
+            points.append([at, value])
+    return {"name": names[others[0]], "points": points}

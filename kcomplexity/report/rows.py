@@ -1,0 +1,149 @@
+"""What a row of a result says: one function for each thing that is read from more than one place.
+
+Tables, figures and pages read results as JSON documents, never as the records of the room that made
+them. What a row means is decided here and nowhere else, by its fields alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+from kcomplexity.errors import ResultError
+from kcomplexity.report.layers import in_depth_order
+from kcomplexity.text import about_row
+
+__all__ = [
+    "Json",
+    "by_checkpoint",
+    "by_spec",
+    "control_of",
+    "depth_sorted",
+    "expecting",
+    "label",
+    "largest",
+    "last_step",
+    "measured",
+    "specs_of",
+    "stream_bits",
+    "tiles",
+]
+
+Json: TypeAlias = Mapping[str, Any]
+"""A result, or a record in it, in its JSON form."""
+
+
+@contextmanager
+def expecting(what: str) -> Iterator[None]:
+    """Raise what goes wrong because a field is not of its type as an error of the result.
+
+    A result is a file that anyone may have written; its schema is not checked before, because
+    later versions of a record are read too.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        if isinstance(error, ResultError):
+            raise
+        if isinstance(error, KeyError):
+            raise ResultError(
+                f"{what}: the field {error} is missing; make the result again"
+            ) from error
+        raise ResultError(
+            f"{what}: a field is not what its schema says ({type(error).__name__}: {error}); "
+            "make the result again"
+        ) from error
+
+
+# --- Fields ------------------------------------------------------------------------------------
+
+
+def label(row: Json) -> str:
+    """Return what a row is about: the tensor, the group, or all of them."""
+    return str(about_row(row.get("tensor"), row.get("group"), row.get("dtype")))
+
+
+def stream_bits(row: Json) -> Mapping[str, float]:
+    """Return the bits of each named stream of the view; empty where it has one stream."""
+    return row.get("stream_bits") or {}
+
+
+def tiles(row: Json) -> Json | None:
+    """Return the tile map: ``tile``, and the ``ratios`` to the shuffles by row and column."""
+    tile_map: Json = row.get("tiles") or {}
+    return tile_map if tile_map.get("ratios") else None
+
+
+def largest(row: Json) -> int:
+    """Return the number of weights of the largest tensor of a row, which may be over several."""
+    return int(row.get("largest_tensor_weights") or row["n_weights"])
+
+
+def control_of(row: Json, kind: str) -> Json | None:
+    """Return the comparison of a row with a kind of control; None if it has no ratio to it."""
+    for control in row.get("controls") or ():
+        if control["kind"] == kind and control.get("ratio") is not None:
+            own: Json = control
+            return own
+    return None
+
+
+# --- Rows --------------------------------------------------------------------------------------
+
+
+def measured(document: Json, *fields: str) -> list[Json]:
+    """Return the rows that were measured and have all `fields`."""
+    return [
+        row
+        for row in document.get("rows", ())
+        if row.get("status", "ok") == "ok" and all(row.get(name) is not None for name in fields)
+    ]
+
+
+def last_step(document: Json) -> Json:
+    """Return a trajectory as a score of its last checkpoint, and any other result as it is.
+
+    A picture of every tensor at every step would be as many pictures as steps.
+    """
+    if not document.get("steps"):
+        return document
+    steps = [row["step"] for row in document.get("rows", ()) if row.get("step") is not None]
+    last = max(steps, default=None)
+    return {
+        **document,
+        "checkpoints": [
+            step["info"] for step in document["steps"] if step.get("info") and step["step"] == last
+        ],
+        **{
+            name: [row for row in document.get(name, ()) if row.get("step") == last]
+            for name in ("rows", "summary")
+        },
+    }
+
+
+def by_checkpoint(rows: Iterable[Json]) -> dict[str, list[Json]]:
+    """Return rows by their checkpoint, in order."""
+    groups: dict[str, list[Json]] = {}
+    for row in rows:
+        groups.setdefault(str(row.get("checkpoint", "")), []).append(row)
+    return groups
+
+
+def by_spec(rows: Iterable[Json]) -> list[dict[str, Json]]:
+    """Return the rows of each tensor by their spec, the tensors in depth order."""
+    tensors: dict[tuple[str, Any], dict[str, Json]] = {}
+    for row in rows:
+        tensors.setdefault((label(row), row.get("dtype")), {})[str(row["spec"])] = row
+    firsts = depth_sorted([next(iter(of_tensor.values())) for of_tensor in tensors.values()])
+    return [tensors[label(first), first.get("dtype")] for first in firsts]
+
+
+def depth_sorted(rows: Sequence[Json]) -> list[Json]:
+    """Return rows, one a tensor, in depth order."""
+    return [rows[i] for i in in_depth_order([label(row) for row in rows])]
+
+
+def specs_of(rows: Iterable[Json]) -> list[str]:
+    """Return the specs of rows, each once, in order."""
+    return list(dict.fromkeys(str(row["spec"]) for row in rows))
