@@ -118,6 +118,8 @@ def test_squares_are_summed_in_a_fixed_order():
     options: dict[str, Any] = {"zero": 0.0, "step": 1.0, "lowest": -127, "highest": 127}
     for measure in (levels.affine_levels, levels.affine_levels_numpy):
         assert measure(values, symbols, **options)[1].tolist() == [by_hand]
+    defined = levels._sums_of_runs(values[None], [*np.empty((2, 256))])
+    assert defined.tolist() == [by_hand]
     if platform.machine() in ("x86_64", "AMD64"):
         assert level_views._squares(values) == by_hand
 

@@ -339,30 +339,30 @@ static ptrdiff_t tree_level(double *nodes, ptrdiff_t trees, ptrdiff_t leaves, pt
     return n;
 }
 
-/* How often each flag is 0 and 1 in each context, from a table of levels: see ../context.py. */
+/* How often each flag is 0 and 1 in each context, from a table of levels: see ../trees.py. */
 static void flag_counts(const int64_t *table, int top, int64_t *zeros, int64_t *ones)
 {
-    const ptrdiff_t contexts = 2 * N_CELLS;
-    for (ptrdiff_t cell = 0; cell < N_CELLS; cell++) {
-        const int64_t *row = table + cell * (2 * top + 1) + top; /* row[h] */
-        int64_t above = 0, below = 0;
-        for (int size = top; size >= 1; size--) {
+    const ptrdiff_t width = 2 * top + 1, contexts = 2 * N_CELLS;
+    int64_t above[N_CELLS] = {0}, below[N_CELLS] = {0}; /* abs(h) > size, on either side of 0 */
+    for (int size = top; size >= 1; size--) {
+        int64_t *zero = zeros + (1 + size) * contexts, *one = ones + (1 + size) * contexts;
+        for (ptrdiff_t cell = 0; cell < N_CELLS; cell++) {
+            const int64_t *level = table + cell * width + top; /* level[h] */
             if (size < top) {
-                /* abs(h) > size, in the context of the same sign as mu and of the other. */
-                int64_t *zero = zeros + (1 + size) * contexts + cell;
-                int64_t *one = ones + (1 + size) * contexts + cell;
-                zero[0] = row[size];
-                zero[N_CELLS] = row[-size];
-                one[0] = above;
-                one[N_CELLS] = below;
+                zero[cell] = level[size];
+                zero[N_CELLS + cell] = level[-size];
+                one[cell] = above[cell];
+                one[N_CELLS + cell] = below[cell];
             }
-            above += row[size];
-            below += row[-size];
+            above[cell] += level[size];
+            below[cell] += level[-size];
         }
-        ones[cell] = row[0];
-        zeros[cell] = above + below;
-        ones[contexts + cell] = below;
-        zeros[contexts + cell] = above;
+    }
+    for (ptrdiff_t cell = 0; cell < N_CELLS; cell++) {
+        ones[cell] = table[cell * width + top];
+        zeros[cell] = above[cell] + below[cell];
+        ones[contexts + cell] = below[cell];
+        zeros[contexts + cell] = above[cell];
     }
 }
 

@@ -260,7 +260,7 @@ static PyObject *count_blocks(PyObject *Py_UNUSED(module), PyObject *args)
     const Py_ssize_t planes = counts->shape[0], n_codes = symbols->ndim == 1 ? 1 << 12 : 1 << 16;
     CHECK(fits(planes >= 1 && planes <= 8, "counts: one to eight planes are expected"));
     CHECK(has_size(counts, "counts", planes * n_codes));
-    if (planes > 1) CHECK(has_size(scratch, "scratch", planes * WAITING));
+    if (planes > 1) CHECK(has_size(scratch, "scratch", planes * WAITING + n_codes));
     struct block_counts blocks = {counts->buf, n_codes, (int)planes, scratch->buf, 0};
     Py_BEGIN_ALLOW_THREADS
     if (symbols->ndim == 1)
