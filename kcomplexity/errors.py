@@ -28,27 +28,6 @@ A message names the subject, the problem and the next step.
 
 from __future__ import annotations
 
-__all__ = [
-    "CacheWarning",
-    "CheckpointError",
-    "CheckpointNotFoundError",
-    "CorruptCheckpointError",
-    "CtmTableError",
-    "ForbiddenGlobalError",
-    "JournalWarning",
-    "KComplexityError",
-    "KComplexityWarning",
-    "MissingExtraError",
-    "OutputError",
-    "RemoteError",
-    "ResultError",
-    "ShardError",
-    "ShardWarning",
-    "SpecError",
-    "UnknownFormatError",
-    "UnmeasurableError",
-]
-
 
 class KComplexityError(Exception):
     """Base of every error raised on purpose by kcomplexity."""

@@ -14,8 +14,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Interval", "Trend", "kendall", "paired_interval", "welch_interval"]
-
 _CONFIDENCE = 0.95
 
 

@@ -15,8 +15,6 @@ from typing import Generic, TypeVar
 from kcomplexity.errors import SpecError
 from kcomplexity.text import printable
 
-__all__ = ["Registry", "class_problem"]
-
 T = TypeVar("T")
 
 

@@ -7,21 +7,6 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import PurePath
 
-__all__ = [
-    "LEAST_SHARE",
-    "about_row",
-    "distinguished",
-    "human_bytes",
-    "of_weights",
-    "percent_change",
-    "plural",
-    "printable",
-    "shape_text",
-    "short_names",
-    "shorten",
-    "without_numbers",
-]
-
 #: An effect or a change below this share of the bits is not reported as one.
 LEAST_SHARE = 0.001
 

@@ -16,7 +16,9 @@ import kcomplexity
 
 ROOT = Path(__file__).parents[1]
 SOURCES = {"kcomplexity": ROOT / "kcomplexity", "kcomplexity_cli": ROOT / "cli/kcomplexity_cli"}
-NOT_SHIPPED = shutil.ignore_patterns("__pycache__", "*.egg-info")
+NOT_SHIPPED = shutil.ignore_patterns("__pycache__", "*.egg-info", "*.so", "*.pyd")
+#: What the extension is built from, and what a build in place leaves behind.
+NOT_IN_WHEELS = {".c", ".h", ".so", ".pyd"}
 
 
 def build(hook: str, source: Path, into: Path) -> Path:
@@ -40,7 +42,7 @@ def build(hook: str, source: Path, into: Path) -> Path:
 def sdist(tmp_path_factory):
     pytest.importorskip("setuptools", minversion="77.0.3")
     tree = tmp_path_factory.mktemp("tree")
-    for name in ("pyproject.toml", "setup.cfg", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "setup.cfg", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tree)
     for name in ("kcomplexity", "cli"):
         shutil.copytree(ROOT / name, tree / name, ignore=NOT_SHIPPED)
@@ -76,10 +78,21 @@ def test_a_wheel_holds_every_file_of_the_source_tree(wheel_names):
         f"{package}/{path.relative_to(folder).as_posix()}"
         for package, folder in SOURCES.items()
         for path in folder.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and "__pycache__" not in path.parts and path.suffix not in NOT_IN_WHEELS
     }
     assert {"kcomplexity/py.typed", "kcomplexity_cli/py.typed"} <= expected
-    assert {name for name in wheel_names if ".dist-info/" not in name} == expected
+    assert {
+        name
+        for name in wheel_names
+        if ".dist-info/" not in name and Path(name).suffix not in NOT_IN_WHEELS
+    } == expected
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="gcc is not installed")
+def test_a_wheel_holds_the_compiled_kernels_but_not_their_source(wheel_names):
+    native = [name for name in wheel_names if Path(name).suffix in NOT_IN_WHEELS]
+    assert len(native) == 1
+    assert native[0].startswith("kcomplexity/kernels/_compiled.")
 
 
 def test_a_source_archive_names_no_account(sdist):

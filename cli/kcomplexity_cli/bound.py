@@ -13,8 +13,6 @@ from kcomplexity_cli.repeatable import Repeatable, command_text
 if TYPE_CHECKING:
     from kcomplexity.bounds.bounding import BoundReport
 
-__all__ = ["bound"]
-
 
 @click.command(
     cls=Repeatable,

@@ -14,8 +14,6 @@ from kcomplexity_cli.types import Renaming
 if TYPE_CHECKING:
     from kcomplexity.scoring.measuring import Measuring
 
-__all__ = ["compare"]
-
 
 @click.command(
     cls=Repeatable,

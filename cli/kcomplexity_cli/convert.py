@@ -12,8 +12,6 @@ from kcomplexity_cli.options import selection_options, silent_option
 if TYPE_CHECKING:
     from kcomplexity.loaders.selecting import Reading
 
-__all__ = ["convert"]
-
 
 @click.command(
     epilog="""\b

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from kcomplexity.report.table import Table
     from kcomplexity.results.records import CheckpointInfo, Report, Score
 
-__all__ = ["demo"]
-
 #: In addition to the default panel: size at an equal, larger error, and where order shows.
 _EXTRA = ("entropy:two-part@rd0.1", "zstd:9@rd0.1", "zstd:9@sign")
 _CONTROL = "shuffle:19"

@@ -13,8 +13,6 @@ from kcomplexity_cli.plot import draw_into
 if TYPE_CHECKING:
     from kcomplexity_cli.options import Output
 
-__all__ = ["ExitCode", "end_by_rows", "finish"]
-
 
 class ExitCode(IntEnum):
     """What the exit code of a command says."""

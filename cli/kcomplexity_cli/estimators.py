@@ -26,8 +26,6 @@ if TYPE_CHECKING:
         Parameter,
     )
 
-__all__ = ["estimators"]
-
 _WIDTH = 100
 _KINDS = {
     "code": "code: something can decode it, so its bits are what the weights need",

@@ -8,8 +8,6 @@ import click
 
 from kcomplexity_cli.options import silent_option
 
-__all__ = ["expand"]
-
 
 @click.command(
     epilog="""\b

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from kcomplexity.mosaics.selection import Selecting
     from kcomplexity.tensors.groups import Scope
 
-__all__ = ["fit"]
-
 
 def _methods() -> Iterable[str]:
     from kcomplexity.mosaics.fitters import FITTERS

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from kcomplexity.loaders.selecting import Reading
     from kcomplexity.parallel.running import Running
 
-__all__ = ["inspect"]
-
 #: Lines of metadata that are shown without --all: some writers leave whole training logs there.
 _MOST_METADATA = 20
 _WIDTH = 100

@@ -9,8 +9,6 @@ import click
 from kcomplexity_cli.ending import ExitCode
 from kcomplexity_cli.repeatable import command_text
 
-__all__ = ["show_known_answers"]
-
 
 def show_known_answers(*, as_json: bool, quiet: bool) -> None:
     """Measure made tensors and print what is known of them; fail if an answer is not met."""

@@ -19,8 +19,6 @@ from kcomplexity_cli.options import (
 if TYPE_CHECKING:
     from kcomplexity.mosaics.selection import Selecting
 
-__all__ = ["lossy_options"]
-
 
 def lossy_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that select tensors and say how the work is done.

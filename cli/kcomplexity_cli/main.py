@@ -35,8 +35,6 @@ from kcomplexity_cli.sweep import sweep
 from kcomplexity_cli.terminal import note
 from kcomplexity_cli.trajectory import trajectory
 
-__all__ = ["cli"]
-
 #: A full disk, quota or file.
 _FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
 

@@ -26,20 +26,6 @@ if TYPE_CHECKING:
     from kcomplexity.scoring.measuring import Measuring
     from kcomplexity.tensors.groups import Scope
 
-__all__ = [
-    "Output",
-    "as_one_option",
-    "json_option",
-    "measure_options",
-    "output_options",
-    "plot_option",
-    "quiet_option",
-    "run_options",
-    "selection_options",
-    "silent_option",
-    "threads_option",
-]
-
 F = TypeVar("F", bound=Callable[..., Any])
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]

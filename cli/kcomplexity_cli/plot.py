@@ -10,9 +10,6 @@ import click
 
 from kcomplexity_cli.types import Commas, OutputFolder, completed_from
 
-__all__ = ["draw_into", "plot"]
-
-
 _NAMES = Commas(str, "names with commas between them")
 
 

@@ -6,8 +6,6 @@ import shlex
 
 import click
 
-__all__ = ["Repeatable", "command_text"]
-
 _KEY = "kcomplexity.command"
 #: Options that change no figure: how the work is done, and where the result goes.
 _NOT_RECORDED = frozenset(

@@ -8,8 +8,6 @@ import click
 
 from kcomplexity_cli.types import OutputFile
 
-__all__ = ["report"]
-
 
 @click.command(
     epilog="""\b

@@ -8,8 +8,6 @@ import click
 
 from kcomplexity_cli.types import completed_from
 
-__all__ = ["schema"]
-
 
 def _names() -> Iterable[str]:
     from kcomplexity.schemas import schema_names

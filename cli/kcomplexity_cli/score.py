@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from kcomplexity.scoring.measuring import Measuring
     from kcomplexity.scoring.plan import Plan
 
-__all__ = ["score"]
-
 
 @click.command(
     cls=Repeatable,

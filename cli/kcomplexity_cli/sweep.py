@@ -17,8 +17,6 @@ from kcomplexity_cli.types import Commas, OutputFile, completed_from
 if TYPE_CHECKING:
     from kcomplexity.mosaics.selection import Selecting
 
-__all__ = ["sweep"]
-
 _NUMBERS = Commas(float, "numbers with commas, e.g. 0.1,0.2")
 _NAMES = Commas(str, "names with commas between them")
 

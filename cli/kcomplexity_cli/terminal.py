@@ -14,14 +14,6 @@ if TYPE_CHECKING:
     from kcomplexity.parallel.progress import OnProgress, Progress
     from kcomplexity.report.table import Table
 
-__all__ = [
-    "note",
-    "plain_text",
-    "print_json",
-    "print_table",
-    "progress_display",
-]
-
 #: Back to the start of the line, and clear it.
 _ERASE = "\r\x1b[K"
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from kcomplexity.scoring.measuring import Measuring
     from kcomplexity.training.trajectory import Trajectory
 
-__all__ = ["trajectory"]
-
 
 @click.command(
     cls=Repeatable,

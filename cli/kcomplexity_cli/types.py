@@ -10,16 +10,6 @@ from typing import Any, Generic, TypeVar
 
 import click
 
-__all__ = [
-    "Commas",
-    "DtypeRule",
-    "OutputFile",
-    "OutputFolder",
-    "Renaming",
-    "Size",
-    "completed_from",
-]
-
 T = TypeVar("T")
 
 Completer = Callable[[click.Context, click.Parameter, str], list[str]]

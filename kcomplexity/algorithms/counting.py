@@ -14,17 +14,6 @@ from numpy.typing import NDArray
 
 from kcomplexity.errors import UnmeasurableError
 
-__all__ = [
-    "LARGEST_TABLE",
-    "SORTING_MEMORY",
-    "SymbolCounter",
-    "Tally",
-    "add_to_table",
-    "count_symbols",
-    "merge_tallies",
-    "tally_of_table",
-]
-
 Counts: TypeAlias = NDArray[np.int64]
 #: The symbols that occur, ascending, and how often each does (at least once).
 Tally: TypeAlias = tuple[NDArray[Any], Counts]

@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["pack"]
-
 #: Symbols packed at once through single bits; a multiple of 8, so that they end on a byte.
 _AT_ONCE = 1 << 16
 

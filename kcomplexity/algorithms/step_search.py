@@ -29,8 +29,6 @@ from numpy.typing import NDArray
 from kcomplexity.errors import UnmeasurableError
 from kcomplexity.parallel import LEAF, leaf_sums
 
-__all__ = ["N_BINS", "Magnitudes", "find_step", "leaf_errors", "search_step", "squared_errors"]
-
 Floats = NDArray[np.float64]
 
 N_BINS = 1 << 16

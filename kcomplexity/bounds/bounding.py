@@ -15,8 +15,6 @@ from kcomplexity.results.json_form import SCHEMA_VERSION
 from kcomplexity.results.provenance import provenance
 from kcomplexity.results.records import Provenance
 
-__all__ = ["BoundOptions", "BoundReport", "bound_by_methods"]
-
 
 class BoundOptions(TypedDict, total=False):
     """Options of :func:`~kcomplexity.bounds.generalisation.occam_bound`, which documents them."""

@@ -12,8 +12,6 @@ from kcomplexity.results.reading import KINDS, holds_json, kind_of, read_documen
 from kcomplexity.scoring.specs import parse_spec
 from kcomplexity.text import plural, printable
 
-__all__ = ["Description", "describe_length"]
-
 
 @dataclass(frozen=True)
 class Description:

@@ -28,16 +28,6 @@ from typing import Any
 from kcomplexity.errors import SpecError
 from kcomplexity.results.json_form import plain
 
-__all__ = [
-    "ASSUMPTIONS",
-    "METHODS",
-    "Bound",
-    "kl_inverse",
-    "occam_bound",
-    "prefix_free_bits",
-    "smoothed_range",
-]
-
 #: What must hold for the bound to hold; nothing here can check it.
 ASSUMPTIONS = (
     "the training error is that of the model as decoded from these bits",

@@ -8,8 +8,6 @@ from dataclasses import replace
 from kcomplexity.calibration import tensors, theory
 from kcomplexity.calibration.records import Case, Known, Quantity, Sees
 
-__all__ = ["CASES"]
-
 
 def _near(spec: str, value: float, tolerance: float, why: str, sees: Sees = "") -> Known:
     low, high = value - tolerance, value + tolerance

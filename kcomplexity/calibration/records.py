@@ -14,18 +14,6 @@ from kcomplexity.results.json_form import SCHEMA_VERSION, plain
 from kcomplexity.results.records import Provenance
 from kcomplexity.tensors.groups import Scope
 
-__all__ = [
-    "Answer",
-    "Arrays",
-    "Calibrated",
-    "CalibrationReport",
-    "Case",
-    "CheckedCase",
-    "Known",
-    "Quantity",
-    "Sees",
-]
-
 Arrays = dict[str, NDArray[Any]]
 #: What is compared: bits, bits a weight, stored bits over coded bits, or bits over those of the
 #: shuffled weights.

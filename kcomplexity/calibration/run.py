@@ -16,8 +16,6 @@ from kcomplexity.scoring.measuring import refuse_unknown
 from kcomplexity.scoring.score import score
 from kcomplexity.tensors.groups import Scope
 
-__all__ = ["calibrate"]
-
 _CONTROL = f"{SHUFFLE}:5"
 
 

@@ -12,26 +12,6 @@ from numpy.typing import NDArray
 
 from kcomplexity.calibration.records import Arrays
 
-__all__ = [
-    "chain",
-    "constant",
-    "eight_levels",
-    "four_bit",
-    "kernels",
-    "laplace",
-    "low_rank",
-    "low_rank_and_noise",
-    "motifs",
-    "noise",
-    "permuted",
-    "repeated",
-    "row_scales",
-    "signs",
-    "student_t",
-    "tied",
-    "upcast",
-]
-
 
 def _normal(rng: Generator) -> NDArray[Any]:
     # A power of two as the scale moves the exponents and changes nothing else.

@@ -6,19 +6,6 @@ import itertools
 import math
 from collections.abc import Iterable
 
-__all__ = [
-    "AT_1_PERCENT",
-    "EXPONENT",
-    "FLOAT",
-    "bdm_of_blocks",
-    "entropy",
-    "fifteen_levels",
-    "orders_of_blocks",
-    "rank_8_less",
-    "saturated_bdm",
-    "scale_share",
-]
-
 
 def _normal_cdf(x: float) -> float:
     return 0.5 * math.erfc(-x / math.sqrt(2))

@@ -28,17 +28,6 @@ from kcomplexity.containers.motifs import encode_counted
 from kcomplexity.files.sources import Bytes
 from kcomplexity.tensors.checkpoint import Tensor
 
-__all__ = [
-    "Coded",
-    "Coding",
-    "Grid",
-    "Ints",
-    "QuantisedTensor",
-    "Quantiser",
-    "encode_order0",
-    "levels_of",
-]
-
 Ints = NDArray[np.int64]
 
 

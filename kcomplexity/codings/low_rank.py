@@ -19,8 +19,6 @@ from kcomplexity.algorithms.entropy_coding.ans import AnsEncoder
 from kcomplexity.codings.base import Coded, Coding, Grid, Quantiser, encode_order0
 from kcomplexity.tensors.checkpoint import ArrayTensor, Tensor
 
-__all__ = ["LowRankCoding"]
-
 #: What a decoder needs for each tensor besides the factors' levels: the step and the rank.
 _SIDE_BITS = 64 + 16
 

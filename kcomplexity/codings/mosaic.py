@@ -13,8 +13,6 @@ from kcomplexity.mosaics.run import run_fit
 from kcomplexity.mosaics.selection import Selection
 from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 
-__all__ = ["EcvqCoding", "KMeansCoding", "MosaicCoding", "SampleCoding"]
-
 
 @dataclass(frozen=True)
 class MosaicCoding(Coding):

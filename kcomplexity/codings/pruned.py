@@ -19,8 +19,6 @@ from kcomplexity.codings.base import (
 from kcomplexity.codings.scalar import STEP_BITS, coded_bits
 from kcomplexity.tensors.checkpoint import Tensor
 
-__all__ = ["PrunedCoding"]
-
 
 @dataclass(frozen=True)
 class PrunedCoding(Coding):

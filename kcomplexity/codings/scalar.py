@@ -33,8 +33,6 @@ from kcomplexity.containers.motifs import encode_levels
 from kcomplexity.errors import SpecError
 from kcomplexity.tensors.checkpoint import Tensor
 
-__all__ = ["STEP_BITS", "ScalarCoding", "Tables", "coded_bits", "step_for"]
-
 #: A step is stored as a float64.
 STEP_BITS = 64
 _BISECTIONS = 40

@@ -14,8 +14,6 @@ from kcomplexity.errors import SpecError
 from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 from kcomplexity.text import plural, printable, shape_text
 
-__all__ = ["Alignment", "Unmatched", "align"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Unmatched:

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from kcomplexity.results.records import Status
 from kcomplexity.text import about_row
 
-__all__ = ["FEWEST_RUNS", "Change", "Effect"]
-
 #: Runs below which no interval is read as a difference.
 FEWEST_RUNS = 5
 

@@ -37,8 +37,6 @@ from kcomplexity.scoring.score import measure_plan
 from kcomplexity.tensors.checkpoint import Checkpoint, labelled
 from kcomplexity.text import human_bytes, printable
 
-__all__ = ["Comparison", "compare"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison(Document):

@@ -25,8 +25,6 @@ from kcomplexity.results.records import CheckpointInfo, Provenance
 from kcomplexity.scoring.measuring import part_of, refuse_unknown
 from kcomplexity.tensors.checkpoint import labelled
 
-__all__ = ["Conditional", "ConditionalOptions", "conditional"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Conditional(Document):

@@ -9,14 +9,6 @@ from dataclasses import dataclass, field
 from kcomplexity.results.records import Status
 from kcomplexity.text import human_bytes
 
-__all__ = [
-    "ERROR",
-    "ConditionalBits",
-    "conditional_sentences",
-    "quotient",
-    "sum_conditional_bits",
-]
-
 #: Relative squared error of the lossy codes, of the other's weights.
 ERROR = 0.01
 

@@ -46,8 +46,6 @@ from kcomplexity.scoring.units import Unit
 from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 from kcomplexity.tensors.groups import group_name
 
-__all__ = ["measure_conditional_bits"]
-
 _ALONE = parse_specs(
     (
         "zstd@bytes",

@@ -22,8 +22,6 @@ from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.tensors.derived import set_addressable
 from kcomplexity.tensors.dtypes import DTYPES, StoredDtype
 
-__all__ = ["Blend", "Delta", "Difference", "Xor", "blended", "restored", "unchanged"]
-
 Words = NDArray[Any]
 
 

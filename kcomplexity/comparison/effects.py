@@ -23,8 +23,6 @@ from kcomplexity.comparison.changes import Change, Effect
 from kcomplexity.results.control_results import SHUFFLE, SummedControl
 from kcomplexity.results.records import Score
 
-__all__ = ["change_between", "n_agreeing", "ranges_without_one", "shuffle_bits", "without_figures"]
-
 
 @dataclass(frozen=True)
 class _BitPair:

@@ -21,8 +21,6 @@ from kcomplexity.parallel.pool import Pool
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.tensors.derived import Part, concat
 
-__all__ = ["LongWindow", "after", "compressed_together", "ncd"]
-
 #: Bytes of each side that share a window of twice as many.
 _SIDE = 1 << 26
 _WINDOW_LOG = 27

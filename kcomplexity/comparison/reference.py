@@ -11,8 +11,6 @@ from kcomplexity.parallel import spool
 from kcomplexity.parallel.pool import Pool
 from kcomplexity.tensors.checkpoint import Checkpoint
 
-__all__ = ["draw_initialisation", "spool_checkpoint"]
-
 
 def draw_initialisation(
     text: str, like: Checkpoint, seed: int, pool: Pool

@@ -13,8 +13,6 @@ from kcomplexity.inference import paired_interval, welch_interval
 from kcomplexity.results.records import Score
 from kcomplexity.text import plural
 
-__all__ = ["change_over_runs"]
-
 
 def change_over_runs(before: Sequence[Score], after: Sequence[Score], *, paired: bool) -> Change:
     """Return the mean change over runs, with 95 % t-intervals whose unit is the run.

@@ -17,8 +17,6 @@ from kcomplexity.scoring.not_learned import left_out
 from kcomplexity.scoring.plan import Plan
 from kcomplexity.scoring.summary import summarise
 
-__all__ = ["ScoredSides"]
-
 #: Spec, scope, name of the tensor or group, and the dtype where units share a name.
 _Key = tuple[str, str, str | None, str | None]
 #: The weights of each unit that are stored alike on two sides.

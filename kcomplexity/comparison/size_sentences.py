@@ -9,8 +9,6 @@ from kcomplexity.results.records import CheckpointInfo, Score
 from kcomplexity.scoring.headline import Needed, needed
 from kcomplexity.text import human_bytes, of_weights, percent_change
 
-__all__ = ["size_sentences"]
-
 _TARGET = 0.01
 
 

@@ -23,8 +23,6 @@ from kcomplexity.text import (
     shorten,
 )
 
-__all__ = ["verdict"]
-
 #: Bits a weight below which a change of the error is not reported: 3 % of the error.
 _LEAST_SHIFT = 0.02
 #: Names listed for one reason.

@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 
 from kcomplexity.errors import SpecError
 
-__all__ = ["BlockShape", "Tiling"]
-
 Array = NDArray[Any]
 
 

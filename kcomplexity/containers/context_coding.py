@@ -26,8 +26,6 @@ from kcomplexity.algorithms.entropy_coding.ans import (
 )
 from kcomplexity.containers.blocks import Tiling
 
-__all__ = ["Indices", "Ints", "decode_in_context", "encode_in_context"]
-
 Ints = NDArray[np.int64]
 Indices = NDArray[np.uint32]
 

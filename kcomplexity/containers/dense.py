@@ -15,8 +15,6 @@ from kcomplexity.files.atomic import refuse_paths, set_default_mode, write_atomi
 from kcomplexity.tensors.checkpoint import Checkpoint
 from kcomplexity.text import plural, printable
 
-__all__ = ["INDEX_SUFFIX", "FileLayout", "SourceLayout", "refuse_input", "write_dense"]
-
 #: How the name of an index of shards ends.
 INDEX_SUFFIX = ".index.json"
 

@@ -39,17 +39,6 @@ from kcomplexity.containers.context_coding import (
 )
 from kcomplexity.errors import CorruptCheckpointError
 
-__all__ = [
-    "MODES",
-    "MOST_IN_CONTEXT",
-    "Mode",
-    "canonical_order",
-    "decode_indices",
-    "decode_usage",
-    "encode_indices",
-    "encode_usage",
-]
-
 Mode = Literal["uniform", "counts", "context"]
 MODES: tuple[Mode, ...] = ("uniform", "counts", "context")
 #: Blocks of one set above which coding in context is not used, because it goes block by block.

@@ -21,8 +21,6 @@ from kcomplexity.containers.mosaic_parts import BitBudget, MosaicContent
 from kcomplexity.containers.mosaic_reading import read_mosaic
 from kcomplexity.tensors.checkpoint import Checkpoint
 
-__all__ = ["Mosaic"]
-
 
 @dataclass(frozen=True, repr=False, kw_only=True)
 class Mosaic(MosaicContent):

@@ -38,16 +38,6 @@ from kcomplexity.tensors.checkpoint import ArrayTensor, Tensor
 from kcomplexity.tensors.dtypes import DTYPES
 from kcomplexity.text import printable
 
-__all__ = [
-    "FORMAT",
-    "PREFIX",
-    "VERSION",
-    "bit_budget",
-    "checksums",
-    "header_checksum",
-    "write_mosaic",
-]
-
 PREFIX = "kcomplexity."
 FORMAT = "kcomplexity-mosaic"
 VERSION = "1"

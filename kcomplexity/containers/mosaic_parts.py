@@ -21,16 +21,6 @@ from kcomplexity.containers.motifs import Motifs
 from kcomplexity.files.sources import Bytes, FileSource
 from kcomplexity.tensors.checkpoint import Tensor
 
-__all__ = [
-    "SCALE_MODES",
-    "BitBudget",
-    "Distortion",
-    "MosaicContent",
-    "MosaicTensor",
-    "ScaleMode",
-    "scale_of_weights",
-]
-
 ScaleMode = Literal["none", "tensor", "row"]
 SCALE_MODES: tuple[ScaleMode, ...] = ("none", "tensor", "row")
 

@@ -25,8 +25,6 @@ from kcomplexity.errors import CheckpointError, CorruptCheckpointError
 from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 from kcomplexity.text import printable
 
-__all__ = ["read_mosaic"]
-
 #: Weights per byte that a file may claim. A single motif describes any number of weights in a few
 #: hundred bytes; a larger claim is an attack, not a network.
 _MOST_WEIGHTS_A_BYTE = 1 << 20

@@ -33,8 +33,6 @@ from kcomplexity.tensors.checkpoint import ArrayTensor
 from kcomplexity.tensors.dtypes import DTYPES, StoredDtype
 from kcomplexity.text import printable
 
-__all__ = ["MosaicTable", "SetEntry", "TensorEntry", "read_table", "table_bytes"]
-
 #: Bytes the unpacked table may have: as many as a safetensors header.
 _MOST_TABLE = 100_000_000
 _NOTHING = np.zeros(0, np.uint8)

@@ -20,19 +20,6 @@ from numpy.typing import NDArray
 from kcomplexity.algorithms.entropy_coding.ans import AnsDecoder, AnsEncoder
 from kcomplexity.errors import CorruptCheckpointError, SpecError
 
-__all__ = [
-    "CODES",
-    "FINEST",
-    "MOST_MOTIFS",
-    "MOTIF_DTYPES",
-    "MotifDtype",
-    "Motifs",
-    "decode_levels",
-    "encode_counted",
-    "encode_levels",
-    "on_grid",
-]
-
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 MotifDtype = Literal["f32", "f16", "bf16", "grid"]

@@ -26,16 +26,6 @@ from kcomplexity.tensors.checkpoint import Checkpoint, Layout, StoredTensor, Ten
 from kcomplexity.tensors.dtypes import DTYPES, StoredDtype
 from kcomplexity.text import printable
 
-__all__ = [
-    "MAX_HEADER",
-    "header_bytes",
-    "is_safetensors",
-    "layout_of",
-    "pieces",
-    "read_safetensors",
-    "write_safetensors",
-]
-
 #: The library's own limit; a header of this size describes about a million tensors.
 MAX_HEADER = 100_000_000
 #: The key of the header that holds the metadata.

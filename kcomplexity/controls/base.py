@@ -33,16 +33,6 @@ from kcomplexity.results.control_results import FEWEST_FOR_Z
 from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 from kcomplexity.tensors.derived import origins
 
-__all__ = [
-    "CONTROLS",
-    "Control",
-    "check_control",
-    "is_signed",
-    "parse_control",
-    "usage",
-    "words_of",
-]
-
 #: 999 replicates give p down to .001; more of them add nothing and take days.
 _MOST = 999
 

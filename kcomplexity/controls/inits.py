@@ -15,8 +15,6 @@ from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.tensors.derived import origins, rebuilt
 from kcomplexity.tensors.random import Law, Reinit
 
-__all__ = ["Init"]
-
 #: Laws that match a tensor's own mean and standard deviation.
 _MATCHED: dict[str, Callable[[float, float], Law]] = {
     "normal": lambda mean, sd: Law("normal", mean, sd),

@@ -13,8 +13,6 @@ from kcomplexity.parallel import LEAF, Cut, Every, Failed, Piece, State, fold, l
 from kcomplexity.parallel.pool import Pool
 from kcomplexity.tensors.checkpoint import Tensor
 
-__all__ = ["moments"]
-
 
 def moments(tensor: Tensor, pool: Pool) -> tuple[float, float]:
     """Return mean and population standard deviation, in float64 and two passes."""

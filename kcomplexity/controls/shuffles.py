@@ -31,8 +31,6 @@ from kcomplexity.parallel.pool import Pool
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.tensors.derived import rebuilt
 
-__all__ = ["Shuffle", "ShuffleCols", "ShuffleRows"]
-
 #: Replicates up to this many bytes stay in memory: their pickle may travel to another process.
 _LARGEST_IN_MEMORY = 64 << 20
 

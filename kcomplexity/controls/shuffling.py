@@ -19,8 +19,6 @@ from kcomplexity.tensors.derived import stored_words
 from kcomplexity.tensors.pieces import FRAME, spans
 from kcomplexity.tensors.random import generator
 
-__all__ = ["fits_in_memory", "permute_columns", "permute_rows", "working_bytes"]
-
 Words = NDArray[Any]
 #: Weights that are permuted in memory. Above, they are scattered into buckets on disk first. It
 #: is part of the definition: another threshold is another permutation.

@@ -12,8 +12,6 @@ from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.tensors.derived import rebuilt
 from kcomplexity.tensors.random import SignFlipped
 
-__all__ = ["Signs"]
-
 
 @dataclass(frozen=True)
 class Signs(Control):

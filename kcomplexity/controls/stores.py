@@ -20,8 +20,6 @@ from kcomplexity.tensors.checkpoint import ArrayTensor, StoredTensor, Tensor
 from kcomplexity.tensors.derived import packed
 from kcomplexity.tensors.pieces import FRAME
 
-__all__ = ["Sink", "Store"]
-
 Words = NDArray[Any]
 
 

@@ -30,8 +30,6 @@ from kcomplexity.parallel.pool import Pool
 from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 from kcomplexity.tensors.derived import origins, packed, rebuilt, set_addressable, stored_words
 
-__all__ = ["Axes", "UnitPermutation", "hidden_axes", "symmetry_bits"]
-
 
 class Axes(NamedTuple):
     """Which sides of a tensor's matrix form are hidden units.

@@ -40,8 +40,6 @@ from kcomplexity.results.account import Account
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.views.base import Alphabet, Encoder
 
-__all__ = ["Estimator", "Kind", "Measure", "bits_by_stream", "check_estimator", "weighted_mean"]
-
 Kind = Literal["code", "estimate", "statistic"]
 
 

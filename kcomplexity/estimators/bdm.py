@@ -30,8 +30,6 @@ from kcomplexity.estimators.bdm_reducers import (
 from kcomplexity.parallel import LEAF, Reducer, State
 from kcomplexity.views.base import Alphabet
 
-__all__ = ["Bdm1d", "Bdm2d", "Qubd"]
-
 #: Weights that tiles in a row may need at once: as many as fit tiles and leaves without a rest.
 _LONGEST_CUT = 1 << 26
 #: Largest side of a block in the tables, by dimension.

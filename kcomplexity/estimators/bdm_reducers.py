@@ -23,8 +23,6 @@ from kcomplexity.algorithms.counting import LARGEST_TABLE, SORTING_MEMORY
 from kcomplexity.errors import UnmeasurableError
 from kcomplexity.parallel import LEAF, Cut, Every, Rows, State, Whole
 
-__all__ = ["BlockState", "Blocks", "TileState", "Tiles", "WindowState", "Windows"]
-
 #: Columns of a 2-D chunk, at most; rounded down to whole blocks.
 _WIDTH = 1 << 18
 

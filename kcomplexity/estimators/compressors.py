@@ -28,8 +28,6 @@ from kcomplexity.estimators.frames import Frames, LengthState, OneStream, Stream
 from kcomplexity.parallel import FRAME, LEAF, Reducer, State
 from kcomplexity.views.base import Alphabet
 
-__all__ = ["Brotli", "Bz2", "Gzip", "Igzip", "Xz", "Zstd"]
-
 _MIB = 1 << 20
 
 

@@ -27,8 +27,6 @@ from kcomplexity.results.account import Account
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.views.base import Alphabet, Encoder
 
-__all__ = ["Context"]
-
 #: Weights of a tile: whole rows, or part of one where rows are longer.
 TILE = 1 << 20
 #: What coding a tile takes, in bytes a weight: sums in float64, fields and tables in float32.

@@ -23,8 +23,6 @@ from kcomplexity.estimators.symbol_counts import CountState, CountSymbols
 from kcomplexity.parallel import LEAF, Cut, Every, Reducer, State
 from kcomplexity.views.base import Alphabet, smallest
 
-__all__ = ["BlockEntropy", "Entropy"]
-
 
 @dataclass(frozen=True)
 class Entropy(Estimator):

@@ -15,8 +15,6 @@ from kcomplexity.algorithms.packing import pack
 from kcomplexity.parallel import FRAME, Cut, Every, State, Whole
 from kcomplexity.views.base import Alphabet
 
-__all__ = ["Frames", "LengthState", "OneStream", "StreamCompressor"]
-
 
 class StreamCompressor(Protocol):
     """What the libraries' streaming compressors have in common."""

@@ -19,8 +19,6 @@ from kcomplexity.estimators.base import Estimator, Kind, Measure, bits_by_stream
 from kcomplexity.parallel import Cut, Reducer, State, Whole
 from kcomplexity.views.base import Alphabet
 
-__all__ = ["Lz76"]
-
 #: The parse takes up to 100 bytes a symbol: 800 MB.
 _MOST_SYMBOLS = 1 << 23
 _BYTES_A_SYMBOL = 100

@@ -27,8 +27,6 @@ from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.views.base import Alphabet, Encoder
 from kcomplexity.views.distortion import StepEncoder
 
-__all__ = ["LowRank"]
-
 #: Weights of a band: whole rows, or part of one where rows are longer. Its smaller side is at most
 #: 2048, so its Gram matrix takes no more memory than the band.
 BAND = 1 << 22

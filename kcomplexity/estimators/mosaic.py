@@ -18,8 +18,6 @@ from kcomplexity.estimators.base import Estimator, Kind, Measure
 from kcomplexity.parallel import Cut, Piece, Reducer, State, Whole
 from kcomplexity.views.base import Alphabet
 
-__all__ = ["MosaicBits"]
-
 #: Rough memory of a fit in bytes per weight: blocks, their indices, the blocks of the rounds.
 _BYTES_A_WEIGHT, _BYTES = 16, 64 << 20
 

@@ -21,8 +21,6 @@ from kcomplexity.parallel import Cut, Piece, Reducer, State, Whole
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.views.base import Alphabet, Encoder, weights_only
 
-__all__ = ["SpectralEntropy", "StableRank"]
-
 Matrix: TypeAlias = NDArray[Any]
 #: Largest smaller side, whose eigenvalues take half a minute, and most weights, held in float64.
 _WIDEST, _MOST = 4096, 1 << 25

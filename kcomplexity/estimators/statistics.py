@@ -19,8 +19,6 @@ from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.views.base import Alphabet, Encoder, weights_only
 from kcomplexity.views.passes import LeafSums, SumOfSquares, floats
 
-__all__ = ["L2", "NonZero"]
-
 
 class _OfWeights(Estimator):
     """Base of statistics of real or complex weights; integers and masks are refused."""

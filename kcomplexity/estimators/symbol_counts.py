@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from kcomplexity.algorithms.counting import LARGEST_TABLE, SORTING_MEMORY, SymbolCounter
 from kcomplexity.parallel import LEAF, Cut, Every, State
 
-__all__ = ["CountState", "CountSymbols"]
-
 #: More distinct symbols than this are not counted: nearly every one is different then.
 _MOST_DISTINCT = 1 << 24
 

@@ -12,15 +12,6 @@ from typing import BinaryIO
 from kcomplexity.errors import KComplexityError, OutputError
 from kcomplexity.text import printable
 
-__all__ = [
-    "atomic_file",
-    "check_writable",
-    "refuse_paths",
-    "set_default_mode",
-    "temporary_beside",
-    "write_atomically",
-]
-
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:

@@ -13,8 +13,6 @@ from kcomplexity.errors import CorruptCheckpointError
 from kcomplexity.files.streams import ByteStream
 from kcomplexity.files.window import Window
 
-__all__ = ["Flat", "Table"]
-
 _MOST_TEXT = 4096
 #: Fields of a table; more are a sign of damage.
 _MOST_FIELDS = 1000

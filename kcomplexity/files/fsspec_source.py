@@ -8,8 +8,6 @@ from kcomplexity.errors import CheckpointNotFoundError, MissingExtraError, Remot
 from kcomplexity.files.remote import RemoteSource, TransientError
 from kcomplexity.text import printable
 
-__all__ = ["FsspecSource"]
-
 
 class FsspecSource(RemoteSource):
     """A file in any place that fsspec knows: ``s3://``, ``hf://``, ``memory://``, ``zip://``."""

@@ -16,8 +16,6 @@ from kcomplexity.errors import CheckpointNotFoundError, RemoteError
 from kcomplexity.files.remote import BLOCK, PAUSE, TRIES, RemoteSource, TransientError
 from kcomplexity.text import printable
 
-__all__ = ["HttpSource"]
-
 #: Seconds without a byte after which a request fails. A request may take twice as long, and the
 #: time that its bytes need at `_SLOWEST` bytes per second.
 TIMEOUT = 30.0

@@ -11,8 +11,6 @@ from kcomplexity.errors import CheckpointError, CheckpointNotFoundError
 from kcomplexity.files.urls import UrlPath, is_url
 from kcomplexity.text import printable
 
-__all__ = ["locate"]
-
 _HUB = "hf:"
 _MODEL = re.compile(r"(?P<name>[\w.-]+(?:/[\w.-]+)?)(?:@(?P<revision>[\w./-]+))?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")

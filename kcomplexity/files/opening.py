@@ -10,8 +10,6 @@ from urllib.parse import urlsplit
 from kcomplexity.files.sources import FileSource
 from kcomplexity.files.urls import UrlPath
 
-__all__ = ["open_for_loading", "open_source"]
-
 
 def open_source(path: Path) -> FileSource:
     """Return a source that reads `path`, a local file or one on a server, by range."""

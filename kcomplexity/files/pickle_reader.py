@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from kcomplexity.files.streams import ByteStream
 
-__all__ = ["MAX_PICKLE", "PickleReader"]
-
 #: A tensor takes some 200 bytes of pickle: no checkpoint's is so long.
 MAX_PICKLE = 64 << 20
 _BLOCK = 1 << 16

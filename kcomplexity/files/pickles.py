@@ -21,8 +21,6 @@ from kcomplexity.errors import CorruptCheckpointError, ForbiddenGlobalError
 from kcomplexity.files.pickle_reader import PickleReader
 from kcomplexity.text import shorten
 
-__all__ = ["Global", "Handler", "Record", "as_key", "read_pickle"]
-
 #: Steps and copied items; a tensor takes some 40.
 MAX_STEPS = 4_000_000
 #: What a set and what a handler makes take more than a step's memory, some 70 bytes.

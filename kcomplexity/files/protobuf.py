@@ -16,8 +16,6 @@ from kcomplexity.errors import CorruptCheckpointError
 from kcomplexity.files.streams import ByteStream
 from kcomplexity.files.window import Window
 
-__all__ = ["Field", "Message", "Reader"]
-
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 #: A model has some ten fields a node or tensor.
 _MOST_FIELDS = 5_000_000

@@ -17,8 +17,6 @@ from kcomplexity.files.sources import Bytes, FileSource, buffer_for
 from kcomplexity.files.urls import UrlPath
 from kcomplexity.text import printable
 
-__all__ = ["BLOCK", "PAUSE", "TRIES", "RemoteSource", "TransientError"]
-
 #: The most that one request asks for.
 PIECE = 16 << 20
 #: Small reads are of headers, one after the other: each block of the file is requested once.

@@ -16,8 +16,6 @@ from kcomplexity.errors import (
 )
 from kcomplexity.text import printable
 
-__all__ = ["Bytes", "FileSource", "buffer_for"]
-
 Bytes = NDArray[np.uint8]
 
 

@@ -17,8 +17,6 @@ from kcomplexity.errors import CorruptCheckpointError
 from kcomplexity.files.sources import Bytes, FileSource, buffer_for
 from kcomplexity.text import printable
 
-__all__ = ["ByteStream", "DeflatedBytes", "JoinedBytes", "StoredBytes", "StreamFile", "whole_file"]
-
 _CHUNK = 1 << 18
 
 

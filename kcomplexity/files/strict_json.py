@@ -9,8 +9,6 @@ from typing import Any, NoReturn
 from kcomplexity.errors import CorruptCheckpointError
 from kcomplexity.text import printable
 
-__all__ = ["parse_object"]
-
 
 def parse_object(data: bytes, where: str) -> dict[str, Any]:
     """Parse a JSON object strictly.

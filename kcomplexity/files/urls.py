@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
-__all__ = ["Seen", "UrlPath", "is_url"]
-
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 if TYPE_CHECKING:

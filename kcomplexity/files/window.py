@@ -9,8 +9,6 @@ from kcomplexity.errors import CorruptCheckpointError
 from kcomplexity.files.sources import FileSource
 from kcomplexity.files.streams import ByteStream, whole_file
 
-__all__ = ["Cursor", "Window"]
-
 
 class Window:
     """Reads at any position of a stream; the block read last stays in memory.

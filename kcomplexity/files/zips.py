@@ -19,8 +19,6 @@ from kcomplexity.files.streams import (
 )
 from kcomplexity.text import printable
 
-__all__ = ["LOCAL_HEADER", "MAX_DEFLATE_RATIO", "Member", "member_names", "read_directory"]
-
 #: Deflate cannot shrink more than this (258 bytes cost two bits at least), so a member that
 #: claims more is lying about its size.
 MAX_DEFLATE_RATIO = 1032

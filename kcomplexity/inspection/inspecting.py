@@ -24,8 +24,6 @@ from kcomplexity.scoring.measuring import part_of, refuse_unknown
 from kcomplexity.tensors.checkpoint import Checkpoint
 from kcomplexity.tensors.groups import group_name
 
-__all__ = ["Inspecting", "inspect", "inspect_checkpoint"]
-
 
 class Inspecting(Reading, Running, total=False):
     """Keyword arguments of :func:`inspect`: which tensors are read, and how the work is done."""

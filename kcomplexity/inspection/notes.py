@@ -9,8 +9,6 @@ from kcomplexity.inspection.records import TensorInfo, ValueInfo
 from kcomplexity.tensors.dtypes import DTYPES
 from kcomplexity.text import human_bytes, plural, shorten
 
-__all__ = ["value_notes"]
-
 
 def value_notes(tensors: Iterable[TensorInfo]) -> list[str]:
     """Return one line for each thing that the values show and the header does not."""

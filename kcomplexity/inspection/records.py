@@ -9,16 +9,6 @@ from kcomplexity.results.documents import Document
 from kcomplexity.results.json_form import SCHEMA_VERSION
 from kcomplexity.tensors.checkpoint import Tensor
 
-__all__ = [
-    "DtypeInfo",
-    "FileInfo",
-    "Inspection",
-    "InspectionReport",
-    "LayerInfo",
-    "TensorInfo",
-    "ValueInfo",
-]
-
 
 @dataclass(frozen=True, kw_only=True)
 class FileInfo:

@@ -19,8 +19,6 @@ from kcomplexity.tensors.dtypes import DTYPES, StoredDtype
 from kcomplexity.views.base import leaves
 from kcomplexity.views.passes import compute_dtype, finite_part
 
-__all__ = ["inspect_values"]
-
 #: Dtypes that float values are compared with, narrowest first. float32 holds all their values.
 _NARROW = ("F8_E4M3", "F8_E5M2", "BF16", "F16", "F32")
 #: The dtypes that networks are trained in; narrower ones are always chosen on purpose.

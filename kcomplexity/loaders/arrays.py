@@ -14,8 +14,6 @@ from kcomplexity.files.sources import Bytes, buffer_for
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.tensors.dtypes import DTYPES, StoredDtype, from_numpy, opaque
 
-__all__ = ["StridedTensor", "copy_range", "little", "ranges", "stored_dtype", "why_left_out"]
-
 Array = NDArray[Any]
 
 

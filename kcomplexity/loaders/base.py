@@ -57,8 +57,6 @@ from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 from kcomplexity.tensors.dtypes import DTYPES
 from kcomplexity.text import printable
 
-__all__ = ["HEAD", "Loader", "Options", "check_loader", "import_extra"]
-
 #: Bytes of a file that :meth:`Loader.sniff` is shown.
 HEAD = 4096
 

@@ -17,8 +17,6 @@ from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 from kcomplexity.tensors.dtypes import CODES, DTYPES
 from kcomplexity.text import plural, printable
 
-__all__ = ["Converted", "convert"]
-
 #: Where a matrix keeps its outputs, as the safetensors libraries of the frameworks say it.
 _FORMATS = {"in-out": "keras", "out-in": "pt"}
 

@@ -10,8 +10,6 @@ from pathlib import Path
 from kcomplexity.loaders.base import Loader, Options
 from kcomplexity.tensors.checkpoint import Checkpoint
 
-__all__ = ["Deferred"]
-
 
 @dataclass(frozen=True)
 class Deferred:

@@ -28,8 +28,6 @@ from kcomplexity.loaders.torch_tree import find_tensors
 from kcomplexity.tensors.checkpoint import Checkpoint, StoredTensor, Tensor
 from kcomplexity.text import printable, shorten
 
-__all__ = ["FlaxLoader"]
-
 _ARRAY, _SCALAR = 1, 3
 #: Flax cuts arrays above 1 GiB into pieces, under this key.
 _CHUNKED = "__msgpack_chunked_array__"

@@ -30,8 +30,6 @@ from kcomplexity.files.sources import Bytes, FileSource
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.tensors.dtypes import CODES, DTYPES, StoredDtype
 
-__all__ = ["BLOCKS", "BlockPart", "BlockType", "Dequantized", "Part"]
-
 #: One code a byte.
 Codes = NDArray[Any]
 #: Gets blocks of shape (n, block bytes), returns the stored bytes of a part, one row a block.

@@ -23,8 +23,6 @@ from kcomplexity.tensors.checkpoint import Checkpoint, StoredTensor, Tensor
 from kcomplexity.tensors.dtypes import DTYPES, StoredDtype
 from kcomplexity.text import plural, printable, shorten
 
-__all__ = ["GgufLoader"]
-
 _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
 #: GGML's number of a plain type.

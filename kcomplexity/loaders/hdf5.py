@@ -26,8 +26,6 @@ from kcomplexity.loaders.streamed import StreamedTensor
 from kcomplexity.tensors.checkpoint import Checkpoint, Layout, StoredTensor, Tensor
 from kcomplexity.text import printable, shorten
 
-__all__ = ["Hdf5Loader"]
-
 _MAGIC = b"\x89HDF\r\n\x1a\n"
 #: The member of a ``.keras`` archive that holds the weights.
 _KERAS_MEMBER = "model.weights.h5"

@@ -20,8 +20,6 @@ from kcomplexity.loaders.arrays import StridedTensor, little, stored_dtype, why_
 from kcomplexity.tensors.checkpoint import ArrayTensor, Checkpoint, Tensor
 from kcomplexity.text import printable
 
-__all__ = ["UNNAMED", "from_mapping"]
-
 #: The path of arrays in memory.
 UNNAMED = "<mapping>"
 

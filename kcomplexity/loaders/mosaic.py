@@ -13,8 +13,6 @@ from kcomplexity.loaders.safetensors import SafetensorsLoader
 from kcomplexity.tensors.checkpoint import Checkpoint
 from kcomplexity.text import human_bytes
 
-__all__ = ["MosaicLoader"]
-
 _STORED = SafetensorsLoader()
 
 

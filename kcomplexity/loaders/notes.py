@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from kcomplexity.text import plural, shorten
 
-__all__ = ["left_out", "read_under", "second_name", "training_left_out"]
-
 _TRAINING = "which training keeps beside the weights"
 
 

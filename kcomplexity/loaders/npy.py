@@ -25,8 +25,6 @@ from kcomplexity.loaders.streamed import FortranTensor, StreamedTensor, Transpos
 from kcomplexity.tensors.checkpoint import Checkpoint, StoredTensor, Tensor
 from kcomplexity.text import printable
 
-__all__ = ["MAGIC", "NpyLoader", "Parsed", "parse"]
-
 MAGIC = b"\x93NUMPY"
 #: NumPy's own limit is 10,000; a record type with very many fields may need more.
 MAX_HEADER = 1 << 16

@@ -18,8 +18,6 @@ from kcomplexity.loaders.npy import Parsed, parse
 from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 from kcomplexity.text import printable
 
-__all__ = ["NpzLoader"]
-
 
 @dataclass(frozen=True)
 class NpzLoader:

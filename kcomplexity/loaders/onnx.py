@@ -20,8 +20,6 @@ from kcomplexity.loaders.onnx_tensors import TEXT, Proto, TensorReader, read_ent
 from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 from kcomplexity.text import plural, printable, shorten
 
-__all__ = ["OnnxLoader"]
-
 _MOST_DEPTH = 16
 
 

@@ -17,8 +17,6 @@ from kcomplexity.tensors.checkpoint import ArrayTensor, StoredTensor, Tensor
 from kcomplexity.tensors.dtypes import CODES, DTYPES, StoredDtype, opaque
 from kcomplexity.text import printable, shorten
 
-__all__ = ["TEXT", "Proto", "TensorReader", "read_entry"]
-
 #: onnx.TensorProto.DataType of texts.
 TEXT = 8
 _COMPLEX = "safetensors has no code for complex128; only the bytes are measured"

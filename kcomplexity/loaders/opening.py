@@ -27,8 +27,6 @@ from kcomplexity.loaders.sharded import join_files
 from kcomplexity.tensors.checkpoint import Checkpoint
 from kcomplexity.text import printable, shorten
 
-__all__ = ["open_checkpoint"]
-
 #: What is one checkpoint on its own.
 Source = str | os.PathLike[str] | Mapping[str, Any] | Checkpoint
 

@@ -13,8 +13,6 @@ from kcomplexity.loaders.registry import LOADERS, known_endings
 from kcomplexity.loaders.sharded import TRAINING
 from kcomplexity.text import printable
 
-__all__ = ["checkpoints_in", "find_checkpoints", "natural_key"]
-
 
 def natural_key(text: str) -> list[tuple[int, int, str]]:
     """Return a sort key under which ``step-9`` comes before ``step-10``.

@@ -34,8 +34,6 @@ from kcomplexity.loaders.torch_tree import find_tensors
 from kcomplexity.tensors.checkpoint import Checkpoint, StoredTensor, Tensor
 from kcomplexity.text import printable, shorten
 
-__all__ = ["PytorchLoader"]
-
 _PICKLE = "data.pkl"
 #: The first member of PyTorch's old tar format.
 _TAR_MEMBER = b"sys_info\0"

@@ -19,8 +19,6 @@ from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 from kcomplexity.tensors.dtypes import CODES, DTYPES, StoredDtype
 from kcomplexity.text import plural
 
-__all__ = ["with_codes"]
-
 _PACKED, _ZEROS, _SCALES, _GROUPS = ".qweight", ".qzeros", ".scales", ".g_idx"
 _WORD_BITS = 32
 #: Widths of which a whole number fits a word; of others codes run on from word to word.

@@ -8,8 +8,6 @@ from __future__ import annotations
 from kcomplexity.loaders.base import Loader, check_loader
 from kcomplexity.registry import Registry
 
-__all__ = ["LOADERS", "known_endings", "without_ending"]
-
 #: Every file format by the name that ``Checkpoint.format`` shows, in the order they are asked.
 LOADERS: Registry[Loader] = Registry("kcomplexity.loaders", "file format", check_loader)
 

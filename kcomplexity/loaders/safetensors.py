@@ -11,8 +11,6 @@ from kcomplexity.loaders.shard_index import SHARD
 from kcomplexity.tensors.checkpoint import Checkpoint
 from kcomplexity.text import printable
 
-__all__ = ["SafetensorsLoader"]
-
 
 @dataclass(frozen=True)
 class SafetensorsLoader:

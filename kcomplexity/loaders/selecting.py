@@ -8,8 +8,6 @@ from typing import Any, TypedDict, Unpack
 from kcomplexity.loaders.opening import open_checkpoint
 from kcomplexity.tensors.checkpoint import Checkpoint
 
-__all__ = ["Reading", "open_selected"]
-
 
 class Reading(TypedDict, total=False):
     """Keyword arguments that say which tensors are read, and as what.

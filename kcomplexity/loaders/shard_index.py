@@ -13,8 +13,6 @@ from kcomplexity.files.opening import open_source
 from kcomplexity.files.strict_json import parse_object
 from kcomplexity.text import printable
 
-__all__ = ["SHARD", "Index", "leaves_folder", "lies_inside", "read_index"]
-
 #: As many bytes as a safetensors header may have: an index says less about each tensor.
 MAX_INDEX = 100_000_000
 

@@ -27,8 +27,6 @@ from kcomplexity.loaders.shard_index import SHARD, Index, read_index
 from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 from kcomplexity.text import plural, printable
 
-__all__ = ["TRAINING", "ShardedLoader", "join_files"]
-
 #: Formats whose files a folder is searched for first; then the others, as they are registered.
 _FIRST = ("safetensors", "pytorch", "gguf", "onnx", "hdf5")
 #: Files with which trainers accompany the weights.

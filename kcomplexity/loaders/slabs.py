@@ -16,8 +16,6 @@ from kcomplexity.loaders.arrays import little
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.text import printable, shorten
 
-__all__ = ["DAMAGE", "Slab", "SlabTensor", "slabs", "why_too_large"]
-
 Slab = tuple[slice, ...]
 #: Bytes of a chunk, which is inflated whole.
 _MOST_CHUNK = 256 << 20

@@ -22,8 +22,6 @@ from kcomplexity.files.streams import ByteStream
 from kcomplexity.loaders.arrays import little, ranges
 from kcomplexity.tensors.checkpoint import Tensor
 
-__all__ = ["FortranTensor", "StreamedTensor", "TransposedCopy"]
-
 #: Bytes that are reordered at once, and bytes of the copy that are written to at once.
 _BLOCK = 32 << 20
 

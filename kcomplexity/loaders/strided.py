@@ -18,8 +18,6 @@ from kcomplexity.loaders.arrays import copy_range
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.text import printable, shorten
 
-__all__ = ["StridedWindow"]
-
 #: A file on a server cannot be mapped: the window is in memory while a range is gathered.
 _MOST_DOWNLOADED = 256 << 20
 

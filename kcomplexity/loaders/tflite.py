@@ -19,8 +19,6 @@ from kcomplexity.tensors.checkpoint import Checkpoint, StoredTensor, Tensor
 from kcomplexity.tensors.dtypes import CODES, DTYPES, StoredDtype, opaque
 from kcomplexity.text import printable, shorten
 
-__all__ = ["TfliteLoader"]
-
 _MAGIC = b"TFL3"
 #: tflite.TensorType; 5 is text, 13 and 14 are handles.
 _DTYPES: dict[int, StoredDtype] = {

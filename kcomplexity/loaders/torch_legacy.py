@@ -16,8 +16,6 @@ from kcomplexity.files.streams import ByteStream, StoredBytes, whole_file
 from kcomplexity.loaders.torch_objects import HANDLERS, Storage, storage_of
 from kcomplexity.text import shorten
 
-__all__ = ["MAGIC", "read_legacy"]
-
 #: How the pickle of the magic number, 0x1950a86a20f9469cfc6c, starts.
 MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _PROTOCOL = 1001

@@ -17,8 +17,6 @@ from kcomplexity.files.pickles import Global, Handler, Record, as_key
 from kcomplexity.tensors.dtypes import DTYPES, StoredDtype, opaque
 from kcomplexity.text import shorten
 
-__all__ = ["HANDLERS", "Storage", "TensorRef", "storage_of"]
-
 _NO_CODE = "safetensors has no code for it; only the bytes are measured"
 
 #: PyTorch's names of dtypes -> how their values are stored.

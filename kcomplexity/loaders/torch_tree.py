@@ -23,8 +23,6 @@ from kcomplexity.loaders.notes import read_under, training_left_out
 from kcomplexity.loaders.torch_objects import TensorRef
 from kcomplexity.text import plural, printable, shorten
 
-__all__ = ["FoundTensors", "find_tensors", "is_training"]
-
 #: Keys under which checkpoints keep the weights, most telling first.
 WRAPPERS = (
     "state_dict",

@@ -23,8 +23,6 @@ from kcomplexity.loaders.torch_tree import is_training
 from kcomplexity.tensors.checkpoint import Checkpoint, Layout, Tensor
 from kcomplexity.text import printable, shorten
 
-__all__ = ["ZarrLoader"]
-
 _MANIFEST = "manifest.ocdbt"
 #: What describes an array -> tensorstore's name of the version of Zarr.
 _DRIVERS = {".zarray": "zarr", "zarr.json": "zarr3"}

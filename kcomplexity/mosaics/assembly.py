@@ -29,8 +29,6 @@ from kcomplexity.mosaics.source_layout import source_layout
 from kcomplexity.parallel import LEAF, leaf_sums
 from kcomplexity.tensors.checkpoint import Tensor
 
-__all__ = ["FittedSet", "build_mosaic", "distortion_of"]
-
 
 @dataclass(frozen=True)
 class FittedSet:

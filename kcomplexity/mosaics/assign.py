@@ -33,8 +33,6 @@ from numpy.typing import NDArray
 from kcomplexity.errors import SpecError
 from kcomplexity.parallel.threads import map_in_threads
 
-__all__ = ["assign_blocks", "distances", "engine", "nearest", "nearest_roughly"]
-
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 Engine = Literal["tree", "matrix"]

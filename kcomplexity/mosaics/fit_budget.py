@@ -11,8 +11,6 @@ from kcomplexity.mosaics.fit_plan import FitPlan
 from kcomplexity.results.documents import Document
 from kcomplexity.results.json_form import SCHEMA_VERSION
 
-__all__ = ["FitBudget", "NominalBits", "fit_budget"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class NominalBits:

@@ -15,8 +15,6 @@ from kcomplexity.mosaics.selection import Selecting
 from kcomplexity.tensors.groups import SCOPES, Scope
 from kcomplexity.text import plural
 
-__all__ = ["DEFAULT_CAPACITY", "FitOptions", "Fitting", "capacity_motifs", "parse_options"]
-
 #: Motifs as a share of the blocks where no target is set: the paper's.
 DEFAULT_CAPACITY = 0.01
 

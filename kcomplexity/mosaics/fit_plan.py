@@ -13,8 +13,6 @@ from kcomplexity.mosaics.selection import Selection
 from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 from kcomplexity.tensors.groups import group_name
 
-__all__ = ["FitPlan", "MotifSet", "plan_fit"]
-
 
 @dataclass(frozen=True)
 class MotifSet:

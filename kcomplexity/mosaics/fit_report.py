@@ -16,8 +16,6 @@ from kcomplexity.results.records import CheckpointInfo, Provenance
 from kcomplexity.tensors.checkpoint import Checkpoint
 from kcomplexity.text import human_bytes, plural, shorten
 
-__all__ = ["Dictionary", "FitReport", "Gain", "TensorFit", "Usage", "fit_report"]
-
 
 @dataclass(frozen=True)
 class Usage:

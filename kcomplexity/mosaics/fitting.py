@@ -28,8 +28,6 @@ from kcomplexity.parallel.progress import OnProgress
 from kcomplexity.parallel.threads import available_processors
 from kcomplexity.results.provenance import provenance
 
-__all__ = ["fit", "fit_and_report", "fit_mosaic", "open_fit"]
-
 
 def fit_mosaic(
     source: Source,

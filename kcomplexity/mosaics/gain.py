@@ -24,8 +24,6 @@ from kcomplexity.parallel import spool
 from kcomplexity.parallel.pool import Pool
 from kcomplexity.parallel.progress import OnProgress
 
-__all__ = ["gain_controls", "motif_gain"]
-
 
 def gain_controls(plan: FitPlan, texts: Iterable[str]) -> tuple[Control, ...]:
     """Parse controls and check, before anything is fitted, that each is informative.

@@ -9,8 +9,6 @@ from kcomplexity.containers.mosaic import Mosaic
 from kcomplexity.mosaics.fit_options import Fitting
 from kcomplexity.mosaics.fitting import fit_mosaic
 
-__all__ = ["project"]
-
 
 def project(
     weights: Mapping[str, Any], **options: Unpack[Fitting]

@@ -15,8 +15,6 @@ from kcomplexity.mosaics.fitters import Goal
 from kcomplexity.mosaics.scaled_blocks import ScaledBlocks, read_blocks
 from kcomplexity.parallel.progress import OnProgress
 
-__all__ = ["run_fit"]
-
 Blocks = Sequence[tuple[MotifSet, ScaledBlocks]]
 
 _TRIES = 10

@@ -15,8 +15,6 @@ from kcomplexity.mosaics.fit_plan import FitPlan, MotifSet
 from kcomplexity.mosaics.fitters import Problem
 from kcomplexity.parallel.progress import OnProgress
 
-__all__ = ["ScaledBlocks", "read_blocks"]
-
 
 @dataclass(frozen=True)
 class ScaledBlocks:

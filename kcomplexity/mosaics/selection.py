@@ -20,15 +20,6 @@ from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 from kcomplexity.tensors.dtypes import DTYPES
 from kcomplexity.text import plural, printable
 
-__all__ = [
-    "Selecting",
-    "Selection",
-    "open_reading",
-    "open_selection",
-    "select",
-    "select_fitted",
-]
-
 
 class Selecting(Reading, total=False):
     """Keyword arguments that say which tensors of a checkpoint are coded.

@@ -9,8 +9,6 @@ from kcomplexity.containers.safetensors import read_safetensors
 from kcomplexity.loaders.shard_index import read_index
 from kcomplexity.tensors.checkpoint import Checkpoint, StoredTensor
 
-__all__ = ["source_layout"]
-
 
 def source_layout(checkpoint: Checkpoint) -> SourceLayout:
     """Return the files of a sharded checkpoint with their metadata, one file for any other.

@@ -16,23 +16,6 @@ from kcomplexity.errors import UnmeasurableError
 from kcomplexity.tensors.dtypes import StoredDtype
 from kcomplexity.tensors.pieces import FRAME, LEAF
 
-__all__ = [
-    "Cut",
-    "Every",
-    "Failed",
-    "Piece",
-    "Reducer",
-    "Rows",
-    "State",
-    "Whole",
-    "finish_state",
-    "leaf_sums",
-    "merge_states",
-    "read_key",
-    "start_state",
-    "update_state",
-]
-
 
 @dataclass(frozen=True)
 class Every:

@@ -26,8 +26,6 @@ from kcomplexity.parallel.pool import Pool
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.tensors.pieces import FRAME
 
-__all__ = ["fold", "largest_chunk"]
-
 #: Weights handled at once when nothing asks for more: 1 MiB of float32 stays in the L2 cache.
 _PIECE = 1 << 18
 #: Weights per job, so that handing it out costs nothing beside doing it.

@@ -21,8 +21,6 @@ from typing import Any, Literal, Protocol, Self, TypeVar
 from kcomplexity.parallel.progress import Meter, OnProgress
 from kcomplexity.parallel.threads import available_processors, map_in_threads
 
-__all__ = ["DEFAULT_MAX_MEMORY", "Job", "Pool"]
-
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 R = TypeVar("R")

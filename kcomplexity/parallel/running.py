@@ -8,8 +8,6 @@ from typing import Literal, TypedDict
 from kcomplexity.parallel.pool import DEFAULT_MAX_MEMORY, Pool
 from kcomplexity.parallel.progress import OnProgress
 
-__all__ = ["Running", "pool_of"]
-
 
 class Running(TypedDict, total=False):
     """Keyword arguments that say how figures are computed, never which.

@@ -6,8 +6,6 @@ from kcomplexity.files.sources import FileSource
 from kcomplexity.parallel.pool import Pool
 from kcomplexity.tensors.checkpoint import StoredTensor, Tensor
 
-__all__ = ["spool"]
-
 #: Tensors in memory up to this size travel to another process inside the pickle.
 _PICKLED = 64 << 20
 

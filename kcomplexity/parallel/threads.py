@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-__all__ = ["available_processors", "map_in_threads"]
-
 T = TypeVar("T")
 R = TypeVar("R")
 

@@ -11,8 +11,6 @@ from typing import Any
 from kcomplexity.errors import SpecError
 from kcomplexity.results.documents import Document
 
-__all__ = ["csv_bytes", "parquet_bytes", "require_pyarrow"]
-
 
 def csv_bytes(result: Document) -> bytes:
     """Return the rows as CSV with a header line; None is an empty field."""

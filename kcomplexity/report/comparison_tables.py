@@ -10,8 +10,6 @@ from kcomplexity.report.score_tables import ABOUT_TENSOR, about_tensor
 from kcomplexity.report.table import Column, Table, columns
 from kcomplexity.text import percent_change, printable, shape_text, short_names, shorten
 
-__all__ = ["by_tensor", "conditional", "every_row", "most_changed", "whole"]
-
 #: The parts of a change, the fields that have them, and what they mean.
 _CHANGES = {
     "total": "total_change",

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from kcomplexity.errors import SpecError
 
-__all__ = ["TERMS", "definitions"]
-
 #: What the words on the page mean, for the glossary and for the heads of columns.
 TERMS: Mapping[str, str] = {
     "bits/weight": "bits, side information included, over the number of weights; lower = simpler",

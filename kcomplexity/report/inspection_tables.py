@@ -11,8 +11,6 @@ from kcomplexity.report.table import Table, columns
 from kcomplexity.tensors.groups import group_name
 from kcomplexity.text import human_bytes, plural, printable, shape_text, shorten
 
-__all__ = ["dtypes", "files", "layers", "tensors", "unread_values"]
-
 
 def files(checkpoint: Json) -> Table:
     """Return one row a file."""

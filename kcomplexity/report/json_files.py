@@ -8,8 +8,6 @@ from kcomplexity.results.documents import Document
 from kcomplexity.results.json_form import json_line, json_text
 from kcomplexity.results.reading import RECORDS
 
-__all__ = ["json_bytes", "jsonl_bytes"]
-
 
 def json_bytes(result: Document) -> bytes:
     """Return the result as one JSON document, indented, ending in a newline."""

@@ -8,8 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-__all__ = ["KINDS", "block_of", "in_depth_order", "kind_of_layer"]
-
 #: In the order of their colours. The first whose pattern matches gives the kind.
 _PATTERNS = {
     "norm": r"norm|(^|[._])(ln|bn|gn)(\d|[._]|$)|layer_?norm|running_",

@@ -6,8 +6,6 @@ from collections.abc import Iterable
 
 from kcomplexity.report.rows import Json
 
-__all__ = ["main_spec"]
-
 
 def main_spec(rows: Iterable[Json]) -> str | None:
     """Return the main code: the first at a set error, else the first lossy one, else the first.

@@ -8,8 +8,6 @@ from kcomplexity.report.tables import tables
 from kcomplexity.results.documents import Document
 from kcomplexity.text import printable
 
-__all__ = ["markdown_bytes"]
-
 
 def markdown_bytes(result: Document) -> bytes:
     """Return the result as a Markdown page."""

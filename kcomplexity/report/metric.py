@@ -9,8 +9,6 @@ from typing import Any
 
 from kcomplexity.errors import ResultError
 
-__all__ = ["read_metric"]
-
 
 def read_metric(path: str | Path) -> dict[str, Any]:
     """Read a metric of training, step by step, to draw next to a trajectory.

@@ -8,8 +8,6 @@ from kcomplexity.report.rows import Json
 from kcomplexity.report.table import Table
 from kcomplexity.report.tables import whole_tables
 
-__all__ = ["summary_html"]
-
 
 def summary_html(document: Json) -> str:
     """Return the headline and the tables of the whole as HTML."""

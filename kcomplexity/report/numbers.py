@@ -7,8 +7,6 @@ from typing import Any
 
 from kcomplexity.text import printable
 
-__all__ = ["any_value", "four_decimals", "four_figures", "gaussian_bits", "three_figures"]
-
 
 def four_decimals(value: float | None) -> str:
     """Return a measured value: four decimals, or four figures where it is very small or large.

@@ -28,8 +28,6 @@ from kcomplexity.text import plural, printable
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["page_bytes"]
-
 
 def page_bytes(results: Sequence[tuple[str, Json]]) -> bytes:
     """Return results as one self-contained HTML page.

@@ -8,8 +8,6 @@ from typing import Any
 from kcomplexity.report.tracked import as_trajectory
 from kcomplexity.results.reading import read_document
 
-__all__ = ["read_result"]
-
 
 def read_result(path: str | Path) -> dict[str, Any]:
     """Read a result file in its JSON form; parameters and errors as for :func:`read_document`."""

@@ -11,8 +11,6 @@ from kcomplexity.report.rows import Json
 from kcomplexity.report.table import Column, Table, columns
 from kcomplexity.text import printable, shorten
 
-__all__ = ["answers", "bits_of_bound", "facts", "lists", "points", "sight"]
-
 _MOST_COLUMNS = 14
 
 

@@ -11,8 +11,6 @@ from kcomplexity.report.tracked import as_trajectory
 from kcomplexity.results.reading import kind_of
 from kcomplexity.text import human_bytes, plural, printable, shorten, without_numbers
 
-__all__ = ["cautions", "problems", "remarks"]
-
 
 def remarks(document: Json) -> list[str]:
     """Return what was left out of a result and why, and where its steps are from.

@@ -14,22 +14,6 @@ from kcomplexity.errors import ResultError
 from kcomplexity.report.layers import in_depth_order
 from kcomplexity.text import about_row
 
-__all__ = [
-    "Json",
-    "by_checkpoint",
-    "by_spec",
-    "control_of",
-    "depth_sorted",
-    "expecting",
-    "label",
-    "largest",
-    "last_step",
-    "measured",
-    "specs_of",
-    "stream_bits",
-    "tiles",
-]
-
 Json: TypeAlias = Mapping[str, Any]
 """A result, or a record in it, in its JSON form."""
 

@@ -22,9 +22,6 @@ from kcomplexity.report.rows import (
 from kcomplexity.report.table import Column, Table, columns
 from kcomplexity.text import human_bytes, printable, shape_text, shorten
 
-__all__ = ["ABOUT_TENSOR", "about_tensor", "by_tensor", "every_row", "extremes", "whole"]
-
-
 # --- The whole ---------------------------------------------------------------------------------
 
 #: What a person has to know of each kind of figure before reading one.

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from kcomplexity.report.rows import Json
 from kcomplexity.text import printable
 
-__all__ = ["Sentence", "sentences"]
-
 
 @dataclass(frozen=True)
 class Sentence:

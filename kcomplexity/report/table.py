@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-__all__ = ["Column", "Table", "columns"]
-
 
 @dataclass(frozen=True)
 class Column:

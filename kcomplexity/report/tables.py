@@ -25,8 +25,6 @@ from kcomplexity.report.tracked import as_trajectory
 from kcomplexity.results.reading import kind_of
 from kcomplexity.text import printable
 
-__all__ = ["TABLES", "Tables", "page_tables", "tables", "whole_tables"]
-
 Make: TypeAlias = Callable[[Json], list[Table]]
 
 

@@ -10,8 +10,6 @@ from kcomplexity.inference import kendall
 from kcomplexity.report.rows import Json, expecting
 from kcomplexity.results.reading import kind_of
 
-__all__ = ["as_trajectory"]
-
 _ABOUT_CALL = ("step", "seconds", "n_weights")
 _SHUFFLED = " / shuffled"
 

@@ -10,8 +10,6 @@ from kcomplexity.report.rows import Json
 from kcomplexity.report.table import Table, columns
 from kcomplexity.text import percent_change, printable, short_names, shorten
 
-__all__ = ["steps", "tensors", "trends"]
-
 _SUFFIX = {"bits_per_weight": "", "of_shuffled": " / shuffled", "value": ""}
 _MEANINGS: Mapping[str, str] = MappingProxyType(
     {

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
-__all__ = ["FEWEST_FOR_Z", "SHUFFLE", "ControlResult", "SummedControl"]
-
 #: The kind of the control that leaves nothing but the order of the weights to chance.
 SHUFFLE = "shuffle"
 #: Fewest replicates with a z: a standard deviation of four has an error of some 40 %.

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from kcomplexity.report.table import Table
 
-__all__ = ["Document"]
-
 
 class Document:
     """Base of every result: a frozen dataclass whose fields, in order, are its JSON document.

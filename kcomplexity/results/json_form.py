@@ -10,16 +10,6 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-__all__ = [
-    "SCHEMA_VERSION",
-    "json_line",
-    "json_text",
-    "plain",
-    "read_lines",
-    "rebuilt",
-    "versioned",
-]
-
 T = TypeVar("T")
 
 #: Rises only on a breaking change; readers accept older ones.

@@ -11,8 +11,6 @@ from kcomplexity._version import __version__
 from kcomplexity.results.records import CheckpointInfo, Provenance
 from kcomplexity.tensors.checkpoint import Checkpoint
 
-__all__ = ["describe", "libraries", "provenance"]
-
 #: Libraries whose version can change a figure.
 _LIBRARIES = (
     "numpy",

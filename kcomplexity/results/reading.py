@@ -12,8 +12,6 @@ from typing import Any
 from kcomplexity.errors import ResultError
 from kcomplexity.results.json_form import SCHEMA_VERSION, read_lines
 
-__all__ = ["KINDS", "RECORDS", "TRACKED", "holds_json", "kind_of", "read_document"]
-
 #: Every kind of result, by the name of its schema, and what makes one.
 KINDS: Mapping[str, str] = MappingProxyType(
     {

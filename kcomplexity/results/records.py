@@ -16,8 +16,6 @@ from kcomplexity.results.documents import Document
 from kcomplexity.results.json_form import SCHEMA_VERSION, plain, rebuilt
 from kcomplexity.text import about_row
 
-__all__ = ["CheckpointInfo", "Provenance", "Report", "Score", "Status"]
-
 Status = Literal["ok", "skipped", "failed"]
 
 

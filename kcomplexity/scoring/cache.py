@@ -44,8 +44,6 @@ from kcomplexity.scoring.units import Unit
 from kcomplexity.tensors.checkpoint import StoredTensor, Tensor
 from kcomplexity.tensors.derived import origins
 
-__all__ = ["Cache", "CachedRows", "cache_path"]
-
 #: Part of every key: rises when what is stored changes its meaning.
 _LAYOUT = 1
 #: Bytes of rows and hashes together.

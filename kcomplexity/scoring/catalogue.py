@@ -20,20 +20,6 @@ from kcomplexity.scoring.panels import PANELS, Panel
 from kcomplexity.scoring.specs import Spec, is_glued, parameters, parse_spec, parse_specs
 from kcomplexity.views import VIEWS, View
 
-__all__ = [
-    "Catalogue",
-    "ControlEntry",
-    "Entry",
-    "EstimatorEntry",
-    "Example",
-    "PanelEntry",
-    "PanelSpec",
-    "Parameter",
-    "ViewEntry",
-    "catalogue",
-    "only",
-]
-
 
 @dataclass(frozen=True)
 class Parameter:

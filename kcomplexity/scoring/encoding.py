@@ -20,8 +20,6 @@ from kcomplexity.parallel import (
 )
 from kcomplexity.views import Encoder
 
-__all__ = ["EncodedState", "SharedEncoding"]
-
 
 @dataclass(frozen=True)
 class SharedEncoding:

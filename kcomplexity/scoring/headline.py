@@ -24,8 +24,6 @@ from kcomplexity.scoring.structure_sentences import structure_sentences
 from kcomplexity.scoring.summary import counted, leave_one_out
 from kcomplexity.text import LEAST_SHARE, human_bytes, of_weights, plural, shorten, without_numbers
 
-__all__ = ["Needed", "headline", "needed", "without_error"]
-
 #: The error at which the engineer's sentence asks for bytes.
 _TARGET = 0.01
 #: A larger share of the weights without a size at an error is told.

@@ -24,8 +24,6 @@ from kcomplexity.scoring.specs import Spec
 from kcomplexity.scoring.units import Unit
 from kcomplexity.tensors.checkpoint import Checkpoint
 
-__all__ = ["Journal"]
-
 Key = tuple[str, str | None, str | None, str | None, str]
 
 

@@ -13,8 +13,6 @@ from kcomplexity.results.records import Score
 from kcomplexity.scoring.specs import Spec
 from kcomplexity.scoring.units import Unit
 
-__all__ = ["KnownRows", "NothingKnown"]
-
 
 class KnownRows(Protocol):
     """A store of rows, used from one thread: every unit is looked up, then kept, in plan order."""

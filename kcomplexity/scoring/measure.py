@@ -54,8 +54,6 @@ from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.tensors.derived import rebuilt
 from kcomplexity.views import Encoder, View
 
-__all__ = ["Encoders", "Gathered", "finish", "gather", "measure_unit", "prepare_views"]
-
 #: The encoder of each view, or the reason why the tensor has none; None for specs without a view.
 Encoders = Mapping[View | None, Encoder | Failed | None]
 

@@ -9,8 +9,6 @@ from kcomplexity.loaders.selecting import Reading
 from kcomplexity.parallel.running import Running
 from kcomplexity.tensors.groups import Scope
 
-__all__ = ["Measuring", "part_of", "refuse_unknown"]
-
 T = TypeVar("T")
 
 

@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 
 from kcomplexity.tensors.checkpoint import Tensor
 
-__all__ = ["NAMES", "RULES", "copies", "left_out", "not_learned"]
-
 Floats: TypeAlias = NDArray[Any]
 
 #: Globs of names that tell by themselves, with what they hold.

@@ -13,8 +13,6 @@ from types import MappingProxyType
 from kcomplexity.errors import SpecError
 from kcomplexity.tensors.groups import Scope
 
-__all__ = ["PANELS", "Panel", "affordable", "panel"]
-
 
 @dataclass(frozen=True)
 class Panel:

@@ -21,8 +21,6 @@ from kcomplexity.scoring.units import Unit, units
 from kcomplexity.tensors.checkpoint import Checkpoint, labelled
 from kcomplexity.tensors.groups import SCOPES
 
-__all__ = ["Plan", "Task", "make_plan"]
-
 #: Seconds to shuffle one weight: the memory access that misses every cache.
 _SHUFFLE_SECONDS = 1.5e-8
 #: A spec with controls costs at least the shuffles: this many weights, replicates included.

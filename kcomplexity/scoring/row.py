@@ -13,8 +13,6 @@ from kcomplexity.scoring.specs import Spec
 from kcomplexity.scoring.units import Unit
 from kcomplexity.tensors.derived import Concat
 
-__all__ = ["make_row", "sampled_row"]
-
 
 def make_row(unit: Unit, spec: Spec, result: Measure | Failed, *, in_sample: bool = True) -> Score:
     """Make the row of one spec of a unit; the path of the checkpoint is filled in later.

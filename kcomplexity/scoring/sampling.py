@@ -22,8 +22,6 @@ from kcomplexity.parallel import FRAME, Cut, Rows
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.tensors.derived import Concat, Part, Sample, concat
 
-__all__ = ["Share", "covariance", "sample_parts", "sampled_share"]
-
 
 class _Addable(Protocol):
     def __add__(self, other: Any, /) -> Any: ...

@@ -31,8 +31,6 @@ from kcomplexity.scoring.summary import summarise
 from kcomplexity.scoring.tile_maps import check_tiles, with_tile_maps
 from kcomplexity.scoring.units import Unit
 
-__all__ = ["make_report", "measure_plan", "open_plan", "score", "score_plan"]
-
 
 def score(
     source: Any,

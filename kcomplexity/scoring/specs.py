@@ -25,8 +25,6 @@ from kcomplexity.estimators import ESTIMATORS, Estimator
 from kcomplexity.registry import Registry
 from kcomplexity.views import VIEWS, View
 
-__all__ = ["Spec", "is_glued", "listed", "parameters", "parse_spec", "parse_specs"]
-
 T = TypeVar("T", Estimator, View)
 
 

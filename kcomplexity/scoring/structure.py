@@ -21,15 +21,6 @@ from kcomplexity.results.records import Score
 from kcomplexity.scoring.not_learned import left_out
 from kcomplexity.tensors.checkpoint import Checkpoint
 
-__all__ = [
-    "Structure",
-    "TensorStructure",
-    "mark_left_out",
-    "structure",
-    "with_savings",
-    "with_structure",
-]
-
 #: The error at which S is measured, where there is a choice of views.
 _ERROR = 0.1
 

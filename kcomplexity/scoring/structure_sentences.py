@@ -7,8 +7,6 @@ import math
 from kcomplexity.scoring.structure import Structure
 from kcomplexity.text import LEAST_SHARE, of_weights, plural, shorten
 
-__all__ = ["structure_sentences"]
-
 
 def structure_sentences(found: Structure, symmetry: float | None = None) -> list[str]:
     """Return the structure in sentences: effect first, then what it rests on.

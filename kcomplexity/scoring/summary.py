@@ -11,8 +11,6 @@ from kcomplexity.results.control_results import ControlResult, SummedControl
 from kcomplexity.results.records import Score
 from kcomplexity.scoring.specs import parse_spec
 
-__all__ = ["counted", "leave_one_out", "summarise"]
-
 T = TypeVar("T")
 
 

@@ -25,8 +25,6 @@ from kcomplexity.scoring.plan import Plan
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.views.levels import SignView
 
-__all__ = ["TileMap", "check_tiles", "tile_map", "with_tile_maps"]
-
 #: The rows that a map belongs to.
 TILED = "bdm2d@sign"
 _SHUFFLES = 19

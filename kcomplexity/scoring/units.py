@@ -15,8 +15,6 @@ from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 from kcomplexity.tensors.derived import Cast, concat
 from kcomplexity.tensors.groups import Scope, group_name
 
-__all__ = ["Unit", "units"]
-
 
 @dataclass(frozen=True)
 class Unit:

@@ -13,8 +13,6 @@ from pathlib import Path
 
 from kcomplexity.errors import SpecError
 
-__all__ = ["Evaluation", "evaluate", "parse_command"]
-
 _PLACE = "{checkpoint}"
 #: A number on its own, or after the = or : of a name, but not inside a word or a path.
 _NUMBER = re.compile(

@@ -36,17 +36,6 @@ from kcomplexity.results.records import CheckpointInfo, Provenance
 from kcomplexity.sweeps.evaluate import Evaluation, evaluate, parse_command
 from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 
-__all__ = [
-    "SweepPlan",
-    "SweepPoint",
-    "SweepReport",
-    "Sweeping",
-    "gaussian_bits",
-    "open_sweep",
-    "run_sweep",
-    "sweep",
-]
-
 Direction = Literal["higher", "lower"]
 
 #: The default errors and capacities.

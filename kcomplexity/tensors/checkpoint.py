@@ -29,15 +29,6 @@ from kcomplexity.tensors.dtypes import StoredDtype
 from kcomplexity.tensors.pieces import FRAME, spans
 from kcomplexity.text import distinguished, printable
 
-__all__ = [
-    "ArrayTensor",
-    "Checkpoint",
-    "Layout",
-    "StoredTensor",
-    "Tensor",
-    "labelled",
-]
-
 #: Where a matrix keeps its outputs: ``"out-in"`` is PyTorch's (out, in, *kernel), ``"in-out"``
 #: is Keras' and Flax' (*kernel, in, out). Fans of a re-initialisation follow it.
 Layout = Literal["out-in", "in-out"]

@@ -20,19 +20,6 @@ from kcomplexity.files.sources import Bytes, buffer_for
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.tensors.dtypes import DTYPES, StoredDtype
 
-__all__ = [
-    "Cast",
-    "Concat",
-    "Part",
-    "Sample",
-    "concat",
-    "origins",
-    "packed",
-    "rebuilt",
-    "set_addressable",
-    "stored_words",
-]
-
 Words = NDArray[Any]
 
 

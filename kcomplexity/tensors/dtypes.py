@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 from kcomplexity.errors import UnmeasurableError
 from kcomplexity.files.sources import Bytes
 
-__all__ = ["CODES", "DTYPES", "StoredDtype", "from_numpy", "opaque"]
-
 Kind = Literal["float", "int", "uint", "bool", "complex", "opaque"]
 Array = NDArray[Any]
 _WORD_BITS = (1, 2, 3, 4, 5, 6, 7, 8, 16, 32, 64)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-__all__ = ["SCOPES", "Scope", "group_name"]
-
 Scope = Literal["tensor", "group", "model"]
 #: What can be measured or fitted as one: a tensor, tensors of one name pattern, the checkpoint.
 SCOPES: tuple[Scope, ...] = ("tensor", "group", "model")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-__all__ = ["FRAME", "LEAF", "spans"]
-
 #: Weights in a leaf, the smallest unit of a figure: sums are one float per leaf.
 LEAF = 1 << 16
 #: Weights in a frame: what is read at once, and what a compressor sees as one stream.

@@ -20,8 +20,6 @@ from kcomplexity.files.sources import Bytes
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.tensors.derived import packed, set_addressable
 
-__all__ = ["Law", "Reinit", "SignFlipped", "generator"]
-
 #: Weights that are drawn together. Starting a generator costs about as much as drawing 500
 #: normals, so smaller units waste time on starts, larger ones on short reads: rows of a matrix.
 _UNIT = 1 << 12

@@ -12,8 +12,6 @@ from kcomplexity.results.control_results import SHUFFLE
 from kcomplexity.results.records import CheckpointInfo, Score, Status
 from kcomplexity.scoring.summary import summarise
 
-__all__ = ["Series", "Step", "StepScore", "make_series", "sum_common_tensors"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Step:

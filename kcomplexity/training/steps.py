@@ -16,8 +16,6 @@ from kcomplexity.loaders.paths import natural_key
 from kcomplexity.tensors.checkpoint import Checkpoint
 from kcomplexity.text import distinguished, printable
 
-__all__ = ["StepSource", "in_step_order"]
-
 #: Names of a step in the metadata of files; the first that all files have counts.
 _KEYS = ("step", "global_step", "iteration", "epoch")
 

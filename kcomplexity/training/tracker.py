@@ -22,8 +22,6 @@ from kcomplexity.scoring.score import measure_plan
 from kcomplexity.scoring.specs import listed
 from kcomplexity.scoring.summary import summarise
 
-__all__ = ["Tracker"]
-
 
 class Tracker:
     """Score the weights of a training at each call; a context manager.

@@ -32,8 +32,6 @@ from kcomplexity.text import percent_change, plural, shorten
 from kcomplexity.training.series import Series, Step, StepScore, make_series, sum_common_tensors
 from kcomplexity.training.steps import StepSource, in_step_order
 
-__all__ = ["Series", "Step", "StepScore", "Trajectory", "trajectory"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Trajectory(Document):

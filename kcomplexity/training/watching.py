@@ -14,8 +14,6 @@ from kcomplexity.scoring.measuring import Measuring
 from kcomplexity.training.series import Step
 from kcomplexity.training.trajectory import Trajectory, trajectory
 
-__all__ = ["complete_checkpoints", "step_sentence", "watch"]
-
 
 def watch(
     names: Sequence[str],

@@ -26,20 +26,6 @@ from kcomplexity.registry import class_problem
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.tensors.dtypes import StoredDtype
 
-__all__ = [
-    "Alphabet",
-    "Encoded",
-    "Encoder",
-    "Reduce",
-    "View",
-    "bit_planes",
-    "check_view",
-    "leaves",
-    "plane_alphabets",
-    "smallest",
-    "weights_only",
-]
-
 Symbols = NDArray[Any]
 #: Runs one reducer over the tensor at hand; the same reducer is never run twice.
 Reduce = Callable[[Reducer], Any]

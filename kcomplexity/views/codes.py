@@ -19,8 +19,6 @@ from kcomplexity.views.base import (
     smallest,
 )
 
-__all__ = ["CodesView"]
-
 #: A wider integer is a bias, an index or a counter, not a code out of a small set.
 _MOST_BITS = 16
 

@@ -40,8 +40,6 @@ from kcomplexity.views.base import (
 )
 from kcomplexity.views.passes import LeafSums, SumOfSquares, extent
 
-__all__ = ["DistortionView", "StepEncoder"]
-
 
 @dataclass(frozen=True)
 class DistortionView(View):

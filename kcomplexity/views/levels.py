@@ -41,8 +41,6 @@ from kcomplexity.views.base import (
 )
 from kcomplexity.views.passes import ExtentState, compute_dtype, extent, floats, quantiles
 
-__all__ = ["SignByteView", "SignView", "SymmetricView", "UniformView"]
-
 Floats = NDArray[Any]
 #: Magnitudes from one to the other have squares, and sums of squares, that float64 holds.
 _SQUARABLE = 1e-150, 1e150

@@ -20,18 +20,6 @@ from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.tensors.dtypes import StoredDtype
 from kcomplexity.views.base import Reduce, leaves
 
-__all__ = [
-    "Extent",
-    "ExtentState",
-    "LeafSums",
-    "SumOfSquares",
-    "compute_dtype",
-    "extent",
-    "finite_part",
-    "floats",
-    "quantiles",
-]
-
 
 def compute_dtype(tensor_dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return the type quantisers compute in: float64 for F64, float32 for every narrower float."""

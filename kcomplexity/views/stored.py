@@ -35,8 +35,6 @@ from kcomplexity.views.base import (
     weights_only,
 )
 
-__all__ = ["BytesView", "Float32View", "WordsView"]
-
 
 @dataclass(frozen=True)
 class BytesView(View):

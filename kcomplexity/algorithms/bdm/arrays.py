@@ -21,8 +21,6 @@ from kcomplexity.algorithms.bdm.value import (
 )
 from kcomplexity.errors import UnmeasurableError
 
-__all__ = ["bdm1d", "bdm2d", "block_entropy", "measure_bdm", "ndim_of"]
-
 
 def bdm1d(
     symbols: ArrayLike,

@@ -11,8 +11,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SLAB_BLOCKS", "USUAL_BLOCK", "usual_codes"]
-
 #: Default side of a block, by number of dimensions.
 USUAL_BLOCK: Final = {1: 12, 2: 4}
 #: Blocks to code at a time: their codes (8 bytes each) stay in the cache of a core.

@@ -14,8 +14,6 @@ from kcomplexity.algorithms.bdm.windows import block_codes, n_covered
 from kcomplexity.algorithms.counting import SymbolCounter, Tally, merge_tallies
 from kcomplexity.errors import SpecError
 
-__all__ = ["BlockCounter", "BlockCounts", "count_blocks"]
-
 
 @dataclass(frozen=True, eq=False)
 class BlockCounts:

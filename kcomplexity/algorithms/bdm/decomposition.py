@@ -11,14 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from kcomplexity.algorithms.bdm.codes import USUAL_BLOCK
 from kcomplexity.errors import SpecError, UnmeasurableError
 
-__all__ = [
-    "Decomposition",
-    "Partition",
-    "Symbols",
-    "as_symbols",
-    "integer_option",
-]
-
 Symbols = NDArray[np.integer[Any]]
 Partition = Literal["ignore", "correlated", "recursive"]
 

@@ -17,8 +17,6 @@ from kcomplexity.algorithms.bdm.value import (
 )
 from kcomplexity.errors import SpecError, UnmeasurableError
 
-__all__ = ["normalized_bdm", "normalized_block_entropy"]
-
 
 def normalized_bdm(counts: BlockCounts) -> float:
     """Return the BDM, between the least (0) and the greatest (1) of arrays of this size.

@@ -13,8 +13,6 @@ from kcomplexity.algorithms.bdm.counts import BlockCounter, BlockCounts
 from kcomplexity.algorithms.bdm.decomposition import Decomposition, as_symbols, integer_option
 from kcomplexity.algorithms.bdm.value import BdmResult, bdm_result, some_blocks, table_for
 
-__all__ = ["BdmTiles", "bdm_tiles"]
-
 
 @dataclass(frozen=True, eq=False)
 class BdmTiles:

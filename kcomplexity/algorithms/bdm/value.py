@@ -13,16 +13,6 @@ from kcomplexity.algorithms.bdm.decomposition import Decomposition
 from kcomplexity.algorithms.ctm import CtmTable, ctm_table
 from kcomplexity.errors import SpecError, UnmeasurableError
 
-__all__ = [
-    "BdmResult",
-    "bdm_result",
-    "bdm_value",
-    "block_entropy_of",
-    "entropy_of_counts",
-    "some_blocks",
-    "table_for",
-]
-
 
 @dataclass(frozen=True)
 class BdmResult:

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from kcomplexity.algorithms.bdm.codes import SLAB_BLOCKS, USUAL_BLOCK, usual_codes
 from kcomplexity.algorithms.bdm.decomposition import Decomposition, Symbols
 
-__all__ = ["block_codes", "n_covered"]
-
 Codes = NDArray[np.integer[Any]]
 
 

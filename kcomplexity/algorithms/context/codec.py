@@ -45,8 +45,6 @@ from kcomplexity.algorithms.entropy_coding import (
 )
 from kcomplexity.algorithms.entropy_coding.order0 import read_subset, write_subset
 
-__all__ = ["decode_tile", "encode_tile", "read_tile", "weight_costs", "write_tile"]
-
 Symbols = NDArray[Any]
 
 

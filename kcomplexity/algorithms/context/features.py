@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 
 from kcomplexity.algorithms.context.model import CLIP, Kernel
 
-__all__ = ["FitGrid", "Floats", "TileFeatures"]
-
 Floats: TypeAlias = NDArray[Any]
 #: Weights handled at once: their sums stay in the cache.
 _BLOCK = 1 << 16

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from kcomplexity.algorithms.context.features import Floats, TileFeatures
 from kcomplexity.algorithms.context.model import COEFFICIENT_BITS
 
-__all__ = ["MOST_FITTED", "coefficients", "strong_lags"]
-
 #: Weights that coefficients are fitted on, at most: more would not change their 64ths.
 MOST_FITTED = 1 << 15
 #: Lines and their length that autocorrelations are taken of.

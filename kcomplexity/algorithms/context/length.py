@@ -38,8 +38,6 @@ from kcomplexity.algorithms.counting import count_symbols
 from kcomplexity.algorithms.entropy_coding.context_tree import tree_bits
 from kcomplexity.algorithms.entropy_coding.lengths import two_part_bits
 
-__all__ = ["TileCode", "order0_code", "tile_code"]
-
 _TOP = ESCAPE + 1
 _LEVELS = 2 * _TOP + 1
 

@@ -33,31 +33,6 @@ from numpy.typing import NDArray
 
 from kcomplexity.algorithms.entropy_coding.lengths import log2_binomial
 
-__all__ = [
-    "CLIP",
-    "COEFFICIENT_BITS",
-    "ESCAPE",
-    "FLAG_ORDERS",
-    "LEAST_FOR_MORE",
-    "MAGNITUDE_CELLS",
-    "MEAN_BITS",
-    "MODES",
-    "N_CELLS",
-    "N_FLAGS",
-    "PATTERN",
-    "PREDICTION_CELLS",
-    "SHIFT_BITS",
-    "SIGN_CELLS",
-    "Kernel",
-    "Mode",
-    "Ranks",
-    "TileModel",
-    "header_bits",
-    "lag_range",
-    "offsets",
-    "running_mean",
-]
-
 Mode: TypeAlias = Literal["enumerated", "order-0", "scale", "magnitude", "prediction"]
 #: In the order of their numbers in the file.
 MODES: tuple[Mode, ...] = get_args(Mode)

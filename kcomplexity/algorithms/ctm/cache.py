@@ -13,8 +13,6 @@ import numpy as np
 from kcomplexity.algorithms.ctm.source import CtmSource
 from kcomplexity.algorithms.ctm.table import Bits, Codes
 
-__all__ = ["ctm_cache_folder", "load_stored", "store", "stored_path"]
-
 # File: this header, then the keys (little-endian int64), then the values (little-endian float64).
 # The magic ends in the version of the layout; the last field is the CRC-32 of all that follows.
 _MAGIC: Final = b"kc-ctm\x00\x01"

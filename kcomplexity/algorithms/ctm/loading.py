@@ -9,8 +9,6 @@ from kcomplexity.algorithms.ctm.source import CTM_SOURCES, flatten, read_pickle,
 from kcomplexity.algorithms.ctm.table import CtmTable
 from kcomplexity.errors import SpecError
 
-__all__ = ["ctm_table"]
-
 
 def ctm_table(n_symbols: int = 2, ndim: int = 1) -> CtmTable:
     """Return the CTM table for an alphabet.

@@ -23,8 +23,6 @@ import numpy as np
 from kcomplexity.algorithms.ctm.table import Bits, Codes
 from kcomplexity.errors import CtmTableError
 
-__all__ = ["CTM_SOURCES", "CtmSource", "flatten", "read_pickle", "source_bytes"]
-
 
 @dataclass(frozen=True)
 class CtmSource:

@@ -10,8 +10,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Bits", "Codes", "CtmTable", "normalised_codes"]
-
 Codes = NDArray[np.int64]
 Bits = NDArray[np.float64]
 

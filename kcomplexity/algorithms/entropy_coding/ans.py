@@ -13,15 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "AnsDecoder",
-    "AnsEncoder",
-    "Frequencies",
-    "counts_of_levels",
-    "levels_of_counts",
-    "model_of",
-]
-
 Ints = NDArray[np.int64]
 Words = NDArray[np.uint32]
 Frequencies = NDArray[np.int64]

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["BitReader", "BitWriter"]
-
 _WIDTH = 62
 _HALF = 1 << (_WIDTH - 1)
 _QUARTER = 1 << (_WIDTH - 2)

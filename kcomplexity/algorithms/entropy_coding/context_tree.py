@@ -20,8 +20,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ContextTrees", "tree_bits"]
-
 #: Ratios of probabilities are kept inside these: past them one side counts for nothing anyway.
 _LEAST, _GREATEST = 2.0**-900, 2.0**900
 #: Counts whose logarithms of Gamma are kept: nearly all are smaller.

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["elias_gamma_bits", "log2_binomial", "plug_in_bits", "two_part_bits"]
-
 
 def plug_in_bits(counts: NDArray[Any]) -> float:
     """Return n * H, the plug-in entropy of observed counts, in bits.

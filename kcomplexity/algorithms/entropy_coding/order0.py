@@ -13,8 +13,6 @@ from collections.abc import Sequence
 
 from kcomplexity.algorithms.entropy_coding.arithmetic import BitReader, BitWriter
 
-__all__ = ["read_order0", "read_subset", "write_order0", "write_subset"]
-
 
 def write_subset(writer: BitWriter, members: Sequence[int], size: int) -> None:
     """Write which of the numbers below `size` are `members`: log2 C(size, how many) bits."""

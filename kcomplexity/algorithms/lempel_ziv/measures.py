@@ -10,8 +10,6 @@ from numpy.typing import ArrayLike
 from kcomplexity.algorithms.lempel_ziv.parse import Labels, count_phrases
 from kcomplexity.errors import UnmeasurableError
 
-__all__ = ["lz76_complexity", "lz76_entropy_rate", "lz76_phrases"]
-
 
 def lz76_phrases(symbols: ArrayLike) -> int:
     """Return the number of phrases of the LZ76 exhaustive history.

@@ -11,8 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from kcomplexity.algorithms.lempel_ziv.parse import Labels
 from kcomplexity.errors import SpecError, UnmeasurableError
 
-__all__ = ["binarise_outputs"]
-
 
 def binarise_outputs(outputs: ArrayLike, threshold: float | str = 0.0) -> Labels:
     """Return outputs of a network as the symbols of the function that it computes.

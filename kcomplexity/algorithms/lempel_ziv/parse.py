@@ -26,8 +26,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Labels", "count_phrases"]
-
 Labels = NDArray[np.unsignedinteger[Any]]
 Positions = NDArray[np.signedinteger[Any]]
 Keys = NDArray[np.uint64]

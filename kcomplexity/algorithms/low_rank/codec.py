@@ -18,8 +18,6 @@ from kcomplexity.algorithms.context.model import Kernel, Ranks, TileModel
 from kcomplexity.algorithms.entropy_coding import BitReader, BitWriter, read_order0, write_order0
 from kcomplexity.algorithms.low_rank.model import FINENESS, RANKS, LowRankModel, low_rank_code
 
-__all__ = ["decode_band", "encode_band"]
-
 Matrix = NDArray[Any]
 
 

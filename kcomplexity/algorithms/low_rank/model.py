@@ -30,8 +30,6 @@ from kcomplexity.algorithms.entropy_coding.lengths import elias_gamma_bits, two_
 from kcomplexity.algorithms.step_search import find_step
 from kcomplexity.errors import UnmeasurableError
 
-__all__ = ["FINENESS", "RANKS", "LowRankModel", "low_rank_code"]
-
 Matrix: TypeAlias = NDArray[Any]
 RANKS = (0, 1, 2, 4, 8, 16, 32, 64)
 FINENESS = (1.0, 0.7, 0.5, 0.35)

@@ -32,8 +32,6 @@ from kcomplexity.parallel.progress import OnProgress, Progress
 from kcomplexity.registry import class_problem
 from kcomplexity.text import plural
 
-__all__ = ["Fit", "Fitter", "Goal", "Problem", "centroids", "check_fitter", "fit_to_error"]
-
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 #: Weights that are summed together, as float64.

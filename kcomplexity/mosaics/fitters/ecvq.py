@@ -31,8 +31,6 @@ from kcomplexity.mosaics.fitters.base import Fit, Fitter, Goal, Ints, Problem, c
 from kcomplexity.mosaics.fitters.kmeans import KMeans, lloyd
 from kcomplexity.mosaics.fitters.sample import SampledMotifs
 
-__all__ = ["Ecvq"]
-
 Floats = NDArray[np.float32]
 
 #: Blocks that the rounds see by default; more blocks change the motifs little.

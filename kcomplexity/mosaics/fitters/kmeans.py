@@ -24,8 +24,6 @@ from kcomplexity.mosaics.fitters.base import (
 )
 from kcomplexity.mosaics.fitters.sample import draw, grid_step
 
-__all__ = ["KMeans", "lloyd", "spread_start"]
-
 Floats = NDArray[np.float32]
 
 #: The start is drawn from one block in `_PART`, if that leaves `_LEAST` blocks for each motif.

@@ -13,8 +13,6 @@ from kcomplexity.containers.motifs import MOST_MOTIFS, MotifDtype
 from kcomplexity.mosaics.assign import nearest
 from kcomplexity.mosaics.fitters.base import Fit, Fitter, Goal, Problem, fit_to_error
 
-__all__ = ["SampledMotifs", "draw", "grid_step"]
-
 
 @dataclass(frozen=True)
 class SampledMotifs(Fitter):

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from kcomplexity.report.figures.themes import Theme
 
-__all__ = ["Cell", "Chart", "FigureKind", "check_figure", "missing", "values_at"]
-
 Cell: TypeAlias = str | float | int | None
 
 

@@ -18,8 +18,6 @@ from kcomplexity.text import plural, shorten
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["BITS"]
-
 #: Values this many times the middle one ask for a logarithmic axis.
 _WIDE = 6
 

@@ -14,8 +14,6 @@ from kcomplexity.text import human_bytes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["BOUND"]
-
 
 def _charts(document: Json) -> list[Chart]:
     bounds = [

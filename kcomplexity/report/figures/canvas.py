@@ -28,8 +28,6 @@ from kcomplexity.text import printable
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["PICTURE_FORMATS", "alternative", "image_bytes", "numbers_csv", "page_svg", "styled"]
-
 #: What a picture can be saved as.
 PICTURE_FORMATS = ("png", "svg", "pdf")
 _DPI = 200

@@ -24,8 +24,6 @@ from kcomplexity.text import plural
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["CONTROLS"]
-
 
 def _charts(document: Json) -> list[Chart]:
     rows = measured(document, "controls", "bits")

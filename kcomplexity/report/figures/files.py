@@ -12,8 +12,6 @@ from kcomplexity.report.figures.canvas import PICTURE_FORMATS, image_bytes, numb
 from kcomplexity.report.figures.themes import theme
 from kcomplexity.report.rows import Json
 
-__all__ = ["save_figures"]
-
 
 def save_figures(
     document: Json,

@@ -24,8 +24,6 @@ from kcomplexity.text import plural, shorten
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["HISTOGRAM"]
-
 _BINS = 120
 #: Beyond as many levels lines across would hide the bars.
 _MOST_LEVELS = 64

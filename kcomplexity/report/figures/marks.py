@@ -25,20 +25,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.collections import PolyCollection
 
-__all__ = [
-    "CROWD",
-    "MANY",
-    "TIP",
-    "Along",
-    "areas_of",
-    "legend",
-    "line_across",
-    "log_scale",
-    "marker",
-    "tip_links",
-    "weighty",
-]
-
 #: More tensors than this are not named one by one.
 MANY = 32
 #: In the page, the names of more tensors than this are said once for all figures.

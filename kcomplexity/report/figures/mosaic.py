@@ -18,8 +18,6 @@ from kcomplexity.text import human_bytes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["BUDGET", "MOTIFS", "USAGE"]
-
 #: More tiles than this are too small to see.
 _MOST_TILES = 96
 _ACROSS = 12

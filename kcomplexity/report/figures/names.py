@@ -9,8 +9,6 @@ from functools import cache
 from kcomplexity.report.rows import Json
 from kcomplexity.text import shorten
 
-__all__ = ["about", "checkpoint_name", "slug"]
-
 
 def about(spec: str, rows: Sequence[Json]) -> str:
     """Return the spec with what kind of number it gives."""

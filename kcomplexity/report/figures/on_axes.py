@@ -15,8 +15,6 @@ from kcomplexity.text import printable
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["draw_on"]
-
 
 def draw_on(document: Json, kind: str, ax: Axes | None) -> Axes:
     """Draw the first picture of a kind on the axes of the user, or of a new figure.

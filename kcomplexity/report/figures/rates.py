@@ -17,8 +17,6 @@ from kcomplexity.text import plural
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["ACCURACY", "RATES"]
-
 _BOUND = "Gaussian bound"
 
 

@@ -17,8 +17,6 @@ from kcomplexity.text import LEAST_SHARE, plural
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["SCATTER"]
-
 
 def _charts(document: Json) -> list[Chart]:
     rows = measured(document, "reference_bits", "bits", "n_weights")

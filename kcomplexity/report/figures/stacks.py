@@ -24,8 +24,6 @@ from kcomplexity.report.rows import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["ACCOUNT", "STREAMS"]
-
 #: Parts up to this many differ in colour, more in shade.
 _MOST_COLOURS = 4
 _LOW_RANK = "low rank"

@@ -12,8 +12,6 @@ from types import MappingProxyType
 
 from kcomplexity.errors import SpecError
 
-__all__ = ["PAGE", "PAGE_COLOURS", "THEMES", "Theme", "theme"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Theme:

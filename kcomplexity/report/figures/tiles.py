@@ -15,8 +15,6 @@ from kcomplexity.text import plural, shorten
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["TILES"]
-
 
 def _charts(document: Json) -> list[Chart]:
     return [_chart(row, tile_map) for row in measured(document) if (tile_map := tiles(row))]

@@ -17,8 +17,6 @@ from kcomplexity.text import shorten
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["TRAJECTORY"]
-
 
 def _charts(document: Json) -> list[Chart]:
     rows = [row for row in _whole(document) if row.get("bits_per_weight") is not None]
