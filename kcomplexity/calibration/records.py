@@ -37,11 +37,8 @@ class Known:
         The answer itself, where theory gives one; the limits are then its tolerance.
     why : str
         The formula, or the reason, in a few words.
-    sees : {"sees", "partly", "blind", "misled", ""}
     tensor : str or None
         The tensor measured; None for all that the case makes.
-    scope : {"tensor", "group", "model"}
-    quantity : {"bits", "bits/weight", "raw/comp", "of shuffled"}
     """
 
     spec: str
@@ -123,14 +120,7 @@ class CheckedCase:
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationReport(Document):
-    """All known answers, and what was measured: the document of ``demo --calibrate``.
-
-    Attributes
-    ----------
-    provenance : Provenance
-    n_answers, n_met : int
-    cases : tuple of CheckedCase
-    """
+    """All known answers, and what was measured: the document of ``demo --calibrate``."""
 
     provenance: Provenance
     n_answers: int

@@ -31,15 +31,7 @@ _MEMORY = 300 << 20
 
 @dataclass(frozen=True)
 class LongWindow:
-    """Bits of two tensors in one window.
-
-    Attributes
-    ----------
-    first, second : int
-        Bits of each alone.
-    second_after_first : int
-        Bits of the second when the first is known.
-    """
+    """Bits of two tensors in one window: of each alone, and of the second after the first."""
 
     first: int
     second: int

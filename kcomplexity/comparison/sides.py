@@ -28,15 +28,7 @@ _Rows = tuple[Score, ...]
 class ScoredSides:
     """Scores of all checkpoints of a plan, from which changes are computed.
 
-    Parameters
-    ----------
-    plan : Plan
-        Of aligned checkpoints, the references first.
-    rows : sequence of Score
-        All that the plan measured.
-    n_references : int
-    pool : Pool
-        Counts the unchanged weights.
+    The plan's checkpoints are aligned, the references first; `rows` are all that it measured.
     """
 
     def __init__(self, plan: Plan, rows: Sequence[Score], n_references: int, pool: Pool) -> None:

@@ -15,19 +15,9 @@ from kcomplexity.scoring.summary import summarise
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One checkpoint of a series.
+    """One checkpoint of a series; `reason` says why it cannot be read.
 
-    Attributes
-    ----------
-    step : int or float
-    checkpoint : str
-        Its path.
-    status : {"ok", "skipped", "failed"}
-    reason : str or None
-        Why it cannot be read.
-    info : CheckpointInfo or None
-    n_rows, n_cached : int
-        Rows of this step, and how many of them came from the cache.
+    `n_cached` of its `n_rows` rows came from the cache.
     """
 
     step: float
@@ -41,12 +31,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class StepScore(Score):
-    """A score with the step of its checkpoint.
-
-    Attributes
-    ----------
-    step : int or float
-    """
+    """A score with the step of its checkpoint."""
 
     step: float
 
@@ -62,18 +47,10 @@ class Series:
 
     Attributes
     ----------
-    spec : str
     tensor : str or None
         None for all tensors that every step has.
-    group : str or None
-    scope : {"tensor", "group", "model", "all"}
     quantity : {"bits_per_weight", "of_shuffled", "value"}
         Bits a weight, bits over the mean bits of the shuffled weights, or a statistic's value.
-    unit : str
-    direction : str
-    n_weights : int
-    target_mse : float or None
-        The relative squared error that the spec asks for; None if it asks for none.
     steps : tuple of int or float
         The readable ones.
     values : tuple of float or None
