@@ -42,7 +42,8 @@ def size_sentences(
 
 def _at(before: Needed, after: Needed, target: float) -> str:
     """Return the weight error of both sizes, or the error of each where they differ."""
-    if bool(before.error) == bool(after.error) and not _far_apart(before.error, after.error):
+    errors = before.error, after.error
+    if not any(errors) or (all(errors) and 2 / 3 < errors[1] / errors[0] < 3 / 2):
         return after.at(target)
     return f"at squared weight errors of {100 * after.error:.2g}% against {100 * before.error:.2g}%"
 
@@ -61,21 +62,12 @@ def _coded_alike(
             units.setdefault((row.tensor, row.group, row.scope), []).append(row)
     kept: list[Score] = []
     for rows in units.values():
-        codes = {
-            path: {
-                row.spec
-                for row in rows
-                if row.checkpoint == path
-                and row.status == "ok"
-                and (row.decodes == "weights" or not lossless)
-            }
-            for path in (reference, other)
+        coded = {
+            (row.checkpoint, row.spec)
+            for row in rows
+            if row.status == "ok" and (row.decodes == "weights" or not lossless)
         }
-        if codes[reference] == codes[other]:
+        before, after = ({s for path, s in coded if path == side} for side in (reference, other))
+        if before == after:
             kept += rows
     return kept
-
-
-def _far_apart(before: float, after: float) -> bool:
-    """Whether two errors are too far apart to be reported as one."""
-    return bool(before and after) and not 2 / 3 < after / before < 3 / 2

@@ -15,13 +15,7 @@ from kcomplexity.comparison.changes import FEWEST_RUNS, Change, Effect
 from kcomplexity.comparison.size_sentences import size_sentences
 from kcomplexity.results.records import CheckpointInfo, Score
 from kcomplexity.scoring.headline import without_error
-from kcomplexity.text import (
-    LEAST_SHARE,
-    percent_change,
-    plural,
-    short_names,
-    shorten,
-)
+from kcomplexity.text import LEAST_SHARE, percent_change, plural, short_names, shorten
 
 #: Bits a weight below which a change of the error is not reported: 3 % of the error.
 _LEAST_SHIFT = 0.02
@@ -35,15 +29,7 @@ def verdict(
     rows: Sequence[Change],
     summary: Sequence[Change],
 ) -> tuple[str, ...]:
-    """Return the sentences that open a comparison.
-
-    Parameters
-    ----------
-    infos : sequence of CheckpointInfo
-    scores : sequence of Score
-        The scores of each checkpoint.
-    rows, summary : sequence of Change
-    """
+    """Return the sentences that open a comparison of these scores."""
     sentences: list[str] = []
     comparisons = list(dict.fromkeys((row.reference, row.other) for row in summary))
     short = short_names([name for pair in comparisons for name in pair])
@@ -79,14 +65,15 @@ def threshold(effect: Effect) -> float:
 
 def _sentence(row: Change, n_weights: int, error_shift: float) -> str:
     """Return the change by one spec: total, of the histogram, of the arrangement."""
-    where = "in all" if row.n_weights == n_weights else f"on {_share(row.n_weights / n_weights)}"
-    unequal = _sampled(row) + _unequal(error_shift)
-    text = f"{row.spec}: {_both(row.total_change, row.total)} {where}{unequal}"
+    # A share below 1 is never rounded to 1.
+    share = min(row.n_weights / n_weights, 0.999) if row.n_weights != n_weights else 1
+    where = "in all" if share == 1 else f"on {share:.1%} of the weights"
+    sampled = f", {row.sampled_fraction:.0%} sampled" if row.sampled_fraction < 1 else ""
+    change = f"{_both(row.total_change, row.total)} {where}{sampled}"
+    text = f"{row.spec}: {change}{_unequal(error_shift)}"
     if row.structure is None or row.values is None:
-        alone = row.bits is not None and not row.positional
-        return (
-            text + _range(row.total) + ("; it sees no order: the histogram alone" if alone else "")
-        )
+        alone = "; it sees no order: the histogram alone" if row.bits is not None else ""
+        return text + _range(row.total) + ("" if row.positional else alone)
     return (
         f"{text}; {_part('histogram', row.values_change, row.values)}; "
         f"{_part('arrangement', row.structure_change, row.structure)}"
@@ -137,18 +124,14 @@ def _range(effect: Effect | None) -> str:
 
 
 def _over_runs(row: Change, error_shift: float) -> str:
-    n = (
-        f"n = {plural(row.n_others, 'pair')}"
-        if row.paired
-        else f"n = {row.n_others} against {row.n_references}"
-    )
+    n = plural(row.n_others, "pair") if row.paired else f"{row.n_others} against {row.n_references}"
     text = f"{row.spec}: {_interval(row.total_change, row.total)}{_unequal(error_shift)}"
     if row.structure is not None and row.values is not None:
         text += (
             f"; histogram {_interval(row.values_change, row.values)}; arrangement "
             f"{_interval(row.structure_change, row.structure)}"
         )
-    return f"{text}; {n}"
+    return f"{text}; n = {n}"
 
 
 def _interval(change: float | None, effect: Effect | None) -> str:
@@ -158,33 +141,23 @@ def _interval(change: float | None, effect: Effect | None) -> str:
     if effect.interval is None:
         return f"{text}, no interval from a single run"
     low, high = (percent_change(value) for value in effect.interval)
-    verdict = {True: "differs", False: "no difference shown", None: None}[effect.differs]
-    if verdict is None:
-        verdict = f"fewer than {FEWEST_RUNS} runs: no verdict"
-    return f"{text} [95 % t-interval {low} to {high}: {verdict}]"
+    shown = "differs" if effect.differs else "no difference shown"
+    if effect.differs is None:
+        shown = f"fewer than {FEWEST_RUNS} runs: no verdict"
+    return f"{text} [95 % t-interval {low} to {high}: {shown}]"
 
 
 def _both(change: float | None, effect: Effect | None) -> str:
     if change is None or effect is None:
         return "no ratio, for one side has no bits"
-    return (
-        f"{percent_change(change)} ({_bits(effect)})" if _bits(effect) else percent_change(change)
-    )
+    bits = f" ({_bits(effect)})" if effect.bits_per_weight is not None else ""
+    return f"{percent_change(change)}{bits}"
 
 
 def _bits(effect: Effect) -> str:
     if effect.bits_per_weight is None:
         return ""
     return f"{effect.bits_per_weight:+.3f} bits/weight"
-
-
-def _share(share: float) -> str:
-    """Return a share below 1 that is never rounded to 1."""
-    return f"{min(share, 0.999):.1%} of the weights"
-
-
-def _sampled(row: Change) -> str:
-    return f", {row.sampled_fraction:.0%} sampled" if row.sampled_fraction < 1 else ""
 
 
 def _left_out(rows: Sequence[Change], reference: str, other: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, Unpack
@@ -44,10 +44,6 @@ def inspect(
         As :class:`~kcomplexity.loaders.selecting.Reading` and
         :class:`~kcomplexity.parallel.running.Running` describe them.
 
-    Returns
-    -------
-    InspectionReport
-
     Raises
     ------
     CheckpointError
@@ -81,20 +77,8 @@ def inspect_checkpoint(
 ) -> Inspection:
     """Describe what an open checkpoint holds.
 
-    Nothing more is read of it, unless `values` asks for one pass over every tensor.
-
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-        With all its tensors or some of them selected.
-    values : bool
-        Whether to read every weight.
-    pool : Pool, optional
-        Where that pass runs, entered already; by default a pool of its own.
-
-    Returns
-    -------
-    Inspection
+    Nothing more is read of it, unless `values` asks for one pass over every tensor, which runs in
+    `pool`, entered already, or in a pool of its own.
 
     Examples
     --------
@@ -122,9 +106,7 @@ def inspect_checkpoint(
         path=checkpoint.path,
         format=checkpoint.format,
         files=tuple(FileInfo(name=str(s.path), n_bytes=s.size()) for s in checkpoint.sources),
-        n_tensors=len(checkpoint),
-        n_weights=checkpoint.n_weights,
-        n_bytes=checkpoint.n_bytes,
+        **_sizes(tensors),
         n_container_bytes=checkpoint.n_container_bytes,
         metadata=dict(checkpoint.metadata),
         dtypes=_by_dtype(tensors),
@@ -134,37 +116,34 @@ def inspect_checkpoint(
     )
 
 
-def _by_dtype(tensors: Iterable[TensorInfo]) -> tuple[DtypeInfo, ...]:
-    dtypes = [
-        DtypeInfo(
-            code=code,
-            n_tensors=len(members),
-            n_weights=sum(tensor.n_weights for tensor in members),
-            n_bytes=sum(tensor.n_bytes for tensor in members),
-        )
-        for code, members in _grouped(tensors, lambda tensor: tensor.dtype).items()
-    ]
+def _by_dtype(tensors: Sequence[TensorInfo]) -> tuple[DtypeInfo, ...]:
+    groups = _grouped(tensors, [tensor.dtype for tensor in tensors])
+    dtypes = [DtypeInfo(code=code, **_sizes(members)) for code, members in groups.items()]
     return tuple(sorted(dtypes, key=lambda dtype: -dtype.n_bytes))
 
 
-def _by_layer(tensors: Iterable[TensorInfo]) -> tuple[LayerInfo, ...]:
+def _by_layer(tensors: Sequence[TensorInfo]) -> tuple[LayerInfo, ...]:
     return tuple(
         LayerInfo(
             pattern=pattern,
-            n_tensors=len(members),
             dtypes=tuple(dict.fromkeys(tensor.dtype for tensor in members)),
             shapes=tuple(dict.fromkeys(tensor.shape for tensor in members)),
-            n_weights=sum(tensor.n_weights for tensor in members),
-            n_bytes=sum(tensor.n_bytes for tensor in members),
+            **_sizes(members),
         )
-        for pattern, members in _grouped(tensors, lambda tensor: group_name(tensor.name)).items()
+        for pattern, members in _grouped(tensors, [group_name(t.name) for t in tensors]).items()
     )
 
 
-def _grouped(
-    tensors: Iterable[TensorInfo], key: Callable[[TensorInfo], str]
-) -> dict[str, list[TensorInfo]]:
+def _grouped(tensors: Sequence[TensorInfo], keys: Sequence[str]) -> dict[str, list[TensorInfo]]:
     groups: dict[str, list[TensorInfo]] = {}
-    for tensor in tensors:
-        groups.setdefault(key(tensor), []).append(tensor)
+    for key, tensor in zip(keys, tensors, strict=True):
+        groups.setdefault(key, []).append(tensor)
     return groups
+
+
+def _sizes(tensors: Sequence[TensorInfo]) -> dict[str, int]:
+    return {
+        "n_tensors": len(tensors),
+        "n_weights": sum(tensor.n_weights for tensor in tensors),
+        "n_bytes": sum(tensor.n_bytes for tensor in tensors),
+    }

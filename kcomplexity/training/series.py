@@ -9,24 +9,9 @@ from typing import Any, Self
 
 from kcomplexity.inference import kendall
 from kcomplexity.results.control_results import SHUFFLE
-from kcomplexity.results.records import CheckpointInfo, Score, Status
+from kcomplexity.results.records import Score
 from kcomplexity.scoring.summary import summarise
-
-
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """One checkpoint of a series; `reason` says why it cannot be read.
-
-    `n_cached` of its `n_rows` rows came from the cache.
-    """
-
-    step: float
-    checkpoint: str
-    status: Status
-    reason: str | None = None
-    info: CheckpointInfo | None = None
-    n_rows: int = 0
-    n_cached: int = 0
+from kcomplexity.training.steps import Step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,9 +75,8 @@ class Series:
         known = [s for s, value in zip(self.steps, self.values, strict=True) if value is not None]
         if not known or (known[0], known[-1]) == (self.steps[0], self.steps[-1]):
             return ""
-        if len(known) == 1:
-            return f"step {known[0]:g} alone"
-        return f"steps {known[0]:g} to {known[-1]:g} alone"
+        first, last = f"{known[0]:g}", f"{known[-1]:g}"
+        return f"step {first} alone" if len(known) == 1 else f"steps {first} to {last} alone"
 
 
 def _key(row: Score) -> tuple[str, str, str | None, str | None]:
@@ -138,15 +122,10 @@ def make_series(rows: Sequence[StepScore], steps: Sequence[Step]) -> list[Series
     ]
 
 
-def _of_shuffled(row: Score) -> float | None:
-    control = row.control(SHUFFLE)
-    return control.ratio if control else None
-
-
 #: The quantities followed over the steps.
 _QUANTITIES: dict[str, Callable[[Score], float | None]] = {
     "bits_per_weight": lambda row: row.bits_per_weight,
-    "of_shuffled": _of_shuffled,
+    "of_shuffled": lambda row: control.ratio if (control := row.control(SHUFFLE)) else None,
     "value": lambda row: row.value if row.kind == "statistic" else None,
 }
 
@@ -167,16 +146,11 @@ def _series(
     first, last = known[0][1], known[-1][1]
     trend = kendall([step for step, _ in known], [value for _, value in known])
     units = {"bits_per_weight": "bits/weight", "of_shuffled": "ratio", "value": row.unit}
+    names = ("spec", "tensor", "group", "scope", "direction", "n_weights", "target_mse")
     return Series(
-        spec=row.spec,
-        tensor=row.tensor,
-        group=row.group,
-        scope=row.scope,
+        **{name: getattr(row, name) for name in names},
         quantity=quantity,
         unit=units[quantity],
-        direction=row.direction,
-        n_weights=row.n_weights,
-        target_mse=row.target_mse,
         steps=tuple(step.step for step in steps),
         values=values,
         first=first,
