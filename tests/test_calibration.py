@@ -48,7 +48,7 @@ def value(case: str, spec: str, tensor: str | None = None) -> float:
 
 def bits_per_weight(measured: dict[str, Calibrated], case: str, i: int) -> float:
     answer = measured[case].answers[i]
-    assert answer.known.quantity == "bits/weight"
+    assert answer.quantity == "bits/weight"
     assert answer.measured is not None
     return answer.measured
 
@@ -60,7 +60,7 @@ def bits_per_weight(measured: dict[str, Calibrated], case: str, i: int) -> float
 def test_a_known_answer_is_met(measured: dict[str, Calibrated], case: str, i: int) -> None:
     answer = measured[case].answers[i]
     assert answer.reason is None
-    assert answer.met, f"{answer.known.spec}: {answer.measured} is not in {answer.known}"
+    assert answer.met, f"{answer.spec}: {answer.measured} is not in {answer}"
 
 
 @pytest.mark.slow
@@ -161,7 +161,7 @@ def test_one_byte_a_sign_makes_noise_look_six_times_simpler(
 ) -> None:
     signs = measured["signs"]
     trap, packed = signs.answers[0], signs.answers[3]
-    assert trap.known.quantity == "raw/comp"
+    assert trap.quantity == "raw/comp"
     assert trap.measured is not None
     assert trap.measured > 6
     assert packed.measured == pytest.approx(1, abs=0.002)
@@ -205,7 +205,7 @@ def test_a_case_is_well_formed(case: Case) -> None:
     assert len(set(case.expect)) == len(case.expect)
     for answer in case.expect:
         assert str(parse_spec(answer.spec)) == answer.spec
-        assert answer.low <= answer.high
+        assert answer.high is None or answer.low <= answer.high
         assert answer.why
         assert answer.value is None or answer.admits(answer.value)
         assert answer.tensor is None or answer.tensor in made

@@ -19,7 +19,6 @@ from kcomplexity.comparison.differences import Difference
 from kcomplexity.comparison.long_window import (
     _compressor,
     _flushed,
-    after,
     compressed_together,
     ncd,
 )
@@ -170,7 +169,9 @@ def test_an_unrelated_rerun_explains_nothing():
 @settings(max_examples=25, deadline=None)
 def test_a_decoder_with_the_reference_gets_the_other_back(reference, tail, start):
     other = reference[start:] + tail
-    code = after(reference, other)
+    stream = _compressor()
+    _flushed(stream, reference)
+    code = stream.compress(other) + stream.flush()
     # The decoder makes the first part of the stream from the reference itself.
     begun = _flushed(_compressor(), reference)
     decoder = zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj()

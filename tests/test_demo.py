@@ -181,7 +181,7 @@ def test_tables_fit_a_terminal_as_rich_draws_them() -> None:
         Calibrated(
             case,
             case.make(np.random.default_rng(0)),
-            tuple(Answer(known, known.low) for known in case.expect),
+            tuple(Answer.of(known, known.low) for known in case.expect),
         )
         for case in CASES
     ]

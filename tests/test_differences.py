@@ -12,15 +12,30 @@ from kcomplexity.comparison.differences import (
     Delta,
     Difference,
     Xor,
+    _ordered,
     blended,
-    restored,
     unchanged,
 )
 from kcomplexity.errors import UnmeasurableError
+from kcomplexity.files.sources import Bytes
 from kcomplexity.parallel.pool import Pool
+from kcomplexity.tensors.checkpoint import Tensor
 from tests.tensors import numbers, random_tensor, same, tensor_of, words_of
 
 CODES = ["F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2", "I8", "U8", "I32", "U16", "I64", "BOOL"]
+
+
+def restored(reference: Tensor, delta: Bytes) -> Bytes:
+    """The other's stored bytes from the reference and a delta: what a decoder does."""
+    dtype, n = reference.dtype, reference.n_weights
+    words = _ordered(dtype, reference.raw(0, n), n)
+    zigzag = delta.view(words.dtype)
+    one = words.dtype.type(1)
+    words += (zigzag >> one) ^ (0 - (zigzag & one)).astype(words.dtype)
+    if dtype.sign_bits:
+        top = words.dtype.type(1 << (dtype.bits - 1))
+        words ^= np.where(words >= top, top, ~words.dtype.type(0))
+    return words.view(np.uint8)
 
 
 @pytest.mark.parametrize("code", CODES)

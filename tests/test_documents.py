@@ -17,7 +17,8 @@ from kcomplexity.bounds.descriptions import Description
 from kcomplexity.bounds.generalisation import METHODS
 from kcomplexity.calibration import CASES, CalibrationReport, calibrate
 from kcomplexity.errors import ResultError
-from kcomplexity.inspection import InspectionReport, inspect_checkpoint
+from kcomplexity.inspection.inspecting import inspect_checkpoint
+from kcomplexity.inspection.records import InspectionReport
 from kcomplexity.report.tables import TABLES, page_tables, tables, whole_tables
 from kcomplexity.results.documents import Document
 from kcomplexity.results.json_form import plain, rebuilt, versioned

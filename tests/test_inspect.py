@@ -16,7 +16,8 @@ from jsonschema import Draft202012Validator
 from safetensors.numpy import save_file
 
 import kcomplexity as kc
-from kcomplexity.inspection import ValueInfo, inspect, inspect_checkpoint
+from kcomplexity.inspection.inspecting import inspect, inspect_checkpoint
+from kcomplexity.inspection.records import ValueInfo
 from kcomplexity.parallel import LEAF
 from kcomplexity.parallel.pool import Pool
 from kcomplexity.parallel.progress import Progress

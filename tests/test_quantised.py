@@ -5,7 +5,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from kcomplexity.inspection import InspectionReport, inspect_checkpoint
+from kcomplexity.inspection.inspecting import inspect_checkpoint
+from kcomplexity.inspection.records import InspectionReport
 from kcomplexity.loaders import open_checkpoint
 from kcomplexity.schemas import load_schema
 from kcomplexity.scoring.score import score

@@ -23,7 +23,8 @@ from kcomplexity.comparison.conditional import Conditional
 from kcomplexity.comparison.conditional_bits import ConditionalBits
 from kcomplexity.errors import SpecError
 from kcomplexity.estimators.statistics import L2
-from kcomplexity.inspection import (
+from kcomplexity.inspection.inspecting import inspect_checkpoint
+from kcomplexity.inspection.records import (
     DtypeInfo,
     FileInfo,
     Inspection,
@@ -31,7 +32,6 @@ from kcomplexity.inspection import (
     LayerInfo,
     TensorInfo,
     ValueInfo,
-    inspect_checkpoint,
 )
 from kcomplexity.mosaics.fit_report import Dictionary, FitReport, Gain, TensorFit, Usage
 from kcomplexity.parallel import FRAME
@@ -41,7 +41,8 @@ from kcomplexity.results.provenance import provenance
 from kcomplexity.results.records import CheckpointInfo, Provenance, Report, Score
 from kcomplexity.schemas import load_schema, schema_names
 from kcomplexity.sweeps.sweep import SweepPoint, SweepReport
-from kcomplexity.training.series import Series, Step, StepScore
+from kcomplexity.training.series import Series, StepScore
+from kcomplexity.training.steps import Step
 from kcomplexity.training.trajectory import Trajectory
 from tests import run
 

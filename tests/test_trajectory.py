@@ -171,19 +171,19 @@ def test_what_is_gone_when_it_is_measured_is_not_readable_either(tmp_path, monke
 
 def test_steps_are_from_the_metadata_where_all_have_them(tmp_path):
     ordered, notes = in_step_order(write(tmp_path / "run", [2, 10, 1], step=100, epoch=1), None)
-    assert [source.step for source in ordered] == [100, 200, 1000]
+    assert [step.step for _, step in ordered] == [100, 200, 1000]
     assert notes == ["steps: step in the metadata"]
 
 
 def test_steps_are_from_the_names_else(tmp_path):
     ordered, notes = in_step_order(write(tmp_path / "run", [2, 10, 1]), None)
-    assert [source.step for source in ordered] == [1, 2, 10]
+    assert [step.step for _, step in ordered] == [1, 2, 10]
     assert notes == ["steps: the last number in each name"]
 
 
 def test_steps_by_a_regular_expression():
     ordered, _ = in_step_order(["e1-s30.npz", "e2-s5.npz"], r"e(\d+)")
-    assert [source.step for source in ordered] == [1, 2]
+    assert [step.step for _, step in ordered] == [1, 2]
     with pytest.raises(SpecError, match=r"finds no number in a\.npz"):
         in_step_order(["a.npz"], r"e(\d+)")
     with pytest.raises(SpecError, match="expected a regular expression"):
@@ -192,20 +192,20 @@ def test_steps_by_a_regular_expression():
 
 def test_steps_as_given_and_names_without_numbers():
     ordered, _ = in_step_order([state(0), state(1)], [5, 2.5])
-    assert [(source.name, source.step) for source in ordered] == [
+    assert [(step.checkpoint, step.step) for _, step in ordered] == [
         ("<mapping> (2)", 2.5),
         ("<mapping> (1)", 5),
     ]
     with pytest.raises(SpecError, match="1 steps were given for 2"):
         in_step_order([state(0), state(1)], [1])
-    assert [source.step for source in in_step_order(["b.npz", "a.npz"], None)[0]] == [0, 1]
+    assert [step.step for _, step in in_step_order(["b.npz", "a.npz"], None)[0]] == [0, 1]
     # The numbers that tell mappings apart are no steps.
-    assert [source.step for source in in_step_order([state(0), state(1)], None)[0]] == [0, 1]
+    assert [step.step for _, step in in_step_order([state(0), state(1)], None)[0]] == [0, 1]
 
 
 def test_steps_that_tie_are_told_and_stand_in_natural_order():
     ordered, notes = in_step_order(["b10-s1.npz", "b9-s1.npz", "b1-s0.npz"], None)
-    assert [source.name for source in ordered] == ["b1-s0.npz", "b9-s1.npz", "b10-s1.npz"]
+    assert [step.checkpoint for _, step in ordered] == ["b1-s0.npz", "b9-s1.npz", "b10-s1.npz"]
     assert "tie at step 1" in notes[1]
 
 

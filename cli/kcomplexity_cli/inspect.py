@@ -72,7 +72,7 @@ def inspect(
     --values asks for the weights too.
     """
     from kcomplexity.files.atomic import check_writable, write_atomically
-    from kcomplexity.inspection import inspect
+    from kcomplexity.inspection.inspecting import inspect
     from kcomplexity.results.json_form import json_text
     from kcomplexity_cli.terminal import print_json, progress_display
 

@@ -10,7 +10,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from kcomplexity.results.documents import Document
-from kcomplexity.results.json_form import SCHEMA_VERSION, plain
+from kcomplexity.results.json_form import SCHEMA_VERSION
 from kcomplexity.results.records import Provenance
 from kcomplexity.tensors.groups import Scope
 
@@ -32,21 +32,18 @@ class Known:
     spec : str
         Canonical.
     low, high : float
-        The answer lies between them, both included.
+        The answer lies between them, both included; a `high` of None is no limit.
     value : float or None
         The answer itself, where theory gives one; the limits are then its tolerance.
     why : str
         The formula, or the reason, in a few words.
-    sees : {"sees", "partly", "blind", "misled", ""}
     tensor : str or None
         The tensor measured; None for all that the case makes.
-    scope : {"tensor", "group", "model"}
-    quantity : {"bits", "bits/weight", "raw/comp", "of shuffled"}
     """
 
     spec: str
     low: float
-    high: float
+    high: float | None = None
     value: float | None = None
     why: str
     sees: Sees = ""
@@ -56,20 +53,31 @@ class Known:
 
     def admits(self, measured: float) -> bool:
         """Whether a measured value is the known one."""
-        return self.low <= measured <= self.high
+        return self.low <= measured and (self.high is None or measured <= self.high)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer(Known):
+    """A known answer and what was measured, in its `quantity`.
+
+    `measured` is None if it could not be measured, and `reason` says why; `met` says whether the
+    known answer admits it.
+    """
+
+    measured: float | None
+    met: bool
+    reason: str | None
+
+    @classmethod
+    def of(cls, known: Known, measured: float | None, reason: str | None = None) -> Self:
+        """Compare a measured value with the known one."""
+        met = measured is not None and known.admits(measured)
+        return cls(**vars(known), measured=measured, met=met, reason=reason)
 
 
 @dataclass(frozen=True)
 class Case:
-    """Made tensors and their known answers.
-
-    Attributes
-    ----------
-    name, what : str
-    make : callable
-        From a seeded generator to the tensors by name.
-    expect : tuple of Known
-    """
+    """Made tensors and their known answers; `make` gives the tensors from a seeded generator."""
 
     name: str
     what: str
@@ -78,31 +86,8 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One known answer and what was measured.
-
-    Attributes
-    ----------
-    known : Known
-    measured : float or None
-        In ``known.quantity``; None if it could not be measured.
-    reason : str or None
-        Why it could not.
-    """
-
-    known: Known
-    measured: float | None
-    reason: str | None = None
-
-    @property
-    def met(self) -> bool:
-        """Whether the measured value is the known one."""
-        return self.measured is not None and self.known.admits(self.measured)
-
-
-@dataclass(frozen=True)
 class Calibrated:
-    """A case with its answers, in the order of ``case.expect``."""
+    """A case with its tensors and answers, in the order of ``case.expect``."""
 
     case: Case
     arrays: Arrays
@@ -110,26 +95,11 @@ class Calibrated:
 
     def checked(self) -> CheckedCase:
         """Return what a report keeps of the case."""
-        return CheckedCase(
-            name=self.case.name,
-            what=self.case.what,
-            tensors=tuple(
-                MadeTensor(tensor=name, dtype=str(array.dtype), shape=array.shape)
-                for name, array in self.arrays.items()
-            ),
-            answers=tuple(
-                CheckedAnswer(
-                    **plain(answer.known),
-                    measured=answer.measured,
-                    met=answer.met,
-                    reason=answer.reason,
-                )
-                for answer in self.answers
-            ),
-        )
+        made = tuple(MadeTensor(n, str(a.dtype), a.shape) for n, a in self.arrays.items())
+        return CheckedCase(self.case.name, self.case.what, made, self.answers)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class MadeTensor:
     """What was made."""
 
@@ -138,47 +108,19 @@ class MadeTensor:
     shape: tuple[int, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class CheckedAnswer:
-    """A known answer and what was measured: the fields of `Known` and of `Answer`.
-
-    ``low`` and ``high`` are None where there is no limit.
-    """
-
-    spec: str
-    low: float | None
-    high: float | None
-    value: float | None
-    why: str
-    sees: Sees
-    tensor: str | None
-    scope: Scope
-    quantity: Quantity
-    measured: float | None
-    met: bool
-    reason: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class CheckedCase:
     """A case as a report keeps it, without its arrays."""
 
     name: str
     what: str
     tensors: tuple[MadeTensor, ...]
-    answers: tuple[CheckedAnswer, ...]
+    answers: tuple[Answer, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationReport(Document):
-    """All known answers, and what was measured: the document of ``demo --calibrate``.
-
-    Attributes
-    ----------
-    provenance : Provenance
-    n_answers, n_met : int
-    cases : tuple of CheckedCase
-    """
+    """All known answers, and what was measured: the document of ``demo --calibrate``."""
 
     provenance: Provenance
     n_answers: int

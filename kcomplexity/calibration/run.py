@@ -78,4 +78,4 @@ def _answer(known: Known, row: Score) -> Answer:
         "raw/comp": row.ratio_raw_over_comp,
         "of shuffled": control.ratio if control else None,
     }
-    return Answer(known, values[known.quantity], row.reason)
+    return Answer.of(known, values[known.quantity], row.reason)

@@ -17,17 +17,7 @@ from kcomplexity.text import plural, printable, shape_text
 
 @dataclass(frozen=True, kw_only=True)
 class Unmatched:
-    """A tensor that is not compared.
-
-    Attributes
-    ----------
-    checkpoint : str
-        Its path.
-    tensor : str
-        Its own name there.
-    n_bytes : int
-    reason : str
-    """
+    """A tensor that is not compared, under its own name in its checkpoint's path."""
 
     checkpoint: str
     tensor: str
@@ -37,15 +27,9 @@ class Unmatched:
 
 @dataclass(frozen=True)
 class Alignment:
-    """Checkpoints with the same tensors, under the same names, in the same order.
+    """Checkpoints with the same tensors, under the names and in the order of the first.
 
-    Attributes
-    ----------
-    checkpoints : tuple of Checkpoint
-        The first is the reference, whose names and order they all have.
-    unmatched : tuple of Unmatched
-    warnings : tuple of str
-        What a reader must know before any figure: stored dtypes that differ.
+    `warnings` say what a reader must know before any figure: stored dtypes that differ.
     """
 
     checkpoints: tuple[Checkpoint, ...]

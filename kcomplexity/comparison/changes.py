@@ -18,22 +18,12 @@ FEWEST_RUNS = 5
 class Effect:
     """One of the three changes, with its evidence.
 
-    Attributes
-    ----------
-    bits_per_weight : float or None
-        The change in bits a weight; negative = simpler.
-    seeds : tuple of float
-        The relative change with each shuffle alone; empty over several runs.
-    runs : tuple of float
-        The relative change of each pair of runs; empty for a single pair and without pairs.
-    n_agree : int
-        How many of `seeds`, or of `runs`, have the sign of the change.
-    interval : tuple of float or None
-        95 % t-interval of the relative change over runs; the unit is the run.
-    differs : bool or None
-        Whether the interval excludes 0; None below five runs a side.
-    leave_one_out : tuple of float or None
-        Range of the relative change when any one tensor is left out; for whole networks.
+    `bits_per_weight` is the change in bits a weight, negative = simpler. `seeds` has the relative
+    change with each shuffle alone (empty over several runs), `runs` that of each pair of runs
+    (empty for a single pair and without pairs); `n_agree` of them have the sign of the change.
+    `interval` is the 95 % t-interval of the relative change over runs; `differs` says whether it
+    excludes 0, and is None below five runs a side. `leave_one_out` is the range of the relative
+    change when any one tensor is left out; for whole networks.
     """
 
     bits_per_weight: float | None = None
@@ -49,6 +39,8 @@ class Effect:
 class Change:
     """The change between a reference and another checkpoint, as one spec measures it.
 
+    What is not listed is as in a score; ``reference_X`` is `X` of the reference.
+
     Attributes
     ----------
     reference, other : str
@@ -59,36 +51,19 @@ class Change:
         Whether run i of one side belongs to run i of the other; None for a single pair.
     tensor : str or None
         The reference's name; None for rows over several tensors.
-    scope : {"tensor", "group", "model", "all"}
-    group : str or None
-    reference_dtype, dtype : str or None
-        Stored dtypes; they differ only with a warning.
-    shape : tuple of int or None
-    n_weights : int
-    spec, kind, decodes, direction, positional, unit, target_mse
-        As in a score.
-    status : {"ok", "skipped", "failed"}
     reason : str or None
         Why there is no change.
-    reference_value, value : float or None
-        In `unit`; means over runs.
-    reference_bits, bits : float or None
-    reference_bits_per_weight, bits_per_weight : float or None
-    reference_relative_mse, relative_mse : float or None
-        Of lossy views.
-    reference_shuffled, shuffled : tuple of float
+    value, bits, bits_per_weight, relative_mse : float or None
+        Means over runs; `value` in `unit`.
+    shuffled : tuple of float
         Bits of each shuffle; for several runs the mean bits of each run's shuffles.
-    reference_n_lower, n_lower : int or None
-        How many of its own shuffles each side is below.
+    n_lower : int or None
+        How many of its own shuffles a side is below.
     total_change, values_change, structure_change : float or None
         Relative, e.g. -0.1 for a tenth less; over several runs the exponential of the mean
-        logarithm of the ratio, less one.
-    total, values, structure : Effect or None
-        The evidence for each.
+        logarithm of the ratio, less one. Their evidence is in `total`, `values`, `structure`.
     unchanged_share : float or None
         Share of the weights whose stored bits are the same on both sides.
-    sampled_fraction : float
-        1 when all weights were measured.
     left_out : str or None
         Why this tensor is in no sum of histogram and arrangement: it was learned on no side, or it
         is a copy of another, or the same on all sides.

@@ -9,7 +9,6 @@ The stages and their modules: match the tensors of the checkpoints
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -167,23 +166,17 @@ def compare(
         )
         spooled = [spool_checkpoint(checkpoint, pool) for checkpoint in aligned.checkpoints]
         n_scored = len(starts) + len(opened)
-        plan = make_plan(
-            spooled[:n_scored],
-            **options,
-        )
+        plan = make_plan(spooled[:n_scored], **options)
         pool.expect(plan.work, "measuring")
-        measured = [row for found in measure_plan(plan, pool) for row in found]
+        measured = [row for of_unit in measure_plan(plan, pool) for row in of_unit]
         sides = ScoredSides(plan, measured, len(starts), pool)
-        if over_runs:
-            rows, summary = sides.over_runs(paired=bool(paired))
-        else:
-            rows, summary = sides.one_by_one()
+        changes = sides.over_runs(paired=bool(paired)) if over_runs else sides.one_by_one()
         known = [
             measure_conditional_bits(plan.checkpoints[0], checkpoint, pool, *spooled[n_scored:])
             for checkpoint in plan.checkpoints[1:]
             if conditional or reruns
         ]
-        infos = tuple(describe(checkpoint) for checkpoint in plan.checkpoints)
+        infos = tuple(map(describe, plan.checkpoints))
         unmatched = (*aligned.unmatched, *not_drawn)
         warnings = (
             *filter(None, [plan.warning]),
@@ -197,15 +190,15 @@ def compare(
             unmatched=unmatched,
             warnings=warnings,
             headline=(
-                *verdict(infos, measured, rows, summary),
+                *verdict(infos, measured, *changes),
                 *(
                     f"{PurePath(bits[-1].other).name}: {text}"
                     for bits in known
                     for text in conditional_sentences(bits[-1])
                 ),
             ),
-            rows=rows,
-            summary=summary,
+            rows=changes[0],
+            summary=changes[1],
             conditional=tuple(row for bits in known for row in bits),
         )
 
@@ -241,13 +234,11 @@ def _pairing(
 def _mostly_unmatched(
     infos: Sequence[CheckpointInfo], unmatched: Sequence[Unmatched]
 ) -> Iterator[str]:
-    left: Counter[str] = Counter()
-    for tensor in unmatched:
-        left[tensor.checkpoint] += tensor.n_bytes
     for info in infos:
-        if left[info.path] > info.n_bytes:
+        left = sum(tensor.n_bytes for tensor in unmatched if tensor.checkpoint == info.path)
+        if left > info.n_bytes:
             yield (
-                f"{human_bytes(left[info.path])} of {printable(info.path)} have no counterpart, "
+                f"{human_bytes(left)} of {printable(info.path)} have no counterpart, "
                 f"and every figure is of the other {human_bytes(info.n_bytes)}"
             )
 

@@ -105,17 +105,14 @@ def conditional(
     sources = [reference, other] + ([] if rerun is None else [rerun])
     with ExitStack() as stack:
         pool = stack.enter_context(pool_of(options))
-        opened = [
-            stack.enter_context(checkpoint)
-            for checkpoint in open_selected(sources, **part_of(options, Reading))
-        ]
-        aligned = align(labelled(opened), strip_prefix=strip_prefix, rename=rename)
+        opened = map(stack.enter_context, open_selected(sources, **part_of(options, Reading)))
+        aligned = align(labelled(list(opened)), strip_prefix=strip_prefix, rename=rename)
         sides = [spool_checkpoint(checkpoint, pool) for checkpoint in aligned.checkpoints]
         before, after, *again = sides
         *rows, whole = measure_conditional_bits(before, after, pool, *again)
         return Conditional(
             provenance=provenance(options.get("command", ""), 0, pool.threads, started),
-            checkpoints=tuple(describe(checkpoint) for checkpoint in sides),
+            checkpoints=tuple(map(describe, sides)),
             unmatched=aligned.unmatched,
             headline=tuple(conditional_sentences(whole)),
             rows=tuple(rows),

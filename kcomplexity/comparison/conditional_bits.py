@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from kcomplexity.results.records import Status
 from kcomplexity.text import human_bytes
 
 #: Relative squared error of the lossy codes, of the other's weights.
 ERROR = 0.01
+#: Bits that add up over tensors.
+_SUMMED = ("bits", "alone_bits", "error_bits", "alone_error_bits", "floor_bits", "floor_error_bits")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,22 +22,12 @@ class ConditionalBits:
 
     Attributes
     ----------
-    reference, other : str
-        The checkpoints.
     tensor : str or None
-        None for the sum over all.
-    scope : {"tensor", "all"}
-    dtype : str or None
-    shape : tuple of int or None
-    n_weights, raw_bits : int
-    status : {"ok", "skipped", "failed"}
-    reason : str or None
+        None for the sum over all, of scope ``"all"``.
     unchanged_share : float or None
         Share of the weights whose stored bits are the same.
-    bits : float or None
-        K(other | reference) without loss, the choice of the code included.
-    code : str or None
-        The shortest code.
+    bits, code : float or None, str or None
+        K(other | reference) without loss, the choice of the code included; the shortest code.
     alone_bits : float or None
         K(other): the shortest code that does not use the reference.
     ratio : float or None
@@ -92,8 +85,10 @@ def sum_conditional_bits(rows: Sequence[ConditionalBits]) -> ConditionalBits:
         return math.fsum(known) if known and len(known) == len(values) else None
 
     n_weights = sum(row.n_weights for row in measured)
-    bits, alone = total("bits"), total("alone_bits")
-    error, alone_error = total("error_bits"), total("alone_error_bits")
+    shares = [(row.unchanged_share, row.n_weights) for row in measured]
+    unchanged = math.fsum((share or 0.0) * n for share, n in shares)
+    counted = all(share is not None for share, _ in shares)
+    sums: dict[str, Any] = {name: total(name) for name in _SUMMED}
     names = dict.fromkeys(name for row in measured for name in row.codes)
     dtypes = {row.dtype for row in measured}
     return ConditionalBits(
@@ -107,28 +102,16 @@ def sum_conditional_bits(rows: Sequence[ConditionalBits]) -> ConditionalBits:
         raw_bits=sum(row.raw_bits for row in measured),
         status="ok" if measured else "skipped",
         reason=None if measured else "no tensor could be measured",
-        unchanged_share=_weighted(measured, n_weights),
-        bits=bits,
-        alone_bits=alone,
-        ratio=quotient(bits, alone),
-        error_bits=error,
-        alone_error_bits=alone_error,
-        error_ratio=quotient(error, alone_error),
-        floor_bits=total("floor_bits"),
-        floor_error_bits=total("floor_error_bits"),
+        unchanged_share=unchanged / n_weights if n_weights and counted else None,
+        ratio=quotient(sums["bits"], sums["alone_bits"]),
+        error_ratio=quotient(sums["error_bits"], sums["alone_error_bits"]),
         codes={
             name: math.fsum(row.codes[name] for row in measured)
             for name in names
             if all(name in row.codes for row in measured)
         },
+        **sums,
     )
-
-
-def _weighted(rows: Sequence[ConditionalBits], n_weights: int) -> float | None:
-    shares = [(row.unchanged_share, row.n_weights) for row in rows]
-    if not n_weights or any(share is None for share, _ in shares):
-        return None
-    return math.fsum((share or 0.0) * n for share, n in shares) / n_weights
 
 
 def conditional_sentences(whole: ConditionalBits) -> list[str]:

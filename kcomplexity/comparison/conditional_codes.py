@@ -24,7 +24,8 @@ a floor of that noise: K(other | reference, rerun), coded from the nearest blend
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,16 +47,10 @@ from kcomplexity.scoring.units import Unit
 from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 from kcomplexity.tensors.groups import group_name
 
-_ALONE = parse_specs(
-    (
-        "zstd@bytes",
-        "zstd@bytes/planes",
-        "entropy:two-part@bytes/planes",
-        "entropy:two-part@bytes/fields",
-    )
-)
+_PLANES = ("zstd@bytes/planes", "entropy:two-part@bytes/planes")
+_OF_DIFFERENCE = parse_specs(_PLANES)
+_ALONE = parse_specs(("zstd@bytes", *_PLANES, "entropy:two-part@bytes/fields"))
 _ALONE_LOSSY = parse_specs((f"entropy:two-part@rd{ERROR:g}", f"zstd:9@rd{ERROR:g}"))
-_OF_DIFFERENCE = parse_specs(("zstd@bytes/planes", "entropy:two-part@bytes/planes"))
 _NORM = parse_spec("l2")
 #: Bits that state the weight of a blend.
 _BLEND_BITS = 16
@@ -68,11 +63,7 @@ def measure_conditional_bits(
 ) -> tuple[ConditionalBits, ...]:
     """Return the bits of each tensor of `other` given `reference`, and their sum as the last.
 
-    Parameters
-    ----------
-    reference, other, rerun : Checkpoint
-        Aligned: the same names and shapes, addressable.
-    pool : Pool
+    The checkpoints are aligned: the same names and shapes, addressable.
     """
     alone = _score([(name, tensor, _ALONE + _ALONE_LOSSY) for name, tensor in other.items()], pool)
     rows = [
@@ -88,7 +79,7 @@ def _measure_tensor(
     name: str,
     alone: Mapping[str, Score],
     pool: Pool,
-    rerun: Tensor | None = None,
+    rerun: Tensor | None,
 ) -> ConditionalBits:
     """Return the bits of one tensor; `alone` has the scores without the reference, by spec."""
     tensor = other[name]
@@ -119,33 +110,24 @@ def _with_bits(
     pool: Pool,
     rerun: Tensor | None,
 ) -> ConditionalBits:
-    squares = _sum_of_squares(alone)
-    own = {f"alone {spec}": score for spec, score in alone.items() if score.status == "ok"}
+    known = (score.sum_of_squares for score in alone.values())
+    squares = next((value for value in known if value is not None), None)
     window = compressed_together(reference, tensor, pool)
     codes = _codes(reference, tensor, squares, pool, window)
     codes.lossless["alone stored"] = float(row.raw_bits)
-    codes.lossless.update(
-        {n: s.bits for n, s in own.items() if s.decodes == "weights" and s.bits is not None}
-    )
-    codes.lossy.update(
-        {
-            n: (s.bits, s.relative_mse or 0.0)
-            for n, s in own.items()
-            if s.decodes == "view" and s.bits is not None
-        }
-    )
-    row = codes.best(row)
-    n_unchanged = unchanged(reference, tensor, pool)
-    row = replace(
-        row,
-        unchanged_share=quotient(n_unchanged, row.n_weights),
-        ncd=ncd(window),
-    )
+    for spec, score in alone.items():
+        if score.status == "ok" and score.bits is not None:
+            if score.decodes == "weights":
+                codes.lossless[f"alone {spec}"] = score.bits
+            elif score.decodes == "view":
+                codes.lossy[f"alone {spec}"] = score.bits, score.relative_mse or 0.0
+    share = quotient(unchanged(reference, tensor, pool), row.n_weights)
+    row = replace(codes.best(row), unchanged_share=share, ncd=ncd(window))
     if rerun is None:
         return row
     blend = blended(reference, rerun, tensor, pool)
     both = _codes(blend, tensor, squares, pool, compressed_together(blend, tensor, pool))
-    floor = both.best(replace(row, codes={}))
+    floor = both.best(row)
     # A decoder that has both may still use the reference alone, or neither.
     return replace(
         row,
@@ -169,23 +151,22 @@ class _Codes:
 
     def best(self, row: ConditionalBits) -> ConditionalBits:
         """Return the row with the shortest code of each kind, the bits of the choice included."""
-        lossless = _shortest(self.lossless)
-        at_error = {name: bits for name, (bits, _) in self.lossy.items()}
-        lossy = _shortest(self.lossless | at_error)
-        alone = _shortest(_alone(self.lossless))
-        alone_lossy = _shortest(_alone(self.lossless | at_error))
+        at_error = self.lossless | {name: bits for name, (bits, _) in self.lossy.items()}
+        code, bits = _shortest(self.lossless)
+        error_code, error_bits = _shortest(at_error)
+        alone, alone_error = (_shortest(_alone(codes))[1] for codes in (self.lossless, at_error))
         return replace(
             row,
-            bits=lossless[1],
-            code=lossless[0],
-            alone_bits=alone[1],
-            ratio=quotient(lossless[1], alone[1]),
-            error_bits=lossy[1],
-            error_code=lossy[0],
-            alone_error_bits=alone_lossy[1],
-            error_ratio=quotient(lossy[1], alone_lossy[1]),
-            relative_mse=self.lossy[lossy[0]][1] if lossy[0] in self.lossy else 0.0,
-            codes=self.lossless | at_error,
+            bits=bits,
+            code=code,
+            alone_bits=alone,
+            ratio=quotient(bits, alone),
+            error_bits=error_bits,
+            error_code=error_code,
+            alone_error_bits=alone_error,
+            error_ratio=quotient(error_bits, alone_error),
+            relative_mse=self.lossy.get(error_code or "", (0.0, 0.0))[1],
+            codes=at_error,
         )
 
 
@@ -204,11 +185,8 @@ def _codes(
     reference: Tensor, tensor: Tensor, squares: float | None, pool: Pool, window: LongWindow
 ) -> _Codes:
     """Measure every code of `tensor` that uses `reference`."""
-    units: list[tuple[str, Tensor, tuple[Spec, ...]]] = []
-    for name, kind in (("xor", Xor), ("delta", Delta)):
-        units += [(name, derived, _OF_DIFFERENCE) for derived in _derived(kind, reference, tensor)]
-    units += [("norm", derived, (_NORM,)) for derived in _derived(Difference, reference, tensor)]
-    scores = _score(units, pool)
+    kinds = (("xor", Xor, _OF_DIFFERENCE), ("delta", Delta, _OF_DIFFERENCE))
+    scores = _score_derived((*kinds, ("norm", Difference, (_NORM,))), reference, tensor, pool)
     lossless = {
         f"{name} {spec}": score.bits
         for name in ("xor", "delta")
@@ -220,46 +198,44 @@ def _codes(
         lossless["same"] = 0.0
     norm = scores.get("norm", {}).get(str(_NORM))
     distance = norm.value**2 if norm and norm.value is not None else None
-    return _Codes(lossless, _lossy(reference, tensor, squares, distance, pool))
+    if not squares or distance is None or not math.isfinite(distance):
+        return _Codes(lossless, {})
+    return _Codes(lossless, _lossy(reference, tensor, distance / squares, pool))
 
 
 def _lossy(
-    reference: Tensor,
-    tensor: Tensor,
-    squares: float | None,
-    distance: float | None,
-    pool: Pool,
+    reference: Tensor, tensor: Tensor, share: float, pool: Pool
 ) -> dict[str, tuple[float, float]]:
-    """Quantise the difference so that the error *of the other* is :data:`ERROR`."""
-    if not squares or distance is None or not math.isfinite(distance):
-        return {}
-    share = distance / squares
+    """Quantise the difference so that the error *of the other* is :data:`ERROR`.
+
+    `share` is the sum of the squares of the difference over that of the weights.
+    """
     if share <= ERROR:
         return {"difference none": (0.0, share)}
     if share > _FARTHEST:
         return {}
     error = ERROR / share
     specs = parse_specs((f"entropy:two-part@rd{error!r}", f"zstd:9@rd{error!r}"))
-    derived = [("difference", tensor, specs) for tensor in _derived(Difference, reference, tensor)]
+    scores = _score_derived([("difference", Difference, specs)], reference, tensor, pool)
     return {
         f"difference {score.estimator}": (score.bits, (score.relative_mse or 0.0) * share)
-        for score in _score(derived, pool).get("difference", {}).values()
+        for score in scores.get("difference", {}).values()
         if score.bits is not None
     }
 
 
-def _derived(kind: Any, reference: Tensor, tensor: Tensor) -> Iterator[Tensor]:
-    try:
-        yield kind.of(reference, tensor)
-    except UnmeasurableError:
-        return
-
-
-def _sum_of_squares(alone: Mapping[str, Score]) -> float | None:
-    for score in alone.values():
-        if score.sum_of_squares is not None:
-            return score.sum_of_squares
-    return None
+def _score_derived(
+    wanted: Sequence[tuple[str, Any, tuple[Spec, ...]]],
+    reference: Tensor,
+    tensor: Tensor,
+    pool: Pool,
+) -> dict[str, dict[str, Score]]:
+    """Score differences of two tensors: those that their stored dtype has."""
+    derived: list[tuple[str, Tensor, tuple[Spec, ...]]] = []
+    for name, kind, specs in wanted:
+        with suppress(UnmeasurableError):
+            derived.append((name, kind.of(reference, tensor), specs))
+    return _score(derived, pool)
 
 
 def _score(

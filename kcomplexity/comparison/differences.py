@@ -49,12 +49,7 @@ class _Pair(Tensor):
             )
         dtype = cls._dtype(other.dtype)
         return cls(
-            other.name,
-            other.shape,
-            dtype,
-            layout=other.layout,
-            reference=reference,
-            other=other,
+            other.name, other.shape, dtype, layout=other.layout, reference=reference, other=other
         )
 
     @classmethod
@@ -70,7 +65,6 @@ class Xor(_Pair):
     """Stored bytes, exclusive or: a bit is 1 where the two differ."""
 
     def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
-        """Read both ranges; a third array is allocated."""
         return self.reference.raw(start, stop) ^ self.other.raw(start, stop)
 
 
@@ -94,7 +88,6 @@ class Delta(_Pair):
         return super()._dtype(dtype)
 
     def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
-        """Read both ranges and subtract; about 2 ns a weight."""
         dtype = self.other.dtype
         before, after = (
             _ordered(dtype, tensor.raw(start, stop), stop - start)
@@ -118,26 +111,6 @@ def _ordered(dtype: StoredDtype, raw: Bytes, n: int) -> Words:
     return words
 
 
-def restored(reference: Tensor, delta: Bytes) -> Bytes:
-    """Return the other's stored bytes from the reference and a :class:`Delta`: its inverse.
-
-    Parameters
-    ----------
-    reference : Tensor
-    delta : ndarray of uint8
-        ``Delta.of(reference, other).raw(0, n)``.
-    """
-    dtype, n = reference.dtype, reference.n_weights
-    words = _ordered(dtype, reference.raw(0, n), n)
-    zigzag = delta.view(words.dtype)
-    one = words.dtype.type(1)
-    words += (zigzag >> one) ^ (0 - (zigzag & one)).astype(words.dtype)
-    if dtype.sign_bits:
-        top = words.dtype.type(1 << (dtype.bits - 1))
-        words ^= np.where(words >= top, top, ~words.dtype.type(0))
-    return words.view(np.uint8)
-
-
 @dataclass(frozen=True)
 class Difference(_Pair):
     """The numeric difference, other - reference, in float64."""
@@ -150,7 +123,6 @@ class Difference(_Pair):
         return DTYPES["F64"]
 
     def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
-        """Read both ranges and subtract."""
         with np.errstate(invalid="ignore"):
             values = self.other.read(start, stop).astype(np.float64)
             values -= self.reference.read(start, stop).astype(np.float64)
@@ -172,7 +144,6 @@ class Blend(_Pair):
         return dtype
 
     def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
-        """Read both ranges and blend them."""
         with np.errstate(invalid="ignore", over="ignore"):
             before = self.reference.read(start, stop).astype(np.float64)
             after = self.other.read(start, stop).astype(np.float64)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from kcomplexity.parallel import Cut, Failed, Piece, State, Whole, fold
 from kcomplexity.parallel.pool import Pool
@@ -29,17 +29,8 @@ _LEVEL = 3
 _MEMORY = 300 << 20
 
 
-@dataclass(frozen=True)
-class LongWindow:
-    """Bits of two tensors in one window.
-
-    Attributes
-    ----------
-    first, second : int
-        Bits of each alone.
-    second_after_first : int
-        Bits of the second when the first is known.
-    """
+class LongWindow(NamedTuple):
+    """Bits of two tensors in one window: of each alone, and of the second after the first."""
 
     first: int
     second: int
@@ -77,13 +68,6 @@ def _bits(tensor: Tensor, boundary: int, pool: Pool) -> tuple[int, int]:
         raise RuntimeError(state.reason)  # noqa: TRY004 - a pass failed, not a type
     assert isinstance(state, _StreamState)  # noqa: S101 - our own reducer
     return 8 * state.n_before, 8 * state.n_after
-
-
-def after(reference: bytes, other: bytes) -> bytes:
-    """Return what the stream adds for `other` once it holds `reference`: the code itself."""
-    stream = _compressor()
-    _flushed(stream, reference)
-    return bytes(stream.compress(other) + stream.flush())
 
 
 def _compressor() -> Any:

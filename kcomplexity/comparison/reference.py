@@ -15,21 +15,9 @@ from kcomplexity.tensors.checkpoint import Checkpoint
 def draw_initialisation(
     text: str, like: Checkpoint, seed: int, pool: Pool
 ) -> tuple[Checkpoint, tuple[Unmatched, ...]]:
-    """Draw an initialisation with the shapes of a checkpoint.
+    """Draw the initialisation ``"init:KIND"``, as a control, with the shapes of a checkpoint.
 
-    Parameters
-    ----------
-    text : str
-        ``"init:KIND"``, as a control.
-    like : Checkpoint
-    seed : int
-    pool : Pool
-
-    Returns
-    -------
-    checkpoint : Checkpoint
-    unmatched : tuple of Unmatched
-        Tensors of `like` that the initialisation does not cover.
+    The tensors of `like` that it does not cover are returned as well.
 
     Raises
     ------

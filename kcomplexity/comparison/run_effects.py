@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from kcomplexity.comparison.changes import FEWEST_RUNS, Change, Effect
 from kcomplexity.comparison.conditional_bits import quotient
-from kcomplexity.comparison.effects import n_agreeing, shuffle_bits, without_figures
+from kcomplexity.comparison.effects import mean, n_agreeing, shuffle_bits, without_bits
 from kcomplexity.inference import paired_interval, welch_interval
 from kcomplexity.results.records import Score
 from kcomplexity.text import plural
@@ -27,34 +27,23 @@ def change_over_runs(before: Sequence[Score], after: Sequence[Score], *, paired:
         Whether run i of one side belongs to run i of the other: the interval is then that of the
         paired differences; otherwise Welch's.
     """
-    failed = next((row for row in (*before, *after) if row.status != "ok"), None)
     change = replace(
-        without_figures(before[0], after[0]),
+        without_bits(before, after),
         reference=plural(len(before), "run"),
         other=plural(len(after), "run"),
         n_references=len(before),
         n_others=len(after),
         paired=paired,
-        status=failed.status if failed else "ok",
-        reason=f"{failed.checkpoint}: {failed.reason}" if failed else None,
     )
-    if failed:
+    if change.status != "ok":
         return change
-    value = [_mean([row.value for row in side]) for side in (before, after)]
-    change = replace(
-        change,
-        reference_value=value[0],
-        value=value[1],
-        reference_relative_mse=_mean([row.relative_mse for row in before]),
-        relative_mse=_mean([row.relative_mse for row in after]),
-        sampled_fraction=min(row.sampled_fraction for row in (*before, *after)),
-    )
     own = [[row.bits if row.bits is not None else row.value for row in s] for s in (before, after)]
     n = None if before[0].bits is None else change.n_weights
     total = _over_runs(own[0], own[1], paired, n)
     change = replace(change, total_change=total[0], total=total[1])
     if n is None:
         return change
+    value = change.reference_value, change.value
     change = replace(
         change,
         reference_bits=value[0],
@@ -64,22 +53,20 @@ def change_over_runs(before: Sequence[Score], after: Sequence[Score], *, paired:
     )
     if not change.positional:
         return replace(change, values_change=total[0], values=total[1])
-    shuffled = [[_shuffled_mean(row) for row in side] for side in (before, after)]
-    if any(mean is None for side in shuffled for mean in side):
+    shuffled = [[mean(shuffle_bits(row)) for row in side] for side in (before, after)]
+    known = [tuple(bits for bits in side if bits is not None) for side in shuffled]
+    if list(map(len, known)) != list(map(len, shuffled)):
         return change
-    values = _over_runs(shuffled[0], shuffled[1], paired, n)
-    arranged = [
-        [quotient(bits, mean) for bits, mean in zip(of, means, strict=True)]
-        for of, means in zip(own, shuffled, strict=True)
-    ]
+    values = _over_runs(known[0], known[1], paired, n)
+    arranged = [list(map(quotient, *pair)) for pair in zip(own, known, strict=True)]
     structure = _over_runs(arranged[0], arranged[1], paired, None)
     bits = None
     if total[1] and values[1] and total[1].bits_per_weight is not None:
         bits = total[1].bits_per_weight - (values[1].bits_per_weight or 0.0)
     return replace(
         change,
-        reference_shuffled=tuple(m for m in shuffled[0] if m is not None),
-        shuffled=tuple(m for m in shuffled[1] if m is not None),
+        reference_shuffled=known[0],
+        shuffled=known[1],
         values_change=values[0],
         values=values[1],
         structure_change=structure[0],
@@ -101,13 +88,13 @@ def _over_runs(
     if paired:
         steps = [b - a for a, b in zip(*logs, strict=True)]
         interval = paired_interval(steps)
-        mean = math.fsum(steps) / len(steps)
-        runs = tuple(math.expm1(step) for step in steps)
+        shift = math.fsum(steps) / len(steps)
+        runs = tuple(map(math.expm1, steps))
     else:
         interval = welch_interval(*logs)
-        mean = math.fsum(logs[1]) / len(logs[1]) - math.fsum(logs[0]) / len(logs[0])
-    change = math.expm1(mean)
-    difference = (_mean(after) or 0.0) - (_mean(before) or 0.0)
+        shift = math.fsum(logs[1]) / len(logs[1]) - math.fsum(logs[0]) / len(logs[0])
+    change = math.expm1(shift)
+    difference = (mean(after) or 0.0) - (mean(before) or 0.0)
     bounds = interval and (math.expm1(interval.low), math.expm1(interval.high))
     enough = min(len(before), len(after)) >= FEWEST_RUNS
     return change, Effect(
@@ -117,13 +104,3 @@ def _over_runs(
         interval=bounds,
         differs=(bounds[0] > 0 or bounds[1] < 0) if bounds and enough else None,
     )
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return math.fsum(known) / len(known) if len(known) == len(values) else None
-
-
-def _shuffled_mean(row: Score) -> float | None:
-    bits = shuffle_bits(row)
-    return math.fsum(bits) / len(bits) if bits else None

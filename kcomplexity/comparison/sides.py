@@ -28,15 +28,7 @@ _Rows = tuple[Score, ...]
 class ScoredSides:
     """Scores of all checkpoints of a plan, from which changes are computed.
 
-    Parameters
-    ----------
-    plan : Plan
-        Of aligned checkpoints, the references first.
-    rows : sequence of Score
-        All that the plan measured.
-    n_references : int
-    pool : Pool
-        Counts the unchanged weights.
+    The plan's checkpoints are aligned, the references first; `rows` are all that it measured.
     """
 
     def __init__(self, plan: Plan, rows: Sequence[Score], n_references: int, pool: Pool) -> None:
@@ -124,7 +116,10 @@ class ScoredSides:
             return {}
         if unchanged_counts is None:
             unchanged_counts = [self._unchanged(sides[0], i) for i in sides[1:]]
-        first, *others = (self._reasons_of(i) for i in sides)
+        for i in sides:
+            if i not in self._reasons:  # its weights are looked at once
+                self._reasons[i] = left_out(self._checkpoints[i])
+        first, *others = (self._reasons[i] for i in sides)
         reasons: dict[str | None, str] = {
             name: reason for name, reason in first.items() if all(name in other for other in others)
         }
@@ -139,12 +134,6 @@ class ScoredSides:
             for rows in shuffled
             if rows[0].tensor in reasons and rows[0].spec in specs_with_others
         }
-
-    def _reasons_of(self, i: int) -> dict[str, str]:
-        """Return what structure leaves out of one checkpoint; its weights are looked at once."""
-        if i not in self._reasons:
-            self._reasons[i] = left_out(self._checkpoints[i])
-        return self._reasons[i]
 
     def _unchanged(self, i: int, j: int) -> _Counts:
         counts: _Counts = {}

@@ -10,13 +10,15 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 
 from kcomplexity.comparison.changes import FEWEST_RUNS, Change, Effect
-from kcomplexity.comparison.size_sentences import size_sentences
 from kcomplexity.results.records import CheckpointInfo, Score
-from kcomplexity.scoring.headline import without_error
+from kcomplexity.scoring.headline import Needed, needed, without_error
 from kcomplexity.text import (
     LEAST_SHARE,
+    human_bytes,
+    of_weights,
     percent_change,
     plural,
     short_names,
@@ -25,6 +27,8 @@ from kcomplexity.text import (
 
 #: Bits a weight below which a change of the error is not reported: 3 % of the error.
 _LEAST_SHIFT = 0.02
+#: Relative squared error of the weights at which sizes are compared.
+_SIZE_ERROR = 0.01
 #: Names listed for one reason.
 _LISTED = 5
 
@@ -35,15 +39,7 @@ def verdict(
     rows: Sequence[Change],
     summary: Sequence[Change],
 ) -> tuple[str, ...]:
-    """Return the sentences that open a comparison.
-
-    Parameters
-    ----------
-    infos : sequence of CheckpointInfo
-    scores : sequence of Score
-        The scores of each checkpoint.
-    rows, summary : sequence of Change
-    """
+    """Return the sentences that open a comparison of these scores."""
     sentences: list[str] = []
     comparisons = list(dict.fromkeys((row.reference, row.other) for row in summary))
     short = short_names([name for pair in comparisons for name in pair])
@@ -51,7 +47,7 @@ def verdict(
         own = [row for row in summary if (row.reference, row.other) == (reference, other)]
         shown = [row for row in own if row.structure or row.target_mse is not None] or own
         if own[0].paired is None:
-            texts = size_sentences(infos, scores, reference, other)
+            texts = _size_sentences(infos, scores, reference, other)
             for path in (reference, other):
                 _, refusals = without_error([row for row in scores if row.checkpoint == path])
                 texts += [f"{short[path]}: {text}" for text in refusals]
@@ -77,16 +73,78 @@ def threshold(effect: Effect) -> float:
     return max(2 * spread, LEAST_SHARE)
 
 
+def _size_sentences(
+    infos: Sequence[CheckpointInfo], scores: Sequence[Score], reference: str, other: str
+) -> list[str]:
+    """Compare the smallest codes of both sides, at 1 % error and without loss."""
+    sentences: list[str] = []
+    shown = None
+    # A container belongs to a whole file, not to the tensors compared, and a drawn initialisation
+    # has none.
+    by_path = {info.path: replace(info, n_container_bytes=0) for info in infos}
+    for target in (None, _SIZE_ERROR):
+        alike = _coded_alike(scores, reference, other, lossless=target is None)
+        before, after = (
+            needed(by_path[path], [row for row in alike if row.checkpoint == path], target)
+            for path in (reference, other)
+        )
+        if before and after and before.bits and (before.bits, after.bits) != shown:
+            shown = before.bits, after.bits
+            change = after.bits / before.bits - 1
+            what = "without loss" if target is None else _at(before, after, target)
+            part = of_weights(after.n_weights, by_path[other].n_weights)
+            sentences.insert(
+                0,
+                f"{human_bytes(after.bits / 8)} against {human_bytes(before.bits / 8)} needed "
+                f"{what} ({percent_change(change)}; decodable, all side information){part}",
+            )
+    return sentences
+
+
+def _at(before: Needed, after: Needed, target: float) -> str:
+    """Return the weight error of both sizes, or the error of each where they differ."""
+    errors = before.error, after.error
+    if not any(errors) or (all(errors) and 2 / 3 < errors[1] / errors[0] < 3 / 2):
+        return after.at(target)
+    return f"at squared weight errors of {100 * after.error:.2g}% against {100 * before.error:.2g}%"
+
+
+def _coded_alike(
+    scores: Sequence[Score], reference: str, other: str, *, lossless: bool
+) -> list[Score]:
+    """Keep the tensors that the same codes could take on both sides.
+
+    A tensor with a code on one side only, because the other's weights are all zero or not all
+    finite, would count at an error on one side and without loss on the other.
+    """
+    units: dict[tuple[str | None, ...], list[Score]] = {}
+    for row in scores:
+        if row.checkpoint in (reference, other) and row.kind == "code":
+            units.setdefault((row.tensor, row.group, row.scope), []).append(row)
+    kept: list[Score] = []
+    for rows in units.values():
+        coded = {
+            (row.checkpoint, row.spec)
+            for row in rows
+            if row.status == "ok" and (row.decodes == "weights" or not lossless)
+        }
+        before, after = ({s for path, s in coded if path == side} for side in (reference, other))
+        if before == after:
+            kept += rows
+    return kept
+
+
 def _sentence(row: Change, n_weights: int, error_shift: float) -> str:
     """Return the change by one spec: total, of the histogram, of the arrangement."""
-    where = "in all" if row.n_weights == n_weights else f"on {_share(row.n_weights / n_weights)}"
-    unequal = _sampled(row) + _unequal(error_shift)
-    text = f"{row.spec}: {_both(row.total_change, row.total)} {where}{unequal}"
+    # A share below 1 is never rounded to 1.
+    share = min(row.n_weights / n_weights, 0.999) if row.n_weights != n_weights else 1
+    where = "in all" if share == 1 else f"on {share:.1%} of the weights"
+    sampled = f", {row.sampled_fraction:.0%} sampled" if row.sampled_fraction < 1 else ""
+    change = f"{_both(row.total_change, row.total)} {where}{sampled}"
+    text = f"{row.spec}: {change}{_unequal(error_shift)}"
     if row.structure is None or row.values is None:
-        alone = row.bits is not None and not row.positional
-        return (
-            text + _range(row.total) + ("; it sees no order: the histogram alone" if alone else "")
-        )
+        alone = "; it sees no order: the histogram alone" if row.bits is not None else ""
+        return text + _range(row.total) + ("" if row.positional else alone)
     return (
         f"{text}; {_part('histogram', row.values_change, row.values)}; "
         f"{_part('arrangement', row.structure_change, row.structure)}"
@@ -137,18 +195,14 @@ def _range(effect: Effect | None) -> str:
 
 
 def _over_runs(row: Change, error_shift: float) -> str:
-    n = (
-        f"n = {plural(row.n_others, 'pair')}"
-        if row.paired
-        else f"n = {row.n_others} against {row.n_references}"
-    )
+    n = plural(row.n_others, "pair") if row.paired else f"{row.n_others} against {row.n_references}"
     text = f"{row.spec}: {_interval(row.total_change, row.total)}{_unequal(error_shift)}"
     if row.structure is not None and row.values is not None:
         text += (
             f"; histogram {_interval(row.values_change, row.values)}; arrangement "
             f"{_interval(row.structure_change, row.structure)}"
         )
-    return f"{text}; {n}"
+    return f"{text}; n = {n}"
 
 
 def _interval(change: float | None, effect: Effect | None) -> str:
@@ -158,33 +212,23 @@ def _interval(change: float | None, effect: Effect | None) -> str:
     if effect.interval is None:
         return f"{text}, no interval from a single run"
     low, high = (percent_change(value) for value in effect.interval)
-    verdict = {True: "differs", False: "no difference shown", None: None}[effect.differs]
-    if verdict is None:
-        verdict = f"fewer than {FEWEST_RUNS} runs: no verdict"
-    return f"{text} [95 % t-interval {low} to {high}: {verdict}]"
+    shown = "differs" if effect.differs else "no difference shown"
+    if effect.differs is None:
+        shown = f"fewer than {FEWEST_RUNS} runs: no verdict"
+    return f"{text} [95 % t-interval {low} to {high}: {shown}]"
 
 
 def _both(change: float | None, effect: Effect | None) -> str:
     if change is None or effect is None:
         return "no ratio, for one side has no bits"
-    return (
-        f"{percent_change(change)} ({_bits(effect)})" if _bits(effect) else percent_change(change)
-    )
+    bits = f" ({_bits(effect)})" if effect.bits_per_weight is not None else ""
+    return f"{percent_change(change)}{bits}"
 
 
 def _bits(effect: Effect) -> str:
     if effect.bits_per_weight is None:
         return ""
     return f"{effect.bits_per_weight:+.3f} bits/weight"
-
-
-def _share(share: float) -> str:
-    """Return a share below 1 that is never rounded to 1."""
-    return f"{min(share, 0.999):.1%} of the weights"
-
-
-def _sampled(row: Change) -> str:
-    return f", {row.sampled_fraction:.0%} sampled" if row.sampled_fraction < 1 else ""
 
 
 def _left_out(rows: Sequence[Change], reference: str, other: str) -> list[str]:

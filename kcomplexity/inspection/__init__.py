@@ -5,29 +5,3 @@ NaN, the range, and the *effective dtype*. Weights that were once rounded to bfl
 as float32 take twice the bytes they need, and compress as if they were half as complex;
 :mod:`kcomplexity.inspection.values` finds that out.
 """
-
-from __future__ import annotations
-
-from kcomplexity.inspection.inspecting import Inspecting, inspect, inspect_checkpoint
-from kcomplexity.inspection.records import (
-    DtypeInfo,
-    FileInfo,
-    Inspection,
-    InspectionReport,
-    LayerInfo,
-    TensorInfo,
-    ValueInfo,
-)
-
-__all__ = [
-    "DtypeInfo",
-    "FileInfo",
-    "Inspecting",
-    "Inspection",
-    "InspectionReport",
-    "LayerInfo",
-    "TensorInfo",
-    "ValueInfo",
-    "inspect",
-    "inspect_checkpoint",
-]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, Unpack
 
-from kcomplexity.inspection.notes import value_notes
 from kcomplexity.inspection.records import (
     DtypeInfo,
     FileInfo,
@@ -15,6 +15,7 @@ from kcomplexity.inspection.records import (
     InspectionReport,
     LayerInfo,
     TensorInfo,
+    ValueInfo,
 )
 from kcomplexity.inspection.values import inspect_values
 from kcomplexity.loaders.selecting import Reading, open_selected
@@ -22,7 +23,9 @@ from kcomplexity.parallel.pool import Pool
 from kcomplexity.parallel.running import Running, pool_of
 from kcomplexity.scoring.measuring import part_of, refuse_unknown
 from kcomplexity.tensors.checkpoint import Checkpoint
+from kcomplexity.tensors.dtypes import DTYPES
 from kcomplexity.tensors.groups import group_name
+from kcomplexity.text import human_bytes, plural, shorten
 
 
 class Inspecting(Reading, Running, total=False):
@@ -43,10 +46,6 @@ def inspect(
     **options : Inspecting
         As :class:`~kcomplexity.loaders.selecting.Reading` and
         :class:`~kcomplexity.parallel.running.Running` describe them.
-
-    Returns
-    -------
-    InspectionReport
 
     Raises
     ------
@@ -81,20 +80,8 @@ def inspect_checkpoint(
 ) -> Inspection:
     """Describe what an open checkpoint holds.
 
-    Nothing more is read of it, unless `values` asks for one pass over every tensor.
-
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-        With all its tensors or some of them selected.
-    values : bool
-        Whether to read every weight.
-    pool : Pool, optional
-        Where that pass runs, entered already; by default a pool of its own.
-
-    Returns
-    -------
-    Inspection
+    Nothing more is read of it, unless `values` asks for one pass over every tensor, which runs in
+    `pool`, entered already, or in a pool of its own.
 
     Examples
     --------
@@ -122,49 +109,92 @@ def inspect_checkpoint(
         path=checkpoint.path,
         format=checkpoint.format,
         files=tuple(FileInfo(name=str(s.path), n_bytes=s.size()) for s in checkpoint.sources),
-        n_tensors=len(checkpoint),
-        n_weights=checkpoint.n_weights,
-        n_bytes=checkpoint.n_bytes,
+        **_sizes(tensors),
         n_container_bytes=checkpoint.n_container_bytes,
         metadata=dict(checkpoint.metadata),
         dtypes=_by_dtype(tensors),
         layers=_by_layer(tensors),
         tensors=tuple(tensors),
-        notes=(*checkpoint.notes, *value_notes(tensors)),
+        notes=(*checkpoint.notes, *_value_notes(tensors)),
     )
 
 
-def _by_dtype(tensors: Iterable[TensorInfo]) -> tuple[DtypeInfo, ...]:
-    dtypes = [
-        DtypeInfo(
-            code=code,
-            n_tensors=len(members),
-            n_weights=sum(tensor.n_weights for tensor in members),
-            n_bytes=sum(tensor.n_bytes for tensor in members),
-        )
-        for code, members in _grouped(tensors, lambda tensor: tensor.dtype).items()
-    ]
+def _by_dtype(tensors: Sequence[TensorInfo]) -> tuple[DtypeInfo, ...]:
+    groups = _grouped(tensors, [tensor.dtype for tensor in tensors])
+    dtypes = [DtypeInfo(code=code, **_sizes(members)) for code, members in groups.items()]
     return tuple(sorted(dtypes, key=lambda dtype: -dtype.n_bytes))
 
 
-def _by_layer(tensors: Iterable[TensorInfo]) -> tuple[LayerInfo, ...]:
+def _by_layer(tensors: Sequence[TensorInfo]) -> tuple[LayerInfo, ...]:
     return tuple(
         LayerInfo(
             pattern=pattern,
-            n_tensors=len(members),
             dtypes=tuple(dict.fromkeys(tensor.dtype for tensor in members)),
             shapes=tuple(dict.fromkeys(tensor.shape for tensor in members)),
-            n_weights=sum(tensor.n_weights for tensor in members),
-            n_bytes=sum(tensor.n_bytes for tensor in members),
+            **_sizes(members),
         )
-        for pattern, members in _grouped(tensors, lambda tensor: group_name(tensor.name)).items()
+        for pattern, members in _grouped(tensors, [group_name(t.name) for t in tensors]).items()
     )
 
 
-def _grouped(
-    tensors: Iterable[TensorInfo], key: Callable[[TensorInfo], str]
-) -> dict[str, list[TensorInfo]]:
+def _grouped(tensors: Sequence[TensorInfo], keys: Sequence[str]) -> dict[str, list[TensorInfo]]:
     groups: dict[str, list[TensorInfo]] = {}
-    for tensor in tensors:
-        groups.setdefault(key(tensor), []).append(tensor)
+    for key, tensor in zip(keys, tensors, strict=True):
+        groups.setdefault(key, []).append(tensor)
     return groups
+
+
+def _sizes(tensors: Sequence[TensorInfo]) -> dict[str, int]:
+    return {
+        "n_tensors": len(tensors),
+        "n_weights": sum(tensor.n_weights for tensor in tensors),
+        "n_bytes": sum(tensor.n_bytes for tensor in tensors),
+    }
+
+
+def _value_notes(tensors: Sequence[TensorInfo]) -> list[str]:
+    """Return one line for each thing that the values show and the header does not."""
+    examined = [(tensor, tensor.values) for tensor in tensors if tensor.values is not None]
+    notes = _upcast_notes(examined)
+    constant = [tensor for tensor, values in examined if values.constant and tensor.n_weights > 1]
+    if constant:
+        verb = "is" if len(constant) == 1 else "are"
+        notes.append(f"{plural(len(constant), 'tensor')} {verb} constant: {_names(constant)}")
+    broken = [tensor for tensor, values in examined if values.n_nan or values.n_inf]
+    if broken:
+        n_nan = sum(values.n_nan for _, values in examined)
+        n_inf = sum(values.n_inf for _, values in examined)
+        verb = "holds" if len(broken) == 1 else "hold"
+        notes.append(
+            f"{plural(len(broken), 'tensor')} {verb} {n_nan:,} NaN and {n_inf:,} infinite values: "
+            f"{_names(broken)}"
+        )
+    return notes
+
+
+def _upcast_notes(examined: Sequence[tuple[TensorInfo, ValueInfo]]) -> list[str]:
+    # A constant fits any dtype, which says nothing about where it comes from.
+    upcast = [
+        (tensor, values.effective_dtypes)
+        for tensor, values in examined
+        if not values.constant and values.effective_dtypes != (tensor.dtype,)
+    ]
+    # Some tensors of an upcast checkpoint fit a second dtype by chance; the common one counts.
+    counts = Counter((tensor.dtype, code) for tensor, narrow in upcast for code in narrow)
+    groups: dict[tuple[str, tuple[str, ...]], list[TensorInfo]] = {}
+    for tensor, narrow in upcast:
+        most = max(counts[tensor.dtype, code] for code in narrow)
+        common = tuple(code for code in narrow if counts[tensor.dtype, code] == most)
+        groups.setdefault((tensor.dtype, common), []).append(tensor)
+    return [
+        f"{plural(len(members), 'tensor')} stored as {stored} "
+        f"({human_bytes(sum(tensor.n_bytes for tensor in members))}) "
+        f"{'holds' if len(members) == 1 else 'hold'} only {'/'.join(narrow)} values: "
+        f"{DTYPES[stored].bits // DTYPES[narrow[0]].bits}x smaller without loss"
+        for (stored, narrow), members in groups.items()
+    ]
+
+
+def _names(tensors: Sequence[TensorInfo]) -> str:
+    more = f" and {len(tensors) - 3:,} more" if len(tensors) > 3 else ""
+    return ", ".join(shorten(tensor.name) for tensor in tensors[:3]) + more

@@ -12,15 +12,7 @@ from kcomplexity.tensors.checkpoint import Tensor
 
 @dataclass(frozen=True, kw_only=True)
 class FileInfo:
-    """One file that holds tensors.
-
-    Attributes
-    ----------
-    name : str
-        The path as it was opened.
-    n_bytes : int
-        Size of the file.
-    """
+    """One file that holds tensors: its path as it was opened, and its size."""
 
     name: str
     n_bytes: int
@@ -28,14 +20,7 @@ class FileInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class DtypeInfo:
-    """All tensors of one stored dtype.
-
-    Attributes
-    ----------
-    code : str
-        safetensors' name, e.g. ``"BF16"``.
-    n_tensors, n_weights, n_bytes : int
-    """
+    """All tensors of one stored dtype; `code` is safetensors' name, e.g. ``"BF16"``."""
 
     code: str
     n_tensors: int
@@ -45,18 +30,9 @@ class DtypeInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class LayerInfo:
-    """All tensors whose names differ only in layer numbers.
+    """All tensors whose names differ only in layer numbers, which are ``#`` in `pattern`.
 
-    Attributes
-    ----------
-    pattern : str
-        The name with layer numbers as ``#``.
-    n_tensors : int
-    dtypes : tuple of str
-        Distinct dtype codes, in file order.
-    shapes : tuple of tuple of int
-        Distinct shapes, in file order.
-    n_weights, n_bytes : int
+    `dtypes` and `shapes` are the distinct ones, in file order.
     """
 
     pattern: str
@@ -101,11 +77,6 @@ class TensorInfo:
 
     Attributes
     ----------
-    name : str
-    dtype : str
-        Stored dtype code.
-    shape : tuple of int
-    n_weights, n_bytes : int
     values : ValueInfo or None
         None if they were not read.
     reason : str or None
@@ -150,7 +121,7 @@ class Inspection:
     Attributes
     ----------
     path : str
-        The path as the user wrote it.
+        As the user wrote it.
     format : str
         Name of the loader.
     files : tuple of FileInfo
@@ -162,11 +133,7 @@ class Inspection:
     metadata : dict of str to str
         What the file says about itself, unchanged.
     dtypes : tuple of DtypeInfo
-        The one with the most bytes first.
-    layers : tuple of LayerInfo
-        In file order.
-    tensors : tuple of TensorInfo
-        In file order.
+        The one with the most bytes first; layers and tensors are in file order.
     notes : tuple of str
         What a reader should know, one line each.
     """
@@ -187,12 +154,7 @@ class Inspection:
 
 @dataclass(frozen=True, kw_only=True)
 class InspectionReport(Document):
-    """What one or more checkpoints hold: the document of ``kcomplexity inspect``.
-
-    Attributes
-    ----------
-    checkpoints : tuple of Inspection
-    """
+    """What one or more checkpoints hold: the document of ``kcomplexity inspect``."""
 
     checkpoints: tuple[Inspection, ...]
     schema_version: int = SCHEMA_VERSION

@@ -9,44 +9,14 @@ from typing import Any, Self
 
 from kcomplexity.inference import kendall
 from kcomplexity.results.control_results import SHUFFLE
-from kcomplexity.results.records import CheckpointInfo, Score, Status
+from kcomplexity.results.records import Score
 from kcomplexity.scoring.summary import summarise
-
-
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """One checkpoint of a series.
-
-    Attributes
-    ----------
-    step : int or float
-    checkpoint : str
-        Its path.
-    status : {"ok", "skipped", "failed"}
-    reason : str or None
-        Why it cannot be read.
-    info : CheckpointInfo or None
-    n_rows, n_cached : int
-        Rows of this step, and how many of them came from the cache.
-    """
-
-    step: float
-    checkpoint: str
-    status: Status
-    reason: str | None = None
-    info: CheckpointInfo | None = None
-    n_rows: int = 0
-    n_cached: int = 0
+from kcomplexity.training.steps import Step
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepScore(Score):
-    """A score with the step of its checkpoint.
-
-    Attributes
-    ----------
-    step : int or float
-    """
+    """A score with the step of its checkpoint."""
 
     step: float
 
@@ -62,18 +32,10 @@ class Series:
 
     Attributes
     ----------
-    spec : str
     tensor : str or None
         None for all tensors that every step has.
-    group : str or None
-    scope : {"tensor", "group", "model", "all"}
     quantity : {"bits_per_weight", "of_shuffled", "value"}
         Bits a weight, bits over the mean bits of the shuffled weights, or a statistic's value.
-    unit : str
-    direction : str
-    n_weights : int
-    target_mse : float or None
-        The relative squared error that the spec asks for; None if it asks for none.
     steps : tuple of int or float
         The readable ones.
     values : tuple of float or None
@@ -113,9 +75,8 @@ class Series:
         known = [s for s, value in zip(self.steps, self.values, strict=True) if value is not None]
         if not known or (known[0], known[-1]) == (self.steps[0], self.steps[-1]):
             return ""
-        if len(known) == 1:
-            return f"step {known[0]:g} alone"
-        return f"steps {known[0]:g} to {known[-1]:g} alone"
+        first, last = f"{known[0]:g}", f"{known[-1]:g}"
+        return f"step {first} alone" if len(known) == 1 else f"steps {first} to {last} alone"
 
 
 def _key(row: Score) -> tuple[str, str, str | None, str | None]:
@@ -161,15 +122,10 @@ def make_series(rows: Sequence[StepScore], steps: Sequence[Step]) -> list[Series
     ]
 
 
-def _of_shuffled(row: Score) -> float | None:
-    control = row.control(SHUFFLE)
-    return control.ratio if control else None
-
-
 #: The quantities followed over the steps.
 _QUANTITIES: dict[str, Callable[[Score], float | None]] = {
     "bits_per_weight": lambda row: row.bits_per_weight,
-    "of_shuffled": _of_shuffled,
+    "of_shuffled": lambda row: control.ratio if (control := row.control(SHUFFLE)) else None,
     "value": lambda row: row.value if row.kind == "statistic" else None,
 }
 
@@ -190,16 +146,11 @@ def _series(
     first, last = known[0][1], known[-1][1]
     trend = kendall([step for step, _ in known], [value for _, value in known])
     units = {"bits_per_weight": "bits/weight", "of_shuffled": "ratio", "value": row.unit}
+    names = ("spec", "tensor", "group", "scope", "direction", "n_weights", "target_mse")
     return Series(
-        spec=row.spec,
-        tensor=row.tensor,
-        group=row.group,
-        scope=row.scope,
+        **{name: getattr(row, name) for name in names},
         quantity=quantity,
         unit=units[quantity],
-        direction=row.direction,
-        n_weights=row.n_weights,
-        target_mse=row.target_mse,
         steps=tuple(step.step for step in steps),
         values=values,
         first=first,

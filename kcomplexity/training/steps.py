@@ -13,6 +13,7 @@ from kcomplexity.errors import CheckpointError, SpecError
 from kcomplexity.loaders import open_checkpoint
 from kcomplexity.loaders.mapping import UNNAMED
 from kcomplexity.loaders.paths import natural_key
+from kcomplexity.results.records import CheckpointInfo, Status
 from kcomplexity.tensors.checkpoint import Checkpoint
 from kcomplexity.text import distinguished, printable
 
@@ -20,31 +21,27 @@ from kcomplexity.text import distinguished, printable
 _KEYS = ("step", "global_step", "iteration", "epoch")
 
 
-@dataclass(frozen=True)
-class StepSource:
-    """One checkpoint of a series, not read yet.
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One checkpoint of a series; `reason` says why it cannot be read.
 
-    Attributes
-    ----------
-    source : path, mapping of arrays or Checkpoint
-    name : str
-        Its path, or a label for arrays in memory.
-    step : int or float
-    reason : str or None
-        Why it cannot be read.
+    `n_cached` of its `n_rows` rows came from the cache.
     """
 
-    source: Any
-    name: str
     step: float
+    checkpoint: str
+    status: Status
     reason: str | None = None
+    info: CheckpointInfo | None = None
+    n_rows: int = 0
+    n_cached: int = 0
 
 
 def in_step_order(
     sources: Sequence[Any],
     steps: str | Sequence[float] | None,
     open_one: Callable[[Any], Checkpoint] = open_checkpoint,
-) -> tuple[list[StepSource], list[str]]:
+) -> tuple[list[tuple[Any, Step]], list[str]]:
     """Put checkpoints in the order of their steps.
 
     Parameters
@@ -61,7 +58,8 @@ def in_step_order(
 
     Returns
     -------
-    ordered : list of StepSource
+    ordered : list of (source, Step)
+        Each with its step, which has failed where the source cannot be read.
     notes : list of str
         Where the steps come from, and which steps several checkpoints share.
 
@@ -85,16 +83,19 @@ def in_step_order(
         if len(steps) != len(sources):
             raise SpecError(f"{len(steps)} steps were given for {len(sources)} checkpoints")
         numbers, origin = [float(step) for step in steps], "as given"
-    ordered = [
-        StepSource(source, name, int(step) if float(step).is_integer() else step, reason)
-        for source, name, step, (_, reason) in zip(
-            in_order, distinguished(names), numbers, metadata, strict=True
+    made = [
+        Step(
+            step=int(number) if float(number).is_integer() else number,
+            checkpoint=name,
+            status="failed" if reason else "ok",
+            reason=reason,
         )
+        for name, number, (_, reason) in zip(distinguished(names), numbers, metadata, strict=True)
     ]
     # Stable: checkpoints of one step stay in natural order.
-    ordered.sort(key=lambda source: source.step)
+    ordered = sorted(zip(in_order, made, strict=True), key=lambda pair: pair[1].step)
     notes = [f"steps: {origin}"]
-    times = Counter(source.step for source in ordered)
+    times = Counter(step.step for _, step in ordered)
     ties = [step for step, count in times.items() if count > 1]
     if ties:
         shown = ", ".join(f"{step:g}" for step in ties[:3]) + (", ..." if len(ties) > 3 else "")

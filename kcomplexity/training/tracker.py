@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, Unpack
 
 from kcomplexity.errors import OutputError
@@ -67,11 +66,7 @@ class Tracker:
     (1, 8.0)
     """
 
-    def __init__(
-        self,
-        path: str | Path | None = None,
-        **options: Unpack[Measuring],
-    ) -> None:
+    def __init__(self, path: str | Path | None = None, **options: Unpack[Measuring]) -> None:
         self.path = None if path is None else Path(path)
         self.rows: list[dict[str, Any]] = []
         self.seconds = 0.0
@@ -106,13 +101,8 @@ class Tracker:
         self._cache.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._cache.__exit__(kind, error, trace)
+    def __exit__(self, *_: object) -> None:
+        self._cache.__exit__(None, None, None)
 
     def __call__(self, state: Mapping[str, Any], step: float | None = None) -> dict[str, Any]:
         """Score the weights and return the row.
@@ -151,13 +141,10 @@ class Tracker:
         self.seconds += row["seconds"]
         self.rows.append(row)
         if self.path is not None:
-            _append(self.path, row)
+            try:
+                with self.path.open("ab") as file:
+                    file.write(json_line(TRACKED, row))
+            except OSError as error:
+                why = error.strerror or error
+                raise OutputError(f"cannot write {self.path}: {why}") from error
         return row
-
-
-def _append(path: Path, row: Mapping[str, Any]) -> None:
-    try:
-        with path.open("ab") as file:
-            file.write(json_line(TRACKED, row))
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error

@@ -21,7 +21,7 @@ from kcomplexity.parallel.running import pool_of
 from kcomplexity.results.documents import Document
 from kcomplexity.results.json_form import SCHEMA_VERSION
 from kcomplexity.results.provenance import describe, provenance
-from kcomplexity.results.records import CheckpointInfo, Provenance, Score
+from kcomplexity.results.records import Provenance
 from kcomplexity.scoring.cache import Cache, CachedRows, cache_path
 from kcomplexity.scoring.measuring import Measuring, part_of, refuse_unknown
 from kcomplexity.scoring.plan import make_plan
@@ -29,8 +29,8 @@ from kcomplexity.scoring.score import measure_plan
 from kcomplexity.scoring.specs import listed
 from kcomplexity.tensors.checkpoint import Checkpoint
 from kcomplexity.text import percent_change, plural, shorten
-from kcomplexity.training.series import Series, Step, StepScore, make_series, sum_common_tensors
-from kcomplexity.training.steps import StepSource, in_step_order
+from kcomplexity.training.series import Series, StepScore, make_series, sum_common_tensors
+from kcomplexity.training.steps import Step, in_step_order
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,6 @@ class Trajectory(Document):
 
     Attributes
     ----------
-    provenance : Provenance
     steps : tuple of Step
         In order, with those that cannot be read.
     notes : tuple of str
@@ -118,29 +117,30 @@ def trajectory(
         (opened,) = open_selected([source], **reading)
         return opened
 
-    step_sources, notes = in_step_order(_find_checkpoints(sources), steps, read)
+    ordered, notes = in_step_order(_find_checkpoints(sources), steps, read)
     measured_steps: list[Step] = []
     rows: list[StepScore] = []
     with ExitStack() as stack:
         if not isinstance(cache, Cache):
             cache = stack.enter_context(Cache(cache_path() if cache else None))
         pool = stack.enter_context(pool_of(options))
-        for source in step_sources:
-            measured: list[Score] = []
-            info, reason = None, source.reason
-            if reason is None:
+        for source, step in ordered:
+            if step.status == "ok":
                 try:
-                    with read(source.source) as opened:
-                        chosen = replace(opened.select(include, exclude), path=source.name)
+                    with read(source) as opened:
+                        chosen = replace(opened.select(include, exclude), path=step.checkpoint)
                         plan = make_plan([chosen], **options)
-                        pool.expect(plan.work * len(step_sources), "measuring")
+                        pool.expect(plan.work * len(ordered), "measuring")
                         units = measure_plan(plan, pool, CachedRows(cache, plan))
                         measured = [row for of_unit in units for row in of_unit]
                         info = describe(plan.checkpoints[0])
                 except (CheckpointError, OSError) as error:
-                    reason = str(error)
-            measured_steps.append(_step(source, reason, info, measured))
-            rows += [StepScore.at(source.step, row) for row in measured]
+                    step = replace(step, status="failed", reason=str(error))
+                else:
+                    n_cached = sum(row.cached for row in measured)
+                    step = replace(step, info=info, n_rows=len(measured), n_cached=n_cached)
+                    rows += [StepScore.at(step.step, row) for row in measured]
+            measured_steps.append(step)
         made = provenance(options.get("command", ""), options.get("seed", 0), pool.threads, started)
     if all(step.reason for step in measured_steps):
         raise CheckpointError(f"no checkpoint can be read: {measured_steps[0].reason}")
@@ -178,20 +178,6 @@ def _not_everywhere(rows: Sequence[StepScore]) -> list[str]:
         text = "a step without a sum has too little in common with the others"
         return [f"no tensor is in every checkpoint ({shown}): {text}"]
     return [f"{plural(len(left), 'tensor')} not in every checkpoint, so in no sum: {shown}"]
-
-
-def _step(
-    source: StepSource, reason: str | None, info: CheckpointInfo | None, rows: Sequence[Score]
-) -> Step:
-    return Step(
-        step=source.step,
-        checkpoint=source.name,
-        status="failed" if reason else "ok",
-        reason=reason,
-        info=info,
-        n_rows=len(rows),
-        n_cached=sum(row.cached for row in rows),
-    )
 
 
 def _headline(steps: Sequence[Step], series: Sequence[Series]) -> tuple[str, ...]:

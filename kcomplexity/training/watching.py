@@ -11,7 +11,7 @@ from kcomplexity.errors import CheckpointError, CheckpointNotFoundError
 from kcomplexity.loaders.paths import find_checkpoints
 from kcomplexity.scoring.cache import Cache
 from kcomplexity.scoring.measuring import Measuring
-from kcomplexity.training.series import Step
+from kcomplexity.training.steps import Step
 from kcomplexity.training.trajectory import Trajectory, trajectory
 
 
