@@ -27,8 +27,21 @@ from kcomplexity.loaders.shard_index import SHARD, Index, read_index
 from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 from kcomplexity.text import plural, printable
 
-#: Formats whose files a folder is searched for first; then the others, as they are registered.
-_FIRST = ("safetensors", "pytorch", "gguf", "onnx", "hdf5")
+#: Endings and formats for which a folder is searched first, in this order; then for all others.
+_FIRST = {
+    ".safetensors": "safetensors",
+    ".bin": "pytorch",
+    ".gguf": "gguf",
+    ".pt": "pytorch",
+    ".pth": "pytorch",
+    ".ckpt": "pytorch",
+    ".onnx": "onnx",
+    ".h5": "hdf5",
+    ".keras": "hdf5",
+    ".npz": "npz",
+    ".tflite": "tflite",
+    ".msgpack": "flax",
+}
 #: Files with which trainers accompany the weights.
 TRAINING = re.compile(r"training_args\.bin|(optimizer|scheduler|scaler|rng_state).*\.(bin|pt|pth)")
 
@@ -124,19 +137,15 @@ def _files(folder: Path, suffix: str) -> list[Path]:
 
 
 def _endings() -> Iterator[tuple[str, Loader]]:
-    """Yield the endings that a shard may have, each with its loader, in the order of search.
-
-    Lazily: a folder of safetensors imports no other loader.
-    """
-    for name in dict.fromkeys((*_FIRST, *LOADERS)):
-        loader = LOADERS[name]
-        for ending in getattr(loader, "in_folders", loader.extensions):
-            yield ending, loader
+    """Yield the endings that a shard may have, with their loaders, in the order of search."""
+    yield from ((ending, LOADERS[name]) for ending, name in _FIRST.items())
+    for loader in LOADERS.values():
+        yield from ((end, loader) for end in getattr(loader, "in_folders", loader.extensions))
 
 
 def _loader_of(path: Path) -> Loader:
     suffix = path.suffix.lower()
-    return next((loader for ending, loader in _endings() if ending == suffix), LOADERS[_FIRST[0]])
+    return next((loader for end, loader in _endings() if end == suffix), LOADERS["safetensors"])
 
 
 def _load_indexed(path: Path, index_path: Path, options: Options) -> Checkpoint:
