@@ -10,13 +10,7 @@ from pathlib import Path
 from kcomplexity.errors import CorruptCheckpointError
 from kcomplexity.files.opening import open_source
 from kcomplexity.files.sources import FileSource
-from kcomplexity.files.streams import (
-    ByteStream,
-    DeflatedBytes,
-    StoredBytes,
-    StreamFile,
-    whole_file,
-)
+from kcomplexity.files.streams import ByteStream, DeflatedBytes, StoredBytes, StreamFile, whole_file
 from kcomplexity.text import printable
 
 #: Deflate cannot shrink more than this (258 bytes cost two bits at least), so a member that
@@ -56,7 +50,6 @@ class Member:
     deflated: bool
 
     def stream(self, source: FileSource) -> ByteStream:
-        """Return the member's bytes."""
         if not self.deflated:
             return StoredBytes(source, self.offset, self.size)
         return DeflatedBytes(
@@ -68,7 +61,6 @@ class _Ends(StreamFile):
     """The archive as zipfile reads it: its end, then the whole directory at once."""
 
     def read(self, n: int | None = -1) -> bytes:
-        """Return the next bytes; refuse to read more than a directory may take."""
         if n is not None and n > MAX_DIRECTORY:
             raise ValueError(f"its directory takes {n} bytes; at most {MAX_DIRECTORY} are read")
         return super().read(n)

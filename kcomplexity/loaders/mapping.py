@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcomplexity.errors import CheckpointError
-from kcomplexity.loaders.arrays import StridedTensor, little, stored_dtype, why_left_out
+from kcomplexity.loaders.arrays import little, stored_dtype, why_left_out
+from kcomplexity.loaders.slabs import SlabTensor
 from kcomplexity.tensors.checkpoint import ArrayTensor, Checkpoint, Tensor
 from kcomplexity.text import printable
 
@@ -142,4 +143,4 @@ def _tensor(name: str, array: Array) -> Tensor:
         return ArrayTensor(name, array.shape, dtype, data=dtype.encode(array))
     if array.flags.c_contiguous and array.dtype == little(array.dtype):
         return ArrayTensor(name, array.shape, dtype, data=array.reshape(-1).view(np.uint8))
-    return StridedTensor(name, array.shape, dtype, array=array)
+    return SlabTensor(name, array.shape, dtype, box=array.__getitem__, stored_as=array.dtype)
