@@ -92,23 +92,16 @@ class DeflatedBytes:
     """A deflated zip member, inflated forwards a chunk at a time and never held whole.
 
     Reading on from where the last read ended costs that range alone; going back starts over.
-
-    Attributes
-    ----------
-    source : FileSource
-    name : str
-        Of the member, for messages.
-    offset, compressed_size : int
-        Where the deflated bytes lie in the file.
-    size, crc : int
-        Length and checksum of the inflated bytes by the zip's directory. The checksum is compared
-        when the last byte is reached.
     """
 
     source: FileSource
+    #: Of the member, for messages.
     name: str
+    #: Where the deflated bytes lie in the file.
     offset: int
     compressed_size: int
+    #: Length and checksum of the inflated bytes by the zip's directory. The checksum is compared
+    #: when the last byte is reached.
     size: int
     crc: int
 

@@ -28,24 +28,15 @@ _ENCRYPTED = 0x1
 
 @dataclass(frozen=True)
 class Member:
-    """One file in a zip archive.
-
-    Attributes
-    ----------
-    name : str
-    offset : int
-        Of its first stored byte in the archive.
-    compressed_size, size : int
-        Bytes in the archive, and once inflated.
-    crc : int
-        CRC-32 of the inflated bytes.
-    deflated : bool
-    """
+    """One file in a zip archive."""
 
     name: str
+    #: Of its first stored byte in the archive.
     offset: int
+    #: Bytes in the archive, and once inflated.
     compressed_size: int
     size: int
+    #: CRC-32 of the inflated bytes.
     crc: int
     deflated: bool
 
@@ -80,11 +71,8 @@ def member_names(path: Path, head: bytes) -> list[str]:
 def read_directory(source: FileSource) -> list[Member]:
     """Return the members of a zip archive in file-offset order; folders are left out.
 
-    Raises
-    ------
-    CorruptCheckpointError
-        If the archive is cut or damaged, a member is encrypted, compressed otherwise than by
-        deflate, larger than its bytes can hold, overlaps another or shares its name.
+    An archive is refused if it is cut or damaged, or if a member is encrypted, compressed otherwise
+    than by deflate, larger than its bytes can hold, overlaps another or shares its name.
     """
     shown = printable(source.path)
     try:

@@ -61,8 +61,7 @@ class Parsed:
 def parse(name: str, stream: ByteStream, options: Options, where: str) -> Parsed:
     """Read the header of a whole ``.npy`` file and return the tensor over its bytes."""
     shape, fortran, dtype, offset = _read_header(stream, where)
-    reason = why_left_out(dtype)
-    if reason:
+    if reason := why_left_out(dtype):
         return Parsed(None, offset, (f"{printable(name)} is left out: {reason}",))
     if dtype.subdtype is not None:
         dtype, inner = dtype.subdtype

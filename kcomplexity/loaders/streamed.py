@@ -9,7 +9,6 @@ import math
 import mmap
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -54,23 +53,15 @@ class TransposedCopy:
     The array is read once, on first use, in its own order, and each block is written where it
     belongs; memory stays bounded whatever the shape. The copy is let go when its last value has
     been read, so that a checkpoint of many of them does not fill the disk.
-
-    Attributes
-    ----------
-    stream : ByteStream
-    offset : int
-        Of the first value in the stream.
-    dtype : numpy.dtype
-        In the stream's byte order.
-    shape : tuple of int
-    where : str
-        What it is and in which file, printable, for error messages.
     """
 
     stream: ByteStream
+    #: Of the first value in the stream.
     offset: int
+    #: In the stream's byte order.
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
+    #: What it is and in which file, printable, for error messages.
     where: str
 
     def __post_init__(self) -> None:
@@ -120,21 +111,20 @@ class TransposedCopy:
     def _reserve(self, n_bytes: int) -> IO[bytes]:
         from tempfile import TemporaryFile, gettempdir
 
-        with ExitStack() as undo:
-            file = undo.enter_context(TemporaryFile(prefix="kcomplexity-"))
-            # Written, not merely made long: to write through a mapping when the disk is full
-            # kills the process, while a write says so.
-            zeros = bytes(min(n_bytes, 1 << 20))
-            try:
-                for at in range(0, n_bytes, len(zeros)):
-                    file.write(zeros[: n_bytes - at])
-                file.flush()
-            except OSError as error:
-                raise OutputError(
-                    f"{self.where}: the row-major copy of a Fortran-order array needs {n_bytes} "
-                    f"bytes in {gettempdir()}: {error.strerror}; make room or set TMPDIR"
-                ) from None
-            undo.pop_all()
+        file = TemporaryFile(prefix="kcomplexity-")  # noqa: SIM115 - open while the copy is in use
+        # Written, not merely made long: to write through a mapping when the disk is full kills
+        # the process, while a write says so.
+        zeros = bytes(min(n_bytes, 1 << 20))
+        try:
+            for at in range(0, n_bytes, len(zeros)):
+                file.write(zeros[: n_bytes - at])
+            file.flush()
+        except OSError as error:
+            file.close()
+            raise OutputError(
+                f"{self.where}: the row-major copy of a Fortran-order array needs {n_bytes} "
+                f"bytes in {gettempdir()}: {error.strerror}; make room or set TMPDIR"
+            ) from None
         return file
 
     def _place(self, block: NDArray[Any], start: int, file: IO[bytes]) -> None:
