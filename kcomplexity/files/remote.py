@@ -18,7 +18,7 @@ from kcomplexity.files.sources import Bytes, FileSource, buffer_for
 from kcomplexity.files.urls import UrlPath
 from kcomplexity.text import printable
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 #: The most that one request asks for.
 PIECE = 16 << 20
@@ -85,7 +85,7 @@ class RemoteSource(FileSource):
         what = f"bytes {start} to {start + n_bytes} did not come in {TRIES} tries"
         return self._retried(lambda: self._ask_once(start, n_bytes), what)
 
-    def _retried(self, request: Callable[[], T], failure: str) -> T:
+    def _retried(self, request: Callable[[], _T], failure: str) -> _T:
         """Make a request, several times if necessary."""
         for tried in range(1, TRIES + 1):
             try:
