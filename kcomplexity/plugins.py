@@ -44,19 +44,7 @@ from kcomplexity.loaders.base import HEAD, import_extra
 from kcomplexity.loaders.mapping import from_mapping
 from kcomplexity.mosaics.assign import nearest
 from kcomplexity.mosaics.fitters import FITTERS, Fit, Fitter, Goal, Problem
-from kcomplexity.parallel import (
-    FRAME,
-    LEAF,
-    Cut,
-    Every,
-    Piece,
-    Reducer,
-    Rows,
-    State,
-    Whole,
-    fold,
-    leaf_sums,
-)
+from kcomplexity.parallel import Cut, Every, Piece, Reducer, Rows, State, Whole, fold, leaf_sums
 from kcomplexity.parallel.pool import Pool
 from kcomplexity.registry import Registry
 from kcomplexity.report import FORMATS
@@ -73,6 +61,7 @@ from kcomplexity.tensors.checkpoint import (
 )
 from kcomplexity.tensors.derived import rebuilt
 from kcomplexity.tensors.dtypes import DTYPES, StoredDtype
+from kcomplexity.tensors.pieces import FRAME, LEAF
 from kcomplexity.text import printable, shorten
 from kcomplexity.views import VIEWS, Alphabet, Encoded, Encoder, Reduce, View
 from kcomplexity.views.base import bit_planes, plane_alphabets, weights_only

@@ -19,21 +19,10 @@ from kcomplexity.algorithms.entropy_coding.lengths import plug_in_bits, two_part
 from kcomplexity.algorithms.packing import pack
 from kcomplexity.errors import SpecError, UnmeasurableError
 from kcomplexity.estimators import ESTIMATORS, Estimator, Measure, compressors, symbol_counts
-from kcomplexity.parallel import (
-    FRAME,
-    LEAF,
-    Cut,
-    Every,
-    Failed,
-    Reducer,
-    Rows,
-    State,
-    Whole,
-    fold,
-    folding,
-)
+from kcomplexity.parallel import Cut, Every, Failed, Reducer, Rows, State, Whole, fold, folding
 from kcomplexity.parallel.pool import Pool
 from kcomplexity.scoring.specs import Spec, parse_spec
+from kcomplexity.tensors.pieces import FRAME, LEAF
 from kcomplexity.views import Encoder
 from tests import definitions
 from tests.tensors import array_tensor as tensor_of

@@ -18,11 +18,11 @@ from safetensors.numpy import save_file
 import kcomplexity as kc
 from kcomplexity.inspection.inspecting import inspect, inspect_checkpoint
 from kcomplexity.inspection.records import ValueInfo
-from kcomplexity.parallel import LEAF
 from kcomplexity.parallel.pool import Pool
 from kcomplexity.parallel.progress import Progress
 from kcomplexity.schemas import load_schema
 from kcomplexity.tensors.dtypes import DTYPES
+from kcomplexity.tensors.pieces import LEAF
 from tests import run as invoke
 
 

@@ -26,7 +26,7 @@ from kcomplexity.algorithms.entropy_coding import context_tree
 from kcomplexity.algorithms.entropy_coding.context_tree import _log2_gammas
 from kcomplexity.kernels import contexts, counts, levels, nearest, permutation, trees
 from kcomplexity.kernels.choice import compiled
-from kcomplexity.parallel import LEAF
+from kcomplexity.tensors.pieces import LEAF
 from kcomplexity.views import levels as level_views
 
 #: Around the sizes at which a loop changes its pace: vectors, runs, sums, leaves.

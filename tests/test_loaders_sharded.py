@@ -81,6 +81,31 @@ def test_a_folder_with_a_single_file_is_that_file(tmp_path):
         assert checkpoint.notes == ()
 
 
+ORDER = [
+    ".safetensors",
+    ".bin",
+    ".gguf",
+    ".pt",
+    ".pth",
+    ".ckpt",
+    ".onnx",
+    ".h5",
+    ".keras",
+    ".npz",
+    ".tflite",
+    ".msgpack",
+]
+
+
+@pytest.mark.parametrize("first", range(len(ORDER) - 1), ids=ORDER[:-1])
+def test_of_several_formats_in_a_folder_the_first_in_a_fixed_order_is_read(tmp_path, first):
+    for ending in ORDER[first:]:
+        (tmp_path / f"m{ending}").write_bytes(b"not what the ending says")
+    # The loader of the preferred file reports that this file is damaged.
+    with pytest.raises(CheckpointError, match=rf"/m\{ORDER[first]}: "):
+        open_checkpoint(tmp_path)
+
+
 def test_a_snapshot_of_the_hugging_face_cache_is_read_through_its_links(tmp_path):
     blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots" / "0123abcd"
     write(blobs)

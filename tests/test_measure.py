@@ -12,13 +12,14 @@ import pytest
 
 from kcomplexity.errors import UnmeasurableError
 from kcomplexity.estimators import Estimator, Measure
-from kcomplexity.parallel import FRAME, LEAF, Cut, Every, Failed, Piece, State, folding
+from kcomplexity.parallel import Cut, Every, Failed, Piece, State, folding
 from kcomplexity.parallel.pool import Pool
 from kcomplexity.scoring.measure import finish, gather, prepare_views
 from kcomplexity.scoring.panels import PANELS
 from kcomplexity.scoring.specs import parse_spec, parse_specs
 from kcomplexity.tensors.checkpoint import ArrayTensor, Tensor
 from kcomplexity.tensors.dtypes import DTYPES, StoredDtype, opaque
+from kcomplexity.tensors.pieces import FRAME, LEAF
 from kcomplexity.views import Encoder, View
 from tests.tensors import Counting, array_tensor
 

@@ -19,8 +19,6 @@ from hypothesis import strategies as st
 
 from kcomplexity.files.sources import FileSource
 from kcomplexity.parallel import (
-    FRAME,
-    LEAF,
     Cut,
     Every,
     Failed,
@@ -39,6 +37,7 @@ from kcomplexity.parallel import (
 from kcomplexity.parallel.pool import Pool
 from kcomplexity.tensors.checkpoint import ArrayTensor, StoredTensor, Tensor
 from kcomplexity.tensors.dtypes import DTYPES, from_numpy
+from kcomplexity.tensors.pieces import FRAME, LEAF
 from tests.tensors import Counting
 from tests.tensors import array_tensor as tensor_of
 

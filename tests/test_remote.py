@@ -33,7 +33,6 @@ MODEL = save(ARRAYS)
 def _quick(monkeypatch):
     monkeypatch.setattr(http, "TIMEOUT", 0.3)
     monkeypatch.setattr(remote, "PAUSE", 0)
-    monkeypatch.setattr(http, "PAUSE", 0)
     monkeypatch.setenv("no_proxy", "*")
 
 

@@ -34,13 +34,13 @@ from kcomplexity.inspection.records import (
     ValueInfo,
 )
 from kcomplexity.mosaics.fit_report import Dictionary, FitReport, Gain, TensorFit, Usage
-from kcomplexity.parallel import FRAME
 from kcomplexity.results.control_results import ControlResult, SummedControl
 from kcomplexity.results.json_form import SCHEMA_VERSION
 from kcomplexity.results.provenance import provenance
 from kcomplexity.results.records import CheckpointInfo, Provenance, Report, Score
 from kcomplexity.schemas import load_schema, schema_names
 from kcomplexity.sweeps.sweep import SweepPoint, SweepReport
+from kcomplexity.tensors.pieces import FRAME
 from kcomplexity.training.series import Series, StepScore
 from kcomplexity.training.steps import Step
 from kcomplexity.training.trajectory import Trajectory

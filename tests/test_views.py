@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from kcomplexity.algorithms import step_search
 from kcomplexity.errors import SpecError, UnmeasurableError
-from kcomplexity.parallel import LEAF, Every, Failed, Reducer, State, fold
+from kcomplexity.parallel import Every, Failed, Reducer, State, fold
 from kcomplexity.parallel.pool import Pool
 from kcomplexity.scoring.specs import parse_spec
 from kcomplexity.tensors.checkpoint import ArrayTensor, Tensor
 from kcomplexity.tensors.dtypes import DTYPES
+from kcomplexity.tensors.pieces import LEAF
 from kcomplexity.views import VIEWS, Encoded, Encoder, View, distortion
 from tests import definitions
 from tests.tensors import array_tensor as tensor_of

@@ -27,7 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcomplexity.errors import UnmeasurableError
-from kcomplexity.parallel import LEAF, leaf_sums
+from kcomplexity.parallel import leaf_sums
+from kcomplexity.tensors.pieces import LEAF
 
 Floats = NDArray[np.float64]
 

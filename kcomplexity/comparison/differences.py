@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from kcomplexity.errors import UnmeasurableError
 from kcomplexity.files.sources import Bytes
-from kcomplexity.parallel import LEAF, Cut, Every, Failed, Piece, State, fold, leaf_sums
+from kcomplexity.parallel import Cut, Every, Failed, Piece, State, fold, leaf_sums
 from kcomplexity.parallel.pool import Pool
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.tensors.derived import set_addressable
 from kcomplexity.tensors.dtypes import DTYPES, StoredDtype
+from kcomplexity.tensors.pieces import LEAF
 
 Words = NDArray[Any]
 

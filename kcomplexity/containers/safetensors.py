@@ -21,9 +21,9 @@ from kcomplexity.files.atomic import atomic_file
 from kcomplexity.files.opening import open_for_loading
 from kcomplexity.files.sources import FileSource
 from kcomplexity.files.strict_json import parse_object
-from kcomplexity.parallel import FRAME
 from kcomplexity.tensors.checkpoint import Checkpoint, Layout, StoredTensor, Tensor
 from kcomplexity.tensors.dtypes import DTYPES, StoredDtype
+from kcomplexity.tensors.pieces import FRAME
 from kcomplexity.text import printable
 
 #: The library's own limit; a header of this size describes about a million tensors.

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from kcomplexity.errors import UnmeasurableError
-from kcomplexity.parallel import LEAF, Cut, Every, Failed, Piece, State, fold, leaf_sums
+from kcomplexity.parallel import Cut, Every, Failed, Piece, State, fold, leaf_sums
 from kcomplexity.parallel.pool import Pool
 from kcomplexity.tensors.checkpoint import Tensor
+from kcomplexity.tensors.pieces import LEAF
 
 
 def moments(tensor: Tensor, pool: Pool) -> tuple[float, float]:

@@ -27,7 +27,8 @@ from kcomplexity.estimators.bdm_reducers import (
     Windows,
     WindowState,
 )
-from kcomplexity.parallel import LEAF, Reducer, State
+from kcomplexity.parallel import Reducer, State
+from kcomplexity.tensors.pieces import LEAF
 from kcomplexity.views.base import Alphabet
 
 #: Weights that tiles in a row may need at once: as many as fit tiles and leaves without a rest.

@@ -21,7 +21,8 @@ from kcomplexity.algorithms.bdm import (
 from kcomplexity.algorithms.bdm.decomposition import as_symbols
 from kcomplexity.algorithms.counting import LARGEST_TABLE, SORTING_MEMORY
 from kcomplexity.errors import UnmeasurableError
-from kcomplexity.parallel import LEAF, Cut, Every, Rows, State, Whole
+from kcomplexity.parallel import Cut, Every, Rows, State, Whole
+from kcomplexity.tensors.pieces import LEAF
 
 #: Columns of a 2-D chunk, at most; rounded down to whole blocks.
 _WIDTH = 1 << 18

@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from kcomplexity.errors import SpecError
 from kcomplexity.estimators.base import Estimator, Kind, Measure, bits_by_stream
 from kcomplexity.estimators.frames import Frames, LengthState, OneStream, StreamCompressor
-from kcomplexity.parallel import FRAME, LEAF, Reducer, State
+from kcomplexity.parallel import Reducer, State
+from kcomplexity.tensors.pieces import FRAME, LEAF
 from kcomplexity.views.base import Alphabet
 
 _MIB = 1 << 20

@@ -20,7 +20,8 @@ from kcomplexity.algorithms.entropy_coding.lengths import plug_in_bits, two_part
 from kcomplexity.errors import SpecError, UnmeasurableError
 from kcomplexity.estimators.base import Estimator, Kind, Measure, bits_by_stream
 from kcomplexity.estimators.symbol_counts import CountState, CountSymbols
-from kcomplexity.parallel import LEAF, Cut, Every, Reducer, State
+from kcomplexity.parallel import Cut, Every, Reducer, State
+from kcomplexity.tensors.pieces import LEAF
 from kcomplexity.views.base import Alphabet, smallest
 
 

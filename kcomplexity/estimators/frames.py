@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcomplexity.algorithms.packing import pack
-from kcomplexity.parallel import FRAME, Cut, Every, State, Whole
+from kcomplexity.parallel import Cut, Every, State, Whole
+from kcomplexity.tensors.pieces import FRAME
 from kcomplexity.views.base import Alphabet
 
 

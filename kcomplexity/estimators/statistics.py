@@ -14,8 +14,9 @@ import numpy as np
 
 from kcomplexity.errors import UnmeasurableError
 from kcomplexity.estimators.base import Estimator, Kind, Measure, weighted_mean
-from kcomplexity.parallel import LEAF, Cut, Every, Piece, Reducer, State
+from kcomplexity.parallel import Cut, Every, Piece, Reducer, State
 from kcomplexity.tensors.checkpoint import Tensor
+from kcomplexity.tensors.pieces import LEAF
 from kcomplexity.views.base import Alphabet, Encoder, weights_only
 from kcomplexity.views.passes import LeafSums, SumOfSquares, floats
 

@@ -8,7 +8,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from kcomplexity.algorithms.counting import LARGEST_TABLE, SORTING_MEMORY, SymbolCounter
-from kcomplexity.parallel import LEAF, Cut, Every, State
+from kcomplexity.parallel import Cut, Every, State
+from kcomplexity.tensors.pieces import LEAF
 
 #: More distinct symbols than this are not counted: nearly every one is different then.
 _MOST_DISTINCT = 1 << 24

@@ -17,12 +17,8 @@ from kcomplexity.text import printable
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file that replaces `path` when the block ends without an error.
 
-    Links are followed. The result has the mode that any new file would have.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written; what was at `path` before is left as it was.
+    Links are followed. The result has the mode that any new file would have. Where it cannot be
+    written, OutputError is raised and what was at `path` is left as it was.
     """
     with temporary_beside(path) as (temporary, target):
         with temporary.open("wb") as file:
@@ -32,13 +28,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write `data` to `path`, whole or not at all; links are followed.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written; what was at `path` before is left as it was.
-    """
+    """Write `data` to `path`, as :func:`atomic_file` does."""
     with atomic_file(path) as file:
         file.write(data)
 
@@ -47,12 +37,8 @@ def write_atomically(path: Path, data: bytes) -> None:
 def temporary_beside(path: Path) -> Iterator[tuple[Path, Path]]:
     """Yield an empty temporary file and the file in the same folder that it may replace.
 
-    The temporary file is removed at the end if it has not been renamed.
-
-    Raises
-    ------
-    OutputError
-        If no file can be created in the folder of `path`, or `path` exists and is not a file.
+    The temporary file is removed at the end if it has not been renamed. OutputError is raised if
+    none can be created there, or `path` exists and is not a file.
     """
     target = path.resolve()
     if target.exists() and not target.is_file():
@@ -76,27 +62,14 @@ def temporary_beside(path: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def check_writable(path: Path) -> None:
-    """Check that a file can be written, before hours of work depend on it.
-
-    Raises
-    ------
-    OutputError
-        If no file can be created in the folder of `path`, or `path` exists and is not a file.
-    """
+    """Raise OutputError if no file can be written, before hours of work depend on it."""
     with temporary_beside(path):
         pass
 
 
 def refuse_paths(path: Path, taken: Iterable[Path]) -> None:
-    """Refuse to write over one of the files that are read, under any name or link.
-
-    Raises
-    ------
-    OutputError
-        If `path` is one of `taken`.
-    """
-    same = (other for other in taken if path.exists() and other.exists() and path.samefile(other))
-    if next(same, None) is not None:
+    """Raise OutputError if `path` is one of the files that are read, under any name or link."""
+    if any(path.exists() and other.exists() and path.samefile(other) for other in taken):
         raise OutputError(f"{printable(path)} is the input: give the output another name")
 
 

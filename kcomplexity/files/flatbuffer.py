@@ -9,7 +9,6 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-from kcomplexity.errors import CorruptCheckpointError
 from kcomplexity.files.streams import ByteStream
 from kcomplexity.files.window import Window
 
@@ -20,24 +19,14 @@ _MOST_FIELDS = 1000
 _MOST_TABLES = 2_000_000
 
 
-class Flat:
-    """The bytes of one file.
-
-    Parameters
-    ----------
-    stream : ByteStream
-    where : str
-        Which file, printable, to begin an error message.
-    """
+class Flat(Window):
+    """The bytes of one file."""
 
     def __init__(self, stream: ByteStream, where: str) -> None:
-        self.stream = stream
-        self.where = where
+        super().__init__(stream, where)
         self.n_tables = 0
-        self._window = Window(stream)
 
     def root(self) -> Table:
-        """Return the table at the root of the file."""
         return Table(self, self.number("I", 0))
 
     def number(self, letter: str, at: int) -> Any:
@@ -48,11 +37,7 @@ class Flat:
         """Return `n` bytes from a position."""
         if not 0 <= at <= at + n <= self.stream.size:
             raise self.damaged(f"bytes {at} to {at + n} of {self.stream.size} are asked for")
-        return self._window.read(at, at + n)
-
-    def damaged(self, why: str) -> CorruptCheckpointError:
-        """Return the error for a damaged file; `why` says what is wrong."""
-        return CorruptCheckpointError(f"{self.where}: {why}; the file is damaged: copy it again")
+        return self.read(at, at + n)
 
 
 class Table:
@@ -76,7 +61,6 @@ class Table:
         return 0 if at is None else self._flat.number(letter, at)
 
     def table(self, field: int) -> Table | None:
-        """Return a nested table."""
         at = self._field(field)
         return None if at is None else Table(self._flat, self._follow(at))
 
@@ -92,7 +76,6 @@ class Table:
         return start + 4, count
 
     def tables(self, field: int) -> list[Table]:
-        """Return a vector of tables."""
         start, count = self.vector(field, 4)
         return [Table(self._flat, self._follow(start + 4 * i)) for i in range(count)]
 

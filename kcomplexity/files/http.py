@@ -6,14 +6,14 @@ import http.client
 import re
 import socket
 import threading
-import time
 import urllib.error
 import urllib.request
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Self
 
 from kcomplexity.errors import CheckpointNotFoundError, RemoteError
-from kcomplexity.files.remote import BLOCK, PAUSE, TRIES, RemoteSource, TransientError
+from kcomplexity.files.remote import BLOCK, RemoteSource, TransientError
 from kcomplexity.text import printable
 
 #: Seconds without a byte after which a request fails. A request may take twice as long, and the
@@ -27,45 +27,40 @@ class HttpSource(RemoteSource):
     """A file behind http or https."""
 
     def _ask_size(self) -> int:
-        for tried in range(1, TRIES + 1):
-            try:
-                return self._ask_total()
-            except (OSError, http.client.HTTPException, TransientError) as error:
-                if isinstance(error, RemoteError | CheckpointNotFoundError) or tried == TRIES:
-                    raise self._failed(error) from None
-                time.sleep(PAUSE * 2**tried)
-        raise AssertionError("the last try returns or raises")
+        def ask() -> int:
+            with self._answer(0, 1) as answer:
+                return self._checked(answer, 0, 1, None)
 
-    def _ask_total(self) -> int:
-        with _Deadline(1) as deadline:
-            try:
-                with self._request(0, 1, deadline) as answer:
-                    return self._checked(answer, 0, 1, None)
-            except (OSError, http.client.HTTPException, TransientError):
-                deadline.check()
-                raise
+        return self._retried(ask, "the server cannot be reached")
 
     def _ask_once(self, start: int, n_bytes: int) -> bytes:
+        with self._answer(start, n_bytes) as answer:
+            self._checked(answer, start, n_bytes, self.size())
+            parts: list[bytes] = []
+            left = n_bytes
+            while left:
+                part = answer.read(min(left, BLOCK))
+                if not part:
+                    raise TransientError(f"the answer ends {left} bytes early")
+                parts.append(part)
+                left -= len(part)
+            return b"".join(parts)
+
+    @contextmanager
+    def _answer(self, start: int, n_bytes: int) -> Iterator[Any]:
+        """Request a range; a broken connection and a slow server are failures that may pass."""
         with _Deadline(n_bytes) as deadline:
             try:
                 with self._request(start, n_bytes, deadline) as answer:
-                    self._checked(answer, start, n_bytes, self.size())
-                    parts: list[bytes] = []
-                    left = n_bytes
-                    while left:
-                        part = answer.read(min(left, BLOCK))
-                        if not part:
-                            raise TransientError(f"the answer ends {left} bytes early")
-                        parts.append(part)
-                        left -= len(part)
-                    return b"".join(parts)
+                    yield answer
             # A cut connection shows as damage to what was being read: a header, or the bytes.
             except (RemoteError, CheckpointNotFoundError, TransientError):
                 deadline.check()
                 raise
             except (OSError, http.client.HTTPException) as error:
                 deadline.check()
-                raise TransientError(str(error) or type(error).__name__) from None
+                reason = getattr(error, "reason", None) or error
+                raise TransientError(str(reason) or type(error).__name__) from None
 
     def _request(self, start: int, n_bytes: int, deadline: _Deadline) -> Any:
         headers = {
@@ -108,12 +103,6 @@ class HttpSource(RemoteSource):
             raise RemoteError(f"{self.shown}: the file has changed on the server; start again")
         self.seen.tag = tag
         return int(span[3])
-
-    def _failed(self, error: Exception) -> Exception:
-        if isinstance(error, RemoteError | CheckpointNotFoundError):
-            return error
-        reason = printable(getattr(error, "reason", None) or error)[:160]
-        return RemoteError(f"{self.shown}: the server cannot be reached: {reason}")
 
 
 class _Deadline:

@@ -19,16 +19,8 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 def locate(source: str | os.PathLike[str]) -> list[Path]:
     """Return the path of a source, or those that a glob matches, sorted.
 
-    Parameters
-    ----------
-    source : str or path
-        ``hf:ORG/NAME`` and ``hf:ORG/NAME@REVISION`` are looked up in the local cache; no network
-        is used. The name of an existing file is never taken as a glob.
-
-    Raises
-    ------
-    CheckpointNotFoundError
-        If a glob matches nothing, or the model is not in the cache.
+    ``hf:ORG/NAME`` and ``hf:ORG/NAME@REVISION`` are looked up in the local cache; no network is
+    used. The name of an existing file is never taken as a glob.
     """
     text = str(source) if isinstance(source, UrlPath) else os.fspath(source)
     if not text:

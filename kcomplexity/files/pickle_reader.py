@@ -10,18 +10,10 @@ _BLOCK = 1 << 16
 
 
 class PickleReader:
-    """The bytes of pickles that follow each other, read a block at a time.
+    """The bytes of pickles that follow each other from `start` on, read a block at a time.
 
-    Parameters
-    ----------
-    stream : ByteStream
-    start : int
-        Where the first pickle begins.
-
-    Notes
-    -----
-    Has the few methods of a file that :func:`pickletools.genops` uses. A read never asks for more
-    than there is, whatever length an opcode claims.
+    It has the few methods of a file that :func:`pickletools.genops` uses. A read never asks for
+    more than there is, whatever length an opcode claims.
     """
 
     def __init__(self, stream: ByteStream, start: int = 0) -> None:
@@ -32,11 +24,9 @@ class PickleReader:
         self._at = 0
 
     def tell(self) -> int:
-        """Position in the stream."""
         return self._start + self._at
 
     def read(self, n: int) -> bytes:
-        """Return the next `n` bytes, or as many as there are."""
         stop = self._at + max(n, 0)
         self._fill(stop)
         data = bytes(self._data[self._at : stop])
@@ -44,7 +34,6 @@ class PickleReader:
         return data
 
     def readline(self) -> bytes:
-        """Return the bytes up to the next line feed, with it."""
         known = self._at
         while (newline := self._data.find(b"\n", known)) < 0:
             known = len(self._data)
@@ -54,10 +43,6 @@ class PickleReader:
         return self.read(newline + 1 - self._at)
 
     def _fill(self, stop: int) -> None:
-        while len(self._data) < stop and self.tell_end() < self._end:
-            n = min(max(_BLOCK, stop - len(self._data)), self._end - self.tell_end())
-            self._data += self._stream.read(self.tell_end(), n).data
-
-    def tell_end(self) -> int:
-        """Position in the stream after the last byte read."""
-        return self._start + len(self._data)
+        while len(self._data) < stop and (at := self._start + len(self._data)) < self._end:
+            n = min(max(_BLOCK, stop - len(self._data)), self._end - at)
+            self._data += self._stream.read(at, n).data

@@ -87,15 +87,7 @@ def read_pickle(
         return machine.result()
     except (CorruptCheckpointError, ForbiddenGlobalError):
         raise
-    # What pickletools raises on damaged bytes; the machine's own stack runs empty on foreign ones.
-    except (
-        ArithmeticError,
-        LookupError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-    ) as error:
+    except _DAMAGE as error:
         what = shorten(error, 120)
         raise CorruptCheckpointError(f"{where}: not a whole pickle: {what}") from None
 
@@ -104,38 +96,19 @@ class _Mark:
     """Begins a run of items on the stack."""
 
 
+#: What pickletools raises on damaged bytes; the machine's own stack runs empty on foreign ones.
+_DAMAGE = (ArithmeticError, LookupError, ValueError, TypeError, AttributeError, RecursionError)
 _MARK: Final = _Mark()
 _SCALARS = (str, int, float, bytes, type(None))
-_PUSHED = frozenset(
-    [
-        "INT",
-        "BININT",
-        "BININT1",
-        "BININT2",
-        "LONG",
-        "LONG1",
-        "LONG4",
-        "FLOAT",
-        "BINFLOAT",
-        "STRING",
-        "BINSTRING",
-        "SHORT_BINSTRING",
-        "BINBYTES",
-        "SHORT_BINBYTES",
-        "BINBYTES8",
-        "UNICODE",
-        "SHORT_BINUNICODE",
-        "BINUNICODE",
-        "BINUNICODE8",
-        "BYTEARRAY8",
-    ]
-)
+#: Opcodes whose argument is the object.
+_VALUES = """
+    INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING
+    BINBYTES SHORT_BINBYTES BINBYTES8 UNICODE SHORT_BINUNICODE BINUNICODE BINUNICODE8 BYTEARRAY8
+"""
+_PUSHED = frozenset(_VALUES.split())
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _EMPTY: dict[str, Callable[[], Any]] = {
-    "EMPTY_LIST": list,
-    "EMPTY_DICT": dict,
-    "EMPTY_TUPLE": tuple,
-    "EMPTY_SET": set,
+    f"EMPTY_{kind.__name__.upper()}": kind for kind in (list, dict, tuple, set)
 }
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _PUT = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
@@ -275,16 +248,13 @@ class _Machine:
     # --- What other unpicklers would call ------------------------------------------------------
 
     def _do_global(self, _name: str, arg: str) -> None:
-        module, _, name = arg.partition(" ")
-        self._stack.append(self._admitted(module, name))
+        self._stack.append(self._admitted(*arg.split(" ", 1)))
 
     def _do_stack_global(self, _name: str, _arg: Any) -> None:
-        module, name = self._pop_many(2)
-        self._stack.append(self._admitted(module, name))
+        self._stack.append(self._admitted(*self._pop_many(2)))
 
     def _do_inst(self, _name: str, arg: str) -> None:
-        module, _, name = arg.partition(" ")
-        function = self._admitted(module, name)
+        function = self._admitted(*arg.split(" ", 1))
         self._call(function, tuple(self._pop_to_mark()))
 
     def _do_obj(self, _name: str, _arg: Any) -> None:
@@ -294,8 +264,7 @@ class _Machine:
     def _do_reduce(self, _name: str, _arg: Any) -> None:
         self._call(*self._pop_many(2))
 
-    def _do_newobj(self, _name: str, _arg: Any) -> None:
-        self._call(*self._pop_many(2))
+    _do_newobj = _do_reduce
 
     def _do_newobj_ex(self, _name: str, _arg: Any) -> None:
         function, args, _ = self._pop_many(3)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.errors import CorruptCheckpointError
 from kcomplexity.files.streams import ByteStream
 from kcomplexity.files.window import Window
 
@@ -30,53 +29,20 @@ class Message:
 
     @property
     def size(self) -> int:
-        """Length in bytes."""
         return self.stop - self.start
 
 
-@dataclass(frozen=True)
-class Field:
-    """One field of a message.
-
-    Attributes
-    ----------
-    number : int
-        Which field of its message it is.
-    value : int or Message
-        A number, or where the bytes of a string, a nested message or packed numbers lie.
-    """
-
-    number: int
-    value: int | Message
-
-
-class Reader:
-    """Reads the fields of one file and counts them, so that a hostile file ends too.
-
-    Parameters
-    ----------
-    stream : ByteStream
-    where : str
-        Which file, printable, to begin an error message.
-    """
+class Reader(Window):
+    """Reads the fields of one file and counts them, so that a hostile file ends too."""
 
     def __init__(self, stream: ByteStream, where: str) -> None:
-        self.stream = stream
-        self.where = where
-        self._window = Window(stream)
+        super().__init__(stream, where)
         self._fields = 0
 
-    def whole(self) -> Message:
-        """Return the whole file as a message."""
-        return Message(0, self.stream.size)
+    def fields(self, message: Message) -> Iterator[tuple[int, int | Message]]:
+        """Yield the number and the value of the fields of a message, in file order.
 
-    def fields(self, message: Message) -> Iterator[Field]:
-        """Yield the fields of a message in file order.
-
-        Raises
-        ------
-        CorruptCheckpointError
-            If a field leaves its message, or is of no known kind.
+        A value is a number, or where a string, a nested message or packed numbers lie.
         """
         at = message.start
         while at < message.stop:
@@ -98,13 +64,19 @@ class Reader:
                 raise self.damaged(f"byte {at} starts a field of kind {kind}")
             if at > message.stop:
                 raise self.damaged(f"the field that ends at byte {at} leaves its message")
-            yield Field(tag >> 3, value)
+            yield tag >> 3, value
+
+    def messages(self, message: Message) -> Iterator[tuple[int, Message]]:
+        """Yield the fields that are not plain numbers."""
+        for number, value in self.fields(message):
+            if isinstance(value, Message):
+                yield number, value
 
     def text(self, value: int | Message, most: int = 4096) -> str:
         """Return a string of at most `most` bytes."""
         if not isinstance(value, Message) or value.size > most:
             raise self.damaged(f"a name is longer than {most} bytes, or not a text")
-        return self._window.read(value.start, value.stop).decode("utf-8", "replace")
+        return self.read(value.start, value.stop).decode("utf-8", "replace")
 
     def numbers(self, value: int | Message, most: int) -> NDArray[np.uint64]:
         """Return one number, or packed ones of at most `most` bytes together."""
@@ -112,35 +84,30 @@ class Reader:
             return np.array([value], np.uint64)
         if value.size > most:
             raise self.damaged(f"{value.size} bytes of packed numbers; at most {most} are read")
-        return _unpack(np.frombuffer(self._window.read(value.start, value.stop), np.uint8), self)
-
-    def damaged(self, why: str) -> CorruptCheckpointError:
-        """Return the error for a damaged file; `why` says what is wrong."""
-        return CorruptCheckpointError(f"{self.where}: {why}; the file is damaged: copy it again")
+        return self._unpacked(np.frombuffer(self.read(value.start, value.stop), np.uint8))
 
     def _varint(self, at: int, stop: int) -> tuple[int, int]:
         value = 0
-        for i, byte in enumerate(self._window.read(at, min(at + 10, stop))):
+        for i, byte in enumerate(self.read(at, min(at + 10, stop))):
             value |= (byte & 0x7F) << 7 * i
             if byte < 0x80:
                 return value & (1 << 64) - 1, at + i + 1
         raise self.damaged(f"the number at byte {at} does not end")
 
-
-def _unpack(data: NDArray[np.uint8], reader: Reader) -> NDArray[np.uint64]:
-    """Decode varints that follow each other."""
-    last = np.flatnonzero(data < 0x80)
-    if not data.size:
-        return np.zeros(0, np.uint64)
-    if not last.size or last[-1] != data.size - 1:
-        raise reader.damaged("packed numbers do not end")
-    starts = np.concatenate([[0], last[:-1] + 1])
-    lengths = last - starts + 1
-    if lengths.max() > 10:
-        raise reader.damaged("a packed number takes more than ten bytes")
-    values = np.zeros(last.size, np.uint64)
-    for i in range(int(lengths.max())):
-        longer = lengths > i
-        digits = (data[starts[longer] + i] & 0x7F).astype(np.uint64)
-        values[longer] |= digits << np.uint64(7 * i)
-    return values
+    def _unpacked(self, data: NDArray[np.uint8]) -> NDArray[np.uint64]:
+        """Decode varints that follow each other."""
+        last = np.flatnonzero(data < 0x80)
+        if not data.size:
+            return np.zeros(0, np.uint64)
+        if not last.size or last[-1] != data.size - 1:
+            raise self.damaged("packed numbers do not end")
+        starts = np.concatenate([[0], last[:-1] + 1])
+        lengths = last - starts + 1
+        if lengths.max() > 10:
+            raise self.damaged("a packed number takes more than ten bytes")
+        values = np.zeros(last.size, np.uint64)
+        for i in range(int(lengths.max())):
+            longer = lengths > i
+            digits = (data[starts[longer] + i] & 0x7F).astype(np.uint64)
+            values[longer] |= digits << np.uint64(7 * i)
+        return values

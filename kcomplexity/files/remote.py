@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from kcomplexity.errors import RemoteError
 from kcomplexity.files.sources import Bytes, FileSource, buffer_for
 from kcomplexity.files.urls import UrlPath
 from kcomplexity.text import printable
+
+_T = TypeVar("_T")
 
 #: The most that one request asks for.
 PIECE = 16 << 20
@@ -42,19 +45,12 @@ class RemoteSource(FileSource):
         return type(self), (self.path,)
 
     def size(self) -> int:
-        """Size of the file in bytes, as it was when it was first asked for."""
+        # As it was when it was first asked for.
         if self.seen.size is None:
             self.seen.size = self._ask_size()
         return self.seen.size
 
     def read(self, offset: int, n_bytes: int, out: Bytes | None = None) -> Bytes:
-        """Read exactly `n_bytes` from `offset`, into `out` if there is one.
-
-        Raises
-        ------
-        RemoteError
-            If the server does not send them.
-        """
         self._check_open()
         buffer = buffer_for(n_bytes, out)
         if offset + n_bytes > self.size():
@@ -86,15 +82,19 @@ class RemoteSource(FileSource):
             return seen.blocks[number]
 
     def _ask(self, start: int, n_bytes: int) -> bytes:
-        """Request a range, several times if necessary."""
+        what = f"bytes {start} to {start + n_bytes} did not come in {TRIES} tries"
+        return self._retried(lambda: self._ask_once(start, n_bytes), what)
+
+    def _retried(self, request: Callable[[], _T], failure: str) -> _T:
+        """Make a request, several times if necessary."""
         for tried in range(1, TRIES + 1):
             try:
-                return self._ask_once(start, n_bytes)
+                return request()
             except TransientError as error:
                 if tried == TRIES:
                     raise RemoteError(
-                        f"{self.shown}: bytes {start} to {start + n_bytes} did not come in "
-                        f"{TRIES} tries: {printable(error)[:160]}; try again, or download it"
+                        f"{self.shown}: {failure}: {printable(error)[:160]}; "
+                        "try again, or download it"
                     ) from None
                 time.sleep(PAUSE * 2**tried)
         raise AssertionError("the last try returns or raises")

@@ -9,11 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.errors import (
-    CheckpointError,
-    CheckpointNotFoundError,
-    CorruptCheckpointError,
-)
+from kcomplexity.errors import CheckpointError, CheckpointNotFoundError, CorruptCheckpointError
 from kcomplexity.text import printable
 
 Bytes = NDArray[np.uint8]
@@ -77,9 +73,8 @@ class FileSource:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise CheckpointError(
-                f"{printable(self.path)}: the checkpoint was closed; open it again"
-            )
+            shown = printable(self.path)
+            raise CheckpointError(f"{shown}: the checkpoint was closed; open it again")
 
     def _descriptor(self) -> int:
         if self._fd is None:

@@ -8,7 +8,8 @@ import os
 import threading
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from itertools import chain
 from typing import Any, Protocol
 
 import numpy as np
@@ -43,7 +44,6 @@ class StoredBytes:
     size: int
 
     def read(self, start: int, n_bytes: int, out: Bytes | None = None) -> Bytes:
-        """Read just that range."""
         return self.source.read(self.offset + start, n_bytes, out)
 
     def sample(self) -> Iterator[Bytes]:
@@ -64,11 +64,9 @@ class JoinedBytes:
 
     @property
     def size(self) -> int:
-        """Length in bytes."""
         return sum(part.size for part in self.parts)
 
     def read(self, start: int, n_bytes: int, out: Bytes | None = None) -> Bytes:
-        """Read a range that may span several of them."""
         buffer = buffer_for(n_bytes, out)
         done, at = 0, 0
         for part in self.parts:
@@ -81,9 +79,7 @@ class JoinedBytes:
         return buffer
 
     def sample(self) -> Iterator[Bytes]:
-        """Yield the samples of all of them."""
-        for part in self.parts:
-            yield from part.sample()
+        return chain.from_iterable(part.sample() for part in self.parts)
 
 
 def whole_file(source: FileSource) -> StoredBytes:
@@ -91,53 +87,32 @@ def whole_file(source: FileSource) -> StoredBytes:
     return StoredBytes(source, 0, source.size())
 
 
+@dataclass(eq=False)
 class DeflatedBytes:
     """A deflated zip member, inflated forwards a chunk at a time and never held whole.
 
     Reading on from where the last read ended costs that range alone; going back starts over.
-
-    Parameters
-    ----------
-    source : FileSource
-    name : str
-        Of the member, for messages.
-    offset, compressed_size : int
-        Where the deflated bytes lie in the file.
-    size, crc : int
-        Length and checksum of the inflated bytes by the zip's directory. The checksum is compared
-        when the last byte is reached.
     """
 
-    def __init__(
-        self, source: FileSource, name: str, offset: int, compressed_size: int, size: int, crc: int
-    ) -> None:
-        self.source = source
-        self.name = name
-        self.offset = offset
-        self.compressed_size = compressed_size
-        self.size = size
-        self.crc = crc
+    source: FileSource
+    #: Of the member, for messages.
+    name: str
+    #: Where the deflated bytes lie in the file.
+    offset: int
+    compressed_size: int
+    #: Length and checksum of the inflated bytes by the zip's directory. The checksum is compared
+    #: when the last byte is reached.
+    size: int
+    crc: int
+
+    def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._restart()
 
     def __reduce__(self) -> tuple[type[DeflatedBytes], tuple[object, ...]]:
-        return DeflatedBytes, (
-            self.source,
-            self.name,
-            self.offset,
-            self.compressed_size,
-            self.size,
-            self.crc,
-        )
+        return DeflatedBytes, tuple(getattr(self, field.name) for field in fields(self))
 
     def read(self, start: int, n_bytes: int, out: Bytes | None = None) -> Bytes:
-        """Inflate forwards to `start` and on to the end of the range.
-
-        Raises
-        ------
-        CorruptCheckpointError
-            If the deflated bytes are damaged, or differ from what the directory says.
-        """
         buffer = buffer_for(n_bytes, out)
         with self._lock:
             if start < self._at:
@@ -152,11 +127,14 @@ class DeflatedBytes:
                     done += len(data)
             except (zlib.error, CorruptCheckpointError) as error:
                 self._restart()
-                raise self._damaged(str(error)) from None
+                raise CorruptCheckpointError(
+                    f"{printable(self.source.path)}: the bytes of member {printable(self.name)} "
+                    f"are damaged: {printable(error)}; copy the file again"
+                ) from None
         return buffer
 
     def sample(self) -> Iterator[Bytes]:
-        """Yield checksum and length, which needs no inflating."""
+        # Checksum and length: nothing needs inflating.
         yield np.array([self.crc, self.size], "<u8").view(np.uint8)
 
     def _restart(self) -> None:
@@ -167,9 +145,7 @@ class DeflatedBytes:
         """Return the next 1 to `limit` bytes; at the end compare the checksum."""
         data = b""
         while not data:
-            fresh = self._inflater.unconsumed_tail
-            if not fresh:
-                fresh = self._fetch()
+            fresh = self._inflater.unconsumed_tail or self._fetch()
             data = self._inflater.decompress(fresh, limit)
             if not data and (self._inflater.eof or not fresh):
                 raise CorruptCheckpointError(f"they end after {self._at} of {self.size} bytes")
@@ -185,21 +161,9 @@ class DeflatedBytes:
         self._taken += n
         return data.tobytes()
 
-    def _damaged(self, why: str) -> CorruptCheckpointError:
-        return CorruptCheckpointError(
-            f"{printable(self.source.path)}: the bytes of member {printable(self.name)} are "
-            f"damaged: {printable(why)}; copy the file again"
-        )
-
 
 class StreamFile(io.RawIOBase):
-    """A file object over a stream, for libraries that expect one.
-
-    Parameters
-    ----------
-    stream : ByteStream
-        Stays open when this is closed.
-    """
+    """A file object over a stream, for libraries that expect one; the stream stays open."""
 
     def __init__(self, stream: ByteStream) -> None:
         super().__init__()

@@ -21,10 +21,6 @@ def parse_object(data: bytes, where: str) -> dict[str, Any]:
         UTF-8 text; the caller has bounded its length.
     where : str
         What it is and in which file, printable, to begin an error message.
-
-    Raises
-    ------
-    CorruptCheckpointError
     """
     try:
         text = data.decode("utf-8")
@@ -41,9 +37,8 @@ def parse_object(data: bytes, where: str) -> dict[str, Any]:
             f"{where} holds text with a lone surrogate, which is not a character; rename it"
         ) from None
     except RecursionError:
-        raise CorruptCheckpointError(
-            f"{where} is nested too deeply; write the file again"
-        ) from None
+        text = f"{where} is nested too deeply; write the file again"
+        raise CorruptCheckpointError(text) from None
     except ValueError as error:
         raise CorruptCheckpointError(
             f"{where} is not valid JSON: {printable(error)}; copy the file again or write it again"
@@ -58,8 +53,7 @@ def parse_object(data: bytes, where: str) -> dict[str, Any]:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     entries = dict(pairs)
     if len(entries) != len(pairs):
-        counts = Counter(key for key, _ in pairs)
-        twice = counts.most_common(1)[0][0]
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
         raise ValueError(f"the key {twice!r} is there twice")
     return entries
 

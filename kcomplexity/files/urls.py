@@ -58,15 +58,13 @@ class UrlPath(_Base):
         return getattr(self, "url", None) or super().__str__()
 
     def is_dir(self, **_: Any) -> bool:
-        """Return False: only files are read from servers."""
+        # Only files are read from servers.
         return False
 
     def absolute(self) -> UrlPath:
-        """Return itself."""
         return self
 
     def resolve(self, strict: bool = False) -> UrlPath:
-        """Return itself."""
         return self
 
 

@@ -10,13 +10,7 @@ from pathlib import Path
 from kcomplexity.errors import CorruptCheckpointError
 from kcomplexity.files.opening import open_source
 from kcomplexity.files.sources import FileSource
-from kcomplexity.files.streams import (
-    ByteStream,
-    DeflatedBytes,
-    StoredBytes,
-    StreamFile,
-    whole_file,
-)
+from kcomplexity.files.streams import ByteStream, DeflatedBytes, StoredBytes, StreamFile, whole_file
 from kcomplexity.text import printable
 
 #: Deflate cannot shrink more than this (258 bytes cost two bits at least), so a member that
@@ -34,29 +28,19 @@ _ENCRYPTED = 0x1
 
 @dataclass(frozen=True)
 class Member:
-    """One file in a zip archive.
-
-    Attributes
-    ----------
-    name : str
-    offset : int
-        Of its first stored byte in the archive.
-    compressed_size, size : int
-        Bytes in the archive, and once inflated.
-    crc : int
-        CRC-32 of the inflated bytes.
-    deflated : bool
-    """
+    """One file in a zip archive."""
 
     name: str
+    #: Of its first stored byte in the archive.
     offset: int
+    #: Bytes in the archive, and once inflated.
     compressed_size: int
     size: int
+    #: CRC-32 of the inflated bytes.
     crc: int
     deflated: bool
 
     def stream(self, source: FileSource) -> ByteStream:
-        """Return the member's bytes."""
         if not self.deflated:
             return StoredBytes(source, self.offset, self.size)
         return DeflatedBytes(
@@ -68,7 +52,6 @@ class _Ends(StreamFile):
     """The archive as zipfile reads it: its end, then the whole directory at once."""
 
     def read(self, n: int | None = -1) -> bytes:
-        """Return the next bytes; refuse to read more than a directory may take."""
         if n is not None and n > MAX_DIRECTORY:
             raise ValueError(f"its directory takes {n} bytes; at most {MAX_DIRECTORY} are read")
         return super().read(n)
@@ -88,11 +71,8 @@ def member_names(path: Path, head: bytes) -> list[str]:
 def read_directory(source: FileSource) -> list[Member]:
     """Return the members of a zip archive in file-offset order; folders are left out.
 
-    Raises
-    ------
-    CorruptCheckpointError
-        If the archive is cut or damaged, a member is encrypted, compressed otherwise than by
-        deflate, larger than its bytes can hold, overlaps another or shares its name.
+    An archive is refused if it is cut or damaged, or if a member is encrypted, compressed otherwise
+    than by deflate, larger than its bytes can hold, overlaps another or shares its name.
     """
     shown = printable(source.path)
     try:

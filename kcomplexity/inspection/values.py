@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcomplexity.inspection.records import TensorInfo, ValueInfo
-from kcomplexity.parallel import LEAF, Cut, Every, Failed, Piece, State, fold, spool
+from kcomplexity.parallel import Cut, Every, Failed, Piece, State, fold, spool
 from kcomplexity.parallel.pool import Pool
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.tensors.dtypes import DTYPES, StoredDtype
+from kcomplexity.tensors.pieces import LEAF
 from kcomplexity.views.base import leaves
 from kcomplexity.views.passes import compute_dtype, finite_part
 

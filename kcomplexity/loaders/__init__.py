@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from kcomplexity.files.zips import LOCAL_HEADER as ZIP
-from kcomplexity.loaders.base import Loader, Options
+from kcomplexity.loaders.base import LOADERS, Loader, Options
 from kcomplexity.loaders.deferred import Deferred
 from kcomplexity.loaders.mosaic import MosaicLoader
 from kcomplexity.loaders.npy import NpyLoader
 from kcomplexity.loaders.npz import NpzLoader
 from kcomplexity.loaders.opening import open_checkpoint
-from kcomplexity.loaders.registry import LOADERS
 from kcomplexity.loaders.safetensors import SafetensorsLoader
 from kcomplexity.loaders.sharded import ShardedLoader
 

@@ -53,6 +53,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from kcomplexity.errors import MissingExtraError, SpecError
+from kcomplexity.registry import Registry
 from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 from kcomplexity.tensors.dtypes import DTYPES
 from kcomplexity.text import printable
@@ -151,6 +152,32 @@ def check_loader(_name: str, thing: object) -> str | None:
     required = ("extensions", "sniff", "load")
     missing = [part for part in required if inspect.getattr_static(thing, part, None) is None]
     return f"{type(thing).__name__} does not define {', '.join(missing)}" if missing else None
+
+
+#: Every file format by the name that ``Checkpoint.format`` shows, in the order in which the loaders
+#: are asked. They are registered in ``kcomplexity/loaders/__init__.py``.
+LOADERS: Registry[Loader] = Registry("kcomplexity.loaders", "file format", check_loader)
+
+
+def known_endings() -> set[str]:
+    """Return the endings of checkpoint files in all formats, in lower case.
+
+    That of an index of shards is not among them: most JSON files are something else.
+    """
+    formats = (loader for name, loader in LOADERS.items() if name != "sharded")
+    return {ending for loader in formats for ending in loader.extensions}
+
+
+def without_ending(name: str) -> str:
+    """Return a file name without the longest ending of a known format.
+
+    Examples
+    --------
+    >>> without_ending("digits.mosaic.safetensors"), without_ending("step-1.5")
+    ('digits', 'step-1.5')
+    """
+    ending = max((e for e in known_endings() if name.lower().endswith(e)), key=len, default="")
+    return name[: len(name) - len(ending)]
 
 
 def import_extra(module: str, extra: str, what: str) -> Any:

@@ -23,72 +23,41 @@ _FORMATS = {"in-out": "keras", "out-in": "pt"}
 
 @dataclass(frozen=True)
 class Converted:
-    """What was written.
-
-    Attributes
-    ----------
-    path : Path
-    n_tensors, n_weights, n_bytes : int
-        Stored bytes, without the header.
-    notes : tuple of str
-        What differs from the source, one line each.
-    """
+    """What was written."""
 
     path: Path
     n_tensors: int
     n_weights: int
+    #: Without the header.
     n_bytes: int
+    #: What differs from the source, one line each.
     notes: tuple[str, ...]
 
 
 def convert(checkpoint: Checkpoint, path: Path) -> Converted:
-    """Write a checkpoint to a safetensors file, whole or not at all.
+    """Write an open checkpoint to a safetensors file, whole or not at all; it replaces `path`.
 
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-        Open; with all its tensors or some of them selected. Names, dtypes, shapes and bytes are
-        kept; metadata too, with the format it was read from.
-    path : Path
-        Ends in ``.safetensors``; replaced if it is there.
-
-    Returns
-    -------
-    Converted
-
-    Raises
-    ------
-    SpecError
-        If the name ends otherwise.
-    OutputError
-        If it is the input, a dtype cannot be stored, or nothing can be written there.
+    Names, dtypes, shapes and bytes are kept; metadata too, with the format they were read from.
+    SpecError is raised if the name ends otherwise; OutputError if it is the input, a dtype cannot
+    be stored, or nothing can be written there.
     """
     if path.suffix.lower() != ".safetensors":
         raise SpecError(f"{printable(path)}: expected a name that ends in .safetensors")
     refuse_input(path, checkpoint)
     tensors = [_Widened.of(tensor) for tensor in checkpoint.values()]
-    widened = sum(
-        after is not before for after, before in zip(tensors, checkpoint.values(), strict=True)
-    )
+    widened = sum(isinstance(tensor, _Widened) for tensor in tensors)
     layouts = {tensor.layout for tensor in tensors if len(tensor.shape) > 1}
     metadata = {"converted_from": checkpoint.format, **checkpoint.metadata}
     if len(layouts) == 1:
         metadata.setdefault("format", _FORMATS[layouts.pop()])
     write_safetensors(path, tensors, metadata)
-    notes = []
-    if widened:
-        verb = "is" if widened == 1 else "are"
-        notes.append(
-            f"{plural(widened, 'tensor')} of codes below 8 bits {verb} written one code a byte: "
-            "safetensors has no narrower integer"
-        )
-    return Converted(
-        path,
-        len(tensors),
-        sum(tensor.n_weights for tensor in tensors),
-        sum(tensor.n_bytes for tensor in tensors),
-        tuple(notes),
+    note = (
+        f"{plural(widened, 'tensor')} of codes below 8 bits {'is' if widened == 1 else 'are'} "
+        "written one code a byte: safetensors has no narrower integer"
     )
+    n_weights = sum(tensor.n_weights for tensor in tensors)
+    n_bytes = sum(tensor.n_bytes for tensor in tensors)
+    return Converted(path, len(tensors), n_weights, n_bytes, (note,) if widened else ())
 
 
 @dataclass(frozen=True)
@@ -103,15 +72,8 @@ class _Widened(Tensor):
         if tensor.dtype.code not in CODES:
             return tensor
         wide = DTYPES["I8" if tensor.dtype.kind == "int" else "U8"]
-        return cls(
-            tensor.name,
-            tensor.shape,
-            wide,
-            layout=tensor.layout,
-            side_of=tensor.side_of,
-            tensor=tensor,
-        )
+        name, layout, side_of = tensor.name, tensor.layout, tensor.side_of
+        return cls(name, tensor.shape, wide, layout=layout, side_of=side_of, tensor=tensor)
 
     def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
-        """Read and unpack the range."""
         return self.dtype.encode(self.tensor.read(start, stop).astype(self.dtype.numpy))

@@ -13,42 +13,29 @@ from kcomplexity.tensors.checkpoint import Checkpoint
 
 @dataclass(frozen=True)
 class Deferred:
-    """Stands for a loader until a file may be of its format.
+    """Stands for a loader until a file may be of its format."""
 
-    Attributes
-    ----------
-    target : str
-        ``"module:Class"`` of the loader, the module in ``kcomplexity.loaders``.
-    heads : tuple of bytes
-        Magic numbers with which its files start, if it has any.
-    at : int
-        The byte at which a magic number stands.
-    suffixes : tuple of str
-        Endings of its files, if it has no magic number.
-    folders : bool
-        Whether its checkpoints are folders.
-    """
-
+    #: ``"module:Class"`` of the loader, the module in ``kcomplexity.loaders``.
     target: str
+    #: Magic numbers of its files, if it has any, and the byte at which they stand.
     heads: tuple[bytes, ...] = ()
     at: int = 0
+    #: Endings of its files, if it has no magic number.
     suffixes: tuple[str, ...] = ()
+    #: Whether its checkpoints are folders.
     folders: bool = False
 
     @property
     def extensions(self) -> tuple[str, ...]:
-        """Endings that files of this format usually have."""
         return self.loader.extensions
 
     @property
     def in_folders(self) -> tuple[str, ...]:
-        """Endings by which a folder is searched for shards of this format."""
         endings: tuple[str, ...] = getattr(self.loader, "in_folders", self.extensions)
         return endings
 
     @property
     def nested(self) -> bool:
-        """Whether ``Options.root`` means something to the format."""
         return getattr(self.loader, "nested", False)
 
     @cached_property
@@ -59,7 +46,6 @@ class Deferred:
         return loader
 
     def sniff(self, path: Path, head: bytes) -> bool:
-        """Whether `path`, which starts with `head`, is a file of this format."""
         possible = (
             head.startswith(self.heads, self.at)
             or path.suffix.lower() in self.suffixes
@@ -68,5 +54,4 @@ class Deferred:
         return possible and self.loader.sniff(path, head)
 
     def load(self, path: Path, options: Options) -> Checkpoint:
-        """Open `path`, reading headers only."""
         return self.loader.load(path, options)

@@ -32,18 +32,8 @@ _ARRAY, _SCALAR = 1, 3
 #: Flax cuts arrays above 1 GiB into pieces, under this key.
 _CHUNKED = "__msgpack_chunked_array__"
 _MOST_DEPTH, _MOST_VALUES, _MOST_TEXT, _MOST_AXES = 64, 4_000_000, 1 << 20, 64
-_NUMBERS = {
-    0xCA: "f",
-    0xCB: "d",
-    0xCC: "B",
-    0xCD: "H",
-    0xCE: "I",
-    0xCF: "Q",
-    0xD0: "b",
-    0xD1: "h",
-    0xD2: "i",
-    0xD3: "q",
-}
+#: The byte that starts a number -> struct's letter of it.
+_NUMBERS = dict(enumerate("fdBHIQbhiq", start=0xCA))
 #: Names of dtypes; NumPy would parse others, some as programs of types.
 _TYPES = frozenset(
     ["bool", "float16", "float32", "float64", "complex64", "complex128"]
@@ -63,29 +53,17 @@ _FIXED_EXTENSIONS = {0xD4: 1, 0xD5: 2, 0xD6: 4, 0xD7: 8, 0xD8: 16}
 
 @dataclass(frozen=True)
 class FlaxLoader:
-    """One ``.msgpack`` file."""
+    """One ``.msgpack`` file; its tensors are in its own order."""
 
     extensions: tuple[str, ...] = (".msgpack",)
     nested: bool = True
 
     def sniff(self, path: Path, head: bytes) -> bool:
-        """Whether it is called MessagePack and starts with a map of text keys.
-
-        MessagePack has no magic number, so the name has to help.
-        """
+        # MessagePack has no magic number, so the name has to help; a map of text keys comes first.
         first = head[0] if head else 0
         return path.suffix.lower() in self.extensions and (0x80 < first <= 0x8F or first in _MAPS)
 
     def load(self, path: Path, options: Options) -> Checkpoint:
-        """Open the file; tensors are in its own order.
-
-        Raises
-        ------
-        CorruptCheckpointError
-            If the file is damaged, or an array is not as long as its shape says.
-        SpecError
-            If the root that was asked for is not there.
-        """
         with open_for_loading(path) as source:
             shown = printable(path)
             walk = _Walk(source, shown)
@@ -110,15 +88,11 @@ def _tensor(
         at = int(ref.storage.key)
         return StoredTensor(name, ref.shape, ref.dtype, layout="in-out", source=source, offset=at)
     runs = [StoredBytes(source, int(piece.storage.key), piece.storage.n_bytes) for piece in pieces]
+    stream = JoinedBytes(tuple(runs))
+    # Written as this machine's bytes, which are little-endian: there is nothing to turn.
+    plain = np.dtype(f"V{ref.dtype.bits // 8}")
     return StreamedTensor(
-        name,
-        ref.shape,
-        ref.dtype,
-        layout="in-out",
-        stream=JoinedBytes(tuple(runs)),
-        offset=0,
-        # Written as this machine's bytes, which are little-endian: there is nothing to turn.
-        stored_as=np.dtype(f"V{ref.dtype.bits // 8}"),
+        name, ref.shape, ref.dtype, layout="in-out", stream=stream, offset=0, stored_as=plain
     )
 
 
@@ -167,8 +141,7 @@ class _Walk(Cursor):
                 n = self.number(lengths[first]) if first in lengths else first & mask
                 return read(n, depth)
         if first in _EXTENSIONS or first in _FIXED_EXTENSIONS:
-            fixed_size = _FIXED_EXTENSIONS.get(first)
-            n = self.number(_EXTENSIONS[first]) if fixed_size is None else fixed_size
+            n = _FIXED_EXTENSIONS.get(first) or self.number(_EXTENSIONS[first])
             return self._extension(n, depth)
         raise self.damaged(f"byte {self.at - 1} starts no value")
 
@@ -201,9 +174,7 @@ class _Walk(Cursor):
             if not isinstance(key, str | int) or key in entries:
                 raise self.damaged(f"the key {shorten(key)} is not text, or is there twice")
             entries[str(key)] = self.value(depth + 1)
-        if _CHUNKED in entries:
-            return self._joined(entries)
-        return entries
+        return self._joined(entries) if _CHUNKED in entries else entries
 
     def _joined(self, entries: dict[str, Any]) -> TensorRef:
         """Return the array whose flat pieces a map holds, numbered from 0."""
@@ -212,9 +183,7 @@ class _Walk(Cursor):
         arrays = [piece for piece in chunks if isinstance(piece, TensorRef)]
         pieces = [piece for piece in arrays if piece.storage.key not in self.pieces]
         if not natural or len(shape) > _MOST_AXES or not pieces or len(pieces) != len(chunks):
-            raise self.damaged(
-                f"the array before byte {self.at}, in pieces, lacks a shape or pieces"
-            )
+            raise self.damaged(f"the array in pieces before byte {self.at} lacks a shape or pieces")
         first = pieces[0]
         storage = Storage(f"{first.storage.key}+", first.storage.n_bytes, first.dtype)
         ref = TensorRef(storage, first.dtype, 0, tuple(shape), (0,) * len(shape))

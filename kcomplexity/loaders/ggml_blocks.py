@@ -18,7 +18,8 @@ Source: the layouts of ggml-common.h, as the ``gguf`` package reads them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -38,16 +39,7 @@ Gather = Callable[[Bytes], Bytes]
 
 @dataclass(frozen=True)
 class Part:
-    """One part of every block of a type.
-
-    Attributes
-    ----------
-    name : str
-    dtype : StoredDtype
-    per_block : int
-        Values in a block.
-    gather : Gather
-    """
+    """One part of every block of a type: `per_block` values of a dtype."""
 
     name: str
     dtype: StoredDtype
@@ -57,17 +49,7 @@ class Part:
 
 @dataclass(frozen=True)
 class BlockType:
-    """One of GGML's quantised types.
-
-    Attributes
-    ----------
-    name : str
-        As GGML writes it, e.g. ``"Q4_0"``.
-    n_weights, n_bytes : int
-        Of a block.
-    parts : tuple of Part
-        Which together take `n_bytes`.
-    """
+    """One of GGML's quantised types: its name there, and weights, bytes and parts of a block."""
 
     name: str
     n_weights: int
@@ -76,84 +58,83 @@ class BlockType:
 
 
 @dataclass(frozen=True)
-class BlockPart(Tensor):
-    """One part of a tensor's blocks, read by range."""
+class _OfBlocks(Tensor):
+    """A tensor whose values are computed from the blocks that a range touches."""
 
     source: FileSource = field(kw_only=True, compare=False)
     offset: int = field(kw_only=True)
     type_name: str = field(kw_only=True)
-    part_name: str = field(kw_only=True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "addressable", self.source.local)
 
+    @property
+    def kind(self) -> BlockType:
+        """The type of the blocks."""
+        return _BY_NAME[self.type_name]
+
+    @abstractmethod
+    def per_block(self) -> int:
+        """Return how many values a block makes."""
+
+    @abstractmethod
+    def values(self, blocks: Bytes) -> NDArray[Any]:
+        """Return the stored values that blocks of shape (n, bytes) make, one row a block."""
+
     def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
-        """Read the blocks that the range touches and gather the part from them."""
         if start >= stop:
             return np.empty(0, np.uint8)
-        kind = _BY_NAME[self.type_name]
-        part = next(part for part in kind.parts if part.name == self.part_name)
-        first, last = start // part.per_block, -(-stop // part.per_block)
-        raw = self.source.read(
-            self.offset + first * kind.n_bytes, (last - first) * kind.n_bytes
-        ).reshape(-1, kind.n_bytes)
-        begin = (start - first * part.per_block) * self.dtype.bits // 8
-        gathered = np.ascontiguousarray(part.gather(raw)).reshape(-1)
-        return gathered[begin : begin + self.dtype.n_bytes(stop - start)]
+        per_block, width = self.per_block(), self.kind.n_bytes
+        first, last = start // per_block, -(-stop // per_block)
+        blocks = self.source.read(self.offset + first * width, (last - first) * width)
+        values = np.ascontiguousarray(self.values(blocks.reshape(-1, width)))
+        begin = (start - first * per_block) * self.dtype.bits // 8
+        return values.reshape(-1).view(np.uint8)[begin : begin + self.dtype.n_bytes(stop - start)]
 
 
 @dataclass(frozen=True)
-class Dequantized(Tensor):
+class BlockPart(_OfBlocks):
+    """One part of a tensor's blocks."""
+
+    part_name: str = field(kw_only=True)
+
+    @property
+    def _part(self) -> Part:
+        return next(part for part in self.kind.parts if part.name == self.part_name)
+
+    def per_block(self) -> int:
+        return self._part.per_block
+
+    def values(self, blocks: Bytes) -> NDArray[Any]:
+        return self._part.gather(blocks)
+
+
+@dataclass(frozen=True)
+class Dequantized(_OfBlocks):
     """The float32 weights that blocks stand for, computed by the ``gguf`` package as they are read.
 
     They take 32 bits each here, whatever the file stores.
     """
 
-    source: FileSource = field(kw_only=True, compare=False)
-    offset: int = field(kw_only=True)
-    type_name: str = field(kw_only=True)
+    def per_block(self) -> int:
+        return self.kind.n_weights
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "addressable", self.source.local)
-
-    def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
-        """Read the blocks that the range touches and compute their weights."""
+    def values(self, blocks: Bytes) -> NDArray[Any]:
         from gguf import GGMLQuantizationType, quants
 
-        if start >= stop:
-            return np.empty(0, np.uint8)
-        kind = _BY_NAME[self.type_name]
-        first, last = start // kind.n_weights, -(-stop // kind.n_weights)
-        n_bytes = (last - first) * kind.n_bytes
-        blocks = self.source.read(self.offset + first * kind.n_bytes, n_bytes)
-        weights: NDArray[Any] = quants.dequantize(
-            blocks.reshape(last - first, kind.n_bytes), GGMLQuantizationType[kind.name]
-        )
-        begin = start - first * kind.n_weights
-        flat = weights.reshape(-1)[begin : begin + stop - start]
-        return np.ascontiguousarray(flat, "<f4").view(np.uint8)
+        weights: NDArray[Any] = quants.dequantize(blocks, GGMLQuantizationType[self.type_name])
+        return weights.astype("<f4", copy=False)
 
 
 # --- Bytes that lie together -------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Slice:
-    """The bytes `start` to `stop` of each block."""
-
-    start: int
-    stop: int
-
-    def __call__(self, blocks: Bytes) -> Bytes:
-        return blocks[:, self.start : self.stop]
-
-
 def _half(name: str, start: int) -> Part:
-    return Part(name, DTYPES["F16"], 1, _Slice(start, start + 2))
+    return Part(name, DTYPES["F16"], 1, lambda blocks: blocks[:, start : start + 2])
 
 
 def _bytes(name: str, start: int, n: int, code: str = "U8") -> Part:
-    return Part(name, DTYPES[code], n, _Slice(start, start + n))
+    return Part(name, DTYPES[code], n, lambda blocks: blocks[:, start : start + n])
 
 
 # --- Codes -------------------------------------------------------------------------------------
@@ -163,6 +144,11 @@ def _pack(codes: Codes, bits: int) -> Bytes:
     """Pack one code a byte into `bits` each, row by row."""
     planes = np.unpackbits(codes[:, :, None], axis=2, count=bits, bitorder="little")
     return np.packbits(planes.reshape(len(codes), -1), axis=1, bitorder="little")
+
+
+def _joined(low: Codes, high: Codes, shift: int) -> Codes:
+    codes: Codes = low | high << shift
+    return codes
 
 
 def _nibbles(qs: Bytes) -> Codes:
@@ -176,16 +162,22 @@ def _codes_q4(blocks: Bytes, start: int) -> Codes:
 
 def _codes_q5(blocks: Bytes, start: int) -> Codes:
     high = np.unpackbits(blocks[:, start : start + 4], axis=1, bitorder="little")
-    codes: Codes = _nibbles(blocks[:, start + 4 : start + 20]) | high << 4
+    return _joined(_nibbles(blocks[:, start + 4 : start + 20]), high, 4)
+
+
+def _spread(qs: Bytes, run: int, shifts: Sequence[int], mask: int) -> Codes:
+    """Return the bits of each run of bytes at the first shift, then those at the next."""
+    steps = np.array(shifts, np.uint8)[:, None]
+    codes: Codes = (qs.reshape(len(qs), -1, 1, run) >> steps & mask).reshape(len(qs), -1)
     return codes
 
 
 def _pairs(qs: Bytes) -> Codes:
-    """Return 2-bit codes: of each run of 32 bytes the lowest pairs of bits, then the next."""
-    runs = qs.reshape(len(qs), -1, 1, 32)
-    shifts = np.array([0, 2, 4, 6], np.uint8)[:, None]
-    codes: Codes = (runs >> shifts & 3).reshape(len(qs), -1)
-    return codes
+    return _spread(qs, 32, (0, 2, 4, 6), 0b11)
+
+
+def _bits(masks: Bytes) -> Codes:
+    return _spread(masks, 32, range(8), 1)
 
 
 def _codes_q2k(blocks: Bytes, _start: int) -> Codes:
@@ -193,122 +185,56 @@ def _codes_q2k(blocks: Bytes, _start: int) -> Codes:
 
 
 def _codes_q3k(blocks: Bytes, _start: int) -> Codes:
-    # The top bits of run i are bit i of the 32 bytes of the mask.
-    mask = blocks[:, None, :32] >> np.arange(8, dtype=np.uint8)[:, None] & 1
-    codes: Codes = _pairs(blocks[:, 32:96]) | mask.reshape(len(blocks), -1) << 2
-    return codes
-
-
-def _runs_of_64(qs: Bytes) -> Codes:
-    """Return 4-bit codes: of each run of 32 bytes the low nibbles, then the high ones."""
-    runs = qs.reshape(len(qs), -1, 1, 32)
-    codes: Codes = (runs >> np.array([0, 4], np.uint8)[:, None] & 0x0F).reshape(len(qs), -1)
-    return codes
+    return _joined(_pairs(blocks[:, 32:96]), _bits(blocks[:, :32]), 2)
 
 
 def _codes_q4k(blocks: Bytes, _start: int) -> Codes:
-    return _runs_of_64(blocks[:, 16:144])
+    return _spread(blocks[:, 16:144], 32, (0, 4), 0x0F)
 
 
 def _codes_q5k(blocks: Bytes, _start: int) -> Codes:
-    high = blocks[:, None, 16:48] >> np.arange(8, dtype=np.uint8)[:, None] & 1
-    codes: Codes = _runs_of_64(blocks[:, 48:176]) | high.reshape(len(blocks), -1) << 4
-    return codes
+    return _joined(_spread(blocks[:, 48:176], 32, (0, 4), 0x0F), _bits(blocks[:, 16:48]), 4)
 
 
 def _codes_q6k(blocks: Bytes, _start: int) -> Codes:
-    n = len(blocks)
-    # In each half of 128: the low nibbles of 64 bytes, then their high ones.
-    low = blocks[:, :128].reshape(n, 2, 1, 64) >> np.array([0, 4], np.uint8)[:, None] & 0x0F
-    high = _pairs(blocks[:, 128:192])
-    codes: Codes = low.reshape(n, -1) | high << 4
-    return codes
-
-
-@dataclass(frozen=True)
-class _Packed:
-    """Codes that `codes` unpacks from byte `start` of the blocks, packed in their order."""
-
-    bits: int
-    start: int
-    codes: Callable[[Bytes, int], Codes]
-
-    def __call__(self, blocks: Bytes) -> Bytes:
-        return _pack(self.codes(blocks, self.start), self.bits)
+    return _joined(_spread(blocks[:, :128], 64, (0, 4), 0x0F), _pairs(blocks[:, 128:192]), 4)
 
 
 def _codes(bits: int, n: int, codes: Callable[[Bytes, int], Codes], start: int = 0) -> Part:
-    return Part("codes", CODES[f"U{bits}"], n, _Packed(bits, start, codes))
+    """Return the codes that `codes` unpacks from byte `start` of the blocks, packed in order."""
+    return Part("codes", CODES[f"U{bits}"], n, lambda blocks: _pack(codes(blocks, start), bits))
 
 
 # --- The types ---------------------------------------------------------------------------------
 
 
-def _opaque(name: str, n_weights: int, n_bytes: int) -> BlockType:
-    return BlockType(name, n_weights, n_bytes, (_bytes("blocks", 0, n_bytes),))
+def _type(name: str, n_weights: int, n_bytes: int, *parts: Part) -> BlockType:
+    return BlockType(name, n_weights, n_bytes, parts)
 
+
+def _opaque(name: str, n_weights: int, n_bytes: int) -> BlockType:
+    return _type(name, n_weights, n_bytes, _bytes("blocks", 0, n_bytes))
+
+
+_SCALE = _half("scales", 0)
+_SIDES_2K = (_bytes("scales", 0, 16), _half("super_scales", 80), _half("super_mins", 82))
+_SIDES_3K = (_bytes("scales", 96, 12), _half("super_scales", 108))
+_SIDES_45K = (_bytes("scales", 4, 12), _half("super_scales", 0), _half("super_mins", 2))
+_SIDES_6K = (_bytes("scales", 192, 16, "I8"), _half("super_scales", 208))
 
 #: GGML's number of a quantised type -> how its blocks are laid out.
 BLOCKS: Mapping[int, BlockType] = MappingProxyType(
     {
-        2: BlockType("Q4_0", 32, 18, (_codes(4, 32, _codes_q4, 2), _half("scales", 0))),
-        3: BlockType(
-            "Q4_1", 32, 20, (_codes(4, 32, _codes_q4, 4), _half("scales", 0), _half("mins", 2))
-        ),
-        6: BlockType("Q5_0", 32, 22, (_codes(5, 32, _codes_q5, 2), _half("scales", 0))),
-        7: BlockType(
-            "Q5_1", 32, 24, (_codes(5, 32, _codes_q5, 4), _half("scales", 0), _half("mins", 2))
-        ),
-        8: BlockType("Q8_0", 32, 34, (_bytes("codes", 2, 32, "I8"), _half("scales", 0))),
-        10: BlockType(
-            "Q2_K",
-            256,
-            84,
-            (
-                _codes(2, 256, _codes_q2k),
-                _bytes("scales", 0, 16),
-                _half("super_scales", 80),
-                _half("super_mins", 82),
-            ),
-        ),
-        11: BlockType(
-            "Q3_K",
-            256,
-            110,
-            (_codes(3, 256, _codes_q3k), _bytes("scales", 96, 12), _half("super_scales", 108)),
-        ),
-        12: BlockType(
-            "Q4_K",
-            256,
-            144,
-            (
-                _codes(4, 256, _codes_q4k),
-                _bytes("scales", 4, 12),
-                _half("super_scales", 0),
-                _half("super_mins", 2),
-            ),
-        ),
-        13: BlockType(
-            "Q5_K",
-            256,
-            176,
-            (
-                _codes(5, 256, _codes_q5k),
-                _bytes("scales", 4, 12),
-                _half("super_scales", 0),
-                _half("super_mins", 2),
-            ),
-        ),
-        14: BlockType(
-            "Q6_K",
-            256,
-            210,
-            (
-                _codes(6, 256, _codes_q6k),
-                _bytes("scales", 192, 16, "I8"),
-                _half("super_scales", 208),
-            ),
-        ),
+        2: _type("Q4_0", 32, 18, _codes(4, 32, _codes_q4, 2), _SCALE),
+        3: _type("Q4_1", 32, 20, _codes(4, 32, _codes_q4, 4), _SCALE, _half("mins", 2)),
+        6: _type("Q5_0", 32, 22, _codes(5, 32, _codes_q5, 2), _SCALE),
+        7: _type("Q5_1", 32, 24, _codes(5, 32, _codes_q5, 4), _SCALE, _half("mins", 2)),
+        8: _type("Q8_0", 32, 34, _bytes("codes", 2, 32, "I8"), _SCALE),
+        10: _type("Q2_K", 256, 84, _codes(2, 256, _codes_q2k), *_SIDES_2K),
+        11: _type("Q3_K", 256, 110, _codes(3, 256, _codes_q3k), *_SIDES_3K),
+        12: _type("Q4_K", 256, 144, _codes(4, 256, _codes_q4k), *_SIDES_45K),
+        13: _type("Q5_K", 256, 176, _codes(5, 256, _codes_q5k), *_SIDES_45K),
+        14: _type("Q6_K", 256, 210, _codes(6, 256, _codes_q6k), *_SIDES_6K),
         9: _opaque("Q8_1", 32, 36),
         15: _opaque("Q8_K", 256, 292),
         16: _opaque("IQ2_XXS", 256, 66),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -25,17 +26,8 @@ from kcomplexity.text import plural, printable, shorten
 
 _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
-#: GGML's number of a plain type.
-_PLAIN: dict[int, StoredDtype] = {
-    0: DTYPES["F32"],
-    1: DTYPES["F16"],
-    24: DTYPES["I8"],
-    25: DTYPES["I16"],
-    26: DTYPES["I32"],
-    27: DTYPES["I64"],
-    28: DTYPES["F64"],
-    30: DTYPES["BF16"],
-}
+#: GGML's number of a plain type -> its code.
+_PLAIN = {0: "F32", 1: "F16", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64", 30: "BF16"}
 #: Types of newer writers, whose blocks are not known here.
 _NEWER = {40: "NVFP4", 41: "Q1_0"}
 #: struct's letter of each number in the metadata; 8 is text and 9 an array.
@@ -52,24 +44,14 @@ _MOST_TEXTS, _MOST_ENTRIES = 20_000_000, 1_000_000
 
 @dataclass(frozen=True)
 class GgufLoader:
-    """One ``.gguf`` file of version 2 or 3."""
+    """One ``.gguf`` file of version 2 or 3; its tensors are in file-offset order."""
 
     extensions: tuple[str, ...] = (".gguf",)
 
     def sniff(self, path: Path, head: bytes) -> bool:
-        """Whether the magic bytes are there."""
         return head.startswith(_MAGIC)
 
     def load(self, path: Path, options: Options) -> Checkpoint:
-        """Open the file; tensors are in file-offset order.
-
-        Raises
-        ------
-        CorruptCheckpointError
-            If the header is cut, claims more than there is, or a tensor leaves the file.
-        MissingExtraError
-            If blocks are to be read as weights and the gguf package is not installed.
-        """
         shown = printable(path)
         if options.dequantize:
             import_extra("gguf", "gguf", f"{shown}: reading quantised blocks as weights")
@@ -90,11 +72,9 @@ class GgufLoader:
                             "part of a quantised one; --dequantize takes none apart"
                         )
                     tensors[tensor.name] = tensor
-            payload = sum(info.n_bytes for info in infos)
-            rest = source.size() - payload
-        return Checkpoint(
-            str(path), "gguf", tensors, metadata, (source,), rest, _notes(infos, options)
-        )
+            rest = source.size() - sum(info.n_bytes for info in infos)
+        notes = _notes(infos, options)
+        return Checkpoint(str(path), "gguf", tensors, metadata, (source,), rest, notes)
 
 
 class _Cursor(Cursor):
@@ -103,9 +83,8 @@ class _Cursor(Cursor):
     least: ClassVar[int] = 1 << 16
     advice: ClassVar[str] = "it is cut or damaged: copy it again"
 
-    def __init__(self, source: FileSource, shown: str) -> None:
-        super().__init__(source, shown)
-        self.texts = 0
+    #: Words of vocabularies that were passed over.
+    texts = 0
 
     def text(self, most: int) -> str:
         """Return the next text, of at most `most` bytes."""
@@ -118,13 +97,13 @@ class _Cursor(Cursor):
 def _start(cursor: _Cursor) -> tuple[int, int]:
     """Return how many tensors and metadata entries there are."""
     if cursor.take(4) != _MAGIC:
-        raise CorruptCheckpointError(f"{cursor.shown}: not a GGUF file, which starts with GGUF")
+        raise CorruptCheckpointError(f"{cursor.where}: not a GGUF file, which starts with GGUF")
     version = cursor.number("I")
     if version not in _VERSIONS:
         swapped = version.to_bytes(4, "little") == (version >> 24).to_bytes(4, "big")
         what = "big-endian" if swapped else f"of version {version}"
         raise CorruptCheckpointError(
-            f"{cursor.shown}: a GGUF file {what}; expected little-endian of version 2 or 3: "
+            f"{cursor.where}: a GGUF file {what}; expected little-endian of version 2 or 3: "
             "convert it again"
         )
     n_tensors, n_entries = cursor.number("Q"), cursor.number("Q")
@@ -193,11 +172,11 @@ class _Info:
         # The axis whose values follow each other comes first.
         shape = tuple(cursor.number("Q") for _ in range(n_axes))[::-1]
         number, offset = cursor.number("I"), cursor.number("Q")
-        kind = _PLAIN.get(number) or BLOCKS.get(number)
+        kind = DTYPES[_PLAIN[number]] if number in _PLAIN else BLOCKS.get(number)
         if kind is None:
             newer = f" ({_NEWER[number]})" if number in _NEWER else ""
             raise CorruptCheckpointError(
-                f"{cursor.shown}: tensor {shorten(name)} is of type {number}{newer}, which "
+                f"{cursor.where}: tensor {shorten(name)} is of type {number}{newer}, which "
                 "is not read; convert the model to another type, such as Q8_0 or F16"
             )
         n = math.prod(shape)
@@ -241,15 +220,9 @@ def _tensors(info: _Info, source: FileSource, start: int, options: Options) -> l
         return [StoredTensor(info.name, info.shape, info.kind, source=source, offset=offset)]
     kind = info.kind
     if options.dequantize:
+        f32, name = DTYPES["F32"], kind.name
         return [
-            Dequantized(
-                info.name,
-                info.shape,
-                DTYPES["F32"],
-                source=source,
-                offset=offset,
-                type_name=kind.name,
-            )
+            Dequantized(info.name, info.shape, f32, source=source, offset=offset, type_name=name)
         ]
     n_blocks = info.shape[-1] // kind.n_weights
     own = f"{info.name}.{kind.parts[0].name}"
@@ -269,10 +242,7 @@ def _tensors(info: _Info, source: FileSource, start: int, options: Options) -> l
 
 
 def _notes(infos: list[_Info], options: Options) -> tuple[str, ...]:
-    counts: dict[BlockType, int] = {}
-    for info in infos:
-        if isinstance(info.kind, BlockType):
-            counts[info.kind] = counts.get(info.kind, 0) + 1
+    counts = Counter(info.kind for info in infos if isinstance(info.kind, BlockType))
     notes = []
     for kind, n in counts.items():
         per_weight = 8 * kind.n_bytes / kind.n_weights

@@ -42,27 +42,15 @@ _MOST_ATTRIBUTE = 1 << 16
 
 @dataclass(frozen=True)
 class Hdf5Loader:
-    """One HDF5 file, or the one inside a ``.keras`` archive."""
+    """One HDF5 file, or the one in a ``.keras`` archive; tensors are in the order of the groups."""
 
     extensions: tuple[str, ...] = (".h5", ".hdf5", ".keras")
     nested: bool = True
 
     def sniff(self, path: Path, head: bytes) -> bool:
-        """Whether HDF5's magic bytes are there, or an archive holds Keras' member."""
         return head.startswith(_MAGIC) or _KERAS_MEMBER in member_names(path, head)
 
     def load(self, path: Path, options: Options) -> Checkpoint:
-        """Open the file; tensors are in the order of their groups.
-
-        Raises
-        ------
-        MissingExtraError
-            If h5py is not installed.
-        CorruptCheckpointError
-            If the file is damaged.
-        SpecError
-            If the root that was asked for is not there.
-        """
         h5py = import_extra("h5py", "hdf5", f"{printable(path)}: reading HDF5")
         with open_for_loading(path) as source:
             inner = _inner(source, printable(path))
@@ -73,19 +61,11 @@ class Hdf5Loader:
             except (SpecError, CorruptCheckpointError):
                 raise
             except DAMAGE as error:
-                raise CorruptCheckpointError(
-                    f"{printable(path)}: not a whole HDF5 file: {printable(error)[:160]}"
-                ) from None
-            rest = source.size() - groups.stored(file)
-        return Checkpoint(
-            str(path),
-            "hdf5",
-            groups.tensors,
-            groups.metadata,
-            (source,),
-            max(rest, 0),
-            tuple(groups.notes),
-        )
+                text = f"{printable(path)}: not a whole HDF5 file: {printable(error)[:160]}"
+                raise CorruptCheckpointError(text) from None
+            rest = max(source.size() - groups.stored(file), 0)
+        tensors, metadata, notes = groups.tensors, groups.metadata, tuple(groups.notes)
+        return Checkpoint(str(path), "hdf5", tensors, metadata, (source,), rest, notes)
 
 
 def _inner(source: FileSource, shown: str) -> StoredBytes:
@@ -181,9 +161,8 @@ class _Groups:
 
     def _walk(self, group: Any, name: str, depth: int) -> None:
         if depth > _MOST_DEPTH:
-            raise CorruptCheckpointError(
-                f"{self.shown}: groups more than {_MOST_DEPTH} deep at {shorten(name)}"
-            )
+            text = f"{self.shown}: groups more than {_MOST_DEPTH} deep at {shorten(name)}"
+            raise CorruptCheckpointError(text)
         for key in group:
             inner = f"{name}/{key}" if name else key
             link = group.get(key, getlink=True)
@@ -202,14 +181,10 @@ class _Groups:
             if isinstance(item, self.h5py.Group):
                 self._walk(item, inner, depth + 1)
             elif isinstance(item, self.h5py.Dataset):
-                self._take(inner, item)
-
-    def _take(self, name: str, dataset: Any) -> None:
-        reason = _why_not(dataset)
-        if reason:
-            self.notes.append(left_out(name, reason))
-        else:
-            self.tensors[name] = self._tensor(name, dataset)
+                if reason := _why_not(item):
+                    self.notes.append(left_out(inner, reason))
+                else:
+                    self.tensors[inner] = self._tensor(inner, item)
 
     def _tensor(self, name: str, dataset: Any) -> Tensor:
         stored, shape = stored_dtype(dataset.dtype), tuple(dataset.shape)
@@ -217,33 +192,21 @@ class _Groups:
         offset = dataset.id.get_offset()
         plain = dataset.chunks is None and offset is not None and dataset.file.userblock_size == 0
         if not plain or (dataset.dtype.kind == "b" and dataset.dtype.itemsize != 1):
-            return SlabTensor(
-                name,
-                shape,
-                stored,
-                layout=layout,
-                box=dataset.__getitem__,
-                stored_as=dataset.dtype,
-            )
+            box, dtype = dataset.__getitem__, dataset.dtype
+            return SlabTensor(name, shape, stored, layout=layout, box=box, stored_as=dtype)
         n_bytes = math.prod(shape) * dataset.dtype.itemsize
         if offset + n_bytes > self.inner.size:
             raise CorruptCheckpointError(
                 f"{self.shown}: dataset {shorten(name)} of {n_bytes} bytes at byte {offset} leaves "
                 f"the file of {self.inner.size}; the file is cut: copy it again"
             )
+        source, at = self.inner.source, self.inner.offset + offset
         if dataset.dtype != little(dataset.dtype):
-            part = StoredBytes(self.inner.source, self.inner.offset + offset, n_bytes)
+            part = StoredBytes(source, at, n_bytes)
             return StreamedTensor(
                 name, shape, stored, layout=layout, stream=part, offset=0, stored_as=dataset.dtype
             )
-        return StoredTensor(
-            name,
-            shape,
-            stored,
-            layout=layout,
-            source=self.inner.source,
-            offset=self.inner.offset + offset,
-        )
+        return StoredTensor(name, shape, stored, layout=layout, source=source, offset=at)
 
 
 def _why_not(dataset: Any) -> str:

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcomplexity.errors import CheckpointError
-from kcomplexity.loaders.arrays import StridedTensor, little, stored_dtype, why_left_out
+from kcomplexity.loaders.arrays import little, stored_dtype, why_left_out
+from kcomplexity.loaders.slabs import SlabTensor
 from kcomplexity.tensors.checkpoint import ArrayTensor, Checkpoint, Tensor
 from kcomplexity.text import printable
 
@@ -50,8 +51,7 @@ def from_mapping(arrays: Mapping[str, Any]) -> Checkpoint:
         if name in tensors:
             raise CheckpointError(f"the mapping holds {printable(name)} twice; rename one")
         array = as_numpy(name, value)
-        reason = why_left_out(array.dtype)
-        if reason:
+        if reason := why_left_out(array.dtype):
             notes.append(f"{printable(name)} is left out: {reason}")
         else:
             tensors[name] = _tensor(name, array)
@@ -61,17 +61,8 @@ def from_mapping(arrays: Mapping[str, Any]) -> Checkpoint:
 def as_numpy(name: str, value: Any) -> Array:
     """Return `value` as a NumPy array that shares its memory wherever that is possible.
 
-    Parameters
-    ----------
-    name : str
-        For the message of an error.
-    value : ndarray, or anything with ``__dlpack__`` or ``__array__``
-        What is on a device is copied to the host, what takes part in a gradient is detached.
-
-    Raises
-    ------
-    CheckpointError
-        If it is not an array; numbers and lists are not converted.
+    What is on a device is copied to the host, what takes part in a gradient is detached; numbers
+    and lists are not converted. `name` is for the message of an error.
     """
     if isinstance(value, np.ndarray | np.generic):
         return np.asarray(value)
@@ -142,4 +133,4 @@ def _tensor(name: str, array: Array) -> Tensor:
         return ArrayTensor(name, array.shape, dtype, data=dtype.encode(array))
     if array.flags.c_contiguous and array.dtype == little(array.dtype):
         return ArrayTensor(name, array.shape, dtype, data=array.reshape(-1).view(np.uint8))
-    return StridedTensor(name, array.shape, dtype, array=array)
+    return SlabTensor(name, array.shape, dtype, box=array.__getitem__, stored_as=array.dtype)

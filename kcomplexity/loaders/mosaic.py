@@ -23,11 +23,9 @@ class MosaicLoader:
     extensions: tuple[str, ...] = (".mosaic.safetensors",)
 
     def sniff(self, path: Path, head: bytes) -> bool:
-        """Return whether it is a safetensors file whose metadata name the mosaic format."""
         return _STORED.sniff(path, head) and b'"format":"kcomplexity-mosaic"' in head
 
     def load(self, path: Path, options: Options) -> Checkpoint:
-        """Decode motifs and indices; every byte of the file is checked."""
         if options.stored:
             return _STORED.load(path, options)
         from kcomplexity.containers.mosaic import Mosaic

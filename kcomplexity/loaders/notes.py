@@ -23,17 +23,7 @@ def read_under(path: str) -> str:
 
 
 def training_left_out(n: int, keys: str = "", root: str = "KEY", reason: str = _TRAINING) -> str:
-    """Say that `n` tensors are left out because they are not the model's weights.
-
-    Parameters
-    ----------
-    n : int
-    keys : str
-        Under which keys they are, printable.
-    root : str
-        Which root reads them, printable.
-    reason : str
-    """
+    """Say that `n` tensors under `keys` are left out, and which `root` reads them."""
     of = f" of {keys}" if keys else ""
     verb = "is" if n == 1 else "are"
     return f"{plural(n, 'tensor')}{of} {verb} left out, {reason}: --root {root} reads them"

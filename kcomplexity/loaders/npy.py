@@ -21,7 +21,7 @@ from kcomplexity.files.opening import open_for_loading
 from kcomplexity.files.streams import ByteStream, StoredBytes, whole_file
 from kcomplexity.loaders.arrays import little, stored_dtype, why_left_out
 from kcomplexity.loaders.base import Options
-from kcomplexity.loaders.streamed import FortranTensor, StreamedTensor, TransposedCopy
+from kcomplexity.loaders.streamed import StreamedTensor, TransposedCopy
 from kcomplexity.tensors.checkpoint import Checkpoint, StoredTensor, Tensor
 from kcomplexity.text import printable
 
@@ -38,42 +38,20 @@ class NpyLoader:
     in_folders: tuple[str, ...] = ()
 
     def sniff(self, path: Path, head: bytes) -> bool:
-        """Whether NumPy's magic bytes are there."""
         return head.startswith(MAGIC)
 
     def load(self, path: Path, options: Options) -> Checkpoint:
-        """Open the file.
-
-        Raises
-        ------
-        CorruptCheckpointError
-            If the header is damaged, or the array is not as long as the file.
-        """
         with open_for_loading(path) as source:
             stream = whole_file(source)
             parsed = parse(path.stem, stream, options, printable(path))
         tensors = {} if parsed.tensor is None else {parsed.tensor.name: parsed.tensor}
-        return Checkpoint(
-            str(path),
-            "npy",
-            tensors,
-            sources=(source,),
-            n_container_bytes=parsed.header_bytes if tensors else source.size(),
-            notes=parsed.notes,
-        )
+        rest = parsed.header_bytes if tensors else source.size()
+        return Checkpoint(str(path), "npy", tensors, {}, (source,), rest, parsed.notes)
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """The result of parsing one array: a tensor, or a note why it is left out.
-
-    Attributes
-    ----------
-    tensor : Tensor or None
-    header_bytes : int
-        Length of the header.
-    notes : tuple of str
-    """
+    """The result of parsing one array: a tensor, or a note why it is left out."""
 
     tensor: Tensor | None
     header_bytes: int
@@ -81,20 +59,9 @@ class Parsed:
 
 
 def parse(name: str, stream: ByteStream, options: Options, where: str) -> Parsed:
-    """Read the header of an array and return the tensor over its bytes.
-
-    Parameters
-    ----------
-    name : str
-        Of the tensor.
-    stream : ByteStream
-        The whole ``.npy`` file.
-    where : str
-        What it is and in which file, printable, to begin an error message.
-    """
+    """Read the header of a whole ``.npy`` file and return the tensor over its bytes."""
     shape, fortran, dtype, offset = _read_header(stream, where)
-    reason = why_left_out(dtype)
-    if reason:
+    if reason := why_left_out(dtype):
         return Parsed(None, offset, (f"{printable(name)} is left out: {reason}",))
     if dtype.subdtype is not None:
         dtype, inner = dtype.subdtype
@@ -116,7 +83,8 @@ def parse(name: str, stream: ByteStream, options: Options, where: str) -> Parsed
     tensor: Tensor
     if fortran and sum(n > 1 for n in shape) > 1:
         copy = TransposedCopy(stream, offset, dtype, shape, where)
-        tensor = FortranTensor(name, shape, stored, copy=copy)
+        ordered = little(dtype)
+        tensor = StreamedTensor(name, shape, stored, stream=copy, offset=0, stored_as=ordered)
     elif isinstance(stream, StoredBytes) and dtype == little(dtype):
         tensor = StoredTensor(
             name, shape, stored, source=stream.source, offset=stream.offset + offset
@@ -149,9 +117,8 @@ def _read_header(
         )
     header = io.BytesIO(stream.read(8, offset - 8).tobytes())
     # Version 3 differs from 2 in how field names are encoded, and no name is used here.
-    reader = np.lib.format.read_array_header_1_0
-    if version != 1:
-        reader = np.lib.format.read_array_header_2_0
+    lib = np.lib.format
+    reader = lib.read_array_header_1_0 if version == 1 else lib.read_array_header_2_0
     try:
         with warnings.catch_warnings():
             # Python 2 wrote 10L for 10: NumPy reads that, and says how slow it is.
@@ -159,9 +126,8 @@ def _read_header(
             shape, fortran, dtype = reader(header, max_header_size=MAX_HEADER)
     # NumPy's parser, which evaluates literals only, fails in many ways on a damaged header.
     except Exception as error:  # noqa: BLE001
-        raise CorruptCheckpointError(
-            f"{where}: the header is damaged: {printable(error)[:120]}"
-        ) from None
+        text = f"{where}: the header is damaged: {printable(error)[:120]}"
+        raise CorruptCheckpointError(text) from None
     if any(type(n) is not int or n < 0 for n in shape):
         raise CorruptCheckpointError(f"{where}: shape {shape} is invalid; the header is damaged")
     return shape, fortran, dtype, offset

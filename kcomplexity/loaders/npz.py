@@ -26,7 +26,6 @@ class NpzLoader:
     extensions: tuple[str, ...] = (".npz",)
 
     def sniff(self, path: Path, head: bytes) -> bool:
-        """Whether it is a zip archive with at least one array in it."""
         if not head.startswith(LOCAL_HEADER):
             return False
         first_name = head[30 : 30 + int.from_bytes(head[26:28], "little")]
@@ -36,13 +35,6 @@ class NpzLoader:
         return any(name.endswith(".npy") for name in member_names(path, head))
 
     def load(self, path: Path, options: Options) -> Checkpoint:
-        """Open the archive.
-
-        Raises
-        ------
-        CorruptCheckpointError
-            If the archive or the header of a member is damaged or lies.
-        """
         tensors: dict[str, Tensor] = {}
         notes: list[str] = []
         payload = 0
@@ -66,14 +58,7 @@ class NpzLoader:
                     payload += member.compressed_size
                     payload -= 0 if member.deflated else parsed.header_bytes
             rest = source.size() - payload
-        return Checkpoint(
-            str(path),
-            "npz",
-            tensors,
-            sources=(source,),
-            n_container_bytes=rest,
-            notes=tuple(notes),
-        )
+        return Checkpoint(str(path), "npz", tensors, {}, (source,), rest, tuple(notes))
 
 
 def _parse(source: FileSource, member: Member, options: Options) -> Parsed:

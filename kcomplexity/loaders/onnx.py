@@ -17,7 +17,7 @@ from kcomplexity.files.streams import whole_file
 from kcomplexity.loaders.base import Options
 from kcomplexity.loaders.notes import left_out
 from kcomplexity.loaders.onnx_tensors import TEXT, Proto, TensorReader, read_entry
-from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
+from kcomplexity.tensors.checkpoint import Checkpoint, Layout, Tensor
 from kcomplexity.text import plural, printable, shorten
 
 _MOST_DEPTH = 16
@@ -25,25 +25,15 @@ _MOST_DEPTH = 16
 
 @dataclass(frozen=True)
 class OnnxLoader:
-    """One ``.onnx`` model."""
+    """One ``.onnx`` model; its tensors are in the order of the file."""
 
     extensions: tuple[str, ...] = (".onnx",)
 
     def sniff(self, path: Path, head: bytes) -> bool:
-        """Whether it is called ONNX and starts as a model does, with its version.
-
-        A protocol buffer has no magic number, so the name has to help.
-        """
+        # A protocol buffer has no magic number, so the name has to help.
         return path.suffix.lower() in self.extensions and head[:1] in (b"\x08", b"\x12", b"\x3a")
 
     def load(self, path: Path, options: Options) -> Checkpoint:
-        """Open the model; tensors are in the order of the file.
-
-        Raises
-        ------
-        CorruptCheckpointError
-            If the file is damaged, or external data lie outside the model's folder.
-        """
         with open_for_loading(path) as source:
             reader = Reader(whole_file(source), printable(path))
             model = _Model(reader, TensorReader(path, source, reader))
@@ -56,16 +46,9 @@ class OnnxLoader:
                 for other in model.tensor_reader.external.values():
                     other.close()
                 raise
-        n_bytes = sum(tensor.n_bytes for tensor in tensors.values())
-        return Checkpoint(
-            str(path),
-            "onnx",
-            tensors,
-            model.metadata,
-            sources,
-            max(total - n_bytes, 0),
-            tuple(model.notes),
-        )
+        rest = max(total - sum(tensor.n_bytes for tensor in tensors.values()), 0)
+        notes = tuple(model.notes)
+        return Checkpoint(str(path), "onnx", tensors, model.metadata, sources, rest, notes)
 
 
 @dataclass
@@ -88,36 +71,29 @@ class _Model:
     def read(self) -> None:
         facts = {2: "producer_name", 3: "producer_version", 4: "domain"}
         n_graphs = 0
-        for part in self.reader.fields(self.reader.whole()):
-            if part.number == 7 and isinstance(part.value, Message):
+        for number, value in self.reader.messages(Message(0, self.reader.stream.size)):
+            if number == 7:
                 n_graphs += 1
-                self._graph(part.value, "", 0)
-            elif part.number == 14 and isinstance(part.value, Message):
-                key, value = read_entry(part.value, self.reader)
-                self.metadata[key] = value
-            elif part.number == 25 and isinstance(part.value, Message):
-                self._function(part.value)
-            elif part.number in facts and isinstance(part.value, Message):
-                self.metadata[facts[part.number]] = self.reader.text(part.value)
+                self._graph(value, "", 0)
+            elif number == 14:
+                self.metadata |= [read_entry(value, self.reader)]
+            elif number == 25:
+                self._function(value)
+            elif number in facts:
+                self.metadata[facts[number]] = self.reader.text(value)
         self._note_constants()
         if n_graphs != 1:
             raise self.reader.damaged(f"it holds {n_graphs} graphs; expected one")
 
     def _function(self, function: Message) -> None:
-        for part in self.reader.fields(function):
-            if part.number == 7 and isinstance(part.value, Message):
-                kinds = [
-                    self.reader.text(f.value)
-                    for f in self.reader.fields(part.value)
-                    if f.number == 4
-                ]
+        for number, node in self.reader.messages(function):
+            if number == 7:
+                kinds = [self.reader.text(kind) for n, kind in self.reader.fields(node) if n == 4]
                 self._n_inner += kinds == ["Constant"]
 
     def _note_constants(self) -> None:
-        for n, what in (
-            (self._n_numbers, "written as numbers or texts"),
-            (self._n_inner, "of local functions"),
-        ):
+        texts = ("written as numbers or texts", "of local functions")
+        for n, what in zip((self._n_numbers, self._n_inner), texts, strict=True):
             if n:
                 verb = "is" if n == 1 else "are"
                 self.notes.append(
@@ -127,47 +103,39 @@ class _Model:
 
     def named(self) -> dict[str, Tensor]:
         """Return the tensors with what the nodes say about them."""
-        return {
-            name: replace(
-                tensor,
-                layout="in-out" if name in self._in_out else "out-in",
-                side_of=self._codes_of(name),
-            )
-            for name, tensor in self.tensors.items()
-        }
-
-    def _codes_of(self, name: str) -> str:
-        codes = self._side_of.get(name, "")
-        return codes if codes in self.tensors else ""
+        named: dict[str, Tensor] = {}
+        for name, tensor in self.tensors.items():
+            codes = self._side_of.get(name, "")
+            layout: Layout = "in-out" if name in self._in_out else "out-in"
+            side_of = codes if codes in self.tensors else ""
+            named[name] = replace(tensor, layout=layout, side_of=side_of)
+        return named
 
     def _graph(self, graph: Message, prefix: str, depth: int) -> None:
         if depth > _MOST_DEPTH:
             raise self.reader.damaged(f"graphs lie more than {_MOST_DEPTH} deep in each other")
-        for part in self.reader.fields(graph):
-            if not isinstance(part.value, Message):
-                continue
-            if part.number == 1:
-                self._node(part.value, prefix, depth)
-            elif part.number == 5:
-                self._add(Proto.read(part.value, self.reader), prefix)
-            elif part.number == 15:
+        for number, value in self.reader.messages(graph):
+            if number == 1:
+                self._node(value, prefix, depth)
+            elif number == 5:
+                self._add(Proto.read(value, self.reader), prefix)
+            elif number == 15:
                 self.notes.append(
-                    f"a sparse tensor of {part.value.size} bytes is left out: only dense ones are "
-                    "read"
+                    f"a sparse tensor of {value.size} bytes is left out: only dense ones are read"
                 )
 
     def _node(self, node: Message, prefix: str, depth: int) -> None:
         kind, inputs, outputs, transposed = "", [], [], False
         attributes = []
-        for part in self.reader.fields(node):
-            if part.number == 1:
-                inputs.append(prefix + self.reader.text(part.value))
-            elif part.number == 2:
-                outputs.append(self.reader.text(part.value))
-            elif part.number == 4:
-                kind = self.reader.text(part.value)
-            elif part.number == 5 and isinstance(part.value, Message):
-                attributes.append(part.value)
+        for field_number, value in self.reader.fields(node):
+            if field_number == 1:
+                inputs.append(prefix + self.reader.text(value))
+            elif field_number == 2:
+                outputs.append(self.reader.text(value))
+            elif field_number == 4:
+                kind = self.reader.text(value)
+            elif field_number == 5 and isinstance(value, Message):
+                attributes.append(value)
         for attribute in attributes:
             name, number, nested = self._attribute(attribute)
             transposed |= name == "transB" and number == 1
@@ -187,13 +155,13 @@ class _Model:
         """Return an attribute's name, its number, and the tensors (5) and graphs (6) in it."""
         name, number = "", 0
         nested: dict[int, list[Message]] = {5: [], 6: []}
-        for part in self.reader.fields(attribute):
-            if part.number == 1:
-                name = self.reader.text(part.value)
-            elif part.number == 3 and isinstance(part.value, int):
-                number = part.value
-            elif part.number in (5, 6, 11) and isinstance(part.value, Message):
-                nested[5 if part.number == 5 else 6].append(part.value)
+        for field_number, value in self.reader.fields(attribute):
+            if field_number == 1:
+                name = self.reader.text(value)
+            elif field_number == 3 and isinstance(value, int):
+                number = value
+            elif field_number in (5, 6, 11) and isinstance(value, Message):
+                nested[5 if field_number == 5 else 6].append(value)
         return name, number, nested
 
     def _add(self, proto: Proto, prefix: str) -> None:

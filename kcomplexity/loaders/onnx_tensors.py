@@ -20,34 +20,13 @@ from kcomplexity.text import printable, shorten
 #: onnx.TensorProto.DataType of texts.
 TEXT = 8
 _COMPLEX = "safetensors has no code for complex128; only the bytes are measured"
-#: onnx.TensorProto.DataType of numbers.
-_DTYPES: dict[int, StoredDtype] = {
-    1: DTYPES["F32"],
-    2: DTYPES["U8"],
-    3: DTYPES["I8"],
-    4: DTYPES["U16"],
-    5: DTYPES["I16"],
-    6: DTYPES["I32"],
-    7: DTYPES["I64"],
-    9: DTYPES["BOOL"],
-    10: DTYPES["F16"],
-    11: DTYPES["F64"],
-    12: DTYPES["U32"],
-    13: DTYPES["U64"],
-    14: DTYPES["C64"],
-    15: opaque(np.dtype(np.complex128), _COMPLEX),
-    16: DTYPES["BF16"],
-    17: DTYPES["F8_E4M3"],
-    18: DTYPES["F8_E4M3FNUZ"],
-    19: DTYPES["F8_E5M2"],
-    20: DTYPES["F8_E5M2FNUZ"],
-    21: CODES["U4"],
-    22: CODES["I4"],
-    23: DTYPES["F4"],
-    24: DTYPES["F8_E8M0"],
-    25: CODES["U2"],
-    26: CODES["I2"],
-}
+#: The codes of onnx.TensorProto.DataType, which counts from 1.
+_ORDER = """
+    F32 U8 I8 U16 I16 I32 I64 TEXT BOOL F16 F64 U32 U64 C64 COMPLEX128 BF16
+    F8_E4M3 F8_E4M3FNUZ F8_E5M2 F8_E5M2FNUZ U4 I4 F4 F8_E8M0 U2 I2
+"""
+_KNOWN = {**CODES, **DTYPES, "COMPLEX128": opaque(np.dtype(np.complex128), _COMPLEX)}
+_DTYPES = {n: _KNOWN[code] for n, code in enumerate(_ORDER.split(), 1) if code in _KNOWN}
 #: Fields whose packed numbers are the stored bytes themselves, and those that hold varints.
 _FLOAT_DATA, _INT32_DATA, _INT64_DATA, _RAW_DATA, _DOUBLE_DATA, _UINT64_DATA = 4, 5, 7, 9, 10, 11
 _AS_STORED = (_FLOAT_DATA, _RAW_DATA, _DOUBLE_DATA)
@@ -72,50 +51,34 @@ class Proto:
     def read(cls, message: Message, reader: Reader) -> Proto:
         """Read the message of a TensorProto."""
         proto = cls()
-        for part in reader.fields(message):
-            if part.number == 1:
-                proto.dims += reader.numbers(part.value, 10 * _MOST_AXES).tolist()
-            elif part.number == 2 and isinstance(part.value, int):
-                proto.data_type = part.value
-            elif part.number == 8:
-                proto.name = reader.text(part.value)
-            elif part.number in _AS_STORED or part.number in _VARINTS:
-                proto.data.append((part.number, part.value))
-            elif part.number == 13 and isinstance(part.value, Message):
-                key, value = read_entry(part.value, reader)
-                proto.external[key] = value
-            elif part.number == 14:
-                proto.outside = part.value == 1
+        for number, value in reader.fields(message):
+            if number == 1:
+                proto.dims += reader.numbers(value, 10 * _MOST_AXES).tolist()
+            elif number == 2 and isinstance(value, int):
+                proto.data_type = value
+            elif number == 8:
+                proto.name = reader.text(value)
+            elif number in _AS_STORED or number in _VARINTS:
+                proto.data.append((number, value))
+            elif number == 13 and isinstance(value, Message):
+                proto.external |= [read_entry(value, reader)]
+            elif number == 14:
+                proto.outside = value == 1
         return proto
 
 
 @dataclass
 class TensorReader:
-    """Makes the tensors of one model.
-
-    Attributes
-    ----------
-    path : Path
-        Of the model.
-    source : FileSource
-    reader : Reader
-    external : dict of str to FileSource
-        Files with external data, by the names that the model has for them.
-    """
+    """Makes the tensors of the model at `path`."""
 
     path: Path
     source: FileSource
     reader: Reader
+    #: Files with external data, by the names that the model has for them.
     external: dict[str, FileSource] = field(default_factory=dict)
 
     def tensor(self, name: str, proto: Proto) -> Tensor:
-        """Return the tensor that `proto` describes, under a name that the caller has checked.
-
-        Raises
-        ------
-        CorruptCheckpointError
-            If its type or shape is impossible, or its values are not as many as the shape says.
-        """
+        """Return the tensor that `proto` describes, under a name that the caller has checked."""
         where = f"{self.reader.where}: tensor {shorten(name)}"
         if proto.data_type not in _DTYPES:
             raise CorruptCheckpointError(f"{where} is of data type {proto.data_type}, unknown here")
@@ -197,7 +160,7 @@ class TensorReader:
 def read_entry(entry: Message, reader: Reader) -> tuple[str, str]:
     """Return the key and the value of a StringStringEntryProto."""
     texts = {1: "", 2: ""}
-    for part in reader.fields(entry):
-        if part.number in texts:
-            texts[part.number] = reader.text(part.value, 1 << 20)
+    for number, value in reader.fields(entry):
+        if number in texts:
+            texts[number] = reader.text(value, 1 << 20)
     return texts[1], texts[2]

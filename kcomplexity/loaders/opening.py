@@ -19,10 +19,9 @@ from kcomplexity.errors import (
 from kcomplexity.files.locations import locate
 from kcomplexity.files.opening import open_source
 from kcomplexity.files.urls import UrlPath
-from kcomplexity.loaders.base import HEAD, Loader, Options
+from kcomplexity.loaders.base import HEAD, LOADERS, Loader, Options
 from kcomplexity.loaders.mapping import from_mapping
 from kcomplexity.loaders.quantised import with_codes
-from kcomplexity.loaders.registry import LOADERS
 from kcomplexity.loaders.sharded import join_files
 from kcomplexity.tensors.checkpoint import Checkpoint
 from kcomplexity.text import printable, shorten

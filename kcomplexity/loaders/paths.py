@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kcomplexity.errors import CheckpointNotFoundError
 from kcomplexity.files.urls import is_url
-from kcomplexity.loaders.registry import LOADERS, known_endings
+from kcomplexity.loaders.base import LOADERS, known_endings
 from kcomplexity.loaders.sharded import TRAINING
 from kcomplexity.text import printable
 
@@ -34,12 +34,7 @@ def find_checkpoints(names: Iterable[str]) -> list[str]:
 
     A name is a checkpoint, a URL or a model in the cache of the hub; a folder, which stands for the
     checkpoints in it unless it is a checkpoint itself; or a glob that the shell left alone. The
-    members of folders and globs are in natural order.
-
-    Raises
-    ------
-    CheckpointNotFoundError
-        If a folder or a glob holds no checkpoint.
+    members of folders and globs are in natural order; one without a checkpoint is an error.
     """
     checkpoints: list[str] = []
     for name in names:

@@ -41,31 +41,19 @@ _TAR_MEMBER = b"sys_info\0"
 
 @dataclass(frozen=True)
 class PytorchLoader:
-    """One file that ``torch.save`` wrote."""
+    """One file that ``torch.save`` wrote; tensors are in the order in which the model has them."""
 
     extensions: tuple[str, ...] = (".pt", ".pth", ".bin", ".ckpt", ".th", ".model", ".tar")
     in_folders: tuple[str, ...] = (".bin", ".pt", ".pth", ".ckpt")
     nested: bool = True
 
     def sniff(self, path: Path, head: bytes) -> bool:
-        """Whether it is a zip archive with a pickle in it, or starts as the older formats do."""
         if head.startswith((MAGIC, _TAR_MEMBER)):
             return True
         names = member_names(path, head)
         return any(name == _PICKLE or name.endswith(f"/{_PICKLE}") for name in names)
 
     def load(self, path: Path, options: Options) -> Checkpoint:
-        """Open the file; tensors are in the order in which the model holds them.
-
-        Raises
-        ------
-        ForbiddenGlobalError
-            If the pickle refers to anything but tensors and containers.
-        CorruptCheckpointError
-            If the file is damaged, or a tensor leaves its storage.
-        SpecError
-            If the root that was asked for is not there.
-        """
         with open_for_loading(path) as source:
             shown = printable(path)
             head = source.read(0, min(source.size(), len(MAGIC))).tobytes()
@@ -82,7 +70,7 @@ class PytorchLoader:
                 where = f"{shown}: tensor {shorten(name)}"
                 stream = storages.get(ref.storage.key)
                 _check(ref, stream, where)
-                if _repeats(ref):
+                if ref.n_values > ref.span:
                     found.notes.append(
                         f"{shorten(name)} is left out: it shows values of its storage more than "
                         f"once ({ref.n_values:,} from {ref.span:,}); save a contiguous copy"
@@ -92,16 +80,9 @@ class PytorchLoader:
             rest = source.size() - sum(tensor.n_bytes for tensor in tensors.values())
             read = {found.tensors[name].storage.key for name in tensors}
             rest -= sum(_stored(storages[key]) for key in storages.keys() - read)
-        return Checkpoint(
-            str(path),
-            "pytorch",
-            tensors,
-            found.metadata,
-            (source,),
-            # Windows that overlap can add up to more than the file.
-            max(rest, 0),
-            tuple(found.notes),
-        )
+        # Windows that overlap can add up to more than the file.
+        rest, notes = max(rest, 0), tuple(found.notes)
+        return Checkpoint(str(path), "pytorch", tensors, found.metadata, (source,), rest, notes)
 
 
 def _unknown(head: bytes, shown: str) -> UnknownFormatError:
@@ -183,30 +164,19 @@ def _stored(stream: ByteStream) -> int:
     return stream.compressed_size if isinstance(stream, DeflatedBytes) else stream.size
 
 
-def _repeats(ref: TensorRef) -> bool:
-    return ref.n_values > ref.span
-
-
 def _tensor(name: str, ref: TensorRef, stream: ByteStream, byte_order: str, where: str) -> Tensor:
     size = ref.dtype.bits // 8
     offset = ref.offset * size
     # Half of a complex value is what is turned around.
     width = size // 2 if ref.dtype.kind == "complex" or "complex" in ref.dtype.code else size
     foreign = byte_order == ">" and width > 1
+    shape, dtype = ref.shape, ref.dtype
     if not foreign and isinstance(stream, StoredBytes):
+        source, at = stream.source, stream.offset + offset
         if ref.contiguous:
-            return StoredTensor(
-                name, ref.shape, ref.dtype, source=stream.source, offset=stream.offset + offset
-            )
-        return StridedWindow(
-            name,
-            ref.shape,
-            ref.dtype,
-            source=stream.source,
-            offset=stream.offset + offset,
-            strides=ref.strides,
-            span=ref.span,
-        )
+            return StoredTensor(name, shape, dtype, source=source, offset=at)
+        steps, span = ref.strides, ref.span
+        return StridedWindow(name, shape, dtype, source=source, offset=at, strides=steps, span=span)
     if not ref.contiguous:
         how = "deflated" if isinstance(stream, DeflatedBytes) else "big-endian"
         raise CorruptCheckpointError(
@@ -215,6 +185,4 @@ def _tensor(name: str, ref: TensorRef, stream: ByteStream, byte_order: str, wher
     stored_as = np.dtype(f"{byte_order}u{size}" if foreign else f"V{size}")
     if foreign and width < size:
         stored_as = np.dtype((np.dtype(f"{byte_order}u{width}"), (2,)))
-    return StreamedTensor(
-        name, ref.shape, ref.dtype, stream=stream, offset=offset, stored_as=stored_as
-    )
+    return StreamedTensor(name, shape, dtype, stream=stream, offset=offset, stored_as=stored_as)

@@ -12,7 +12,7 @@ Applied to every checkpoint once it is open, whatever its format. Two convention
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
 from dataclasses import replace
 
 from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
@@ -36,17 +36,7 @@ _BLOCK_SIDES = (".scales", ".mins", ".super_scales", ".super_mins")
 
 
 def with_codes(checkpoint: Checkpoint) -> Checkpoint:
-    """Return the checkpoint with codes distinguished from weights, and a note about it.
-
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-
-    Returns
-    -------
-    Checkpoint
-        The same one if it holds no codes.
-    """
+    """Return the checkpoint with codes distinguished from weights, and a note if it has any."""
     changed: dict[str, Tensor] = {}
     packed = 0
     for name in checkpoint:
@@ -59,7 +49,8 @@ def with_codes(checkpoint: Checkpoint) -> Checkpoint:
         if codes:
             changed[name] = replace(tensor, side_of=codes)
     tensors = {name: changed.get(name, tensor) for name, tensor in checkpoint.items()}
-    codes_by_dtype = _count(tensors)
+    owners = dict.fromkeys(tensor.side_of for tensor in tensors.values() if tensor.side_of)
+    codes_by_dtype = Counter(tensors[x].dtype.code if x in tensors else "?" for x in owners)
     if not codes_by_dtype:
         return checkpoint
     widths = ", ".join(f"{n} of {code}" for code, n in codes_by_dtype.items())
@@ -71,15 +62,6 @@ def with_codes(checkpoint: Checkpoint) -> Checkpoint:
     if packed:
         note += f"; the int32 words of {plural(packed, 'tensor')} are read as the codes they hold"
     return replace(checkpoint, tensors=tensors, notes=(*checkpoint.notes, note))
-
-
-def _count(tensors: Mapping[str, Tensor]) -> dict[str, int]:
-    """Count the tensors of codes by their dtype."""
-    counts: dict[str, int] = {}
-    for name in dict.fromkeys(tensor.side_of for tensor in tensors.values() if tensor.side_of):
-        code = tensors[name].dtype.code if name in tensors else "?"
-        counts[code] = counts.get(code, 0) + 1
-    return counts
 
 
 def _codes_of(name: str, checkpoint: Checkpoint) -> str:
@@ -107,15 +89,10 @@ def _unpacked(base: str, checkpoint: Checkpoint) -> dict[str, Tensor]:
     dtype = _width(words, zeros, scales)
     if dtype is None:
         return {}
-    name = base + _PACKED
-    layer: dict[str, Tensor] = {name: _as_codes(words, dtype)}
-    layer[scales.name] = replace(scales, side_of=name)
-    if zeros is not None:
-        layer[zeros.name] = replace(zeros, side_of=name)
-    groups = checkpoint.get(base + _GROUPS)
-    if groups is not None:
-        layer[groups.name] = replace(groups, side_of=name)
-    return layer
+    name, per_word = words.name, _WORD_BITS // dtype.bits
+    sides = (scales, zeros, checkpoint.get(base + _GROUPS))
+    layer = {side.name: replace(side, side_of=name) for side in sides if side is not None}
+    return {name: replace(words, shape=(*words.shape, per_word), dtype=dtype), **layer}
 
 
 def _width(words: Tensor, zeros: Tensor | None, scales: Tensor) -> StoredDtype | None:
@@ -129,8 +106,3 @@ def _width(words: Tensor, zeros: Tensor | None, scales: Tensor) -> StoredDtype |
         columns = zeros.shape[1]
     bits, rest = divmod(_WORD_BITS * columns, n_outputs)
     return None if rest else _WIDTHS.get(bits)
-
-
-def _as_codes(words: Tensor, dtype: StoredDtype) -> Tensor:
-    per_word = _WORD_BITS // dtype.bits
-    return replace(words, shape=(*words.shape, per_word), dtype=dtype)

@@ -14,31 +14,19 @@ from kcomplexity.text import printable
 
 @dataclass(frozen=True)
 class SafetensorsLoader:
-    """One ``.safetensors`` file."""
+    """One ``.safetensors`` file; its tensors are in file-offset order."""
 
     extensions: tuple[str, ...] = (".safetensors",)
 
     def sniff(self, path: Path, head: bytes) -> bool:
-        """Return whether a plausible length and the brace that opens the header are there."""
         return is_safetensors(head)
 
     def load(self, path: Path, options: Options) -> Checkpoint:
-        """Open the file; the tensors are in file-offset order.
-
-        Raises
-        ------
-        CorruptCheckpointError
-            If any byte of the file is not accounted for, or two tensors claim the same one.
-        """
-        return replace(read_safetensors(path), notes=_notes(path))
-
-
-def _notes(path: Path) -> tuple[str, ...]:
-    shard = SHARD.search(path.name)
-    if shard is None or shard[2] == "00001":
-        return ()
-    note = (
-        f"{printable(path.name)} is shard {int(shard[1])} of {int(shard[2])}; "
-        "give its folder to read the whole checkpoint"
-    )
-    return (note,)
+        checkpoint, shard = read_safetensors(path), SHARD.search(path.name)
+        if shard is None or shard[2] == "00001":
+            return checkpoint
+        note = (
+            f"{printable(path.name)} is shard {int(shard[1])} of {int(shard[2])}; "
+            "give its folder to read the whole checkpoint"
+        )
+        return replace(checkpoint, notes=(note,))

@@ -35,15 +35,7 @@ class Reading(TypedDict, total=False):
 
 
 def open_selected(source: Any, **reading: Unpack[Reading]) -> Iterator[Checkpoint]:
-    """Open each source, a checkpoint or a list of them, and keep the tensors that are wanted.
-
-    Raises
-    ------
-    CheckpointError
-        If a source cannot be read.
-    SpecError
-        If a glob of `include` matches nothing, or a dtype means nothing.
-    """
+    """Open each source, a checkpoint or a list of them, and keep the tensors that are wanted."""
     include, exclude = reading.get("include", ()), reading.get("exclude", ())
     for one in source if isinstance(source, list | tuple) else [source]:
         opened = open_checkpoint(

@@ -22,19 +22,12 @@ SHARD = re.compile(r"-(\d{5})-of-(\d{5})\.[A-Za-z0-9]+$")
 
 @dataclass(frozen=True)
 class Index:
-    """The content of an index.
+    """The content of an index."""
 
-    Attributes
-    ----------
-    shard_of : dict of str to str
-        Tensor name -> file name, relative to the index.
-    metadata : dict
-    n_bytes : int
-        Of the index itself.
-    """
-
+    #: Tensor name -> file name, relative to the index.
     shard_of: dict[str, str]
     metadata: dict[str, Any]
+    #: Of the index itself.
     n_bytes: int
 
     @property
@@ -44,15 +37,7 @@ class Index:
 
 
 def read_index(path: Path) -> Index:
-    """Read an index.
-
-    Raises
-    ------
-    CorruptCheckpointError
-        If it is not a JSON object with a map from tensor names to file names.
-    ShardError
-        If a shard would lie outside the folder of the index.
-    """
+    """Read an index; ShardError is raised if a shard would lie outside its folder."""
     shown = printable(path)
     with closing(open_source(path)) as source:
         size = source.size()
@@ -60,11 +45,8 @@ def read_index(path: Path) -> Index:
             raise CorruptCheckpointError(f"{shown}: {size} bytes; an index has {MAX_INDEX} at most")
         entries = parse_object(source.read(0, size).tobytes(), f"{shown}: the index")
     shard_of, metadata = entries.get("weight_map"), entries.get("metadata")
-    if (
-        not isinstance(shard_of, dict)
-        or not shard_of
-        or not all(isinstance(shard, str) for shard in shard_of.values())
-    ):
+    named = isinstance(shard_of, dict) and all(isinstance(s, str) for s in shard_of.values())
+    if not named or not shard_of:
         raise CorruptCheckpointError(
             f"{shown}: no weight_map from tensor names to file names; it is not an index of "
             "shards: give a checkpoint file or its folder"
@@ -92,10 +74,5 @@ def lies_inside(path: Path, folder: Path) -> bool:
 def leaves_folder(name: str) -> bool:
     """Whether a relative path could lead out of its folder on any system."""
     posix, windows = PurePosixPath(name), PureWindowsPath(name)
-    return (
-        not posix.parts
-        or posix.is_absolute()
-        or bool(windows.anchor)
-        or ".." in windows.parts
-        or "\0" in name
-    )
+    rooted = posix.is_absolute() or bool(windows.anchor)
+    return rooted or not posix.parts or ".." in windows.parts or "\0" in name

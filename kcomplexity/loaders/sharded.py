@@ -16,19 +16,27 @@ from pathlib import Path
 from typing import Any
 
 from kcomplexity.containers.dense import INDEX_SUFFIX
-from kcomplexity.errors import (
-    CheckpointNotFoundError,
-    ShardError,
-    ShardWarning,
-)
-from kcomplexity.loaders.base import Loader, Options
-from kcomplexity.loaders.registry import LOADERS
+from kcomplexity.errors import CheckpointNotFoundError, ShardError, ShardWarning
+from kcomplexity.loaders.base import LOADERS, Loader, Options
 from kcomplexity.loaders.shard_index import SHARD, Index, read_index
 from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 from kcomplexity.text import plural, printable
 
-#: Formats whose files a folder is searched for first; then the others, as they are registered.
-_FIRST = ("safetensors", "pytorch", "gguf", "onnx", "hdf5")
+#: Endings and formats for which a folder is searched first, in this order; then for all others.
+_FIRST = {
+    ".safetensors": "safetensors",
+    ".bin": "pytorch",
+    ".gguf": "gguf",
+    ".pt": "pytorch",
+    ".pth": "pytorch",
+    ".ckpt": "pytorch",
+    ".onnx": "onnx",
+    ".h5": "hdf5",
+    ".keras": "hdf5",
+    ".npz": "npz",
+    ".tflite": "tflite",
+    ".msgpack": "flax",
+}
 #: Files with which trainers accompany the weights.
 TRAINING = re.compile(r"training_args\.bin|(optimizer|scheduler|scaler|rng_state).*\.(bin|pt|pth)")
 
@@ -45,20 +53,11 @@ class ShardedLoader:
     in_folders: tuple[str, ...] = ()
 
     def sniff(self, path: Path, head: bytes) -> bool:
-        """Whether it is a folder, or JSON that is called an index or has a weight map."""
         text = head.lstrip()
         named = path.name.endswith(INDEX_SUFFIX)
         return path.is_dir() or (text.startswith(b"{") and (named or b'"weight_map"' in text))
 
     def load(self, path: Path, options: Options) -> Checkpoint:
-        """Open the index, if there is one, and every shard.
-
-        Raises
-        ------
-        ShardError
-            If a shard is missing, a tensor is not in its shard or in two without an index to
-            tell which counts, or the index points outside its folder.
-        """
         if not path.is_dir():
             return _load_indexed(path, path, options)
         suffix = next((ending for ending, _ in _endings() if _files(path, ending)), ".safetensors")
@@ -77,29 +76,15 @@ class ShardedLoader:
 
 
 def join_files(
-    shown: str, paths: Sequence[Path], open_one: Callable[[Path], Checkpoint]
+    shown: str,
+    paths: Sequence[Path],
+    open_one: Callable[[Path], Checkpoint],
+    cure: str = "they are different checkpoints: give them one by one",
 ) -> Checkpoint:
-    """Open several files as one checkpoint.
+    """Open several files as one checkpoint, whose path is `shown`.
 
-    Parameters
-    ----------
-    shown : str
-        What the user wrote, for ``Checkpoint.path``.
-    paths : sequence of Path
-    open_one : callable
-        Opens one of them.
-
-    Raises
-    ------
-    ShardError
-        If two of them hold a tensor of the same name.
+    ShardError is raised if two of them hold a tensor of the same name; its message ends in `cure`.
     """
-    return _join(shown, paths, open_one, "they are different checkpoints: give them one by one")
-
-
-def _join(
-    shown: str, paths: Sequence[Path], open_one: Callable[[Path], Checkpoint], cure: str
-) -> Checkpoint:
     shards = _open_all(paths, open_one)
     counts = Counter(name for shard in shards for name in shard)
     twice = next((name for name, n in counts.items() if n > 1), None)
@@ -124,19 +109,15 @@ def _files(folder: Path, suffix: str) -> list[Path]:
 
 
 def _endings() -> Iterator[tuple[str, Loader]]:
-    """Yield the endings that a shard may have, each with its loader, in the order of search.
-
-    Lazily: a folder of safetensors imports no other loader.
-    """
-    for name in dict.fromkeys((*_FIRST, *LOADERS)):
-        loader = LOADERS[name]
-        for ending in getattr(loader, "in_folders", loader.extensions):
-            yield ending, loader
+    """Yield the endings that a shard may have, with their loaders, in the order of search."""
+    yield from ((ending, LOADERS[name]) for ending, name in _FIRST.items())
+    for loader in LOADERS.values():
+        yield from ((end, loader) for end in getattr(loader, "in_folders", loader.extensions))
 
 
 def _loader_of(path: Path) -> Loader:
     suffix = path.suffix.lower()
-    return next((loader for ending, loader in _endings() if ending == suffix), LOADERS[_FIRST[0]])
+    return next((loader for end, loader in _endings() if end == suffix), LOADERS["safetensors"])
 
 
 def _load_indexed(path: Path, index_path: Path, options: Options) -> Checkpoint:
@@ -173,7 +154,7 @@ def _load_folder(folder: Path, suffix: str, options: Options) -> Checkpoint:
     if len(paths) == 1:
         return replace(_loader_of(paths[0]).load(paths[0], options), path=str(folder))
     cure = "no index tells which counts; give one file"
-    joined = _join(str(folder), paths, lambda path: _loader_of(path).load(path, options), cure)
+    joined = join_files(str(folder), paths, lambda path: _loader_of(path).load(path, options), cure)
     if all(SHARD.search(path.name) for path in paths):
         return joined
     note = (
@@ -266,18 +247,11 @@ def _merge(
         metadata.setdefault(key, value if isinstance(value, str) else json.dumps(value))
     sources = tuple(source for shard in shards for source in shard.sources)
     total = sum(source.size() for source in sources)
-    n_bytes = sum(tensor.n_bytes for tensor in tensors.values())
+    rest = max(total - sum(tensor.n_bytes for tensor in tensors.values()), 0)
     # A lone safetensors file notes that it is one of several shards, which is known here.
     notes = [note for shard in shards if shard.format != "safetensors" for note in shard.notes]
-    return Checkpoint(
-        path,
-        "sharded",
-        tensors,
-        metadata,
-        sources,
-        max(total - n_bytes, 0),
-        tuple(dict.fromkeys(notes)),
-    )
+    unique = tuple(dict.fromkeys(notes))
+    return Checkpoint(path, "sharded", tensors, metadata, sources, rest, unique)
 
 
 def _check_numbering(paths: Sequence[Path], shown: str) -> None:

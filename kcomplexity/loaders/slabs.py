@@ -1,4 +1,4 @@
-"""Arrays in chunks that a library assembles, read in flat, row-major ranges."""
+"""Arrays of any layout, in memory or assembled by a library, read in flat, row-major ranges."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kcomplexity.errors import CorruptCheckpointError
 from kcomplexity.files.sources import Bytes, buffer_for
@@ -25,7 +26,9 @@ DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError)
 
 @dataclass(frozen=True)
 class SlabTensor(Tensor):
-    """An array that a library reads box by box: chunked, compressed, or never written.
+    """An array that is read box by box: chunked, compressed, strided, big-endian or never written.
+
+    A range is converted when it is read, so the array is never copied as a whole.
 
     Attributes
     ----------
@@ -49,14 +52,9 @@ class SlabTensor(Tensor):
             If a chunk is damaged, or compressed by a filter that is not installed.
         """
         dtype = little(self.stored_as)
-        n_bytes = (stop - start) * dtype.itemsize
-        buffer = buffer_for(n_bytes, out)
-        ordered, at = buffer.view(dtype), 0
+        buffer = buffer_for((stop - start) * dtype.itemsize, out)
         try:
-            for slab in slabs(self.shape, start, stop):
-                part = np.asarray(self.box(slab)).reshape(-1)
-                ordered[at : at + part.size] = part
-                at += part.size
+            copy_range(self.box, self.shape, start, stop, buffer.view(dtype))
         except CorruptCheckpointError:
             raise
         except DAMAGE as error:
@@ -69,14 +67,8 @@ class SlabTensor(Tensor):
 def why_too_large(n_bytes: int, chunk_bytes: int, stored: str, n_stored: int) -> str:
     """Return why an array is not read; empty if its size can be believed.
 
-    Parameters
-    ----------
-    n_bytes, chunk_bytes : int
-        Of the array and of one of its chunks, inflated.
-    stored : str
-        How the message goes on about the stored bytes.
-    n_stored : int
-        Bytes that are stored.
+    `n_bytes` and `chunk_bytes` are of the array and of one of its chunks, inflated; `stored` is how
+    the message goes on about the `n_stored` bytes of the file.
     """
     if chunk_bytes > _MOST_CHUNK:
         return f"its chunks take {chunk_bytes} bytes; at most {_MOST_CHUNK} are inflated at once"
@@ -84,6 +76,20 @@ def why_too_large(n_bytes: int, chunk_bytes: int, stored: str, n_stored: int) ->
     if n_bytes > n_stored * MAX_DEFLATE_RATIO + _MOST_CHUNK:
         return f"it claims {n_bytes} bytes, and {n_stored} are {stored}"
     return ""
+
+
+def copy_range(
+    box: Callable[[Slab], Any], shape: tuple[int, ...], start: int, stop: int, out: NDArray[Any]
+) -> None:
+    """Copy the flat, row-major range of what `box` reads to the 1-D `out`.
+
+    (``array.flat[start:stop]`` gives the same values, some ten times slower.)
+    """
+    at = 0
+    for slab in slabs(shape, start, stop):
+        part = np.asarray(box(slab))
+        out[at : at + part.size].reshape(part.shape)[...] = part
+        at += part.size
 
 
 def slabs(shape: tuple[int, ...], start: int, stop: int) -> Iterator[Slab]:
@@ -107,5 +113,4 @@ def slabs(shape: tuple[int, ...], start: int, stop: int) -> Iterator[Slab]:
 
 
 def _in_row(shape: tuple[int, ...], row: int, start: int, stop: int) -> Iterator[Slab]:
-    for slab in slabs(shape[1:], start, stop):
-        yield (slice(row, row + 1), *slab)
+    return ((slice(row, row + 1), *slab) for slab in slabs(shape[1:], start, stop))

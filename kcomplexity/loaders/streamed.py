@@ -9,7 +9,6 @@ import math
 import mmap
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -19,7 +18,8 @@ from numpy.typing import NDArray
 from kcomplexity.errors import OutputError
 from kcomplexity.files.sources import Bytes, buffer_for
 from kcomplexity.files.streams import ByteStream
-from kcomplexity.loaders.arrays import little, ranges
+from kcomplexity.loaders.arrays import little
+from kcomplexity.loaders.slabs import slabs
 from kcomplexity.tensors.checkpoint import Tensor
 
 #: Bytes that are reordered at once, and bytes of the copy that are written to at once.
@@ -37,65 +37,34 @@ class StreamedTensor(Tensor):
     addressable = False
 
     def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
-        """Read the range and make it little-endian."""
         size = self.stored_as.itemsize
         raw = self.stream.read(self.offset + start * size, (stop - start) * size, out)
         return _to_little(raw, self.stored_as)
 
     def sample(self) -> Iterator[Bytes]:
-        """Yield the sample of the stream, without reading it to its end."""
+        # Without reading the stream to its end.
         return self.stream.sample()
 
 
-@dataclass(frozen=True)
-class FortranTensor(Tensor):
-    """Column-major values, read from a row-major copy."""
-
-    copy: TransposedCopy = field(kw_only=True, compare=False)
-
-    addressable = False
-
-    def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
-        """Read the range from the copy, which is made on first use."""
-        return self.copy.read(start, stop, out)
-
-    def sample(self) -> Iterator[Bytes]:
-        """Yield the sample of the stream, without reading it to its end."""
-        return self.copy.stream.sample()
-
-
+@dataclass(eq=False)
 class TransposedCopy:
     """A row-major, little-endian copy of a Fortran-order array, in a temporary file while in use.
 
-    The array is read once, in its own order, and each block is written where it belongs; memory
-    stays bounded whatever the shape. The copy is let go when its last value has been read, so that
-    a checkpoint of many of them does not fill the disk.
-
-    Parameters
-    ----------
-    stream : ByteStream
-    offset : int
-        Of the first value in the stream.
-    dtype : numpy.dtype
-        In the stream's byte order.
-    shape : tuple of int
-    where : str
-        What it is and in which file, printable, for error messages.
+    The array is read once, on first use, in its own order, and each block is written where it
+    belongs; memory stays bounded whatever the shape. The copy is let go when its last value has
+    been read, so that a checkpoint of many of them does not fill the disk.
     """
 
-    def __init__(
-        self,
-        stream: ByteStream,
-        offset: int,
-        dtype: np.dtype[Any],
-        shape: tuple[int, ...],
-        where: str,
-    ) -> None:
-        self.stream = stream
-        self.offset = offset
-        self.dtype = dtype
-        self.shape = shape
-        self.where = where
+    stream: ByteStream
+    #: Of the first value in the stream.
+    offset: int
+    #: In the stream's byte order.
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    #: What it is and in which file, printable, for error messages.
+    where: str
+
+    def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._file: IO[bytes] | None = None
 
@@ -105,29 +74,33 @@ class TransposedCopy:
     def __del__(self) -> None:
         self._drop()
 
-    def read(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
-        """Return the bytes of values `start` to `stop`, row-major, in `out` if there is one."""
-        size, n = self.dtype.itemsize, math.prod(self.shape)
-        n_bytes = (stop - start) * size
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def read(self, start: int, n_bytes: int, out: Bytes | None = None) -> Bytes:
         buffer = buffer_for(n_bytes, out)
         if not n_bytes:
             return buffer
         with self._lock:
             if self._file is None:
-                self._file = self._lay_out(n * size)
-            self._file.seek(start * size)
+                self._file = self._lay_out()
+            self._file.seek(start)
             self._file.readinto(buffer.data)  # type: ignore[attr-defined]
-            if stop == n:
+            if start + n_bytes == self.size:
                 self._drop()
         return buffer
 
-    def _lay_out(self, n_bytes: int) -> IO[bytes]:
-        file = self._reserve(n_bytes)
-        size = self.dtype.itemsize
+    def sample(self) -> Iterator[Bytes]:
+        return self.stream.sample()
+
+    def _lay_out(self) -> IO[bytes]:
+        file = self._reserve(self.size)
+        size, n = self.dtype.itemsize, math.prod(self.shape)
         step = max(_BLOCK // size, 1)
         try:
-            for start in range(0, n_bytes // size, step):
-                count = min(step, n_bytes // size - start)
+            for start in range(0, n, step):
+                count = min(step, n - start)
                 block = self.stream.read(self.offset + start * size, count * size)
                 self._place(_to_little(block, self.dtype).view(little(self.dtype)), start, file)
         except BaseException:
@@ -138,21 +111,20 @@ class TransposedCopy:
     def _reserve(self, n_bytes: int) -> IO[bytes]:
         from tempfile import TemporaryFile, gettempdir
 
-        with ExitStack() as undo:
-            file = undo.enter_context(TemporaryFile(prefix="kcomplexity-"))
-            # Written, not merely made long: to write through a mapping when the disk is full
-            # kills the process, while a write says so.
-            zeros = bytes(min(n_bytes, 1 << 20))
-            try:
-                for at in range(0, n_bytes, len(zeros)):
-                    file.write(zeros[: n_bytes - at])
-                file.flush()
-            except OSError as error:
-                raise OutputError(
-                    f"{self.where}: the row-major copy of a Fortran-order array needs {n_bytes} "
-                    f"bytes in {gettempdir()}: {error.strerror}; make room or set TMPDIR"
-                ) from None
-            undo.pop_all()
+        file = TemporaryFile(prefix="kcomplexity-")  # noqa: SIM115 - open while the copy is in use
+        # Written, not merely made long: to write through a mapping when the disk is full kills
+        # the process, while a write says so.
+        zeros = bytes(min(n_bytes, 1 << 20))
+        try:
+            for at in range(0, n_bytes, len(zeros)):
+                file.write(zeros[: n_bytes - at])
+            file.flush()
+        except OSError as error:
+            file.close()
+            raise OutputError(
+                f"{self.where}: the row-major copy of a Fortran-order array needs {n_bytes} "
+                f"bytes in {gettempdir()}: {error.strerror}; make room or set TMPDIR"
+            ) from None
         return file
 
     def _place(self, block: NDArray[Any], start: int, file: IO[bytes]) -> None:
@@ -161,7 +133,9 @@ class TransposedCopy:
         values: NDArray[Any] = np.frombuffer(mapped, block.dtype)
         rows = max(_BLOCK * self.shape[0] // values.nbytes, 1)
         at = 0
-        for part in ranges(values.reshape(self.shape).T, start, start + block.size):
+        transposed = values.reshape(self.shape).T
+        for slab in slabs(transposed.shape, start, start + block.size):
+            part = transposed[slab]
             ordered = block[at : at + part.size].reshape(part.shape)
             for row in range(0, part.shape[-1], rows):
                 part[..., row : row + rows] = ordered[..., row : row + rows]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from kcomplexity.errors import CheckpointError, CorruptCheckpointError
 from kcomplexity.files.sources import Bytes, FileSource, buffer_for
 from kcomplexity.files.streams import StoredBytes
-from kcomplexity.loaders.arrays import copy_range
+from kcomplexity.loaders.slabs import copy_range
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.text import printable, shorten
 
@@ -48,14 +48,14 @@ class StridedWindow(Tensor):
     addressable = False
 
     def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
-        """Gather the range into `out`."""
         size = self.dtype.bits // 8
         n_bytes = (stop - start) * size
         buffer = buffer_for(n_bytes, out)
         if not n_bytes:
             return buffer
         # As bytes: what the values mean does not matter, and any width has strides.
-        copy_range(self._window(size), start, stop, buffer.view(f"V{size}"))
+        box = self._window(size).__getitem__
+        copy_range(box, self.shape, start, stop, buffer.view(f"V{size}"))
         return buffer
 
     def sample(self) -> Iterator[Bytes]:
@@ -76,9 +76,8 @@ class StridedWindow(Tensor):
         lead = self.offset % mmap.ALLOCATIONGRANULARITY
         fd = os.open(self.source.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         try:
-            mapped = mmap.mmap(
-                fd, lead + n_bytes, access=mmap.ACCESS_READ, offset=self.offset - lead
-            )
+            at = self.offset - lead
+            mapped = mmap.mmap(fd, lead + n_bytes, access=mmap.ACCESS_READ, offset=at)
         finally:
             os.close(fd)
         values = np.frombuffer(mapped, f"V{size}", self.span, lead)

@@ -20,47 +20,27 @@ from kcomplexity.tensors.dtypes import CODES, DTYPES, StoredDtype, opaque
 from kcomplexity.text import printable, shorten
 
 _MAGIC = b"TFL3"
-#: tflite.TensorType; 5 is text, 13 and 14 are handles.
-_DTYPES: dict[int, StoredDtype] = {
-    0: DTYPES["F32"],
-    1: DTYPES["F16"],
-    2: DTYPES["I32"],
-    3: DTYPES["U8"],
-    4: DTYPES["I64"],
-    6: DTYPES["BOOL"],
-    7: DTYPES["I16"],
-    8: DTYPES["C64"],
-    9: DTYPES["I8"],
-    10: DTYPES["F64"],
-    11: opaque(np.dtype(np.complex128), "complex128: only the bytes are measured"),
-    12: DTYPES["U64"],
-    15: DTYPES["U32"],
-    16: DTYPES["U16"],
-    17: CODES["I4"],
-    18: DTYPES["BF16"],
-}
+#: The codes of tflite.TensorType, which counts from 0.
+_ORDER = """
+    F32 F16 I32 U8 I64 TEXT BOOL I16 C64 I8 F64 COMPLEX128 U64 HANDLE HANDLE U32 U16 I4 BF16
+"""
+_COMPLEX = opaque(np.dtype(np.complex128), "complex128: only the bytes are measured")
+_KNOWN = {**CODES, **DTYPES, "COMPLEX128": _COMPLEX}
+_DTYPES = {n: _KNOWN[code] for n, code in enumerate(_ORDER.split()) if code in _KNOWN}
 _NO_VALUES = {5: "it holds text", 13: "it is a handle", 14: "it is a handle"}
 _MOST_AXES = 64
 
 
 @dataclass(frozen=True)
 class TfliteLoader:
-    """One ``.tflite`` model."""
+    """One ``.tflite`` model; its tensors are in its own order."""
 
     extensions: tuple[str, ...] = (".tflite", ".lite")
 
     def sniff(self, path: Path, head: bytes) -> bool:
-        """Whether the identifier is there."""
         return head[4:8] == _MAGIC
 
     def load(self, path: Path, options: Options) -> Checkpoint:
-        """Open the model; tensors are in its own order.
-
-        Raises
-        ------
-        CorruptCheckpointError
-            If the file is damaged, or a tensor is not as long as its shape says.
-        """
         with open_for_loading(path) as source:
             flat = Flat(whole_file(source), printable(path))
             if flat.take(4, 4) != _MAGIC:
@@ -70,14 +50,9 @@ class TfliteLoader:
             model = _Model(source, flat)
             model.read(flat.root())
             rest = source.size() - sum(tensor.n_bytes for tensor in model.tensors.values())
+        sources, notes = (source,), tuple(model.notes)
         return Checkpoint(
-            str(path),
-            "tflite",
-            model.tensors,
-            model.metadata,
-            (source,),
-            max(rest, 0),
-            tuple(model.notes),
+            str(path), "tflite", model.tensors, model.metadata, sources, max(rest, 0), notes
         )
 
 
@@ -124,10 +99,8 @@ class _Model:
         shape = self._shape(tensor, name)
         dtype = _DTYPES[kind]
         if dtype.n_bytes(math.prod(shape)) != n_bytes:
-            raise self.flat.damaged(
-                f"tensor {shorten(name)} of shape {shape} and dtype {dtype.code} has {n_bytes} "
-                "bytes"
-            )
+            what = f"tensor {shorten(name)} of shape {shape} and dtype {dtype.code}"
+            raise self.flat.damaged(f"{what} has {n_bytes} bytes")
         self._add(name, shape, dtype, offset)
         quantised = tensor.table(4)
         if quantised is not None and dtype.kind in ("int", "uint"):

@@ -22,15 +22,7 @@ _PROTOCOL = 1001
 
 
 def read_legacy(source: FileSource, shown: str) -> tuple[Any, dict[str, ByteStream]]:
-    """Return what the pickle describes, and the bytes of each storage by its key.
-
-    Raises
-    ------
-    ForbiddenGlobalError
-        If the pickle refers to anything but tensors and containers.
-    CorruptCheckpointError
-        If the file is damaged.
-    """
+    """Return what the pickle describes, and the bytes of each storage by its key."""
     stored: dict[str, Storage] = {}
 
     def persistent(pid: tuple[Any, ...]) -> Storage:

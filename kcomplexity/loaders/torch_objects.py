@@ -7,7 +7,7 @@ arguments of a call into a description and touches no data.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,51 +19,33 @@ from kcomplexity.text import shorten
 
 _NO_CODE = "safetensors has no code for it; only the bytes are measured"
 
+#: PyTorch's names of dtypes, with our codes. The last three are those of the codes of a quantised
+#: tensor, whose scale is among the tensor's arguments.
+_CODES = """
+    float64:F64 float32:F32 float16:F16 bfloat16:BF16 float8_e4m3fn:F8_E4M3 float8_e5m2:F8_E5M2
+    float8_e4m3fnuz:F8_E4M3FNUZ float8_e5m2fnuz:F8_E5M2FNUZ float8_e8m0fnu:F8_E8M0 bool:BOOL
+    uint8:U8 int8:I8 uint16:U16 int16:I16 uint32:U32 int32:I32 uint64:U64 int64:I64 complex64:C64
+    quint8:U8 qint8:I8 qint32:I32
+"""
+#: The kinds of typed storages, with PyTorch's names of their dtypes.
+_KINDS = """
+    Double:float64 Float:float32 Half:float16 BFloat16:bfloat16 Bool:bool Byte:uint8 Char:int8
+    Short:int16 Int:int32 Long:int64 ComplexFloat:complex64 ComplexDouble:complex128
+    QUInt8:quint8 QInt8:qint8 QInt32:qint32
+"""
+
+
+def _table(text: str) -> Iterator[list[str]]:
+    return (pair.split(":") for pair in text.split())
+
+
 #: PyTorch's names of dtypes -> how their values are stored.
 TORCH_DTYPES: dict[str, StoredDtype] = {
-    "float64": DTYPES["F64"],
-    "float32": DTYPES["F32"],
-    "float16": DTYPES["F16"],
-    "bfloat16": DTYPES["BF16"],
-    "float8_e4m3fn": DTYPES["F8_E4M3"],
-    "float8_e5m2": DTYPES["F8_E5M2"],
-    "float8_e4m3fnuz": DTYPES["F8_E4M3FNUZ"],
-    "float8_e5m2fnuz": DTYPES["F8_E5M2FNUZ"],
-    "float8_e8m0fnu": DTYPES["F8_E8M0"],
-    "bool": DTYPES["BOOL"],
-    "uint8": DTYPES["U8"],
-    "int8": DTYPES["I8"],
-    "uint16": DTYPES["U16"],
-    "int16": DTYPES["I16"],
-    "uint32": DTYPES["U32"],
-    "int32": DTYPES["I32"],
-    "uint64": DTYPES["U64"],
-    "int64": DTYPES["I64"],
+    **{name: DTYPES[code] for name, code in _table(_CODES)},
     "complex32": opaque(np.dtype("V4"), f"complex of two float16: {_NO_CODE}"),
-    "complex64": DTYPES["C64"],
     "complex128": opaque(np.dtype(np.complex128), f"complex128: {_NO_CODE}"),
-    # Codes of a quantised tensor, whose scale is among the tensor's arguments.
-    "quint8": DTYPES["U8"],
-    "qint8": DTYPES["I8"],
-    "qint32": DTYPES["I32"],
 }
-_STORAGES = {
-    "DoubleStorage": "float64",
-    "FloatStorage": "float32",
-    "HalfStorage": "float16",
-    "BFloat16Storage": "bfloat16",
-    "BoolStorage": "bool",
-    "ByteStorage": "uint8",
-    "CharStorage": "int8",
-    "ShortStorage": "int16",
-    "IntStorage": "int32",
-    "LongStorage": "int64",
-    "ComplexFloatStorage": "complex64",
-    "ComplexDoubleStorage": "complex128",
-    "QUInt8Storage": "quint8",
-    "QInt8Storage": "qint8",
-    "QInt32Storage": "qint32",
-}
+_STORAGES = {f"{kind}Storage": name for kind, name in _table(_KINDS)}
 _UNTYPED = "UntypedStorage"
 #: PyTorch's own limit is 64.
 _MOST_AXES = 64
@@ -71,34 +53,19 @@ _MOST_AXES = 64
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """A run of bytes that tensors are windows on.
+    """A run of bytes that tensors are windows on."""
 
-    Attributes
-    ----------
-    key : str
-        Its name in the file.
-    n_bytes : int
-        What the pickle says it takes.
-    dtype : StoredDtype or None
-        None if only the tensor states it.
-    """
-
+    #: Its name in the file.
     key: str
+    #: What the pickle says it takes.
     n_bytes: int
+    #: None if only the tensor states it.
     dtype: StoredDtype | None
 
 
 @dataclass(frozen=True, slots=True)
 class TensorRef:
-    """A strided window on a storage; shape, strides and offset in values, none negative.
-
-    Attributes
-    ----------
-    storage : Storage
-    dtype : StoredDtype
-    offset : int
-    shape, strides : tuple of int
-    """
+    """A strided window on a storage; shape, strides and offset in values, none negative."""
 
     storage: Storage
     dtype: StoredDtype
@@ -114,7 +81,6 @@ class TensorRef:
 
     @property
     def n_values(self) -> int:
-        """Number of values."""
         return math.prod(self.shape)
 
     @property
@@ -136,13 +102,7 @@ class TensorRef:
 
 
 def storage_of(pid: tuple[Any, ...]) -> Storage:
-    """Return the storage that a persistent id ``("storage", type, key, location, n)`` means.
-
-    Raises
-    ------
-    ValueError
-        If it means something else.
-    """
+    """Return the storage that a persistent id ``("storage", type, key, location, n)`` means."""
     kind, which, key, _location, n = pid[:5]
     if kind != "storage" or not isinstance(which, Global) or not isinstance(key, str | int):
         shown = shorten(kind) if isinstance(kind, str) else f"a {type(kind).__name__}"
@@ -186,9 +146,8 @@ def _rebuild(args: tuple[Any, ...]) -> TensorRef:
 
 
 def _rebuild_v3(args: tuple[Any, ...]) -> TensorRef:
-    # storage, offset, size, stride, requires_grad, hooks, dtype
-    storage, offset, shape, strides = args[:4]
-    return _tensor(storage, offset, shape, strides, args[6])
+    storage, offset, shape, strides, _requires_grad, _hooks, dtype = args[:7]
+    return _tensor(storage, offset, shape, strides, dtype)
 
 
 def _first(args: tuple[Any, ...]) -> Any:
@@ -253,38 +212,33 @@ _REBUILDERS: dict[str, Handler] = {
 }
 
 
-def _handlers() -> Mapping[str, Handler]:
-    handlers = _REBUILDERS | {
-        "torch._tensor._rebuild_from_type_v2": _rebuild_from_type,
-        "torch.Tensor": _first,
-        "torch.nn.parameter.Parameter": _first,
-        "torch.nn.parameter.Buffer": _first,
-        "torch.Size": _as_tuple,
-        "torch.device": _as_tuple,
-        "torch.storage.UntypedStorage": _not_called,
-        "torch.per_tensor_affine": _not_called,
-        "torch.per_channel_affine": _not_called,
-        # Containers.
-        "collections.OrderedDict": _mapping,
-        "collections.defaultdict": _mapping,
-        "collections.Counter": _mapping,
-        "builtins.dict": _mapping,
-        "builtins.list": _as_tuple,
-        "builtins.tuple": _as_tuple,
-        "builtins.set": _set,
-        "builtins.frozenset": _set,
-        "__builtin__.set": _set,
-        "__builtin__.dict": _mapping,
-        "__builtin__.list": _as_tuple,
-        "argparse.Namespace": _record,
-        # Classes of a TorchScript archive: each object is its attributes.
-        "__torch__*": _record,
-    }
-    handlers |= {f"torch.{name}": _not_called for name in _STORAGES}
-    handlers |= {f"torch.{name}": _not_called for name in TORCH_DTYPES}
+HANDLERS: Mapping[str, Handler] = {
+    **_REBUILDERS,
+    "torch._tensor._rebuild_from_type_v2": _rebuild_from_type,
+    "torch.Tensor": _first,
+    "torch.nn.parameter.Parameter": _first,
+    "torch.nn.parameter.Buffer": _first,
+    "torch.Size": _as_tuple,
+    "torch.device": _as_tuple,
+    "torch.storage.UntypedStorage": _not_called,
+    "torch.per_tensor_affine": _not_called,
+    "torch.per_channel_affine": _not_called,
+    **{f"torch.{name}": _not_called for name in (*_STORAGES, *TORCH_DTYPES)},
     # Layouts and memory formats that say nothing of the values.
-    handlers |= {"torch.serialization._get_layout": _nothing}
-    return handlers
-
-
-HANDLERS = _handlers()
+    "torch.serialization._get_layout": _nothing,
+    # Containers.
+    "collections.OrderedDict": _mapping,
+    "collections.defaultdict": _mapping,
+    "collections.Counter": _mapping,
+    "builtins.dict": _mapping,
+    "builtins.list": _as_tuple,
+    "builtins.tuple": _as_tuple,
+    "builtins.set": _set,
+    "builtins.frozenset": _set,
+    "__builtin__.set": _set,
+    "__builtin__.dict": _mapping,
+    "__builtin__.list": _as_tuple,
+    "argparse.Namespace": _record,
+    # Classes of a TorchScript archive: each object is its attributes.
+    "__torch__*": _record,
+}

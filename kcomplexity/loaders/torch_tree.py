@@ -24,36 +24,14 @@ from kcomplexity.loaders.torch_objects import TensorRef
 from kcomplexity.text import plural, printable, shorten
 
 #: Keys under which checkpoints keep the weights, most telling first.
-WRAPPERS = (
-    "state_dict",
-    "model_state_dict",
-    "model_state",
-    "model",
-    "module",
-    "network",
-    "net",
-    "weights",
-    "params",
-)
+_WRAPPERS = "state_dict model_state_dict model_state model module network net weights params"
+WRAPPERS = tuple(_WRAPPERS.split())
 #: Keys under which training keeps other things; so are all that have "optimizer" as a word.
-TRAINING = frozenset(
-    [
-        "amp",
-        "grad_scaler",
-        "loops",
-        "lr_scheduler",
-        "lr_schedulers",
-        "rng_state",
-        "rng_states",
-        "cuda_rng_state",
-        "scaler",
-        "scheduler",
-        "schedulers",
-        "random_state",
-        "callbacks",
-        "opt_state",
-    ]
-)
+_TRAINING = """
+    amp grad_scaler loops lr_scheduler lr_schedulers rng_state rng_states cuda_rng_state scaler
+    scheduler schedulers random_state callbacks opt_state
+"""
+TRAINING = frozenset(_TRAINING.split())
 #: DataParallel and torch.compile wrap a model in one more module.
 PREFIXES = ("module.", "_orig_mod.")
 
@@ -69,29 +47,17 @@ _MOST_FACT = 200
 
 @dataclass
 class FoundTensors:
-    """The tensors of a file.
-
-    Attributes
-    ----------
-    tensors : dict of str to TensorRef
-        In the order of the file's nest.
-    metadata : dict of str to str
-        Numbers and texts at the top of the file.
-    notes : list of str
-        What was left out or renamed.
-    """
+    """The tensors of a file, in the order of its nest."""
 
     tensors: dict[str, TensorRef] = field(default_factory=dict)
+    #: Numbers and texts at the top of the file.
     metadata: dict[str, str] = field(default_factory=dict)
+    #: What was left out or renamed.
     notes: list[str] = field(default_factory=list)
 
 
 def find_tensors(
-    tree: Any,
-    root: str | None,
-    alone: str,
-    where: str,
-    wrappers: Sequence[str] = WRAPPERS,
+    tree: Any, root: str | None, alone: str, where: str, wrappers: Sequence[str] = WRAPPERS
 ) -> FoundTensors:
     """Find the tensors to read in what a pickle describes.
 
@@ -107,13 +73,6 @@ def find_tensors(
         The file, printable, to open the message of an error.
     wrappers : sequence of str
         Keys that hold the weights alone, for rule 3.
-
-    Raises
-    ------
-    SpecError
-        If `root` leads nowhere.
-    CorruptCheckpointError
-        If the nest contains itself, or two tensors share a name.
     """
     found = FoundTensors()
     walk = _Walk(where)
@@ -156,7 +115,6 @@ class _Walk:
                 yield from self.tensors(value, f"{name}.{key}" if name else str(key), depth + 1)
 
     def count(self, nest: Any) -> int:
-        """Count the tensors below `nest`."""
         return sum(1 for _ in self.tensors(nest))
 
 

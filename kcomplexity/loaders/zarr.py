@@ -33,34 +33,20 @@ _ITEMS = ("", "default", "params", "state")
 
 @dataclass(frozen=True)
 class ZarrLoader:
-    """One Zarr group or Orbax checkpoint, which is a folder."""
+    """One Zarr group or Orbax checkpoint, a folder; its tensors are in the order of their names."""
 
     extensions: tuple[str, ...] = (".zarr",)
     in_folders: tuple[str, ...] = ()
     nested: bool = True
 
     def sniff(self, path: Path, head: bytes) -> bool:
-        """Whether it is a folder with a Zarr array, a group, or Orbax' database in it."""
         return path.is_dir() and _item(path) is not None
 
     def load(self, path: Path, options: Options) -> Checkpoint:
-        """Open the folder; tensors are in the order of their names.
-
-        Raises
-        ------
-        MissingExtraError
-            If tensorstore is not installed.
-        CorruptCheckpointError
-            If an array cannot be opened.
-        SpecError
-            If nothing is under the root that was asked for.
-        """
         shown = printable(path)
         folder = _item(path) if path.is_dir() else None
         if folder is None:
-            raise CorruptCheckpointError(
-                f"{shown}: it holds no Zarr array; expected the folder of one"
-            )
+            raise CorruptCheckpointError(f"{shown}: it holds no Zarr array; give the folder of one")
         ts = import_extra("tensorstore", "orbax", f"{shown}: reading Zarr")
         _refuse_links(folder, shown)
         gate = FileSource(_described(folder))
@@ -78,38 +64,25 @@ class ZarrLoader:
                 if options.root is None and is_training(name.replace("/", ".").partition(".")[0]):
                     n_training += 1
                     continue
-                reason = _why_not(store, stored)
-                if reason:
+                if reason := _why_not(store, stored):
                     notes.append(left_out(name, reason))
                     continue
-                dtype = store.dtype.numpy_dtype
+                box, shape, dtype = _Box(store, gate), tuple(store.shape), store.dtype.numpy_dtype
+                kind = stored_dtype(dtype)
                 tensors[name] = SlabTensor(
-                    name,
-                    tuple(store.shape),
-                    stored_dtype(dtype),
-                    layout=layout,
-                    box=_Box(store, gate),
-                    stored_as=dtype,
+                    name, shape, kind, layout=layout, box=box, stored_as=dtype
                 )
         except DAMAGE as error:
             gate.close()
-            raise CorruptCheckpointError(
-                f"{shown}: an array cannot be opened: {printable(error)[:160]}"
-            ) from None
+            text = f"{shown}: an array cannot be opened: {printable(error)[:160]}"
+            raise CorruptCheckpointError(text) from None
         if n_training:
             notes.append(training_left_out(n_training))
         if options.root is not None and not tensors:
             gate.close()
             raise SpecError(f"{shown}: no array is under the root {printable(options.root)!r}")
-        n_bytes = sum(tensor.n_bytes for tensor in tensors.values())
-        return Checkpoint(
-            str(path),
-            "zarr",
-            tensors,
-            sources=(gate,),
-            n_container_bytes=max(stored - n_bytes, 0),
-            notes=tuple(notes),
-        )
+        rest = max(stored - sum(tensor.n_bytes for tensor in tensors.values()), 0)
+        return Checkpoint(str(path), "zarr", tensors, {}, (gate,), rest, tuple(notes))
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,9 @@ from kcomplexity.mosaics.fit_plan import FitPlan, MotifSet
 from kcomplexity.mosaics.fitters import Fit
 from kcomplexity.mosaics.scaled_blocks import ScaledBlocks
 from kcomplexity.mosaics.source_layout import source_layout
-from kcomplexity.parallel import LEAF, leaf_sums
+from kcomplexity.parallel import leaf_sums
 from kcomplexity.tensors.checkpoint import Tensor
+from kcomplexity.tensors.pieces import LEAF
 
 
 @dataclass(frozen=True)

@@ -36,11 +36,8 @@ from kcomplexity.parallel.contract import (
 )
 from kcomplexity.parallel.folding import fold, largest_chunk
 from kcomplexity.parallel.spooling import spool
-from kcomplexity.tensors.pieces import FRAME, LEAF
 
 __all__ = [
-    "FRAME",
-    "LEAF",
     "Cut",
     "Every",
     "Failed",

@@ -18,9 +18,10 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from kcomplexity.parallel import FRAME, Cut, Rows
+from kcomplexity.parallel import Cut, Rows
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.tensors.derived import Concat, Part, Sample, concat
+from kcomplexity.tensors.pieces import FRAME
 
 
 class _Addable(Protocol):

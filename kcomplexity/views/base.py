@@ -21,10 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcomplexity.errors import UnmeasurableError
-from kcomplexity.parallel import LEAF, Piece, Reducer
+from kcomplexity.parallel import Piece, Reducer
 from kcomplexity.registry import class_problem
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.tensors.dtypes import StoredDtype
+from kcomplexity.tensors.pieces import LEAF
 
 Symbols = NDArray[Any]
 #: Runs one reducer over the tensor at hand; the same reducer is never run twice.

@@ -24,8 +24,9 @@ from kcomplexity.algorithms.step_search import (
     squared_errors,
 )
 from kcomplexity.errors import SpecError, UnmeasurableError
-from kcomplexity.parallel import LEAF, Cut, Every, Piece, State, leaf_sums
+from kcomplexity.parallel import Cut, Every, Piece, State, leaf_sums
 from kcomplexity.tensors.checkpoint import Tensor
+from kcomplexity.tensors.pieces import LEAF
 from kcomplexity.views.base import (
     Alphabet,
     Encoded,

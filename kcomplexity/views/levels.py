@@ -25,8 +25,9 @@ from ml_dtypes import bfloat16
 from numpy.typing import NDArray
 
 from kcomplexity.errors import SpecError, UnmeasurableError
-from kcomplexity.parallel import LEAF, Piece
+from kcomplexity.parallel import Piece
 from kcomplexity.tensors.checkpoint import Tensor
+from kcomplexity.tensors.pieces import LEAF
 from kcomplexity.views.base import (
     Alphabet,
     Encoded,

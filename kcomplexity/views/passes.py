@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcomplexity.errors import UnmeasurableError
-from kcomplexity.parallel import LEAF, Cut, Every, Piece, State, leaf_sums
+from kcomplexity.parallel import Cut, Every, Piece, State, leaf_sums
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.tensors.dtypes import StoredDtype
+from kcomplexity.tensors.pieces import LEAF
 from kcomplexity.views.base import Reduce, leaves
 
 
