@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +52,10 @@ class LowRankCoding(Coding):
         decoded: dict[str, Tensor] = {}
         for name, tensor in tensors.items():
             matrix = tensor.read().astype(np.float64).reshape(tensor.matrix_shape)
-            decoded[name] = _decoded(tensor, self._product(matrix, encoder))
+            data = tensor.dtype.encode(self._product(matrix, encoder))
+            decoded[name] = ArrayTensor(
+                name, tensor.shape, tensor.dtype, data=data, layout=tensor.layout
+            )
         return Coded(_SIDE_BITS * len(decoded) + 32 * encoder.words().size, decoded)
 
     def _product(self, matrix: NDArray[np.float64], encoder: AnsEncoder) -> NDArray[np.float64]:
@@ -69,8 +72,3 @@ class LowRankCoding(Coding):
             factors.append(levels * quantiser.step)
         product: NDArray[np.float64] = factors[0] @ factors[1]
         return product
-
-
-def _decoded(tensor: Tensor, values: NDArray[Any]) -> ArrayTensor:
-    data = tensor.dtype.encode(values)
-    return ArrayTensor(tensor.name, tensor.shape, tensor.dtype, data=data, layout=tensor.layout)

@@ -16,15 +16,7 @@ from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 
 @dataclass(frozen=True)
 class MosaicCoding(Coding):
-    """A mosaic by the fitter that the coding is named after.
-
-    Attributes
-    ----------
-    block_size : str
-    capacity, relative_mse : float or None
-        The target.
-    seed : int
-    """
+    """A mosaic by the fitter that the coding is named after; one of two targets is set."""
 
     block_size: str
     capacity: float | None = None
@@ -43,7 +35,7 @@ class MosaicCoding(Coding):
         """Fit motifs that all tensors share."""
         options = FitOptions(method=self.name, **self.setting, seed=self.seed)
         checkpoint = Checkpoint("tensors", "mapping", dict(tensors))
-        plan = plan_fit(Selection(checkpoint, dict(tensors)), options)
+        plan = plan_fit(Selection(checkpoint, checkpoint.tensors), options)
         mosaic = run_fit(plan, threads=threads)
         return Coded(mosaic.bits.fitted, mosaic.fitted)
 

@@ -8,15 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from kcomplexity.codings.base import (
-    Coded,
-    Coding,
-    Grid,
-    QuantisedTensor,
-    Quantiser,
-    levels_of,
-)
-from kcomplexity.codings.scalar import STEP_BITS, coded_bits
+from kcomplexity.codings.base import Coded, Coding, Grid, Quantiser
+from kcomplexity.codings.scalar import quantised
 from kcomplexity.tensors.checkpoint import Tensor
 
 
@@ -51,6 +44,4 @@ class PrunedCoding(Coding):
         if not threshold:
             threshold = float(sizes[sizes > 0].min(initial=1.0))
         quantiser = Quantiser(self.step * threshold, threshold)
-        levels = {name: levels_of(tensor, quantiser) for name, tensor in tensors.items()}
-        decoded = {name: QuantisedTensor.of(tensor, quantiser) for name, tensor in tensors.items()}
-        return Coded(STEP_BITS + coded_bits(levels, tensors, "tensor"), decoded)
+        return quantised(tensors, quantiser, "tensor")

@@ -42,9 +42,7 @@ class MosaicTensor(Tensor):
     motifs: NDArray[np.float32] = field(kw_only=True, repr=False, compare=False)
     indices: NDArray[np.uint32] = field(kw_only=True, repr=False, compare=False)
     tiling: Tiling = field(kw_only=True)
-    scales: NDArray[np.float32] | None = field(
-        default=None, kw_only=True, repr=False, compare=False
-    )
+    scales: NDArray[np.float32] | None = field(kw_only=True, repr=False, compare=False)
 
     def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
         """Look up the motifs of the blocks that hold the range, scale and round them."""
@@ -64,8 +62,7 @@ def scale_of_weights(
     """Return the scale of each weight from `start` to `stop`."""
     if scales.size == 1:
         return np.broadcast_to(scales, (stop - start,))
-    rows = np.arange(start, stop) // max(tiling.columns, 1)
-    return scales[rows]
+    return scales[np.arange(start, stop) // max(tiling.columns, 1)]
 
 
 @dataclass(frozen=True)
@@ -154,7 +151,34 @@ class Distortion:
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
-class MosaicContent:
+class MosaicFacts:
+    """What a mosaic's file says of the whole, in its table.
+
+    Attributes
+    ----------
+    block : BlockShape
+    scale : {"none", "tensor", "row"}
+    method : str
+    zero_motif : bool
+    scope : str
+    layout : SourceLayout
+    distortion : Distortion
+    metadata : dict of str to str
+        Of the source.
+    """
+
+    block: BlockShape
+    scale: ScaleMode
+    method: str
+    zero_motif: bool
+    scope: str
+    layout: SourceLayout
+    distortion: Distortion
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class MosaicContent(MosaicFacts):
     """A checkpoint as motifs, one motif index per block, and what was kept verbatim.
 
     Attributes
@@ -172,17 +196,8 @@ class MosaicContent:
         How the indices of each set are coded.
     words : tuple of ndarray of uint32
         The coded usage and indices of each set.
-    block : BlockShape
-    scale : {"none", "tensor", "row"}
     n_motifs_of_sets : tuple of int
         Motifs asked for in each set: those that no block uses are not stored.
-    method : str
-    zero_motif : bool
-    scope : str
-    layout : SourceLayout
-    distortion : Distortion
-    metadata : dict of str to str
-        Of the source.
     sources : tuple of FileSource
         Files that kept tensors are read from.
     distortions : dict of str to Distortion
@@ -196,15 +211,7 @@ class MosaicContent:
     usage: tuple[NDArray[np.int64], ...]
     modes: tuple[Mode, ...]
     words: tuple[NDArray[np.uint32], ...]
-    block: BlockShape
-    scale: ScaleMode
     n_motifs_of_sets: tuple[int, ...]
-    method: str
-    zero_motif: bool
-    scope: str
-    layout: SourceLayout
-    distortion: Distortion
-    metadata: dict[str, str] = field(default_factory=dict)
     sources: tuple[FileSource, ...] = ()
     distortions: Mapping[str, Distortion] = field(default_factory=dict)
 
@@ -240,7 +247,6 @@ class MosaicContent:
     def counts(self, number: int) -> NDArray[np.int64]:
         """Return how many blocks use each motif of one set."""
         counts = np.zeros(len(self.motifs[number]), np.int64)
-        for name, tensor in self.fitted.items():
-            if self.set_of[name] == number:
-                counts += np.bincount(tensor.indices, minlength=counts.size)
+        for name in self.names_of_set(number):
+            counts += np.bincount(self.fitted[name].indices, minlength=counts.size)
         return counts

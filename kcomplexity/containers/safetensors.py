@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from kcomplexity.files.atomic import atomic_file
 from kcomplexity.files.opening import open_for_loading
 from kcomplexity.files.sources import FileSource
 from kcomplexity.files.strict_json import parse_object
-from kcomplexity.parallel import FRAME
 from kcomplexity.tensors.checkpoint import Checkpoint, Layout, StoredTensor, Tensor
 from kcomplexity.tensors.dtypes import DTYPES, StoredDtype
 from kcomplexity.text import printable
@@ -83,11 +82,15 @@ def write_safetensors(
     OutputError
         If a dtype has no code in safetensors, or the file cannot be written.
     """
-    header = header_bytes(tensors, metadata or {})
+    write_arrays(path, header_bytes(tensors, metadata or {}), tensors)
+
+
+def write_arrays(path: Path, header: bytes, tensors: Sequence[Tensor]) -> None:
+    """Write a header and the bytes of the tensors that it describes, whole or not at all."""
     with atomic_file(path) as file:
         file.write(header)
         for tensor in tensors:
-            for piece in pieces(tensor):
+            for piece in tensor.pieces():
                 file.write(piece)
 
 
@@ -112,21 +115,12 @@ def header_bytes(tensors: Sequence[Tensor], metadata: Mapping[str, str]) -> byte
         if tensor.name in entries or tensor.name == _METADATA:
             raise OutputError(f"{printable(tensor.name)}: the name cannot be used: it is taken")
         offsets = [at, at + tensor.n_bytes]
-        entries[tensor.name] = {
-            "dtype": tensor.dtype.code,
-            "shape": list(tensor.shape),
-            "data_offsets": offsets,
-        }
+        shape = list(tensor.shape)
+        entries[tensor.name] = {"dtype": tensor.dtype.code, "shape": shape, "data_offsets": offsets}
         at = offsets[1]
     text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text
-
-
-def pieces(tensor: Tensor) -> Iterable[memoryview]:
-    """Yield the stored bytes of a tensor, at most a frame at a time."""
-    for start in range(0, tensor.n_weights, FRAME):
-        yield tensor.raw(start, min(start + FRAME, tensor.n_weights)).data
 
 
 # --- Checks of what is read ------------------------------------------------------------------

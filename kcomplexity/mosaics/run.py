@@ -29,19 +29,7 @@ def run_fit(
 
     The search follows R = a - log2(E) / 2, or that of fixed-width indices, until tries lie on both
     sides of the budget, then the line between the nearest two, and keeps the best within it.
-
-    Parameters
-    ----------
-    plan : FitPlan
-    threads : int, optional
-        All processors by default. No figure depends on it.
-    progress : callable, optional
-        Called about once per round of a fitter.
-
-    Raises
-    ------
-    SpecError
-        If the target cannot be reached; the message says what can.
+    No figure depends on `threads`. SpecError if the target cannot be reached.
     """
     blocks = [
         (motif_set, read_blocks(plan, motif_set, threads=threads, progress=progress))
@@ -60,11 +48,6 @@ def _meet_error(plan: FitPlan, blocks: Blocks, error: float) -> Mosaic:
 
     Fitters do not see that rounding, which adds some per cent in dtypes of eight bits. Each next
     try aims lower by the excess, to a growing power: errors of few motifs come in steps.
-
-    Raises
-    ------
-    SpecError
-        If no try meets it.
     """
     aim = error
     for number in range(_ROUNDED_TRIES):
@@ -80,10 +63,7 @@ def _meet_error(plan: FitPlan, blocks: Blocks, error: float) -> Mosaic:
 
 
 def _fit(
-    plan: FitPlan,
-    blocks: Blocks,
-    error: float | None,
-    capacity: float = DEFAULT_CAPACITY,
+    plan: FitPlan, blocks: Blocks, error: float | None, capacity: float = DEFAULT_CAPACITY
 ) -> Mosaic:
     """Fit every set at an error, or else with as many motifs as the options or `capacity` say."""
     options = plan.options

@@ -22,15 +22,7 @@ _NUMBER = re.compile(
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result of one run of the command.
-
-    Attributes
-    ----------
-    metric : float or None
-        The last number that it printed; None if the run failed.
-    reason : str or None
-        Why the run failed.
-    """
+    """The last number that one run of the command printed, or the reason why the run failed."""
 
     metric: float | None
     reason: str | None = None

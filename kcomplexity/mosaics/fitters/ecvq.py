@@ -20,18 +20,17 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kcomplexity.algorithms.entropy_coding.ans import AnsEncoder
 from kcomplexity.containers.index_coding import canonical_order
 from kcomplexity.containers.motifs import FINEST, MOST_MOTIFS, MotifDtype, Motifs, encode_levels
 from kcomplexity.errors import SpecError
 from kcomplexity.mosaics.assign import nearest_roughly
-from kcomplexity.mosaics.fitters.base import Fit, Fitter, Goal, Ints, Problem, centroids
-from kcomplexity.mosaics.fitters.kmeans import KMeans, lloyd
+from kcomplexity.mosaics.fitters.base import Fit, Fitter, Floats, Goal, Ints, Problem, centroids
+from kcomplexity.mosaics.fitters.kmeans import KMeans, lloyd, some_blocks
 from kcomplexity.mosaics.fitters.sample import SampledMotifs
 
-Floats = NDArray[np.float32]
+Rounding = Callable[[Floats], Floats]
 
 #: Blocks that the rounds see by default; more blocks change the motifs little.
 _TRAIN = 1 << 18
@@ -136,7 +135,9 @@ def _exact(problem: Problem) -> Problem:
 
 def _best(options: Ecvq, problem: Problem, error: float, most: int, limit: int) -> Fit | None:
     """Return the cheapest fit that meets the error, or None if so many motifs cannot."""
-    blocks = _training_blocks(options, problem)
+    n = max(options.train_points or _TRAIN, _LEAST_TRAIN)
+    rng = problem.rng("train")
+    blocks = problem.blocks if n >= problem.m else some_blocks(problem.blocks, n, rng)
     scalar = math.sqrt(12 * error) * problem.rms
     steps = _steps(problem, scalar, error) if problem.motif_dtype == "grid" else (0.0,)
     safe = _SAFE * scalar
@@ -184,14 +185,6 @@ def _steps(problem: Problem, scalar: float, error: float) -> tuple[float, ...]:
     )
 
 
-def _training_blocks(options: Ecvq, problem: Problem) -> Floats:
-    n = max(options.train_points or _TRAIN, _LEAST_TRAIN)
-    if n >= problem.m:
-        return problem.blocks
-    chosen = problem.rng("train").choice(problem.m, n, replace=False)
-    return problem.blocks[np.sort(chosen)]
-
-
 def _start(blocks: Floats, scalar: float, most: int, problem: Problem) -> _State:
     """Start with the means of the lattice cells that hold blocks, the fullest first."""
     cells = np.rint(blocks / np.float32(0.8 * scalar)).astype(np.int32)
@@ -210,12 +203,7 @@ def _start(blocks: Floats, scalar: float, most: int, problem: Problem) -> _State
 
 
 def _anneal(
-    state: _State,
-    blocks: Floats,
-    aim: float,
-    rounds: int,
-    problem: Problem,
-    rounding: Callable[[Floats], Floats],
+    state: _State, blocks: Floats, aim: float, rounds: int, problem: Problem, rounding: Rounding
 ) -> None:
     """Take rounds in which lambda follows the error a block to `aim`."""
     for number in range(rounds):
