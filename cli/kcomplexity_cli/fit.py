@@ -145,7 +145,7 @@ def fit(
     from kcomplexity_cli.terminal import note, print_json, progress_display
 
     with open_fit(checkpoint, output=output, controls=controls, **options) as plan:
-        for text in () if quiet else plan.notes:
+        for text in () if quiet else plan.selection.notes:
             note(text)
         if dry_run:
             budget = fit_budget(plan)

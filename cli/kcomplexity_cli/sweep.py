@@ -123,7 +123,7 @@ def sweep(
     from kcomplexity_cli.terminal import note, print_json, print_table, progress_display
 
     with open_sweep(checkpoint, output=output, **options) as plan:
-        for text in () if quiet else plan.notes:
+        for text in () if quiet else plan.selection.notes:
             note(text)
         with progress_display(quiet) as progress:
             report = run_sweep(plan, threads=threads, progress=progress, command=command_text())

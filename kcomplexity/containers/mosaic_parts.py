@@ -69,17 +69,9 @@ def scale_of_weights(
 class BitBudget:
     """What a mosaic costs, in bits.
 
-    Attributes
-    ----------
-    motifs, indices_coded, scales, kept, container : int
-        In the file; they add up to `total_coded`. The container is the header, the table (names,
-        shapes, layout, metadata) and alignment.
-    indices_fixed : int
-        m * ceil(log2 k), as in the paper.
-    total_nominal : int
-        k * s * q + m * ceil(log2 k) + kept bits, q the source's bits a weight.
-    total_coded : int
-        The file on disk.
+    `indices_fixed` is m * ceil(log2 k), as in the paper, and `total_nominal` k * s * q +
+    `indices_fixed` + `kept`, where q is the source's bits a weight. The other items are those of
+    the file; the container is the header, the table (names, shapes, layout, metadata) and padding.
     """
 
     motifs: int
@@ -103,22 +95,14 @@ class BitBudget:
 
 @dataclass(frozen=True)
 class Distortion:
-    """How far expanded weights are from the source's, over fitted, unpadded weights.
+    """How far expanded weights are from the source's, over fitted, unpadded weights."""
 
-    Attributes
-    ----------
-    sse : float
-        Sum of squared error, float64, as expanded in the stored dtype.
-    squares : float
-        Sum of the source's squared weights, the mean included.
-    max_abs : float
-    n_weights, n_changed : int
-        Fitted weights, and those whose value is not the source's.
-    """
-
+    #: Sum of squared error, float64, as expanded in the stored dtype.
     sse: float
+    #: Sum of the source's squared weights, the mean included.
     squares: float
     max_abs: float
+    #: Fitted weights, and those whose value is not the source's.
     n_weights: int
     n_changed: int
 
@@ -152,20 +136,7 @@ class Distortion:
 
 @dataclass(frozen=True, repr=False, kw_only=True)
 class MosaicFacts:
-    """What a mosaic's file says of the whole, in its table.
-
-    Attributes
-    ----------
-    block : BlockShape
-    scale : {"none", "tensor", "row"}
-    method : str
-    zero_motif : bool
-    scope : str
-    layout : SourceLayout
-    distortion : Distortion
-    metadata : dict of str to str
-        Of the source.
-    """
+    """What a mosaic's file says of the whole, in its table."""
 
     block: BlockShape
     scale: ScaleMode
@@ -174,45 +145,32 @@ class MosaicFacts:
     scope: str
     layout: SourceLayout
     distortion: Distortion
+    #: Of the source.
     metadata: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
 class MosaicContent(MosaicFacts):
-    """A checkpoint as motifs, one motif index per block, and what was kept verbatim.
+    """A checkpoint as motifs, one motif index per block, and what was kept verbatim."""
 
-    Attributes
-    ----------
-    path : str
-        What it was fitted to, or loaded from.
-    tensors : dict of str to Tensor
-        In file order: :class:`MosaicTensor`, or the source's own where it was kept.
-    set_of : dict of str to int
-        Which motifs each fitted tensor uses.
-    motifs : tuple of Motifs
-    usage : tuple of ndarray
-        Usage level of each motif, in their order.
-    modes : tuple of str
-        How the indices of each set are coded.
-    words : tuple of ndarray of uint32
-        The coded usage and indices of each set.
-    n_motifs_of_sets : tuple of int
-        Motifs asked for in each set: those that no block uses are not stored.
-    sources : tuple of FileSource
-        Files that kept tensors are read from.
-    distortions : dict of str to Distortion
-        Of each fitted tensor, if the mosaic was fitted in this process; a file holds their total.
-    """
-
+    #: What it was fitted to, or loaded from.
     path: str
+    #: In file order: :class:`MosaicTensor`, or the source's own where it was kept.
     tensors: dict[str, Tensor]
+    #: Which motifs each fitted tensor uses.
     set_of: dict[str, int]
     motifs: tuple[Motifs, ...]
+    #: Usage level of each motif, in their order.
     usage: tuple[NDArray[np.int64], ...]
+    #: How the indices of each set are coded.
     modes: tuple[Mode, ...]
+    #: The coded usage and indices of each set.
     words: tuple[NDArray[np.uint32], ...]
+    #: Motifs asked for in each set: those that no block uses are not stored.
     n_motifs_of_sets: tuple[int, ...]
+    #: Files that kept tensors are read from.
     sources: tuple[FileSource, ...] = ()
+    #: Of each fitted tensor, if the mosaic was fitted in this process; a file holds their total.
     distortions: Mapping[str, Distortion] = field(default_factory=dict)
 
     @property

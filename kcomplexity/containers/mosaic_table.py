@@ -70,27 +70,18 @@ class TensorEntry:
 
 @dataclass(frozen=True)
 class SetEntry:
-    """A set of motifs.
+    """A set of motifs."""
 
-    Attributes
-    ----------
-    k, asked : int
-        Number of motifs that are stored, and that were requested.
-    dtype : str
-        Of the motifs.
-    step : float
-        Of the motifs' grid; 0 for other dtypes.
-    mode : str
-        How the indices are coded.
-    n_words : int
-        Length of the stream of indices, in words of 32 bits.
-    """
-
+    #: Number of motifs that are stored, and that were requested.
     k: int
     asked: int
+    #: Of the motifs.
     dtype: MotifDtype
+    #: Of the motifs' grid; 0 for other dtypes.
     step: float
+    #: How the indices are coded.
     mode: Mode
+    #: Length of the stream of indices, in words of 32 bits.
     n_words: int
 
     @classmethod
@@ -109,18 +100,11 @@ class SetEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class MosaicTable(MosaicFacts):
-    """A parsed table.
+    """A parsed table."""
 
-    Attributes
-    ----------
-    names : tuple of str
-        Every tensor, in file order.
-    fitted : dict of str to TensorEntry
-        The tensors made of motifs.
-    sets : tuple of SetEntry
-    """
-
+    #: Every tensor, in file order.
     names: tuple[str, ...]
+    #: The tensors made of motifs.
     fitted: dict[str, TensorEntry]
     sets: tuple[SetEntry, ...]
 

@@ -213,15 +213,10 @@ def _check_cover(spans: list[_Span], n_data: int, shown: str) -> None:
     for span in spans:
         name = printable(span.name)
         if span.begin < at:
-            raise CorruptCheckpointError(
-                f"{shown}: tensors {before} and {name} overlap at data byte {span.begin}; "
-                "the file is damaged: copy it again"
-            )
+            raise _damaged(shown, f"tensors {before} and {name} overlap at data byte {span.begin}")
         if span.begin > at:
-            raise CorruptCheckpointError(
-                f"{shown}: {span.begin - at} bytes between {before} and tensor {name} belong to "
-                "no tensor; the file is damaged: copy it again"
-            )
+            gap = f"{span.begin - at} bytes between {before} and tensor {name}"
+            raise _damaged(shown, f"{gap} belong to no tensor")
         if span.end > n_data:
             raise CorruptCheckpointError(
                 f"{shown}: tensor {name} ends at data byte {span.end}, but the file holds "
@@ -229,10 +224,11 @@ def _check_cover(spans: list[_Span], n_data: int, shown: str) -> None:
             )
         at, before = span.end, name
     if at != n_data:
-        raise CorruptCheckpointError(
-            f"{shown}: {n_data - at} bytes after the last tensor belong to no tensor; "
-            "the file is damaged: copy it again"
-        )
+        raise _damaged(shown, f"{n_data - at} bytes after the last tensor belong to no tensor")
+
+
+def _damaged(shown: str, problem: str) -> CorruptCheckpointError:
+    return CorruptCheckpointError(f"{shown}: {problem}; the file is damaged: copy it again")
 
 
 def _check_by_library(path: Path, shown: str) -> None:

@@ -105,18 +105,16 @@ def engine(s: int, k: int) -> Engine:
 
 
 def _tree_ns(s: int, k: int) -> float:
-    """Return nanoseconds per block for `k` motifs of `s` weights, by a tree."""
+    """Return nanoseconds per block for `k` motifs of `s` weights, by a tree; next by others."""
     # Beyond 64 weights k / 15 is less by far, and from 1,207 on a float holds no such power.
     return 40 * (min(1.8 ** min(s, 64), k / 15) + math.log2(k + 1) / 4)
 
 
 def _matrix_ns(s: int, k: int) -> float:
-    """Return the same for a matrix."""
     return 60 + (0.13 + 0.008 * s + 0.3 / s**2) * k
 
 
 def _faiss_ns(s: int, k: int) -> float:
-    """Return the same for faiss."""
     return 35 + 0.008 * s * k
 
 
@@ -268,7 +266,6 @@ _ONE_BLAS_THREAD = _SharedLimit()
 
 
 def _by_faiss(blocks: Floats, motifs: Floats, threads: int | None) -> Ints:
-    """Return a motif about as near as the nearest; float32 rounding may decide."""
     import faiss
 
     # In float32, like the blocks: the difference is then rounded once.
@@ -307,8 +304,8 @@ def _in_pieces(
 ) -> None:
     """Call `fill` for the start of every piece of `n` blocks.
 
-    Threads of our own are waited for. Those that scipy's query starts are not when it is
-    interrupted, and go on working in memory that is freed.
+    Unlike those that scipy's query starts, these threads are waited for when it is interrupted:
+    none goes on working in memory that is freed.
     """
     for _ in map_in_threads(fill, range(0, n, rows), threads, initializer=start):
         pass
@@ -316,20 +313,12 @@ def _in_pieces(
 
 @dataclass(frozen=True)
 class _Search:
-    """Motifs, and as the columns of a product with blocks centred on `centre`.
-
-    Attributes
-    ----------
-    motifs : ndarray of shape (k, s), float32
-    centre : ndarray of shape (s,), float64
-    table : ndarray of shape (s + 1, k), float32
-    reach : ndarray of shape (k,), float64
-        Distance of each motif from the centre.
-    """
+    """Motifs, and as the columns of a product with blocks centred on `centre`."""
 
     motifs: Floats
     centre: NDArray[np.float64]
     table: Floats
+    #: Distance of each motif from the centre.
     reach: NDArray[np.float64]
 
 

@@ -39,47 +39,31 @@ class Fitting(Selecting, total=False):
     Those of :class:`~kcomplexity.mosaics.selection.Selecting` are among them. At most one of
     `motifs`, `capacity`, `bits_per_weight`, `relative_mse` and `size` is the target, but `motifs`
     may limit the number of motifs for `relative_mse`. Without a target, capacity is 0.01.
-
-    Attributes
-    ----------
-    block_size : str or int
-        Weights of a block: a run of ``4``, or ``"2x4"``, 2 rows by 4 columns.
-    method : str
-        How motifs are found: ``"sample"``, ``"kmeans"`` or ``"ecvq"``, the default.
-    motifs : int or None
-        Number of motifs, k, of each set of tensors that share them.
-    capacity : float or None
-        Number of motifs as a share of the blocks, in (0, 1].
-    bits_per_weight : float or None
-        Bits of motifs, indices and scales per fitted weight.
-    relative_mse : float or None
-        Squared error over the sum of squares, in (0, 1), as stored.
-    size : int or None
-        Bytes of the mosaic's file.
-    scope : {"model", "group", "tensor"}
-        Which tensors share motifs: all, those whose names differ in layer numbers only, or none.
-    scale : {"none", "tensor", "row"}
-        Which root mean squares are divided out before motifs are fitted, and stored.
-    motif_dtype : {"f32", "f16", "bf16", "grid"} or None
-        How motifs are stored; by default what the method chooses.
-    zero_motif : bool
-        Whether one motif is the zero block.
-    train_points : int or None
-        Blocks that the rounds of a method see.
-    seed : int
     """
 
+    #: Weights of a block: a run of ``4``, or ``"2x4"``, 2 rows by 4 columns.
     block_size: str | int
+    #: How motifs are found: ``"sample"``, ``"kmeans"`` or ``"ecvq"``, the default.
     method: str
+    #: Number of motifs, k, of each set of tensors that share them.
     motifs: int | None
+    #: Number of motifs as a share of the blocks, in (0, 1].
     capacity: float | None
+    #: Bits of motifs, indices and scales per fitted weight.
     bits_per_weight: float | None
+    #: Squared error over the sum of squares, in (0, 1), as stored.
     relative_mse: float | None
+    #: Bytes of the mosaic's file.
     size: int | None
+    #: Which tensors share motifs: all, those whose names differ in layer numbers only, or none.
     scope: Scope
+    #: Which root mean squares are divided out before motifs are fitted, and stored.
     scale: ScaleMode
+    #: How motifs are stored; by default what the method chooses.
     motif_dtype: MotifDtype | None
+    #: Whether one motif is the zero block.
     zero_motif: bool
+    #: Blocks that the rounds of a method see.
     train_points: int | None
     seed: int
 

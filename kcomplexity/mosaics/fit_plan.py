@@ -47,11 +47,6 @@ class FitPlan:
         return self.selection.checkpoint
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """What a user should know about the source and the selection, one line each."""
-        return (*self.checkpoint.notes, *self.selection.notes)
-
-    @property
     def n_fitted(self) -> int:
         """Weights to be fitted."""
         return sum(tensor.n_weights for tensor in self.selection.fitted.values())

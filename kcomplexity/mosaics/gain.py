@@ -33,22 +33,19 @@ def gain_controls(plan: FitPlan, texts: Iterable[str]) -> tuple[Control, ...]:
     Method ``sample`` is refused: its bits at an error depend on which blocks were drawn, so that
     its gain on noise lies anywhere from .95 to 1.05.
     """
-    return tuple(_checked(plan, parse_control(text)) for text in texts)
-
-
-def _checked(plan: FitPlan, control: Control) -> Control:
-    if plan.options.method == "sample":
+    controls = [parse_control(text).for_checkpoints([plan.checkpoint]) for text in texts]
+    if controls and plan.options.method == "sample":
         raise SpecError(
             "a control says nothing about method sample: its bits vary by some five per cent with "
             "the blocks that are drawn; take ecvq or kmeans"
         )
-    linked = control.for_checkpoints([plan.checkpoint])
-    if not any(linked.applies(tensor) for tensor in plan.selection.fitted.values()):
-        raise SpecError(
-            f"control {control} changes none of the fitted tensors: its gain would be 1 whatever "
-            "they hold; take shuffle or signs"
-        )
-    return linked
+    for control in controls:
+        if not any(control.applies(tensor) for tensor in plan.selection.fitted.values()):
+            raise SpecError(
+                f"control {control} changes none of the fitted tensors: its gain would be 1 "
+                "whatever they hold; take shuffle or signs"
+            )
+    return tuple(controls)
 
 
 def motif_gain(
@@ -60,7 +57,6 @@ def motif_gain(
     progress: OnProgress | None = None,
 ) -> Gain:
     """Fit replicates of a control at the relative error of `mosaic` and compare the bits."""
-    control = _checked(plan, control)
     error = mosaic.distortion.relative_mse
     target: dict[str, Any] = {**dict.fromkeys(TARGETS), "relative_mse": error}
     options = replace(plan.options, **target)

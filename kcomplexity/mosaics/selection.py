@@ -25,22 +25,17 @@ class Selecting(Reading, total=False):
 
     Those of :class:`~kcomplexity.loaders.selecting.Reading` are among them. Tensors that `include`
     and `exclude` leave out are kept verbatim.
-
-    Attributes
-    ----------
-    all_tensors : bool
-        Code tensors of fewer than two dimensions too.
-    skip_nonfinite : bool
-        Keep tensors with NaN or infinite weights verbatim instead of refusing them.
     """
 
+    #: Code tensors of fewer than two dimensions too.
     all_tensors: bool
+    #: Keep tensors with NaN or infinite weights verbatim instead of refusing them.
     skip_nonfinite: bool
 
 
 @dataclass(frozen=True)
 class Selection:
-    """A checkpoint, its tensors to code in file order, and notes on the choice for the user."""
+    """A checkpoint, its tensors to code in file order, and notes for the user."""
 
     checkpoint: Checkpoint
     fitted: dict[str, Tensor]
@@ -139,7 +134,7 @@ def select_fitted(checkpoint: Checkpoint, **selecting: Unpack[Selecting]) -> Sel
             f"{plural(len(scaled), 'tensor')} ({printable(scaled[0])}, ...) hold codes whose "
             "scales are separate tensors: motifs and errors are of the codes, not of the weights"
         )
-    return Selection(checkpoint, fitted, tuple(notes))
+    return Selection(checkpoint, fitted, (*checkpoint.notes, *notes))
 
 
 #: Float32, and the levels of a grid, have their full precision between these magnitudes.

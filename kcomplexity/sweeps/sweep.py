@@ -98,32 +98,21 @@ class Sweeping(Selecting, total=False):
     """Keyword arguments that say what a sweep tries, and on which tensors.
 
     Those of :class:`~kcomplexity.mosaics.selection.Selecting` are among them.
-
-    Attributes
-    ----------
-    codings : sequence of str or None
-        Names of :data:`~kcomplexity.codings.CODINGS`; all of them by default.
-    errors : sequence of float
-        Relative squared errors, for codings that aim at an error.
-    capacities : sequence of float
-        Numbers of motifs as shares of the blocks, for codings that take a number of motifs.
-    block_sizes : sequence of str
-        Of the mosaics.
-    eval_command : str or None
-        Run on the decoded checkpoint of each point: ``{checkpoint}`` is replaced by its path.
-    eval_direction : {"higher", "lower"}
-        Which end of the number it prints is better.
-    timeout : float
-        Seconds that the command may take.
-    seed : int
     """
 
+    #: Names of :data:`~kcomplexity.codings.CODINGS`; all of them by default.
     codings: Sequence[str] | None
+    #: Relative squared errors, for codings that aim at an error.
     errors: Sequence[float]
+    #: Numbers of motifs as shares of the blocks, for codings that take a number of motifs.
     capacities: Sequence[float]
+    #: Of the mosaics.
     block_sizes: Sequence[str]
+    #: Run on the decoded checkpoint of each point: ``{checkpoint}`` is replaced by its path.
     eval_command: str | None
+    #: Which end of the number it prints is better.
     eval_direction: Direction
+    #: Seconds that the command may take.
     timeout: float
     seed: int
 
@@ -139,11 +128,6 @@ class SweepPlan:
     eval_direction: Direction
     timeout: float
     seed: int
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a user should know about the source and the selection, one line each."""
-        return (*self.selection.checkpoint.notes, *self.selection.notes)
 
 
 def gaussian_bits(error: float) -> float:

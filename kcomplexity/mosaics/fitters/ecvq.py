@@ -145,7 +145,9 @@ def _best(options: Ecvq, problem: Problem, error: float, most: int, limit: int) 
     if most == limit < problem.m:
         # Too few for a lattice: start from the means that Lloyd's rounds find.
         values = lloyd(KMeans(iterations=8, train_points=len(blocks)), problem, limit)
-        start = replace(start, values=values, counts=_use_of(blocks, values, problem))
+        nearby = nearest_roughly(blocks, values, threads=problem.threads)
+        uses = np.maximum(np.bincount(nearby, minlength=len(values)), 1)
+        start = replace(start, values=values, counts=uses)
     aim = error * float(np.square(blocks, dtype=np.float64).sum()) / len(blocks)
     free = nearest_roughly(blocks, start.values, threads=problem.threads)
     if _lost(blocks, start.values, free) > 0.8 * aim and most < limit:
@@ -300,12 +302,6 @@ def _merged(values: Floats, counts: Ints) -> tuple[Floats, Ints]:
     unique, labels = np.unique(values, axis=0, return_inverse=True)
     sums = np.bincount(labels.reshape(-1), counts, minlength=len(unique))
     return unique, sums.astype(np.int64)
-
-
-def _use_of(blocks: Floats, values: Floats, problem: Problem) -> Ints:
-    """Return how many blocks are nearest to each motif, at least one."""
-    indices = nearest_roughly(blocks, values, threads=problem.threads)
-    return np.maximum(np.bincount(indices, minlength=len(values)), 1)
 
 
 def _lost(blocks: Floats, values: Floats, indices: Ints) -> float:

@@ -123,7 +123,8 @@ def _rounds(options: KMeans, problem: Problem, blocks: Floats, values: Floats) -
         is_last = (is_settled and not empty.size) or number + 1 == options.iterations
         step = means if is_last else values + _STRIDE * (means - values)
         if empty.size:
-            worst = _worst(distances(blocks, values, indices), empty.size)
+            lost = distances(blocks, values, indices)
+            worst = np.sort(np.argpartition(-lost, min(empty.size, lost.size - 1))[: empty.size])
             step[empty[: worst.size]] = blocks[worst]
         values[frozen:] = np.clip(step[frozen:], -_FLOAT32_MAX, _FLOAT32_MAX)
         if is_last:
@@ -167,11 +168,6 @@ def _draw_by(weights: NDArray[np.float64], n: int, rng: np.random.Generator) -> 
 def _lost(blocks: Floats, motif: Floats) -> NDArray[np.float64]:
     """Return the squared distance of each block to one motif."""
     return distances(blocks, motif[None], np.zeros(len(blocks), np.int64))
-
-
-def _worst(lost: NDArray[np.float64], n: int) -> Ints:
-    """Return the `n` blocks of largest error, or all of them if fewer, in their order."""
-    return np.sort(np.argpartition(-lost, min(n, lost.size - 1))[:n])
 
 
 def _squared(vectors: NDArray[Any]) -> NDArray[np.float64]:
