@@ -40,21 +40,13 @@ class Coded:
 
 @dataclass(frozen=True)
 class Grid:
-    """What a sweep asks of every coding.
+    """What a sweep asks of every coding."""
 
-    Attributes
-    ----------
-    errors : tuple of float
-        Relative squared errors, for codings that aim at an error.
-    capacities : tuple of float
-        Numbers of motifs as shares of the blocks, for codings that take a number of motifs.
-    block_size : str
-        Of codings that cut tensors into blocks.
-    seed : int
-    """
-
+    #: Relative squared errors, for codings that aim at an error.
     errors: tuple[float, ...]
+    #: Numbers of motifs as shares of the blocks, for codings that take a number of motifs.
     capacities: tuple[float, ...]
+    #: Of codings that cut tensors into blocks.
     block_size: str = "4"
     seed: int = 0
 

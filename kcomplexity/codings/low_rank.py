@@ -25,24 +25,17 @@ _SIDE_BITS = 64 + 16
 
 @dataclass(frozen=True)
 class LowRankCoding(Coding):
-    """A truncated SVD of every matrix form.
+    """A truncated SVD of every matrix form."""
 
-    Attributes
-    ----------
-    share : float
-        Rank that is kept, as a share of the smaller side; at least one.
-    step : float
-        Of the factors' levels, in root mean squares of the factors.
-    """
-
+    #: Rank that is kept, as a share of the smaller side; at least one.
     share: float
+    #: Of the factors' levels, in root mean squares of the factors.
     step: float
 
     name: ClassVar[str] = "low-rank"
 
     @classmethod
     def recipes(cls, grid: Grid, tensors: Mapping[str, Tensor]) -> Iterator[Coding]:
-        """Yield three ranks with three steps each."""
         for share in (0.125, 0.25, 0.5):
             yield from (cls(share, step) for step in (0.25, 0.5, 1.0))
 

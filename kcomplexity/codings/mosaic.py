@@ -27,7 +27,6 @@ class MosaicCoding(Coding):
 
     @classmethod
     def recipes(cls, grid: Grid, tensors: Mapping[str, Tensor]) -> Iterator[Coding]:
-        """Yield a mosaic of each capacity."""
         for capacity in grid.capacities:
             yield cls(grid.block_size, capacity=capacity, seed=grid.seed)
 
@@ -53,7 +52,6 @@ class EcvqCoding(MosaicCoding):
 
     @classmethod
     def recipes(cls, grid: Grid, tensors: Mapping[str, Tensor]) -> Iterator[Coding]:
-        """Yield a mosaic of each error."""
         for error in grid.errors:
             yield cls(grid.block_size, relative_mse=error, seed=grid.seed)
 

@@ -15,24 +15,17 @@ from kcomplexity.tensors.checkpoint import Tensor
 
 @dataclass(frozen=True)
 class PrunedCoding(Coding):
-    """A share of the weights, the smallest of the model, becomes zero.
+    """A share of the weights, the smallest of the model, becomes zero."""
 
-    Attributes
-    ----------
-    sparsity : float
-        Share that is pruned, 0 to 1.
-    step : float
-        Of the other weights' levels, in units of the pruning threshold.
-    """
-
+    #: Share that is pruned, 0 to 1.
     sparsity: float
+    #: Of the other weights' levels, in units of the pruning threshold.
     step: float
 
     name: ClassVar[str] = "prune"
 
     @classmethod
     def recipes(cls, grid: Grid, tensors: Mapping[str, Tensor]) -> Iterator[Coding]:
-        """Yield five sparsities with two steps each."""
         for sparsity in (0.5, 0.7, 0.8, 0.9, 0.95):
             yield from (cls(sparsity, step) for step in (0.5, 1.0))
 

@@ -31,13 +31,7 @@ Tables = Literal["order-0", "tensor", "context"]
 
 @dataclass(frozen=True)
 class ScalarCoding(Coding):
-    """A uniform scalar quantiser.
-
-    Attributes
-    ----------
-    step : float
-    tables : {"order-0", "tensor", "context"}
-    """
+    """A uniform scalar quantiser."""
 
     step: float
     tables: Tables = "order-0"
@@ -46,14 +40,13 @@ class ScalarCoding(Coding):
 
     @classmethod
     def recipes(cls, grid: Grid, tensors: Mapping[str, Tensor]) -> Iterator[Coding]:
-        """Yield every error with every way of coding; the three share the search of the step."""
+        # The three ways of coding share the search of the step.
         for error in grid.errors:
             step = cache(partial(step_for, tensors, error))
             for tables in get_args(Tables):
                 yield _ScalarAtError(0.0, tables, relative_mse=error, find_step=step)
 
     def code(self, tensors: Mapping[str, Tensor], *, threads: int | None = None) -> Coded:
-        """Quantise and code every tensor."""
         return quantised(tensors, Quantiser(self.step), self.tables)
 
 
@@ -128,12 +121,7 @@ def step_for(tensors: Mapping[str, Tensor], error: float) -> float:
     """Return the largest step found whose relative squared error over all tensors is `error`.
 
     Bisection on the weights in memory, to about 1e-4 of the error. The error of weights that are
-    already quantised may jump; it is then below the target.
-
-    Raises
-    ------
-    SpecError
-        If all weights are zero, or no step meets the error.
+    already quantised may jump; it is then below the target. SpecError if no step meets the error.
     """
     weights = np.concatenate([tensor.read().astype(np.float64) for tensor in tensors.values()])
     squares = float(np.square(weights).sum())

@@ -32,11 +32,6 @@ class BlockShape:
     def parse(cls, text: str | int) -> BlockShape:
         """Parse ``"4"`` (runs of 4) or ``"2x4"`` (rectangles of 2 rows by 4 columns).
 
-        Raises
-        ------
-        SpecError
-            If the text is neither.
-
         Examples
         --------
         >>> BlockShape.parse("2x4").size

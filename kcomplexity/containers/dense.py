@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,17 +71,15 @@ def write_dense(path: Path, checkpoint: Checkpoint, layout: SourceLayout) -> Non
             "remove it or give another name"
         )
     try:
-        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        with tempfile.TemporaryDirectory(
+            prefix=f".{path.name}.", dir=path.parent, ignore_cleanup_errors=True
+        ) as name:
+            _write_shards(Path(name), checkpoint, layout)
+            set_default_mode(Path(name), 0o777)
+            Path(name).replace(path)
+    except OutputError:
+        raise
     except OSError as error:
-        raise OutputError(f"cannot write {printable(path)}: {error.strerror or error}") from error
-    try:
-        _write_shards(folder, checkpoint, layout)
-        set_default_mode(folder, 0o777)
-        folder.replace(path)
-    except BaseException as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        if not isinstance(error, OSError) or isinstance(error, OutputError):
-            raise
         raise OutputError(f"cannot write {printable(path)}: {error.strerror or error}") from error
 
 

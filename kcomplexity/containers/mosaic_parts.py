@@ -27,21 +27,13 @@ SCALE_MODES: tuple[ScaleMode, ...] = ("none", "tensor", "row")
 
 @dataclass(frozen=True)
 class MosaicTensor(Tensor):
-    """A tensor made of motifs.
-
-    Attributes
-    ----------
-    motifs : ndarray of shape (k, s), float32
-    indices : ndarray of shape (n_blocks,), uint32
-        One motif a block.
-    tiling : Tiling
-    scales : ndarray of shape (1,) or (rows,), float32, or None
-        What the motifs are multiplied by: the whole tensor, or each row of its matrix form.
-    """
+    """A tensor made of motifs."""
 
     motifs: NDArray[np.float32] = field(kw_only=True, repr=False, compare=False)
+    #: One motif a block.
     indices: NDArray[np.uint32] = field(kw_only=True, repr=False, compare=False)
     tiling: Tiling = field(kw_only=True)
+    #: What the motifs are multiplied by: the whole tensor, or each row of its matrix form.
     scales: NDArray[np.float32] | None = field(kw_only=True, repr=False, compare=False)
 
     def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:

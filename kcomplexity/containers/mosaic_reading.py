@@ -21,7 +21,7 @@ from kcomplexity.containers.mosaic_file import FORMAT, PREFIX, VERSION, checksum
 from kcomplexity.containers.mosaic_parts import MosaicContent, MosaicFacts, MosaicTensor
 from kcomplexity.containers.mosaic_table import MosaicTable, SetEntry, read_table
 from kcomplexity.containers.motifs import Motifs, decode_levels, on_grid
-from kcomplexity.containers.safetensors import is_safetensors, layout_of, read_safetensors
+from kcomplexity.containers.safetensors import damaged, is_safetensors, layout_of, read_safetensors
 from kcomplexity.errors import CheckpointError, CorruptCheckpointError
 from kcomplexity.tensors.checkpoint import Checkpoint
 from kcomplexity.text import printable
@@ -92,23 +92,14 @@ def _check(checkpoint: Checkpoint, shown: str) -> None:
     (source,) = checkpoint.sources
     header = source.read(0, checkpoint.n_container_bytes).tobytes()
     if header_checksum(header, checksum) != checksum.lower():
-        raise CorruptCheckpointError(
-            f"{shown}: the checksum of the header does not match; the file is damaged: copy "
-            "it again"
-        )
+        raise damaged(shown, "the checksum of the header does not match")
     tensors = list(checkpoint.values())
     digits = metadata.get("tensors_crc32", "")
     if len(digits) != 8 * len(tensors):
-        raise CorruptCheckpointError(
-            f"{shown}: {len(tensors)} arrays and another number of checksums; the file is damaged: "
-            "copy it again"
-        )
+        raise damaged(shown, f"{len(tensors)} arrays and another number of checksums")
     for i, tensor in enumerate(tensors):
         if checksums([tensor]) != digits[8 * i : 8 * i + 8]:
-            raise CorruptCheckpointError(
-                f"{shown}: the checksum of {printable(tensor.name)} does not match; the file is "
-                "damaged: copy it again"
-            )
+            raise damaged(shown, f"the checksum of {printable(tensor.name)} does not match")
 
 
 def _decode(checkpoint: Checkpoint, shown: str) -> MosaicContent:

@@ -42,10 +42,7 @@ def is_safetensors(head: bytes) -> bool:
 def read_safetensors(path: Path) -> Checkpoint:
     """Open a file; its tensors are in file-offset order.
 
-    Raises
-    ------
-    CorruptCheckpointError
-        If any byte of the file is not accounted for, or two tensors claim the same one.
+    CorruptCheckpointError if a byte of it belongs to no tensor, or to two.
     """
     with open_for_loading(path) as source:
         shown = printable(path)
@@ -75,13 +72,7 @@ def layout_of(metadata: Mapping[str, str]) -> Layout:
 def write_safetensors(
     path: Path, tensors: Sequence[Tensor], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write tensors to one file, a piece at a time.
-
-    Raises
-    ------
-    OutputError
-        If a dtype has no code in safetensors, or the file cannot be written.
-    """
+    """Write tensors to one file, a piece at a time; see :func:`header_bytes` for errors."""
     write_arrays(path, header_bytes(tensors, metadata or {}), tensors)
 
 
@@ -97,10 +88,7 @@ def write_arrays(path: Path, header: bytes, tensors: Sequence[Tensor]) -> None:
 def header_bytes(tensors: Sequence[Tensor], metadata: Mapping[str, str]) -> bytes:
     """Return the 8-byte length and the header of a file that holds `tensors` in their order.
 
-    Raises
-    ------
-    OutputError
-        If a dtype has no code in safetensors, or a name is the reserved one or there twice.
+    OutputError if a dtype has no code in safetensors, or a name is the reserved one or there twice.
     """
     entries: dict[str, Any] = {}
     if metadata:
@@ -138,7 +126,8 @@ class _Span:
 
     @classmethod
     def parse(cls, name: str, entry: Any, shown: str) -> _Span:
-        where = f"{shown}: tensor {printable(name)}"
+        tensor = f"tensor {printable(name)}"
+        where = f"{shown}: {tensor}"
         if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= entry.keys():
             raise CorruptCheckpointError(
                 f"{where} is not described by dtype, shape and data_offsets; write the file anew"
@@ -161,16 +150,15 @@ class _Span:
             )
         bits = math.prod(shape) * DTYPES[code].bits
         begin, end = offsets
+        what = f"{tensor} of shape {_brief(shape)} and dtype {code}"
         if bits % 8:
             raise CorruptCheckpointError(
-                f"{where} of shape {_brief(shape)} and dtype {code} takes {bits} bits, which is "
-                "not a whole number of bytes; pad its last axis"
+                f"{shown}: {what} takes {bits} bits, which is not a whole number of bytes; "
+                "pad its last axis"
             )
         if bits != 8 * (end - begin):
-            raise CorruptCheckpointError(
-                f"{where} of shape {_brief(shape)} and dtype {code} takes {bits // 8} bytes, "
-                f"while its data_offsets span {end - begin}; the file is damaged: copy it again"
-            )
+            spanned = f"while its data_offsets span {end - begin}"
+            raise damaged(shown, f"{what} takes {bits // 8} bytes, {spanned}")
         return cls(name, DTYPES[code], tuple(shape), begin, end)
 
 
@@ -213,10 +201,10 @@ def _check_cover(spans: list[_Span], n_data: int, shown: str) -> None:
     for span in spans:
         name = printable(span.name)
         if span.begin < at:
-            raise _damaged(shown, f"tensors {before} and {name} overlap at data byte {span.begin}")
+            raise damaged(shown, f"tensors {before} and {name} overlap at data byte {span.begin}")
         if span.begin > at:
             gap = f"{span.begin - at} bytes between {before} and tensor {name}"
-            raise _damaged(shown, f"{gap} belong to no tensor")
+            raise damaged(shown, f"{gap} belong to no tensor")
         if span.end > n_data:
             raise CorruptCheckpointError(
                 f"{shown}: tensor {name} ends at data byte {span.end}, but the file holds "
@@ -224,10 +212,11 @@ def _check_cover(spans: list[_Span], n_data: int, shown: str) -> None:
             )
         at, before = span.end, name
     if at != n_data:
-        raise _damaged(shown, f"{n_data - at} bytes after the last tensor belong to no tensor")
+        raise damaged(shown, f"{n_data - at} bytes after the last tensor belong to no tensor")
 
 
-def _damaged(shown: str, problem: str) -> CorruptCheckpointError:
+def damaged(shown: str, problem: str) -> CorruptCheckpointError:
+    """Return the error for a file, shown as `shown`, that was damaged on its way."""
     return CorruptCheckpointError(f"{shown}: {problem}; the file is damaged: copy it again")
 
 

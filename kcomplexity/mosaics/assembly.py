@@ -36,7 +36,6 @@ from kcomplexity.tensors.checkpoint import Checkpoint, StoredTensor, Tensor
 class FittedSet:
     """The fit of one motif set, and the number of motifs that were requested."""
 
-    motif_set: MotifSet
     blocks: ScaledBlocks
     fit: Fit
     n_motifs: int
@@ -53,12 +52,17 @@ class _CodedSet:
     words: NDArray[np.uint32]
 
 
+#: What a mosaic records of the options of its fit.
+_OF_OPTIONS = ("block", "scale", "method", "zero_motif", "scope")
+
+
 def build_mosaic(plan: FitPlan, fits: Sequence[FittedSet]) -> Mosaic:
     """Code the motifs and indices of all sets, in the plan's order, and measure the distortion."""
     options, checkpoint = plan.options, plan.checkpoint
     coded, made, set_of = [], {}, {}
     for number, fitted in enumerate(fits):
-        motif_set, stored = fitted.motif_set, _code(fitted.motif_set, fitted.fit)
+        motif_set = fitted.blocks.motif_set
+        stored = _code(motif_set, fitted.fit)
         coded.append(stored)
         parts = zip(motif_set.tilings, stored.indices, fitted.blocks.scales, strict=True)
         for tensor, (tiling, indices, scales) in zip(motif_set.tensors, parts, strict=True):
@@ -83,12 +87,8 @@ def build_mosaic(plan: FitPlan, fits: Sequence[FittedSet]) -> Mosaic:
         usage=tuple(stored.usage for stored in coded),
         modes=tuple(stored.mode for stored in coded),
         words=tuple(stored.words for stored in coded),
-        block=options.block,
-        scale=options.scale,
         n_motifs_of_sets=tuple(fitted.n_motifs for fitted in fits),
-        method=options.method,
-        zero_motif=options.zero_motif,
-        scope=options.scope,
+        **{name: getattr(options, name) for name in _OF_OPTIONS},
         layout=source_layout(checkpoint),
         distortion=Distortion.total(distortions.values()),
         distortions=distortions,
@@ -136,10 +136,7 @@ def distortion_of(source: Tensor, made: Tensor) -> Distortion:
 
 
 def source_layout(checkpoint: Checkpoint) -> SourceLayout:
-    """Return the files of a sharded checkpoint with their metadata, one file for any other.
-
-    Any other format (arrays in memory, an npz) becomes one file.
-    """
+    """Return the files of a sharded checkpoint with their metadata, one file for any other."""
     if checkpoint.format != "sharded":
         name = Path(checkpoint.path).with_suffix(".safetensors").name or "model.safetensors"
         return SourceLayout((FileLayout(name, tuple(checkpoint), dict(checkpoint.metadata)),))

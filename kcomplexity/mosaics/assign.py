@@ -25,6 +25,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -282,11 +283,8 @@ def _by_faiss(blocks: Floats, motifs: Floats, threads: int | None) -> Ints:
         np.subtract(some, centre[: some.shape[1]], out=piece[: len(some), : some.shape[1]])
         indices[at : at + rows] = faiss.knn(piece, centred, 1)[1][: len(some), 0]
 
-    def alone() -> None:
-        # Applies to the calling thread. faiss splits a product by the number of its threads.
-        faiss.omp_set_num_threads(1)
-
-    _in_pieces(fill, len(blocks), threads, rows, alone)
+    # Applies to the calling thread. faiss splits a product by the number of its threads.
+    _in_pieces(fill, len(blocks), threads, rows, partial(faiss.omp_set_num_threads, 1))
     return indices
 
 

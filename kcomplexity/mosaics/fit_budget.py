@@ -75,9 +75,8 @@ def _target_bits(plan: FitPlan) -> float | None:
 def _motifs_and_indices(plan: FitPlan) -> tuple[int, int, int] | None:
     """Return the number of motifs, their bits and those of the indices, where they are known."""
     options = plan.options
-    counted = options.motifs is not None or options.capacity is not None or not options.has_target
-    # Beside an error, a number of motifs is only a limit.
-    if options.relative_mse is not None or not counted:
+    # With an error as target, a number of motifs is only a limit.
+    if _target_bits(plan) is not None:
         return None
     width = max(tensor.dtype.bits for tensor in plan.selection.fitted.values())
     counts = [(s.m, options.k_of(s.m) or capacity_motifs(DEFAULT_CAPACITY, s.m)) for s in plan.sets]

@@ -137,11 +137,6 @@ class FitOptions:
             )
         return k
 
-    @property
-    def has_target(self) -> bool:
-        """Whether any target is set."""
-        return any(getattr(self, name) is not None for name in TARGETS)
-
 
 def capacity_motifs(capacity: float, m: int) -> int:
     """Return k = max(1, floor(c * m)), never above m.

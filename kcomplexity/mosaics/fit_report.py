@@ -208,17 +208,16 @@ def _headline(report: FitReport) -> list[str]:
         f"{of}{plural(report.n_motifs, 'motif')} of {plural(report.block_size, 'weight')} for "
         f"{plural(report.n_blocks, 'block')} ({report.method}, indices coded by {coded})"
     )
-    rac_line = (
-        f"stored over coded bits of the fitted weights: {report.rac_coded:.2f}; "
-        f"nominal RAC {report.rac_nominal:.2f}, which is the same for noise"
-    )
     if 4 * used > report.n_blocks > 4 and report.method == "ecvq":
         motif_line += "; smaller blocks (--block-size) take fewer bits at so small an error"
     lines = [
         size_line,
         *_uneven(report),
         motif_line,
-        rac_line,
+        (
+            f"stored over coded bits of the fitted weights: {report.rac_coded:.2f}; "
+            f"nominal RAC {report.rac_nominal:.2f}, which is the same for noise"
+        ),
         "accuracy not checked: kcomplexity sweep --eval",
     ]
     for gain in report.controls:

@@ -10,12 +10,12 @@ from kcomplexity.containers.mosaic import Mosaic
 from kcomplexity.errors import SpecError
 from kcomplexity.mosaics.assembly import FittedSet, build_mosaic
 from kcomplexity.mosaics.fit_options import DEFAULT_CAPACITY, capacity_motifs
-from kcomplexity.mosaics.fit_plan import FitPlan, MotifSet
+from kcomplexity.mosaics.fit_plan import FitPlan
 from kcomplexity.mosaics.fitters import Goal
 from kcomplexity.mosaics.scaled_blocks import ScaledBlocks, read_blocks
 from kcomplexity.parallel.progress import OnProgress
 
-Blocks = Sequence[tuple[MotifSet, ScaledBlocks]]
+Blocks = Sequence[ScaledBlocks]
 
 _TRIES = 10
 #: Fits until an error is met in the stored dtype, and how much lower each aims.
@@ -31,10 +31,7 @@ def run_fit(
     sides of the budget, then the line between the nearest two, and keeps the best within it.
     No figure depends on `threads`. SpecError if the target cannot be reached.
     """
-    blocks = [
-        (motif_set, read_blocks(plan, motif_set, threads=threads, progress=progress))
-        for motif_set in plan.sets
-    ]
+    blocks = [read_blocks(plan, s, threads=threads, progress=progress) for s in plan.sets]
     options = plan.options
     if options.bits_per_weight is not None or options.size is not None:
         return _search(plan, blocks)
@@ -68,14 +65,14 @@ def _fit(
     """Fit every set at an error, or else with as many motifs as the options or `capacity` say."""
     options = plan.options
     fits = []
-    for motif_set, scaled in blocks:
-        k = options.k_of(motif_set.m)
+    for scaled in blocks:
+        k = options.k_of(scaled.problem.m)
         if k is None and error is None:
-            k = capacity_motifs(capacity, motif_set.m)
+            k = capacity_motifs(capacity, scaled.problem.m)
         fit = options.fitter().fit(scaled.problem, Goal(k, error))
         # Beside an error, k is only a limit.
         n_motifs = k if k is not None and error is None else len(fit.motifs)
-        fits.append(FittedSet(motif_set, scaled, fit, n_motifs))
+        fits.append(FittedSet(scaled, fit, n_motifs))
     return build_mosaic(plan, fits)
 
 

@@ -20,6 +20,7 @@ from kcomplexity.parallel.progress import OnProgress
 class ScaledBlocks:
     """The blocks of one motif set, and the bfloat16 scales divided out of each tensor, if any."""
 
+    motif_set: MotifSet
     problem: Problem
     scales: tuple[NDArray[np.float32] | None, ...]
 
@@ -70,7 +71,7 @@ def read_blocks(
         threads,
         progress,
     )
-    return ScaledBlocks(problem, tuple(scales))
+    return ScaledBlocks(motif_set, problem, tuple(scales))
 
 
 def _scales(

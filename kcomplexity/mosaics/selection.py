@@ -48,16 +48,8 @@ def open_selection(
 ) -> Iterator[Selection]:
     """Open a checkpoint, check that the output can be written and choose the tensors to code.
 
-    A Checkpoint that is passed in stays open.
-
-    Raises
-    ------
-    CheckpointError
-        If `source` cannot be read.
-    OutputError
-        If `output` is the input or cannot be written.
-    SpecError, UnmeasurableError
-        As :func:`select_fitted`.
+    A Checkpoint that is passed in stays open. CheckpointError if `source` cannot be read,
+    OutputError if `output` is the input or cannot be written; others as :func:`select_fitted`.
     """
     checkpoint = open_whole(source, selecting)
     try:
@@ -80,12 +72,8 @@ def open_whole(source: Source, reading: Reading) -> Checkpoint:
 def select_fitted(checkpoint: Checkpoint, **selecting: Unpack[Selecting]) -> Selection:
     """Choose the tensors to code: floating-point, two or more dimensions, admitted by the globs.
 
-    Raises
-    ------
-    SpecError
-        If nothing is left to fit, a glob matches nothing, or a tensor's dtype cannot be kept.
-    UnmeasurableError
-        If a tensor holds NaN or infinite weights.
+    SpecError if nothing is left to fit, a glob matches nothing, or a tensor's dtype cannot be kept;
+    UnmeasurableError if a tensor holds NaN or infinite weights.
     """
     admitted = checkpoint.select(selecting.get("include", ()), selecting.get("exclude", ()))
     least = 0 if selecting.get("all_tensors") else 2

@@ -29,13 +29,7 @@ class Evaluation:
 
 
 def parse_command(text: str) -> list[str]:
-    """Split a command as a shell would; no shell runs it.
-
-    Raises
-    ------
-    SpecError
-        If it has no place for the checkpoint, or its quotes do not match.
-    """
+    """Split a command as a shell would; SpecError if it has no place for the checkpoint."""
     try:
         words = shlex.split(text)
     except ValueError as error:

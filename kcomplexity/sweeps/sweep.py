@@ -145,23 +145,12 @@ def sweep(
 ) -> SweepReport:
     """Code the tensors of a checkpoint in every way and report bits and error of each.
 
+    The front is marked. A coding that fails on these weights is a row with the reason.
+
     `progress` is called before each point, `command` is what the user typed, for the provenance,
-    and `options` are those of :class:`Sweeping`. No figure depends on `threads`.
-
-    Returns
-    -------
-    SweepReport
-        The front is marked. A coding that fails on these weights is a row with the reason.
-
-    Raises
-    ------
-    CheckpointError
-        If `source` cannot be read.
-    SpecError
-        If a coding is unknown, a setting is invalid or the command has no place for the
-        checkpoint.
-    UnmeasurableError
-        If weights are NaN or infinite.
+    and `options` are those of :class:`Sweeping`. No figure depends on `threads`. Errors are those
+    of :func:`~kcomplexity.mosaics.selection.open_selection`, and SpecError if a coding is unknown,
+    a setting is invalid or the command has no place for the checkpoint.
     """
     with open_sweep(source, **options) as plan:
         return run_sweep(plan, threads=threads, progress=progress, command=command)

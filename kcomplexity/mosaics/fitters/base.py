@@ -27,14 +27,12 @@ from numpy.typing import NDArray
 
 from kcomplexity.containers.motifs import MOST_MOTIFS, MotifDtype, Motifs
 from kcomplexity.errors import SpecError
-from kcomplexity.mosaics.assign import distances, nearest
+from kcomplexity.mosaics.assign import Floats, Ints, distances, nearest
 from kcomplexity.parallel.progress import OnProgress, Progress
 from kcomplexity.registry import class_problem
 from kcomplexity.tensors.pieces import spans
 from kcomplexity.text import plural
 
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
 #: Weights that are summed together, as float64; and blocks.
 _SUMMED, _PIECE = 1 << 20, 1 << 16
 
@@ -202,11 +200,7 @@ def fit_goal(fit: Callable[[int], Fit], m: int, goal: Goal) -> Fit:
 
     For an error, return the fit of fewest motifs, to about 2 %, that meets it. The error falls with
     the number of motifs, apart from chance; the search bisects the logarithm of that number.
-
-    Raises
-    ------
-    SpecError
-        If even as many motifs as there may be do not reach the error.
+    SpecError if even as many motifs as there may be do not reach the error.
     """
     target = goal.relative_mse
     if target is None:

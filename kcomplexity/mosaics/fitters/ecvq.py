@@ -25,8 +25,8 @@ from kcomplexity.algorithms.entropy_coding.ans import AnsEncoder
 from kcomplexity.containers.index_coding import canonical_order
 from kcomplexity.containers.motifs import FINEST, MOST_MOTIFS, MotifDtype, Motifs, encode_levels
 from kcomplexity.errors import SpecError
-from kcomplexity.mosaics.assign import nearest_roughly
-from kcomplexity.mosaics.fitters.base import Fit, Fitter, Floats, Goal, Ints, Problem, centroids
+from kcomplexity.mosaics.assign import Floats, Ints, nearest_roughly
+from kcomplexity.mosaics.fitters.base import Fit, Fitter, Goal, Problem, centroids
 from kcomplexity.mosaics.fitters.kmeans import KMeans, lloyd, some_blocks
 from kcomplexity.mosaics.fitters.sample import SampledMotifs
 
@@ -70,15 +70,12 @@ class Ecvq(Fitter):
 
     train_points: int | None = None
 
-    summary: ClassVar[str] = (
-        "entropy-constrained: motifs and indices in the fewest bits at an error"
-    )
-    reference: ClassVar[str] = "Chou, Lookabaugh and Gray, IEEE TASSP 37:31 (1989)"
+    summary = "entropy-constrained: motifs and indices in the fewest bits at an error"
+    reference = "Chou, Lookabaugh and Gray, IEEE TASSP 37:31 (1989)"
     default_dtype: ClassVar[MotifDtype] = "grid"
     aims_at_errors: ClassVar[bool] = True
 
     def fit(self, problem: Problem, goal: Goal) -> Fit:
-        """Start, anneal, round, finish; see the module."""
         limit = min(goal.k or problem.m, problem.m, MOST_MOTIFS)
         error = goal.relative_mse
         if error is None:
@@ -140,7 +137,6 @@ def _best(options: Ecvq, problem: Problem, error: float, most: int, limit: int) 
     blocks = problem.blocks if n >= problem.m else some_blocks(problem.blocks, n, rng)
     scalar = math.sqrt(12 * error) * problem.rms
     steps = _steps(problem, scalar, error) if problem.motif_dtype == "grid" else (0.0,)
-    safe = _SAFE * scalar
     start = _start(blocks, scalar, most, problem)
     if most == limit < problem.m:
         # Too few for a lattice: start from the means that Lloyd's rounds find.
@@ -160,7 +156,7 @@ def _best(options: Ecvq, problem: Problem, error: float, most: int, limit: int) 
         state = replace(start, overhead=overhead)
         _anneal(state, blocks, aim, rounds, problem, lambda values: values)
         candidates: list[tuple[float, Fit]] = []
-        for step in steps if effort == 1 else [step for step in steps if step <= safe][-1:]:
+        for step in steps if effort == 1 else [s for s in steps if s <= _SAFE * scalar][-1:]:
             fit = _on_grid(state, blocks, aim, step, error, effort, problem)
             if fit is not None:
                 counts = np.bincount(fit.indices, minlength=len(fit.motifs))
@@ -182,9 +178,7 @@ def _steps(problem: Problem, scalar: float, error: float) -> tuple[float, ...]:
             f"are at most 2**19: about {1.1 * least:.1g} can; motifs in f32 reach further"
         )
     coarsest = _STEPS[-1] if error >= _COARSE_FROM else _SAFE
-    return tuple(
-        share * scalar for share in _STEPS if share <= coarsest and share * scalar > finest
-    )
+    return tuple(s * scalar for s in _STEPS if s <= coarsest and s * scalar > finest)
 
 
 def _start(blocks: Floats, scalar: float, most: int, problem: Problem) -> _State:

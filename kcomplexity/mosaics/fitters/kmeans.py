@@ -12,17 +12,8 @@ from numpy.typing import NDArray
 
 from kcomplexity.containers.motifs import MotifDtype
 from kcomplexity.errors import SpecError
-from kcomplexity.mosaics.assign import distances, nearest_roughly
-from kcomplexity.mosaics.fitters.base import (
-    Fit,
-    Fitter,
-    Floats,
-    Goal,
-    Ints,
-    Problem,
-    centroids,
-    fit_goal,
-)
+from kcomplexity.mosaics.assign import Floats, Ints, distances, nearest_roughly
+from kcomplexity.mosaics.fitters.base import Fit, Fitter, Goal, Problem, centroids, fit_goal
 from kcomplexity.mosaics.fitters.sample import draw, grid_step
 
 #: The start is drawn from one block in `_PART`, if that leaves `_LEAST` blocks for each motif.
@@ -74,7 +65,6 @@ class KMeans(Fitter):
             )
 
     def fit(self, problem: Problem, goal: Goal) -> Fit:
-        """Start, take rounds, round, assign."""
         return fit_goal(partial(self._fit, problem), problem.m, goal)
 
     def _fit(self, problem: Problem, k: int) -> Fit:

@@ -26,7 +26,6 @@ class SampledMotifs(Fitter):
     default_dtype: ClassVar[MotifDtype] = "f32"
 
     def fit(self, problem: Problem, goal: Goal) -> Fit:
-        """Draw, round, assign."""
         return fit_goal(partial(self._fit, problem), problem.m, goal)
 
     def _fit(self, problem: Problem, k: int) -> Fit:
