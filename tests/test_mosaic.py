@@ -545,7 +545,7 @@ def test_codes_with_separate_scales_are_noted(tmp_path):
     codes = np.random.default_rng(0).normal(size=(16, 16)).astype(ml_dtypes.float8_e4m3fn)
     save_file({"w": codes, "w_scale": np.ones((16, 1), np.float32)}, path)
     with kc.open_checkpoint(path) as checkpoint:
-        (note,) = select_fitted(checkpoint).notes
+        *_, note = select_fitted(checkpoint).notes
     assert "1 tensor (w, ...) hold codes whose scales are separate tensors" in note
 
 
