@@ -7,7 +7,6 @@ import math
 import time
 import tracemalloc
 import zlib
-from dataclasses import replace
 from pathlib import Path
 
 import ml_dtypes
@@ -512,7 +511,7 @@ def test_many_motifs_in_a_few_bytes_are_read_back(tmp_path):
     plan = plan_fit(select_fitted(checkpoint), options)
     (motif_set,) = plan.sets
     fit = Fit(Motifs.rounded(ramp.reshape(-1, 1), "grid", 1.0), np.arange(n), 0.0)
-    mosaic = build_mosaic(plan, [FittedSet(motif_set, read_blocks(plan, motif_set), fit, n)])
+    mosaic = build_mosaic(plan, [FittedSet(read_blocks(plan, motif_set), fit, n)])
     assert mosaic.bits.motifs <= 8 * 64
     mosaic.save(path)
     assert np.array_equal(Mosaic.load(path).reconstruct()["w"], ramp)
@@ -546,7 +545,7 @@ def test_codes_with_separate_scales_are_noted(tmp_path):
     codes = np.random.default_rng(0).normal(size=(16, 16)).astype(ml_dtypes.float8_e4m3fn)
     save_file({"w": codes, "w_scale": np.ones((16, 1), np.float32)}, path)
     with kc.open_checkpoint(path) as checkpoint:
-        (note,) = select_fitted(checkpoint).notes
+        *_, note = select_fitted(checkpoint).notes
     assert "1 tensor (w, ...) hold codes whose scales are separate tensors" in note
 
 
@@ -564,11 +563,6 @@ def test_a_mosaic_shows_itself_in_a_line():
     shown = repr(fit_mosaic(model(), method="sample", motifs=3))
     assert "3 motifs of 4" in shown
     assert len(shown) < 150
-
-
-def test_the_options_of_a_fit_say_which_target_they_have():
-    assert not FitOptions().has_target
-    assert replace(FitOptions(), size=5).has_target
 
 
 def test_every_mode_of_coding_indices_is_one_that_files_may_name():

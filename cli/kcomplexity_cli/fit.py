@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
@@ -14,11 +14,8 @@ from kcomplexity_cli.repeatable import Repeatable, command_text
 from kcomplexity_cli.types import OutputFile, Size, completed_from
 
 if TYPE_CHECKING:
-    from kcomplexity.containers.mosaic_parts import ScaleMode
-    from kcomplexity.containers.motifs import MotifDtype
     from kcomplexity.mosaics.fit_budget import FitBudget
-    from kcomplexity.mosaics.selection import Selecting
-    from kcomplexity.tensors.groups import Scope
+    from kcomplexity.mosaics.fit_options import Fitting
 
 
 def _methods() -> Iterable[str]:
@@ -127,27 +124,14 @@ Examples:
 def fit(
     checkpoint: str,
     *,
-    method: str,
-    block_size: str,
-    motifs: int | None,
-    capacity: float | None,
-    relative_mse: float | None,
-    bits_per_weight: float | None,
-    size: int | None,
-    scope: Scope,
-    scale: ScaleMode,
-    motif_dtype: MotifDtype | None,
-    zero_motif: bool,
-    train_points: int | None,
     controls: tuple[str, ...],
     dry_run: bool,
     output: Path | None,
-    selecting: Selecting,
-    seed: int,
     threads: int | None,
     quiet: bool,
     as_json: bool,
     plots: Path | None,
+    **options: Unpack[Fitting],
 ) -> None:
     """Re-express the weights of a checkpoint as blocks that are each one of k motifs.
 
@@ -160,33 +144,15 @@ def fit(
     from kcomplexity.text import printable
     from kcomplexity_cli.terminal import note, print_json, progress_display
 
-    with open_fit(
-        checkpoint,
-        output=output,
-        controls=controls,
-        method=method,
-        block_size=block_size,
-        motifs=motifs,
-        capacity=capacity,
-        relative_mse=relative_mse,
-        bits_per_weight=bits_per_weight,
-        size=size,
-        scope=scope,
-        scale=scale,
-        motif_dtype=motif_dtype,
-        zero_motif=zero_motif,
-        train_points=train_points,
-        seed=seed,
-        **selecting,
-    ) as plan:
-        for text in () if quiet else plan.notes:
+    with open_fit(checkpoint, output=output, controls=controls, **options) as plan:
+        for text in () if quiet else plan.selection.notes:
             note(text)
         if dry_run:
             budget = fit_budget(plan)
             if as_json:
                 print_json(budget.to_dict())
             else:
-                _print_budget(budget, block_size)
+                _print_budget(budget, options["block_size"])
             return
         with progress_display(quiet) as progress:
             report = fit_and_report(
@@ -201,7 +167,7 @@ def fit(
         draw_into(plots, report.to_dict(), quiet=as_json)
 
 
-def _print_budget(budget: FitBudget, block_size: str) -> None:
+def _print_budget(budget: FitBudget, block_size: str | int) -> None:
     from kcomplexity.text import human_bytes, plural
 
     bits = budget.bits

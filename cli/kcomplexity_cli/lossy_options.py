@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,23 +17,22 @@ from kcomplexity_cli.options import (
 )
 
 if TYPE_CHECKING:
-    from kcomplexity.mosaics.selection import Selecting
+    from kcomplexity.loaders.selecting import Reading
 
 
 def lossy_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that select tensors and say how the work is done.
 
-    The command takes ``selecting``, a :class:`~kcomplexity.mosaics.selection.Selecting` to unpack
-    into the library's function, and ``seed``, ``threads``, ``quiet``, ``as_json`` and ``plots``.
+    Those that select tensors reach the command one by one, as in
+    :class:`~kcomplexity.mosaics.selection.Selecting`; the others are ``seed``, ``threads``,
+    ``quiet``, ``as_json`` and ``plots``.
     """
 
     @wraps(command)
-    def with_selecting(**values: Any) -> None:
-        own = {name: values.pop(name) for name in ("all_tensors", "skip_nonfinite")}
-        selecting = cast("Selecting", values.pop("reading") | own)
-        command(**values, selecting=selecting)
+    def with_reading(*, reading: Reading, **values: Any) -> None:
+        command(**reading, **values)
 
-    decorated: Callable[..., None] = with_selecting
+    decorated: Callable[..., None] = with_reading
     for option in (
         selection_options,
         plot_option,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
@@ -15,7 +15,7 @@ from kcomplexity_cli.repeatable import Repeatable, command_text
 from kcomplexity_cli.types import Commas, OutputFile, completed_from
 
 if TYPE_CHECKING:
-    from kcomplexity.mosaics.selection import Selecting
+    from kcomplexity.sweeps.sweep import Sweeping
 
 _NUMBERS = Commas(float, "numbers with commas, e.g. 0.1,0.2")
 _NAMES = Commas(str, "names with commas between them")
@@ -88,7 +88,11 @@ Examples:
     help="Which end of that number is better: lower for a loss.",
 )
 @click.option(
-    "--eval-timeout", default=600.0, show_default=True, help="Seconds an evaluation may take."
+    "--eval-timeout",
+    "timeout",
+    default=600.0,
+    show_default=True,
+    help="Seconds an evaluation may take.",
 )
 @click.option(
     "-o",
@@ -102,20 +106,12 @@ Examples:
 def sweep(
     checkpoint: str,
     *,
-    codings: tuple[str, ...] | None,
-    errors: tuple[float, ...],
-    capacities: tuple[float, ...],
-    block_sizes: tuple[str, ...],
-    eval_command: str | None,
-    eval_direction: Literal["higher", "lower"],
-    eval_timeout: float,
     output: Path | None,
-    selecting: Selecting,
-    seed: int,
     threads: int | None,
     quiet: bool,
     as_json: bool,
     plots: Path | None,
+    **options: Unpack[Sweeping],
 ) -> None:
     """Draw bits against error: mosaics, scalar quantisers, pruning and low rank on one footing.
 
@@ -126,20 +122,8 @@ def sweep(
     from kcomplexity.sweeps.sweep import open_sweep, run_sweep
     from kcomplexity_cli.terminal import note, print_json, print_table, progress_display
 
-    with open_sweep(
-        checkpoint,
-        output=output,
-        codings=codings,
-        errors=errors,
-        capacities=capacities,
-        block_sizes=block_sizes,
-        eval_command=eval_command,
-        eval_direction=eval_direction,
-        timeout=eval_timeout,
-        seed=seed,
-        **selecting,
-    ) as plan:
-        for text in () if quiet else plan.notes:
+    with open_sweep(checkpoint, output=output, **options) as plan:
+        for text in () if quiet else plan.selection.notes:
             note(text)
         with progress_display(quiet) as progress:
             report = run_sweep(plan, threads=threads, progress=progress, command=command_text())

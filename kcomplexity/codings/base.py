@@ -18,14 +18,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kcomplexity.algorithms.entropy_coding.ans import AnsEncoder
 from kcomplexity.containers.motifs import encode_counted
-from kcomplexity.files.sources import Bytes
 from kcomplexity.tensors.checkpoint import Tensor
 
 Ints = NDArray[np.int64]
@@ -33,15 +32,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Coded:
-    """A coded set of tensors.
-
-    Attributes
-    ----------
-    bits : float
-        Of the stream, side information included.
-    tensors : dict of str to Tensor
-        As decoded, in the stored dtypes.
-    """
+    """A coded set of tensors: the bits of the stream, and the tensors decoded, in their dtypes."""
 
     bits: float
     tensors: Mapping[str, Tensor]
@@ -49,21 +40,13 @@ class Coded:
 
 @dataclass(frozen=True)
 class Grid:
-    """What a sweep asks of every coding.
+    """What a sweep asks of every coding."""
 
-    Attributes
-    ----------
-    errors : tuple of float
-        Relative squared errors, for codings that aim at an error.
-    capacities : tuple of float
-        Numbers of motifs as shares of the blocks, for codings that take a number of motifs.
-    block_size : str
-        Of codings that cut tensors into blocks.
-    seed : int
-    """
-
+    #: Relative squared errors, for codings that aim at an error.
     errors: tuple[float, ...]
+    #: Numbers of motifs as shares of the blocks, for codings that take a number of motifs.
     capacities: tuple[float, ...]
+    #: Of codings that cut tensors into blocks.
     block_size: str = "4"
     seed: int = 0
 
@@ -83,13 +66,7 @@ class Coding(ABC):
         """Yield the codings that a sweep over `grid` tries on `tensors`."""
 
     def resolved(self) -> Coding:
-        """Return the coding with its whole setting computed; itself where it is known.
-
-        Raises
-        ------
-        SpecError
-            If no setting meets what was asked for.
-        """
+        """Return the coding with its whole setting computed; SpecError if none meets the aim."""
         return self
 
     @abstractmethod
@@ -104,15 +81,7 @@ class Coding(ABC):
 
 @dataclass(frozen=True)
 class Quantiser:
-    """A uniform quantiser.
-
-    Attributes
-    ----------
-    step : float
-        Levels are round(w / step), half to even.
-    threshold : float
-        Weights of a smaller magnitude are level 0.
-    """
+    """A uniform quantiser: levels are round(w / step), half to even; 0 below the threshold."""
 
     step: float
     threshold: float = 0.0
@@ -124,30 +93,6 @@ class Quantiser:
         if self.threshold:
             levels[np.abs(wide) < self.threshold] = 0
         return levels.astype(np.int64)
-
-
-@dataclass(frozen=True)
-class QuantisedTensor(Tensor):
-    """A tensor as decoded from its levels: a pure function of the source, computed on reading."""
-
-    tensor: Tensor
-    quantiser: Quantiser
-
-    @classmethod
-    def of(cls, tensor: Tensor, quantiser: Quantiser) -> Self:
-        """Quantise `tensor`."""
-        return cls(tensor.name, tensor.shape, tensor.dtype, tensor, quantiser, layout=tensor.layout)
-
-    def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
-        """Read the range, quantise it and encode the decoded values."""
-        levels = self.quantiser.levels(self.tensor.read(start, stop))
-        return self.dtype.encode(levels * self.quantiser.step)
-
-
-def levels_of(tensor: Tensor, quantiser: Quantiser) -> Ints:
-    """Return the levels of a whole tensor, in order."""
-    parts = [quantiser.levels(tensor.read(*span)) for span in tensor.spans()]
-    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
 
 def encode_order0(levels: Ints, encoder: AnsEncoder) -> None:

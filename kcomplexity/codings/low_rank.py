@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,24 +25,17 @@ _SIDE_BITS = 64 + 16
 
 @dataclass(frozen=True)
 class LowRankCoding(Coding):
-    """A truncated SVD of every matrix form.
+    """A truncated SVD of every matrix form."""
 
-    Attributes
-    ----------
-    share : float
-        Rank that is kept, as a share of the smaller side; at least one.
-    step : float
-        Of the factors' levels, in root mean squares of the factors.
-    """
-
+    #: Rank that is kept, as a share of the smaller side; at least one.
     share: float
+    #: Of the factors' levels, in root mean squares of the factors.
     step: float
 
     name: ClassVar[str] = "low-rank"
 
     @classmethod
     def recipes(cls, grid: Grid, tensors: Mapping[str, Tensor]) -> Iterator[Coding]:
-        """Yield three ranks with three steps each."""
         for share in (0.125, 0.25, 0.5):
             yield from (cls(share, step) for step in (0.25, 0.5, 1.0))
 
@@ -52,7 +45,10 @@ class LowRankCoding(Coding):
         decoded: dict[str, Tensor] = {}
         for name, tensor in tensors.items():
             matrix = tensor.read().astype(np.float64).reshape(tensor.matrix_shape)
-            decoded[name] = _decoded(tensor, self._product(matrix, encoder))
+            data = tensor.dtype.encode(self._product(matrix, encoder))
+            decoded[name] = ArrayTensor(
+                name, tensor.shape, tensor.dtype, data=data, layout=tensor.layout
+            )
         return Coded(_SIDE_BITS * len(decoded) + 32 * encoder.words().size, decoded)
 
     def _product(self, matrix: NDArray[np.float64], encoder: AnsEncoder) -> NDArray[np.float64]:
@@ -69,8 +65,3 @@ class LowRankCoding(Coding):
             factors.append(levels * quantiser.step)
         product: NDArray[np.float64] = factors[0] @ factors[1]
         return product
-
-
-def _decoded(tensor: Tensor, values: NDArray[Any]) -> ArrayTensor:
-    data = tensor.dtype.encode(values)
-    return ArrayTensor(tensor.name, tensor.shape, tensor.dtype, data=data, layout=tensor.layout)

@@ -16,15 +16,7 @@ from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 
 @dataclass(frozen=True)
 class MosaicCoding(Coding):
-    """A mosaic by the fitter that the coding is named after.
-
-    Attributes
-    ----------
-    block_size : str
-    capacity, relative_mse : float or None
-        The target.
-    seed : int
-    """
+    """A mosaic by the fitter that the coding is named after; one of two targets is set."""
 
     block_size: str
     capacity: float | None = None
@@ -35,7 +27,6 @@ class MosaicCoding(Coding):
 
     @classmethod
     def recipes(cls, grid: Grid, tensors: Mapping[str, Tensor]) -> Iterator[Coding]:
-        """Yield a mosaic of each capacity."""
         for capacity in grid.capacities:
             yield cls(grid.block_size, capacity=capacity, seed=grid.seed)
 
@@ -43,7 +34,7 @@ class MosaicCoding(Coding):
         """Fit motifs that all tensors share."""
         options = FitOptions(method=self.name, **self.setting, seed=self.seed)
         checkpoint = Checkpoint("tensors", "mapping", dict(tensors))
-        plan = plan_fit(Selection(checkpoint, dict(tensors)), options)
+        plan = plan_fit(Selection(checkpoint, checkpoint.tensors), options)
         mosaic = run_fit(plan, threads=threads)
         return Coded(mosaic.bits.fitted, mosaic.fitted)
 
@@ -61,7 +52,6 @@ class EcvqCoding(MosaicCoding):
 
     @classmethod
     def recipes(cls, grid: Grid, tensors: Mapping[str, Tensor]) -> Iterator[Coding]:
-        """Yield a mosaic of each error."""
         for error in grid.errors:
             yield cls(grid.block_size, relative_mse=error, seed=grid.seed)
 

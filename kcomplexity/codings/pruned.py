@@ -8,38 +8,24 @@ from typing import ClassVar
 
 import numpy as np
 
-from kcomplexity.codings.base import (
-    Coded,
-    Coding,
-    Grid,
-    QuantisedTensor,
-    Quantiser,
-    levels_of,
-)
-from kcomplexity.codings.scalar import STEP_BITS, coded_bits
+from kcomplexity.codings.base import Coded, Coding, Grid, Quantiser
+from kcomplexity.codings.scalar import quantised
 from kcomplexity.tensors.checkpoint import Tensor
 
 
 @dataclass(frozen=True)
 class PrunedCoding(Coding):
-    """A share of the weights, the smallest of the model, becomes zero.
+    """A share of the weights, the smallest of the model, becomes zero."""
 
-    Attributes
-    ----------
-    sparsity : float
-        Share that is pruned, 0 to 1.
-    step : float
-        Of the other weights' levels, in units of the pruning threshold.
-    """
-
+    #: Share that is pruned, 0 to 1.
     sparsity: float
+    #: Of the other weights' levels, in units of the pruning threshold.
     step: float
 
     name: ClassVar[str] = "prune"
 
     @classmethod
     def recipes(cls, grid: Grid, tensors: Mapping[str, Tensor]) -> Iterator[Coding]:
-        """Yield five sparsities with two steps each."""
         for sparsity in (0.5, 0.7, 0.8, 0.9, 0.95):
             yield from (cls(sparsity, step) for step in (0.5, 1.0))
 
@@ -51,6 +37,4 @@ class PrunedCoding(Coding):
         if not threshold:
             threshold = float(sizes[sizes > 0].min(initial=1.0))
         quantiser = Quantiser(self.step * threshold, threshold)
-        levels = {name: levels_of(tensor, quantiser) for name, tensor in tensors.items()}
-        decoded = {name: QuantisedTensor.of(tensor, quantiser) for name, tensor in tensors.items()}
-        return Coded(STEP_BITS + coded_bits(levels, tensors, "tensor"), decoded)
+        return quantised(tensors, quantiser, "tensor")

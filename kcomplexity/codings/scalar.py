@@ -17,37 +17,21 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 
 from kcomplexity.algorithms.entropy_coding.ans import AnsEncoder
-from kcomplexity.codings.base import (
-    Coded,
-    Coding,
-    Grid,
-    Ints,
-    QuantisedTensor,
-    Quantiser,
-    encode_order0,
-    levels_of,
-)
+from kcomplexity.codings.base import Coded, Coding, Grid, Ints, Quantiser, encode_order0
 from kcomplexity.containers.blocks import BlockShape, Tiling
 from kcomplexity.containers.index_coding import canonical_order, encode_indices, encode_usage
 from kcomplexity.containers.motifs import encode_levels
 from kcomplexity.errors import SpecError
+from kcomplexity.files.sources import Bytes
 from kcomplexity.tensors.checkpoint import Tensor
 
-#: A step is stored as a float64.
-STEP_BITS = 64
 _BISECTIONS = 40
 Tables = Literal["order-0", "tensor", "context"]
 
 
 @dataclass(frozen=True)
 class ScalarCoding(Coding):
-    """A uniform scalar quantiser.
-
-    Attributes
-    ----------
-    step : float
-    tables : {"order-0", "tensor", "context"}
-    """
+    """A uniform scalar quantiser."""
 
     step: float
     tables: Tables = "order-0"
@@ -56,18 +40,14 @@ class ScalarCoding(Coding):
 
     @classmethod
     def recipes(cls, grid: Grid, tensors: Mapping[str, Tensor]) -> Iterator[Coding]:
-        """Yield every error with every way of coding; the three share the search of the step."""
+        # The three ways of coding share the search of the step.
         for error in grid.errors:
             step = cache(partial(step_for, tensors, error))
             for tables in get_args(Tables):
                 yield _ScalarAtError(0.0, tables, relative_mse=error, find_step=step)
 
     def code(self, tensors: Mapping[str, Tensor], *, threads: int | None = None) -> Coded:
-        """Quantise and code every tensor."""
-        quantiser = Quantiser(self.step)
-        levels = {name: levels_of(tensor, quantiser) for name, tensor in tensors.items()}
-        decoded = {name: QuantisedTensor.of(tensor, quantiser) for name, tensor in tensors.items()}
-        return Coded(STEP_BITS + coded_bits(levels, tensors, self.tables), decoded)
+        return quantised(tensors, Quantiser(self.step), self.tables)
 
 
 @dataclass(frozen=True)
@@ -88,9 +68,22 @@ class _ScalarAtError(ScalarCoding):
         return self.resolved().code(tensors, threads=threads)
 
 
-def coded_bits(levels: Mapping[str, Ints], tensors: Mapping[str, Tensor], tables: Tables) -> int:
-    """Return the bits of the stream that holds the levels of all tensors."""
+@dataclass(frozen=True)
+class QuantisedTensor(Tensor):
+    """A tensor as decoded from its levels: a pure function of the source, computed on reading."""
+
+    tensor: Tensor
+    quantiser: Quantiser
+
+    def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
+        levels = self.quantiser.levels(self.tensor.read(start, stop))
+        return self.dtype.encode(levels * self.quantiser.step)
+
+
+def quantised(tensors: Mapping[str, Tensor], quantiser: Quantiser, tables: Tables) -> Coded:
+    """Code the levels of all tensors in one stream, and the quantiser's step as a float64."""
     encoder = AnsEncoder()
+    levels = {name: quantiser.levels(tensor.read()) for name, tensor in tensors.items()}
     if tables == "tensor":
         for of_tensor in levels.values():
             encode_order0(of_tensor, encoder)
@@ -98,7 +91,11 @@ def coded_bits(levels: Mapping[str, Ints], tensors: Mapping[str, Tensor], tables
         encode_order0(np.concatenate(list(levels.values())), encoder)
     else:
         _encode_in_context(levels, tensors, encoder)
-    return 32 * encoder.words().size
+    decoded = {
+        name: QuantisedTensor(name, t.shape, t.dtype, t, quantiser, layout=t.layout)
+        for name, t in tensors.items()
+    }
+    return Coded(64 + 32 * encoder.words().size, decoded)
 
 
 def _encode_in_context(
@@ -124,12 +121,7 @@ def step_for(tensors: Mapping[str, Tensor], error: float) -> float:
     """Return the largest step found whose relative squared error over all tensors is `error`.
 
     Bisection on the weights in memory, to about 1e-4 of the error. The error of weights that are
-    already quantised may jump; it is then below the target.
-
-    Raises
-    ------
-    SpecError
-        If all weights are zero, or no step meets the error.
+    already quantised may jump; it is then below the target. SpecError if no step meets the error.
     """
     weights = np.concatenate([tensor.read().astype(np.float64) for tensor in tensors.values()])
     squares = float(np.square(weights).sum())

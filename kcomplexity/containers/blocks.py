@@ -23,15 +23,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class BlockShape:
-    """The shape of a block.
-
-    Attributes
-    ----------
-    height : int
-        Rows of the matrix form; 0 for runs of the flat tensor.
-    width : int
-        Weights in a run, or columns of the matrix form.
-    """
+    """Rows and columns of the matrix form in a block; height 0 for runs of the flat tensor."""
 
     height: int
     width: int
@@ -39,11 +31,6 @@ class BlockShape:
     @classmethod
     def parse(cls, text: str | int) -> BlockShape:
         """Parse ``"4"`` (runs of 4) or ``"2x4"`` (rectangles of 2 rows by 4 columns).
-
-        Raises
-        ------
-        SpecError
-            If the text is neither.
 
         Examples
         --------
@@ -69,14 +56,7 @@ class BlockShape:
 
 @dataclass(frozen=True)
 class Tiling:
-    """Where the blocks of one tensor lie.
-
-    Attributes
-    ----------
-    rows, columns : int
-        The tensor's matrix form.
-    block : BlockShape
-    """
+    """Where the blocks of one tensor, whose matrix form is rows x columns, lie."""
 
     rows: int
     columns: int
@@ -102,21 +82,14 @@ class Tiling:
         return math.ceil(self.n_weights / self.block.width)
 
     def split(self, weights: Array) -> Array:
-        """Cut weights into blocks.
+        """Cut weights, of shape (n_weights,), into blocks, of shape (n_blocks, size).
 
-        Parameters
-        ----------
-        weights : ndarray of shape (n_weights,)
-
-        Returns
-        -------
-        ndarray of shape (n_blocks, size)
-            In the same dtype, padded with zeros. Runs that need no padding are a view.
+        The dtype stays. Blocks are padded with zeros; runs that need no padding are a view.
         """
         block = self.block
         if not block.height:
-            padded = _padded(weights, self.n_blocks * block.width)
-            return padded.reshape(-1, block.width)
+            missing = self.n_blocks * block.width - weights.size
+            return (np.pad(weights, (0, missing)) if missing else weights).reshape(-1, block.width)
         across, down = self.blocks_across, math.ceil(self.rows / block.height)
         matrix = np.zeros((down * block.height, across * block.width), weights.dtype)
         matrix[: self.rows, : self.columns] = weights.reshape(self.rows, self.columns)
@@ -124,14 +97,9 @@ class Tiling:
         return np.ascontiguousarray(tiles).reshape(-1, block.size)
 
     def covering(self, start: int, stop: int) -> tuple[int, int, int]:
-        """Return which blocks hold weights `start` to `stop`.
+        """Return which blocks hold weights `start` to `stop`, and the first weight they hold.
 
-        Returns
-        -------
-        first, last : int
-            The blocks, `last` excluded. Rectangles come in whole rows of blocks.
-        at : int
-            The first weight of these blocks once they are joined.
+        The last block is excluded. Rectangles come in whole rows of blocks.
         """
         block = self.block
         if not block.height:
@@ -141,17 +109,9 @@ class Tiling:
         return first * self.blocks_across, last * self.blocks_across, first * weights
 
     def join(self, blocks: Array) -> Array:
-        """Join blocks to weights again: the inverse of :meth:`split`, padding included.
+        """Join all blocks, or those of :meth:`covering`, to weights again, padding included.
 
-        Parameters
-        ----------
-        blocks : ndarray of shape (n, size)
-            All blocks, or those of :meth:`covering`.
-
-        Returns
-        -------
-        ndarray of shape (n_joined,)
-            The weights in order. What lies past the tensor's last weight is padding.
+        What lies past the tensor's last weight is padding.
         """
         block = self.block
         if not block.height:
@@ -159,11 +119,3 @@ class Tiling:
         across = self.blocks_across
         tiles = blocks.reshape(-1, across, block.height, block.width).transpose(0, 2, 1, 3)
         return tiles.reshape(-1, across * block.width)[:, : self.columns].reshape(-1)
-
-
-def _padded(weights: Array, n: int) -> Array:
-    if weights.size == n:
-        return weights
-    padded = np.zeros(n, weights.dtype)
-    padded[: weights.size] = weights
-    return padded

@@ -12,7 +12,7 @@ All counts are integers and change by the same rules in the encoder and the deco
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,19 +37,9 @@ _GROWTH = 16
 
 
 def classes_of(usage: Ints, values: NDArray[Any], n_blocks: int) -> NDArray[np.uint32]:
-    """Return the class of each motif, 0 for the smallest.
+    """Return the class of each motif, 0 for the smallest, from usage levels and `values` (k, s).
 
-    Parameters
-    ----------
-    usage : ndarray of shape (k,)
-        Usage level of each motif.
-    values : ndarray of shape (k, s), float32
-    n_blocks : int
-        In all tensors.
-
-    Returns
-    -------
-    ndarray of shape (k,), uint32
+    There are `n_blocks` blocks in all tensors.
     """
     size = np.zeros(len(values))
     for column in values.T:  # one after the other: the same sum on any machine
@@ -80,14 +70,23 @@ def encode_in_context(
     contexts = _Contexts(members.shares)
     classes_of_blocks = [classes[of_tensor] for of_tensor in indices]
     for symbols, tiling in zip(classes_of_blocks, tilings, strict=True):
-        contexts.next_tensor()
-        for symbol, model in contexts.walk(symbols.tolist(), tiling.blocks_across):
-            encoder.modelled(symbol, model)
+        contexts.walk(tiling, _writer(symbols, encoder))
     all_indices = np.concatenate(indices)
     all_classes = np.concatenate(classes_of_blocks)
     for number, motifs in enumerate(members.motifs):
         inside = members.rank[all_indices[all_classes == number]]
         encoder.symbols(inside, counts_of_levels(usage[motifs]))
+
+
+def _writer(symbols: Indices, encoder: AnsEncoder) -> Callable[[Any], int]:
+    following = iter(symbols.tolist())
+
+    def encode(model: Any) -> int:
+        symbol: int = next(following)
+        encoder.modelled(symbol, model)
+        return symbol
+
+    return encode
 
 
 def decode_in_context(
@@ -97,10 +96,8 @@ def decode_in_context(
     n_blocks = sum(tiling.n_blocks for tiling in tilings)
     members = _Members(classes_of(usage, values, n_blocks), usage)
     contexts = _Contexts(members.shares)
-    classes_of_blocks = []
-    for tiling in tilings:
-        contexts.next_tensor()
-        classes_of_blocks.append(contexts.fill(tiling.n_blocks, tiling.blocks_across, decoder))
+    decode = decoder.coder.decode
+    classes_of_blocks = [contexts.walk(t, lambda model: int(decode(model))) for t in tilings]
     all_classes = np.concatenate(classes_of_blocks)
     all_indices = np.zeros(all_classes.size, np.uint32)
     for number, motifs in enumerate(members.motifs):
@@ -115,9 +112,8 @@ class _Members:
     """The motifs of each class."""
 
     def __init__(self, classes: NDArray[np.uint32], usage: Ints) -> None:
-        self.motifs = [
-            np.flatnonzero(classes == number) for number in range(int(classes.max()) + 1)
-        ]
+        numbers = range(int(classes.max()) + 1)
+        self.motifs = [np.flatnonzero(classes == number) for number in numbers]
         self.rank = np.zeros(classes.size, np.int64)
         for motifs in self.motifs:
             self.rank[motifs] = np.arange(motifs.size)
@@ -151,46 +147,30 @@ class _Contexts:
     """The counts of every context, created when the context first occurs."""
 
     def __init__(self, shares: list[int]) -> None:
-        self.n = len(shares)
         self._shares = shares
         self._shared: dict[int, _AdaptiveCounts] = {}
-        self._own: dict[int, _AdaptiveCounts] = {}
 
-    def next_tensor(self) -> None:
-        self._own = {}
+    def walk(self, tiling: Tiling, code: Callable[[Any], int]) -> NDArray[np.uint32]:
+        """Code the classes of the blocks of one tensor, and return them.
 
-    def _counts_of(self, context: int) -> tuple[_AdaptiveCounts, _AdaptiveCounts]:
-        shared = self._shared.get(context)
-        if shared is None:
-            shared = self._shared[context] = _AdaptiveCounts(self._shares)
-        own = self._own.get(context)
-        if own is None:
-            own = self._own[context] = _AdaptiveCounts(shared.counts)
-        return own, shared
-
-    def walk(self, symbols: list[int], across: int) -> Iterator[tuple[int, Any]]:
-        """Yield each symbol with the model it is coded under."""
-        if self.n == 1:
-            return
-        for at, symbol in enumerate(symbols):
-            left = symbols[at - 1] if at else 0
-            up = symbols[at - across] if at >= across else left
-            own, shared = self._counts_of(left + up)
-            yield symbol, own.model
-            own.add(symbol)
-            shared.add(symbol)
-
-    def fill(self, n: int, across: int, decoder: AnsDecoder) -> NDArray[np.uint32]:
-        """Decode the classes of the `n` blocks of one tensor."""
-        if self.n == 1:
-            return np.zeros(n, np.uint32)
+        `code` encodes or decodes the class of the next block under a model.
+        """
+        if len(self._shares) == 1:
+            return np.zeros(tiling.n_blocks, np.uint32)
+        own_counts: dict[int, _AdaptiveCounts] = {}
         symbols: list[int] = []
-        decode = decoder.coder.decode
-        for at in range(n):
+        across = tiling.blocks_across
+        for at in range(tiling.n_blocks):
             left = symbols[at - 1] if at else 0
             up = symbols[at - across] if at >= across else left
-            own, shared = self._counts_of(left + up)
-            symbol = int(decode(own.model))
+            context = left + up
+            shared = self._shared.get(context)
+            if shared is None:
+                shared = self._shared[context] = _AdaptiveCounts(self._shares)
+            own = own_counts.get(context)
+            if own is None:
+                own = own_counts[context] = _AdaptiveCounts(shared.counts)
+            symbol = code(own.model)
             symbols.append(symbol)
             own.add(symbol)
             shared.add(symbol)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,16 +20,7 @@ INDEX_SUFFIX = ".index.json"
 
 @dataclass(frozen=True)
 class FileLayout:
-    """One file of a dense checkpoint.
-
-    Attributes
-    ----------
-    name : str
-        Relative to the checkpoint's folder.
-    tensors : tuple of str
-        Their names, in file-offset order.
-    metadata : dict of str to str
-    """
+    """One file of a dense checkpoint: its name in the folder, tensors in offset order, metadata."""
 
     name: str
     tensors: tuple[str, ...]
@@ -41,11 +31,7 @@ class FileLayout:
 class SourceLayout:
     """Which tensors lie in which file, so that a checkpoint can be written the same way again.
 
-    Attributes
-    ----------
-    files : tuple of FileLayout
-    index : dict or None
-        ``{"name", "metadata"}`` of the index of a sharded source.
+    `index` is the ``{"name", "metadata"}`` of the index of a sharded source.
     """
 
     files: tuple[FileLayout, ...]
@@ -58,14 +44,7 @@ class SourceLayout:
 
 
 def write_dense(path: Path, checkpoint: Checkpoint, layout: SourceLayout) -> None:
-    """Write a checkpoint as one file, or as a folder of shards with their index.
-
-    Parameters
-    ----------
-    path : Path
-        The file, or the folder, which must not exist yet.
-    checkpoint : Checkpoint
-    layout : SourceLayout
+    """Write a checkpoint as one file, or as a new folder of shards with their index.
 
     Raises
     ------
@@ -92,21 +71,16 @@ def write_dense(path: Path, checkpoint: Checkpoint, layout: SourceLayout) -> Non
             "remove it or give another name"
         )
     try:
-        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    except OSError as error:
-        raise OutputError(f"cannot write {printable(path)}: {error.strerror or error}") from error
-    try:
-        _write_shards(folder, checkpoint, layout)
-        set_default_mode(folder, 0o777)
-        folder.replace(path)
-    except OSError as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        if isinstance(error, OutputError):
-            raise
-        raise OutputError(f"cannot write {printable(path)}: {error.strerror or error}") from error
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        with tempfile.TemporaryDirectory(
+            prefix=f".{path.name}.", dir=path.parent, ignore_cleanup_errors=True
+        ) as name:
+            _write_shards(Path(name), checkpoint, layout)
+            set_default_mode(Path(name), 0o777)
+            Path(name).replace(path)
+    except OutputError:
         raise
+    except OSError as error:
+        raise OutputError(f"cannot write {printable(path)}: {error.strerror or error}") from error
 
 
 def _write_shards(folder: Path, checkpoint: Checkpoint, layout: SourceLayout) -> None:

@@ -50,17 +50,8 @@ _MOST_LEVELS = 8 * 48
 def canonical_order(counts: Ints, values: NDArray[Any]) -> tuple[Ints, Ints]:
     """Return the order in which used motifs are stored, and their usage levels in that order.
 
-    Parameters
-    ----------
-    counts : ndarray of shape (k,)
-        How often each motif is used; unused motifs are left out.
-    values : ndarray of shape (k, s)
-
-    Returns
-    -------
-    order : ndarray of shape (k_used,)
-    levels : ndarray of shape (k_used,)
-        Falling. Equal levels are sorted by the motif's weights.
+    `counts` says how often each motif of `values`, of shape (k, s), is used. Levels fall; motifs of
+    one level are sorted by their weights.
     """
     used = np.flatnonzero(counts)
     levels = levels_of_counts(counts[used])
@@ -92,20 +83,7 @@ def encode_indices(
     mode: Mode,
     encoder: AnsEncoder,
 ) -> None:
-    """Add the indices of the tensors that share motifs.
-
-    Parameters
-    ----------
-    indices : sequence of ndarray of shape (n_blocks,)
-    tilings : sequence of Tiling
-        Where the blocks of each tensor lie.
-    usage : ndarray of shape (k,)
-        Usage level of each motif.
-    values : ndarray of shape (k, s)
-        The motifs, as the decoder knows them.
-    mode : {"uniform", "counts", "context"}
-    encoder : AnsEncoder
-    """
+    """Add the indices of tensors that share motifs, `values`, whose usage levels are `usage`."""
     if mode == "context":
         encode_in_context(indices, tilings, usage, values, encoder)
         return

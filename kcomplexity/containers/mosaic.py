@@ -10,7 +10,6 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from numpy.typing import NDArray
@@ -26,10 +25,7 @@ from kcomplexity.tensors.checkpoint import Checkpoint
 class Mosaic(MosaicContent):
     """A checkpoint as motifs, one motif index per block, and what was kept verbatim.
 
-    Attributes
-    ----------
-    tensors, set_of, motifs, usage, modes, words, block, scale, n_motifs_of_sets, ...
-        See :class:`~kcomplexity.containers.mosaic_parts.MosaicContent`.
+    Its fields are those of :class:`~kcomplexity.containers.mosaic_parts.MosaicContent`.
     """
 
     def __repr__(self) -> str:
@@ -67,9 +63,7 @@ class Mosaic(MosaicContent):
 
     def checkpoint(self) -> Checkpoint:
         """Return the dense checkpoint that the mosaic stands for, read lazily."""
-        return Checkpoint(
-            self.path, "mosaic", dict(self.tensors), dict(self.metadata), self.sources
-        )
+        return Checkpoint(self.path, "mosaic", self.tensors, self.metadata, self.sources)
 
     def reconstruct(self) -> dict[str, NDArray[Any]]:
         """Return every tensor as an array of its own dtype and shape."""
@@ -121,10 +115,5 @@ class Mosaic(MosaicContent):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,8 @@ from kcomplexity.algorithms.entropy_coding.ans import AnsEncoder
 from kcomplexity.containers.mosaic_parts import BitBudget, MosaicContent
 from kcomplexity.containers.mosaic_table import table_bytes
 from kcomplexity.containers.motifs import CODES, Motifs, encode_levels
-from kcomplexity.containers.safetensors import header_bytes
+from kcomplexity.containers.safetensors import header_bytes, write_arrays
 from kcomplexity.errors import OutputError
-from kcomplexity.files.atomic import atomic_file
 from kcomplexity.tensors.checkpoint import ArrayTensor, Tensor
 from kcomplexity.tensors.dtypes import DTYPES
 from kcomplexity.text import printable
@@ -60,20 +59,9 @@ class _Encoded:
 
 
 def write_mosaic(mosaic: MosaicContent, path: Path) -> None:
-    """Write a mosaic, whole or not at all.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written, or a tensor has a name under the reserved prefix.
-    """
+    """Write a mosaic, whole or not at all."""
     encoded = _encode(mosaic)
-    header = _header(encoded.tensors, checksums(encoded.tensors))
-    with atomic_file(path) as file:
-        file.write(header)
-        for tensor in encoded.tensors:
-            for piece in tensor.pieces():
-                file.write(piece)
+    write_arrays(path, _header(encoded.tensors, checksums(encoded.tensors)), encoded.tensors)
 
 
 def bit_budget(mosaic: MosaicContent) -> BitBudget:
@@ -88,16 +76,20 @@ def bit_budget(mosaic: MosaicContent) -> BitBudget:
         m = sum(fitted[name].indices.size for name in mosaic.names_of_set(number))
         fixed += m * math.ceil(math.log2(k))
         nominal += k * mosaic.block.size * stored
-    kept = sum(8 * tensor.n_bytes for tensor in encoded.kept)
+    kept = _bits(encoded.kept)
     return BitBudget(
-        motifs=sum(8 * tensor.n_bytes for tensor in encoded.motifs),
+        motifs=_bits(encoded.motifs),
         indices_fixed=fixed,
-        indices_coded=8 * encoded.indices.n_bytes,
-        scales=sum(8 * tensor.n_bytes for tensor in encoded.scales),
+        indices_coded=_bits([encoded.indices]),
+        scales=_bits(encoded.scales),
         kept=kept,
-        container=8 * (len(header) + encoded.table.n_bytes),
+        container=8 * len(header) + _bits([encoded.table]),
         total_nominal=nominal + fixed + kept,
     )
+
+
+def _bits(tensors: Iterable[Tensor]) -> int:
+    return sum(8 * tensor.n_bytes for tensor in tensors)
 
 
 def _encode(mosaic: MosaicContent) -> _Encoded:
@@ -107,19 +99,12 @@ def _encode(mosaic: MosaicContent) -> _Encoded:
                 f"{printable(name)}: names that begin with {PREFIX} are reserved in a mosaic file; "
                 "rename the tensor"
             )
-    motif_arrays = [
-        _motif_array(number, motifs, usage)
-        for number, (motifs, usage) in enumerate(zip(mosaic.motifs, mosaic.usage, strict=True))
-    ]
     scales = [t.scales for t in mosaic.fitted.values() if t.scales is not None]
-    scale_arrays: tuple[Tensor, ...] = ()
-    if scales:
-        joined = np.concatenate(scales).astype(ml_dtypes.bfloat16)
-        scale_arrays = (_array("scales", "BF16", joined),)
+    joined = [np.concatenate(scales).astype(ml_dtypes.bfloat16)] if scales else []
     return _Encoded(
-        tuple(motif_arrays),
+        tuple(map(_motif_array, range(len(mosaic.motifs)), mosaic.motifs, mosaic.usage)),
         _array("indices", "U32", np.concatenate(mosaic.words)),
-        scale_arrays,
+        tuple(_array("scales", "BF16", values) for values in joined),
         tuple(mosaic.kept.values()),
         _array("table", "U8", np.frombuffer(table_bytes(mosaic), np.uint8)),
     )
@@ -136,8 +121,7 @@ def _motif_array(number: int, motifs: Motifs, usage: NDArray[np.int64]) -> Tenso
 
 def _array(name: str, code: str, values: NDArray[Any]) -> Tensor:
     dtype = DTYPES[code]
-    data = dtype.encode(values)
-    return ArrayTensor(PREFIX + name, values.shape, dtype, data=data)
+    return ArrayTensor(PREFIX + name, values.shape, dtype, data=dtype.encode(values))
 
 
 def _header(tensors: Sequence[Tensor], checksums: str) -> bytes:

@@ -27,24 +27,14 @@ SCALE_MODES: tuple[ScaleMode, ...] = ("none", "tensor", "row")
 
 @dataclass(frozen=True)
 class MosaicTensor(Tensor):
-    """A tensor made of motifs.
-
-    Attributes
-    ----------
-    motifs : ndarray of shape (k, s), float32
-    indices : ndarray of shape (n_blocks,), uint32
-        One motif a block.
-    tiling : Tiling
-    scales : ndarray of shape (1,) or (rows,), float32, or None
-        What the motifs are multiplied by: the whole tensor, or each row of its matrix form.
-    """
+    """A tensor made of motifs."""
 
     motifs: NDArray[np.float32] = field(kw_only=True, repr=False, compare=False)
+    #: One motif a block.
     indices: NDArray[np.uint32] = field(kw_only=True, repr=False, compare=False)
     tiling: Tiling = field(kw_only=True)
-    scales: NDArray[np.float32] | None = field(
-        default=None, kw_only=True, repr=False, compare=False
-    )
+    #: What the motifs are multiplied by: the whole tensor, or each row of its matrix form.
+    scales: NDArray[np.float32] | None = field(kw_only=True, repr=False, compare=False)
 
     def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
         """Look up the motifs of the blocks that hold the range, scale and round them."""
@@ -64,25 +54,16 @@ def scale_of_weights(
     """Return the scale of each weight from `start` to `stop`."""
     if scales.size == 1:
         return np.broadcast_to(scales, (stop - start,))
-    rows = np.arange(start, stop) // max(tiling.columns, 1)
-    return scales[rows]
+    return scales[np.arange(start, stop) // max(tiling.columns, 1)]
 
 
 @dataclass(frozen=True)
 class BitBudget:
     """What a mosaic costs, in bits.
 
-    Attributes
-    ----------
-    motifs, indices_coded, scales, kept, container : int
-        In the file; they add up to `total_coded`. The container is the header, the table (names,
-        shapes, layout, metadata) and alignment.
-    indices_fixed : int
-        m * ceil(log2 k), as in the paper.
-    total_nominal : int
-        k * s * q + m * ceil(log2 k) + kept bits, q the source's bits a weight.
-    total_coded : int
-        The file on disk.
+    `indices_fixed` is m * ceil(log2 k), as in the paper, and `total_nominal` k * s * q +
+    `indices_fixed` + `kept`, where q is the source's bits a weight. The other items are those of
+    the file; the container is the header, the table (names, shapes, layout, metadata) and padding.
     """
 
     motifs: int
@@ -106,22 +87,14 @@ class BitBudget:
 
 @dataclass(frozen=True)
 class Distortion:
-    """How far expanded weights are from the source's, over fitted, unpadded weights.
+    """How far expanded weights are from the source's, over fitted, unpadded weights."""
 
-    Attributes
-    ----------
-    sse : float
-        Sum of squared error, float64, as expanded in the stored dtype.
-    squares : float
-        Sum of the source's squared weights, the mean included.
-    max_abs : float
-    n_weights, n_changed : int
-        Fitted weights, and those whose value is not the source's.
-    """
-
+    #: Sum of squared error, float64, as expanded in the stored dtype.
     sse: float
+    #: Sum of the source's squared weights, the mean included.
     squares: float
     max_abs: float
+    #: Fitted weights, and those whose value is not the source's.
     n_weights: int
     n_changed: int
 
@@ -154,58 +127,42 @@ class Distortion:
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
-class MosaicContent:
-    """A checkpoint as motifs, one motif index per block, and what was kept verbatim.
+class MosaicFacts:
+    """What a mosaic's file says of the whole, in its table."""
 
-    Attributes
-    ----------
-    path : str
-        What it was fitted to, or loaded from.
-    tensors : dict of str to Tensor
-        In file order: :class:`MosaicTensor`, or the source's own where it was kept.
-    set_of : dict of str to int
-        Which motifs each fitted tensor uses.
-    motifs : tuple of Motifs
-    usage : tuple of ndarray
-        Usage level of each motif, in their order.
-    modes : tuple of str
-        How the indices of each set are coded.
-    words : tuple of ndarray of uint32
-        The coded usage and indices of each set.
-    block : BlockShape
-    scale : {"none", "tensor", "row"}
-    n_motifs_of_sets : tuple of int
-        Motifs asked for in each set: those that no block uses are not stored.
-    method : str
-    zero_motif : bool
-    scope : str
-    layout : SourceLayout
-    distortion : Distortion
-    metadata : dict of str to str
-        Of the source.
-    sources : tuple of FileSource
-        Files that kept tensors are read from.
-    distortions : dict of str to Distortion
-        Of each fitted tensor, if the mosaic was fitted in this process; a file holds their total.
-    """
-
-    path: str
-    tensors: dict[str, Tensor]
-    set_of: dict[str, int]
-    motifs: tuple[Motifs, ...]
-    usage: tuple[NDArray[np.int64], ...]
-    modes: tuple[Mode, ...]
-    words: tuple[NDArray[np.uint32], ...]
     block: BlockShape
     scale: ScaleMode
-    n_motifs_of_sets: tuple[int, ...]
     method: str
     zero_motif: bool
     scope: str
     layout: SourceLayout
     distortion: Distortion
+    #: Of the source.
     metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class MosaicContent(MosaicFacts):
+    """A checkpoint as motifs, one motif index per block, and what was kept verbatim."""
+
+    #: What it was fitted to, or loaded from.
+    path: str
+    #: In file order: :class:`MosaicTensor`, or the source's own where it was kept.
+    tensors: dict[str, Tensor]
+    #: Which motifs each fitted tensor uses.
+    set_of: dict[str, int]
+    motifs: tuple[Motifs, ...]
+    #: Usage level of each motif, in their order.
+    usage: tuple[NDArray[np.int64], ...]
+    #: How the indices of each set are coded.
+    modes: tuple[Mode, ...]
+    #: The coded usage and indices of each set.
+    words: tuple[NDArray[np.uint32], ...]
+    #: Motifs asked for in each set: those that no block uses are not stored.
+    n_motifs_of_sets: tuple[int, ...]
+    #: Files that kept tensors are read from.
     sources: tuple[FileSource, ...] = ()
+    #: Of each fitted tensor, if the mosaic was fitted in this process; a file holds their total.
     distortions: Mapping[str, Distortion] = field(default_factory=dict)
 
     @property
@@ -240,7 +197,6 @@ class MosaicContent:
     def counts(self, number: int) -> NDArray[np.int64]:
         """Return how many blocks use each motif of one set."""
         counts = np.zeros(len(self.motifs[number]), np.int64)
-        for name, tensor in self.fitted.items():
-            if self.set_of[name] == number:
-                counts += np.bincount(tensor.indices, minlength=counts.size)
+        for name in self.names_of_set(number):
+            counts += np.bincount(self.fitted[name].indices, minlength=counts.size)
         return counts

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,12 @@ from numpy.typing import NDArray
 from kcomplexity.algorithms.entropy_coding.ans import AnsDecoder, counts_of_levels
 from kcomplexity.containers.index_coding import MOST_IN_CONTEXT, Mode, decode_indices, decode_usage
 from kcomplexity.containers.mosaic_file import FORMAT, PREFIX, VERSION, checksums, header_checksum
-from kcomplexity.containers.mosaic_parts import MosaicContent, MosaicTensor
+from kcomplexity.containers.mosaic_parts import MosaicContent, MosaicFacts, MosaicTensor
 from kcomplexity.containers.mosaic_table import MosaicTable, SetEntry, read_table
 from kcomplexity.containers.motifs import Motifs, decode_levels, on_grid
-from kcomplexity.containers.safetensors import is_safetensors, layout_of, read_safetensors
+from kcomplexity.containers.safetensors import damaged, is_safetensors, layout_of, read_safetensors
 from kcomplexity.errors import CheckpointError, CorruptCheckpointError
-from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
+from kcomplexity.tensors.checkpoint import Checkpoint
 from kcomplexity.text import printable
 
 #: Weights per byte that a file may claim. A single motif describes any number of weights in a few
@@ -39,36 +40,27 @@ _ROUNDING = 0.05
 
 
 def read_mosaic(path: Path) -> MosaicContent:
-    """Read a mosaic and check every byte of it.
-
-    Raises
-    ------
-    CorruptCheckpointError
-        If it is truncated, altered, or not a mosaic.
-    """
+    """Read a mosaic; CorruptCheckpointError if it is truncated, altered, or not a mosaic."""
     shown = printable(path)
-    checkpoint = _opened(path, shown)
-    try:
-        _check(checkpoint, shown)
-        return _decode(checkpoint, shown)
-    except CheckpointError:
-        checkpoint.close()
-        raise
-    except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
-        # The checksums are right, but the content is invalid.
-        checkpoint.close()
-        raise CorruptCheckpointError(
-            f"{shown}: the mosaic does not fit together ({printable(error)}); write it anew"
-        ) from None
-    except MemoryError:
-        checkpoint.close()
-        raise CorruptCheckpointError(
-            f"{shown}: what the mosaic claims to hold does not fit into memory; if you trust it, "
-            "read it on a larger machine"
-        ) from None
-    except BaseException:
-        checkpoint.close()
-        raise
+    with ExitStack() as stack:
+        checkpoint = stack.enter_context(_opened(path, shown))
+        try:
+            _check(checkpoint, shown)
+            content = _decode(checkpoint, shown)
+        except CheckpointError:
+            raise
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
+            # The checksums are right, but the content is invalid.
+            raise CorruptCheckpointError(
+                f"{shown}: the mosaic does not fit together ({printable(error)}); write it anew"
+            ) from None
+        except MemoryError:
+            raise CorruptCheckpointError(
+                f"{shown}: what the mosaic claims to hold does not fit into memory; if you trust "
+                "it, read it on a larger machine"
+            ) from None
+        stack.pop_all()  # kept tensors are read from the file
+        return content
 
 
 def _opened(path: Path, shown: str) -> Checkpoint:
@@ -100,23 +92,14 @@ def _check(checkpoint: Checkpoint, shown: str) -> None:
     (source,) = checkpoint.sources
     header = source.read(0, checkpoint.n_container_bytes).tobytes()
     if header_checksum(header, checksum) != checksum.lower():
-        raise CorruptCheckpointError(
-            f"{shown}: the checksum of the header does not match; the file is damaged: copy "
-            "it again"
-        )
+        raise damaged(shown, "the checksum of the header does not match")
     tensors = list(checkpoint.values())
     digits = metadata.get("tensors_crc32", "")
     if len(digits) != 8 * len(tensors):
-        raise CorruptCheckpointError(
-            f"{shown}: {len(tensors)} arrays and another number of checksums; the file is damaged: "
-            "copy it again"
-        )
+        raise damaged(shown, f"{len(tensors)} arrays and another number of checksums")
     for i, tensor in enumerate(tensors):
         if checksums([tensor]) != digits[8 * i : 8 * i + 8]:
-            raise CorruptCheckpointError(
-                f"{shown}: the checksum of {printable(tensor.name)} does not match; the file is "
-                "damaged: copy it again"
-            )
+            raise damaged(shown, f"the checksum of {printable(tensor.name)} does not match")
 
 
 def _decode(checkpoint: Checkpoint, shown: str) -> MosaicContent:
@@ -129,16 +112,11 @@ def _decode(checkpoint: Checkpoint, shown: str) -> MosaicContent:
         )
     words = _words_of_sets(checkpoint, table.sets)
     sets = [_decode_set(checkpoint, table, i, words[i]) for i in range(len(table.sets))]
-    scales = _Scales(checkpoint, table.scale)
     layout = layout_of(table.metadata)
-    tensors: dict[str, Tensor] = {}
-    for name in table.names:
-        entry = table.fitted.get(name)
-        if entry is None:
-            tensors[name] = checkpoint[name]
-            continue
+    made = {}
+    for (name, entry), scales in zip(table.fitted.items(), _scales(checkpoint, table), strict=True):
         motif_set = sets[entry.number]
-        tensors[name] = MosaicTensor(
+        made[name] = MosaicTensor(
             name,
             entry.shape,
             entry.dtype,
@@ -146,28 +124,21 @@ def _decode(checkpoint: Checkpoint, shown: str) -> MosaicContent:
             motifs=motif_set.motifs.values,
             indices=motif_set.indices[name],
             tiling=entry.tiling,
-            scales=scales.take(entry.tiling.rows),
+            scales=scales,
         )
     if table.distortion.n_weights != table.n_weights:
         raise ValueError("the distortion is of other weights")
     return MosaicContent(
         path=str(checkpoint.path),
-        tensors=tensors,
+        tensors={name: made[name] if name in made else checkpoint[name] for name in table.names},
         set_of={name: entry.number for name, entry in table.fitted.items()},
         motifs=tuple(motif_set.motifs for motif_set in sets),
         usage=tuple(motif_set.usage for motif_set in sets),
         modes=tuple(entry.mode for entry in table.sets),
         words=tuple(words),
-        block=table.block,
-        scale=table.scale,
         n_motifs_of_sets=tuple(entry.asked for entry in table.sets),
-        method=table.method,
-        zero_motif=table.zero_motif,
-        scope=table.scope,
-        layout=table.layout,
-        distortion=table.distortion,
-        metadata=table.metadata,
         sources=(source,),
+        **{field.name: getattr(table, field.name) for field in fields(MosaicFacts)},
     )
 
 
@@ -238,21 +209,12 @@ def _words_of_sets(checkpoint: Checkpoint, sets: Sequence[SetEntry]) -> list[NDA
     return list(np.split(words, np.cumsum(sizes)[:-1]))
 
 
-class _Scales:
-    """Reads the scales of one tensor after the other."""
-
-    def __init__(self, checkpoint: Checkpoint, mode: str) -> None:
-        self._mode, self._at = mode, 0
-        self._all = np.zeros(0, np.float32)
-        if mode != "none" and PREFIX + "scales" in checkpoint:
-            self._all = checkpoint[PREFIX + "scales"].read().astype(np.float32)
-
-    def take(self, rows: int) -> NDArray[np.float32] | None:
-        if self._mode == "none":
-            return None
-        n = rows if self._mode == "row" else 1
-        scales = self._all[self._at : self._at + n]
-        if scales.size != n:
-            raise ValueError("scales are missing")
-        self._at += n
-        return scales
+def _scales(checkpoint: Checkpoint, table: MosaicTable) -> Sequence[NDArray[np.float32] | None]:
+    """Return the scales of each fitted tensor, cut out of the array of all."""
+    if table.scale == "none":
+        return [None] * len(table.fitted)
+    scales = checkpoint[PREFIX + "scales"].read().astype(np.float32)
+    sizes = [entry.tiling.rows if table.scale == "row" else 1 for entry in table.fitted.values()]
+    if sum(sizes) > scales.size:
+        raise ValueError("scales are missing")
+    return np.split(scales, np.cumsum(sizes))[:-1]

@@ -23,8 +23,8 @@ from kcomplexity.containers.mosaic_parts import (
     SCALE_MODES,
     Distortion,
     MosaicContent,
+    MosaicFacts,
     MosaicTensor,
-    ScaleMode,
 )
 from kcomplexity.containers.motifs import MOTIF_DTYPES, MotifDtype
 from kcomplexity.errors import CorruptCheckpointError
@@ -36,22 +36,13 @@ from kcomplexity.text import printable
 #: Bytes the unpacked table may have: as many as a safetensors header.
 _MOST_TABLE = 100_000_000
 _NOTHING = np.zeros(0, np.uint8)
+#: Entries that need no parsing.
+_UNPARSED = ("metadata", "method", "scale", "scope", "zero_motif")
 
 
 @dataclass(frozen=True)
 class TensorEntry:
-    """A fitted tensor.
-
-    Attributes
-    ----------
-    name : str
-    number : int
-        Of its motif set.
-    code : str
-        Of its stored dtype.
-    shape : tuple of int
-    block : BlockShape
-    """
+    """A fitted tensor: `number` is that of its motif set, `code` that of its stored dtype."""
 
     name: str
     number: int
@@ -79,27 +70,18 @@ class TensorEntry:
 
 @dataclass(frozen=True)
 class SetEntry:
-    """A set of motifs.
+    """A set of motifs."""
 
-    Attributes
-    ----------
-    k, asked : int
-        Number of motifs that are stored, and that were requested.
-    dtype : str
-        Of the motifs.
-    step : float
-        Of the motifs' grid; 0 for other dtypes.
-    mode : str
-        How the indices are coded.
-    n_words : int
-        Length of the stream of indices, in words of 32 bits.
-    """
-
+    #: Number of motifs that are stored, and that were requested.
     k: int
     asked: int
+    #: Of the motifs.
     dtype: MotifDtype
+    #: Of the motifs' grid; 0 for other dtypes.
     step: float
+    #: How the indices are coded.
     mode: Mode
+    #: Length of the stream of indices, in words of 32 bits.
     n_words: int
 
     @classmethod
@@ -116,30 +98,15 @@ class SetEntry:
         return cls(k, asked, dtype, step, mode, n_words)
 
 
-@dataclass(frozen=True)
-class MosaicTable:
-    """A parsed table; see :class:`~kcomplexity.containers.mosaic_parts.MosaicContent`.
+@dataclass(frozen=True, kw_only=True)
+class MosaicTable(MosaicFacts):
+    """A parsed table."""
 
-    Attributes
-    ----------
-    names : tuple of str
-        Every tensor, in file order.
-    fitted : dict of str to TensorEntry
-        The tensors made of motifs.
-    sets : tuple of SetEntry
-    """
-
+    #: Every tensor, in file order.
     names: tuple[str, ...]
+    #: The tensors made of motifs.
     fitted: dict[str, TensorEntry]
     sets: tuple[SetEntry, ...]
-    block: BlockShape
-    scale: ScaleMode
-    method: str
-    zero_motif: bool
-    scope: str
-    layout: SourceLayout
-    distortion: Distortion
-    metadata: dict[str, str]
 
     @property
     def n_weights(self) -> int:
@@ -149,22 +116,11 @@ class MosaicTable:
 
 def table_bytes(mosaic: MosaicContent) -> bytes:
     """Return the table of a mosaic, compressed."""
-    tensors: list[list[Any]] = []
-    for name, tensor in mosaic.tensors.items():
-        if isinstance(tensor, MosaicTensor):
-            entry = [mosaic.set_of[name], tensor.dtype.code, list(tensor.shape)]
-            tensors.append([name, *entry])
-        else:
-            tensors.append([name])
-    document = {
+    document = {name: getattr(mosaic, name) for name in _UNPARSED} | {
         "block": str(mosaic.block),
         "distortion": asdict(mosaic.distortion),
         "files": [[file.name, len(file.tensors), file.metadata] for file in mosaic.layout.files],
         "index": mosaic.layout.index,
-        "metadata": mosaic.metadata,
-        "method": mosaic.method,
-        "scale": mosaic.scale,
-        "scope": mosaic.scope,
         "sets": [
             [len(motifs), asked, motifs.dtype, motifs.step, mode, words.size]
             for motifs, asked, mode, words in zip(
@@ -172,8 +128,12 @@ def table_bytes(mosaic: MosaicContent) -> bytes:
             )
         ],
         "order": [name for file in mosaic.layout.files for name in file.tensors],
-        "tensors": tensors,
-        "zero_motif": mosaic.zero_motif,
+        "tensors": [
+            [name, mosaic.set_of[name], tensor.dtype.code, list(tensor.shape)]
+            if isinstance(tensor, MosaicTensor)
+            else [name]
+            for name, tensor in mosaic.tensors.items()
+        ],
     }
     if document["order"] == list(mosaic.tensors):
         del document["order"]
@@ -197,13 +157,9 @@ def read_table(packed: bytes, n_bytes: int, shown: str) -> MosaicTable:
         fitted=fitted,
         sets=tuple(SetEntry.read(i, row, n_bytes) for i, row in enumerate(table["sets"])),
         block=block,
-        scale=table["scale"],
-        method=table["method"],
-        zero_motif=table["zero_motif"],
-        scope=table["scope"],
         layout=_layout(table, names),
         distortion=Distortion(**table["distortion"]),
-        metadata=table["metadata"],
+        **{name: table[name] for name in _UNPARSED},
     )
 
 

@@ -102,15 +102,10 @@ def on_grid(levels: Ints, step: float) -> Floats:
 
 
 def encode_levels(levels: Ints, groups: Ints, encoder: AnsEncoder) -> None:
-    """Add the levels of grid motifs, which are sorted inside each group.
+    """Add the levels of grid motifs, of shape (k, s).
 
-    Parameters
-    ----------
-    levels : ndarray of shape (k, s)
-        Sorted by group, and inside each by coordinates from the first on.
-    groups : ndarray of shape (k,)
-        The group of each motif, in order; the decoder knows it.
-    encoder : AnsEncoder
+    They are sorted by their group in `groups`, which the decoder knows, and inside each group by
+    coordinates from the first on.
     """
     low = int(levels.min())
     encoder.integers(np.array([2 * low if low >= 0 else -2 * low - 1]))
@@ -140,13 +135,7 @@ def encode_counted(values: Ints, encoder: AnsEncoder) -> None:
 
 
 def decode_levels(shape: tuple[int, int], groups: Ints, decoder: AnsDecoder) -> Ints:
-    """Take the levels that :func:`encode_levels` wrote.
-
-    Raises
-    ------
-    CorruptCheckpointError
-        If the encoder cannot have written such a stream.
-    """
+    """Take the levels that :func:`encode_levels` wrote, or raise CorruptCheckpointError."""
     k, s = shape
     sign = int(decoder.integers(1)[0])
     low = -(sign + 1) // 2 if sign % 2 else sign // 2

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,6 @@ from kcomplexity.files.sources import FileSource
 from kcomplexity.files.strict_json import parse_object
 from kcomplexity.tensors.checkpoint import Checkpoint, Layout, StoredTensor, Tensor
 from kcomplexity.tensors.dtypes import DTYPES, StoredDtype
-from kcomplexity.tensors.pieces import FRAME
 from kcomplexity.text import printable
 
 #: The library's own limit; a header of this size describes about a million tensors.
@@ -43,10 +42,7 @@ def is_safetensors(head: bytes) -> bool:
 def read_safetensors(path: Path) -> Checkpoint:
     """Open a file; its tensors are in file-offset order.
 
-    Raises
-    ------
-    CorruptCheckpointError
-        If any byte of the file is not accounted for, or two tensors claim the same one.
+    CorruptCheckpointError if a byte of it belongs to no tensor, or to two.
     """
     with open_for_loading(path) as source:
         shown = printable(path)
@@ -76,28 +72,23 @@ def layout_of(metadata: Mapping[str, str]) -> Layout:
 def write_safetensors(
     path: Path, tensors: Sequence[Tensor], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write tensors to one file, a piece at a time.
+    """Write tensors to one file, a piece at a time; see :func:`header_bytes` for errors."""
+    write_arrays(path, header_bytes(tensors, metadata or {}), tensors)
 
-    Raises
-    ------
-    OutputError
-        If a dtype has no code in safetensors, or the file cannot be written.
-    """
-    header = header_bytes(tensors, metadata or {})
+
+def write_arrays(path: Path, header: bytes, tensors: Sequence[Tensor]) -> None:
+    """Write a header and the bytes of the tensors that it describes, whole or not at all."""
     with atomic_file(path) as file:
         file.write(header)
         for tensor in tensors:
-            for piece in pieces(tensor):
+            for piece in tensor.pieces():
                 file.write(piece)
 
 
 def header_bytes(tensors: Sequence[Tensor], metadata: Mapping[str, str]) -> bytes:
     """Return the 8-byte length and the header of a file that holds `tensors` in their order.
 
-    Raises
-    ------
-    OutputError
-        If a dtype has no code in safetensors, or a name is the reserved one or there twice.
+    OutputError if a dtype has no code in safetensors, or a name is the reserved one or there twice.
     """
     entries: dict[str, Any] = {}
     if metadata:
@@ -112,21 +103,12 @@ def header_bytes(tensors: Sequence[Tensor], metadata: Mapping[str, str]) -> byte
         if tensor.name in entries or tensor.name == _METADATA:
             raise OutputError(f"{printable(tensor.name)}: the name cannot be used: it is taken")
         offsets = [at, at + tensor.n_bytes]
-        entries[tensor.name] = {
-            "dtype": tensor.dtype.code,
-            "shape": list(tensor.shape),
-            "data_offsets": offsets,
-        }
+        shape = list(tensor.shape)
+        entries[tensor.name] = {"dtype": tensor.dtype.code, "shape": shape, "data_offsets": offsets}
         at = offsets[1]
     text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text
-
-
-def pieces(tensor: Tensor) -> Iterable[memoryview]:
-    """Yield the stored bytes of a tensor, at most a frame at a time."""
-    for start in range(0, tensor.n_weights, FRAME):
-        yield tensor.raw(start, min(start + FRAME, tensor.n_weights)).data
 
 
 # --- Checks of what is read ------------------------------------------------------------------
@@ -144,7 +126,8 @@ class _Span:
 
     @classmethod
     def parse(cls, name: str, entry: Any, shown: str) -> _Span:
-        where = f"{shown}: tensor {printable(name)}"
+        tensor = f"tensor {printable(name)}"
+        where = f"{shown}: {tensor}"
         if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= entry.keys():
             raise CorruptCheckpointError(
                 f"{where} is not described by dtype, shape and data_offsets; write the file anew"
@@ -167,16 +150,15 @@ class _Span:
             )
         bits = math.prod(shape) * DTYPES[code].bits
         begin, end = offsets
+        what = f"{tensor} of shape {_brief(shape)} and dtype {code}"
         if bits % 8:
             raise CorruptCheckpointError(
-                f"{where} of shape {_brief(shape)} and dtype {code} takes {bits} bits, which is "
-                "not a whole number of bytes; pad its last axis"
+                f"{shown}: {what} takes {bits} bits, which is not a whole number of bytes; "
+                "pad its last axis"
             )
         if bits != 8 * (end - begin):
-            raise CorruptCheckpointError(
-                f"{where} of shape {_brief(shape)} and dtype {code} takes {bits // 8} bytes, "
-                f"while its data_offsets span {end - begin}; the file is damaged: copy it again"
-            )
+            spanned = f"while its data_offsets span {end - begin}"
+            raise damaged(shown, f"{what} takes {bits // 8} bytes, {spanned}")
         return cls(name, DTYPES[code], tuple(shape), begin, end)
 
 
@@ -219,15 +201,10 @@ def _check_cover(spans: list[_Span], n_data: int, shown: str) -> None:
     for span in spans:
         name = printable(span.name)
         if span.begin < at:
-            raise CorruptCheckpointError(
-                f"{shown}: tensors {before} and {name} overlap at data byte {span.begin}; "
-                "the file is damaged: copy it again"
-            )
+            raise damaged(shown, f"tensors {before} and {name} overlap at data byte {span.begin}")
         if span.begin > at:
-            raise CorruptCheckpointError(
-                f"{shown}: {span.begin - at} bytes between {before} and tensor {name} belong to "
-                "no tensor; the file is damaged: copy it again"
-            )
+            gap = f"{span.begin - at} bytes between {before} and tensor {name}"
+            raise damaged(shown, f"{gap} belong to no tensor")
         if span.end > n_data:
             raise CorruptCheckpointError(
                 f"{shown}: tensor {name} ends at data byte {span.end}, but the file holds "
@@ -235,10 +212,12 @@ def _check_cover(spans: list[_Span], n_data: int, shown: str) -> None:
             )
         at, before = span.end, name
     if at != n_data:
-        raise CorruptCheckpointError(
-            f"{shown}: {n_data - at} bytes after the last tensor belong to no tensor; "
-            "the file is damaged: copy it again"
-        )
+        raise damaged(shown, f"{n_data - at} bytes after the last tensor belong to no tensor")
+
+
+def damaged(shown: str, problem: str) -> CorruptCheckpointError:
+    """Return the error for a file, shown as `shown`, that was damaged on its way."""
+    return CorruptCheckpointError(f"{shown}: {problem}; the file is damaged: copy it again")
 
 
 def _check_by_library(path: Path, shown: str) -> None:

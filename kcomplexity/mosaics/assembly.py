@@ -1,16 +1,17 @@
-"""From the fits of each motif set to a mosaic: order, coding and distortion."""
+"""From the fits of each motif set to a mosaic: order, coding, distortion and files."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kcomplexity.algorithms.entropy_coding.ans import AnsEncoder
+from kcomplexity.containers.dense import INDEX_SUFFIX, FileLayout, SourceLayout
 from kcomplexity.containers.index_coding import (
     MODES,
     MOST_IN_CONTEXT,
@@ -22,29 +23,20 @@ from kcomplexity.containers.index_coding import (
 from kcomplexity.containers.mosaic import Mosaic
 from kcomplexity.containers.mosaic_parts import Distortion, MosaicTensor
 from kcomplexity.containers.motifs import Motifs
+from kcomplexity.containers.safetensors import read_safetensors
+from kcomplexity.loaders.shard_index import read_index
 from kcomplexity.mosaics.fit_plan import FitPlan, MotifSet
 from kcomplexity.mosaics.fitters import Fit
 from kcomplexity.mosaics.scaled_blocks import ScaledBlocks
-from kcomplexity.mosaics.source_layout import source_layout
 from kcomplexity.parallel import leaf_sums
-from kcomplexity.tensors.checkpoint import Tensor
+from kcomplexity.tensors.checkpoint import Checkpoint, StoredTensor, Tensor
 from kcomplexity.tensors.pieces import LEAF
 
 
 @dataclass(frozen=True)
 class FittedSet:
-    """The fit of one motif set.
+    """The fit of one motif set, and the number of motifs that were requested."""
 
-    Attributes
-    ----------
-    motif_set : MotifSet
-    blocks : ScaledBlocks
-    fit : Fit
-    n_motifs : int
-        Motifs that were requested.
-    """
-
-    motif_set: MotifSet
     blocks: ScaledBlocks
     fit: Fit
     n_motifs: int
@@ -61,20 +53,20 @@ class _CodedSet:
     words: NDArray[np.uint32]
 
 
+#: What a mosaic records of the options of its fit.
+_OF_OPTIONS = ("block", "scale", "method", "zero_motif", "scope")
+
+
 def build_mosaic(plan: FitPlan, fits: Sequence[FittedSet]) -> Mosaic:
     """Code the motifs and indices of all sets, in the plan's order, and measure the distortion."""
     options, checkpoint = plan.options, plan.checkpoint
     coded, made, set_of = [], {}, {}
     for number, fitted in enumerate(fits):
-        motif_set, stored = fitted.motif_set, _code(fitted.motif_set, fitted.fit)
+        motif_set = fitted.blocks.motif_set
+        stored = _code(motif_set, fitted.fit)
         coded.append(stored)
-        for tensor, tiling, indices, scales in zip(
-            motif_set.tensors,
-            motif_set.tilings,
-            stored.indices,
-            fitted.blocks.scales,
-            strict=True,
-        ):
+        parts = zip(motif_set.tilings, stored.indices, fitted.blocks.scales, strict=True)
+        for tensor, (tiling, indices, scales) in zip(motif_set.tensors, parts, strict=True):
             set_of[tensor.name] = number
             made[tensor.name] = MosaicTensor(
                 tensor.name,
@@ -96,12 +88,8 @@ def build_mosaic(plan: FitPlan, fits: Sequence[FittedSet]) -> Mosaic:
         usage=tuple(stored.usage for stored in coded),
         modes=tuple(stored.mode for stored in coded),
         words=tuple(stored.words for stored in coded),
-        block=options.block,
-        scale=options.scale,
         n_motifs_of_sets=tuple(fitted.n_motifs for fitted in fits),
-        method=options.method,
-        zero_motif=options.zero_motif,
-        scope=options.scope,
+        **{name: getattr(options, name) for name in _OF_OPTIONS},
         layout=source_layout(checkpoint),
         distortion=Distortion.total(distortions.values()),
         distortions=distortions,
@@ -139,8 +127,8 @@ def distortion_of(source: Tensor, made: Tensor) -> Distortion:
     squares: list[float] = []
     largest, n_changed = 0.0, 0
     for span in source.spans(LEAF):
-        before = _wide(source.read(*span))
-        gap = _wide(made.read(*span)) - before
+        before = source.read(*span).astype(np.float64)
+        gap = made.read(*span).astype(np.float64) - before
         n_changed += int(np.count_nonzero(gap))
         largest = max(largest, float(np.abs(gap).max()))
         lost += leaf_sums(np.square(gap))
@@ -148,5 +136,23 @@ def distortion_of(source: Tensor, made: Tensor) -> Distortion:
     return Distortion(math.fsum(lost), math.fsum(squares), largest, source.n_weights, n_changed)
 
 
-def _wide(values: NDArray[Any]) -> NDArray[np.float64]:
-    return values.astype(np.float64)
+def source_layout(checkpoint: Checkpoint) -> SourceLayout:
+    """Return the files of a sharded checkpoint with their metadata, one file for any other."""
+    if checkpoint.format != "sharded":
+        name = Path(checkpoint.path).with_suffix(".safetensors").name or "model.safetensors"
+        return SourceLayout((FileLayout(name, tuple(checkpoint), dict(checkpoint.metadata)),))
+    members: dict[Path, list[str]] = {source.path: [] for source in checkpoint.sources}
+    for name, tensor in checkpoint.items():
+        assert isinstance(tensor, StoredTensor)  # noqa: S101 - the loader makes no other
+        members[tensor.source.path].append(name)
+    files = []
+    for path, names in members.items():
+        with read_safetensors(path) as shard:
+            files.append(FileLayout(path.name, tuple(names), dict(shard.metadata)))
+    path = Path(checkpoint.path)
+    indices = sorted(path.glob(f"*{INDEX_SUFFIX}")) if path.is_dir() else [path]
+    indices = [path for path in indices if not path.name.startswith(".")]
+    index = None
+    if indices:
+        index = {"name": indices[0].name, "metadata": read_index(indices[0]).metadata}
+    return SourceLayout(tuple(files), index)

@@ -25,6 +25,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -105,18 +106,16 @@ def engine(s: int, k: int) -> Engine:
 
 
 def _tree_ns(s: int, k: int) -> float:
-    """Return nanoseconds per block for `k` motifs of `s` weights, by a tree."""
+    """Return nanoseconds per block for `k` motifs of `s` weights, by a tree; next by others."""
     # Beyond 64 weights k / 15 is less by far, and from 1,207 on a float holds no such power.
     return 40 * (min(1.8 ** min(s, 64), k / 15) + math.log2(k + 1) / 4)
 
 
 def _matrix_ns(s: int, k: int) -> float:
-    """Return the same for a matrix."""
     return 60 + (0.13 + 0.008 * s + 0.3 / s**2) * k
 
 
 def _faiss_ns(s: int, k: int) -> float:
-    """Return the same for faiss."""
     return 35 + 0.008 * s * k
 
 
@@ -268,7 +267,6 @@ _ONE_BLAS_THREAD = _SharedLimit()
 
 
 def _by_faiss(blocks: Floats, motifs: Floats, threads: int | None) -> Ints:
-    """Return a motif about as near as the nearest; float32 rounding may decide."""
     import faiss
 
     # In float32, like the blocks: the difference is then rounded once.
@@ -285,11 +283,8 @@ def _by_faiss(blocks: Floats, motifs: Floats, threads: int | None) -> Ints:
         np.subtract(some, centre[: some.shape[1]], out=piece[: len(some), : some.shape[1]])
         indices[at : at + rows] = faiss.knn(piece, centred, 1)[1][: len(some), 0]
 
-    def alone() -> None:
-        # Applies to the calling thread. faiss splits a product by the number of its threads.
-        faiss.omp_set_num_threads(1)
-
-    _in_pieces(fill, len(blocks), threads, rows, alone)
+    # Applies to the calling thread. faiss splits a product by the number of its threads.
+    _in_pieces(fill, len(blocks), threads, rows, partial(faiss.omp_set_num_threads, 1))
     return indices
 
 
@@ -307,8 +302,8 @@ def _in_pieces(
 ) -> None:
     """Call `fill` for the start of every piece of `n` blocks.
 
-    Threads of our own are waited for. Those that scipy's query starts are not when it is
-    interrupted, and go on working in memory that is freed.
+    Unlike those that scipy's query starts, these threads are waited for when it is interrupted:
+    none goes on working in memory that is freed.
     """
     for _ in map_in_threads(fill, range(0, n, rows), threads, initializer=start):
         pass
@@ -316,20 +311,12 @@ def _in_pieces(
 
 @dataclass(frozen=True)
 class _Search:
-    """Motifs, and as the columns of a product with blocks centred on `centre`.
-
-    Attributes
-    ----------
-    motifs : ndarray of shape (k, s), float32
-    centre : ndarray of shape (s,), float64
-    table : ndarray of shape (s + 1, k), float32
-    reach : ndarray of shape (k,), float64
-        Distance of each motif from the centre.
-    """
+    """Motifs, and as the columns of a product with blocks centred on `centre`."""
 
     motifs: Floats
     centre: NDArray[np.float64]
     table: Floats
+    #: Distance of each motif from the centre.
     reach: NDArray[np.float64]
 
 

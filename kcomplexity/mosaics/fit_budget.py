@@ -14,24 +14,11 @@ from kcomplexity.results.json_form import SCHEMA_VERSION
 
 @dataclass(frozen=True, kw_only=True)
 class NominalBits:
-    """What a fit would take, nothing coded.
+    """What a fit would take in bits, nothing coded; the schema describes the fields.
 
-    Attributes
-    ----------
-    source : int
-        Bits of the weights to be fitted, as stored.
-    motifs : int or None
-        Bits of the motifs, in the widest dtype that is fitted. None where the number of motifs
-        follows from a target that only the fit can meet.
-    indices_fixed : int or None
-        Bits of one motif index of fixed width per block.
-    kept : int
-        Bits of the tensors that are kept verbatim.
-    target : float or None
-        Bits that a target leaves for motifs, indices and scales; for an error, what Gaussian
-        weights of one variance need: 0.5 log2(1 / E) each.
-    total_nominal : int or None
-        Motifs, indices and kept tensors together.
+    What follows from a target that only the fit can meet is None. `target` are the bits that a
+    target leaves for motifs, indices and scales; for an error, what Gaussian weights of one
+    variance need: 0.5 log2(1 / E) each.
     """
 
     source: int
@@ -44,16 +31,7 @@ class NominalBits:
 
 @dataclass(frozen=True, kw_only=True)
 class FitBudget(Document):
-    """What a fit would take nominally: the document of the schema ``fit-plan``.
-
-    Attributes
-    ----------
-    n_fitted, n_blocks : int
-        Weights to be fitted, and their blocks.
-    n_motifs : int or None
-        Of all motif sets; None where it follows from a target that only the fit can meet.
-    bits : NominalBits
-    """
+    """What a fit would take nominally: the document of the schema ``fit-plan``."""
 
     n_fitted: int
     n_blocks: int
@@ -66,21 +44,19 @@ class FitBudget(Document):
 
 def fit_budget(plan: FitPlan) -> FitBudget:
     """Return what a plan would take, in bits."""
-    n_motifs, motifs, indices = _motifs_and_indices(plan) or (None, None, None)
-    total = None
-    if motifs is not None and indices is not None:
-        total = motifs + indices + plan.kept_bits
+    nominal = _motifs_and_indices(plan)
+    n_motifs, motifs, indices = nominal or (None, None, None)
     return FitBudget(
         n_fitted=plan.n_fitted,
         n_blocks=sum(motif_set.m for motif_set in plan.sets),
         n_motifs=n_motifs,
         bits=NominalBits(
-            source=8 * sum(tensor.n_bytes for tensor in plan.selection.fitted.values()),
+            source=plan.fitted_bits,
             motifs=motifs,
             indices_fixed=indices,
             kept=plan.kept_bits,
             target=_target_bits(plan),
-            total_nominal=total,
+            total_nominal=nominal and nominal[1] + nominal[2] + plan.kept_bits,
         ),
     )
 
@@ -99,9 +75,8 @@ def _target_bits(plan: FitPlan) -> float | None:
 def _motifs_and_indices(plan: FitPlan) -> tuple[int, int, int] | None:
     """Return the number of motifs, their bits and those of the indices, where they are known."""
     options = plan.options
-    counted = options.motifs is not None or options.capacity is not None or not options.has_target
-    # Beside an error, a number of motifs is only a limit.
-    if options.relative_mse is not None or not counted:
+    # With an error as target, a number of motifs is only a limit.
+    if _target_bits(plan) is not None:
         return None
     width = max(tensor.dtype.bits for tensor in plan.selection.fitted.values())
     counts = [(s.m, options.k_of(s.m) or capacity_motifs(DEFAULT_CAPACITY, s.m)) for s in plan.sets]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -19,7 +20,17 @@ from kcomplexity.text import plural
 DEFAULT_CAPACITY = 0.01
 
 #: The options that set a target.
-_TARGETS = ("motifs", "capacity", "bits_per_weight", "relative_mse", "size")
+TARGETS = ("motifs", "capacity", "bits_per_weight", "relative_mse", "size")
+
+#: Options, which numbers are valid, and what is said of others.
+_RANGES: tuple[tuple[str, Callable[[float], bool], str], ...] = (
+    ("capacity", lambda c: 0 < c <= 1, "capacity {:g}: expected a share of the blocks in (0, 1]"),
+    ("train_points", lambda n: n >= 1, "{} train points: expected at least one"),
+    ("motifs", lambda k: k >= 1, "{} motifs: expected at least one"),
+    ("relative_mse", lambda e: 0 < e < 1, "relative error {:g}: expected one in (0, 1), e.g. 0.1"),
+    ("bits_per_weight", lambda b: b > 0, "{:g} bits a weight: expected more than 0"),
+    ("size", lambda n: n >= 1, "a size of {} bytes: expected more than 0, e.g. 300KB"),
+)
 
 
 class Fitting(Selecting, total=False):
@@ -28,60 +39,38 @@ class Fitting(Selecting, total=False):
     Those of :class:`~kcomplexity.mosaics.selection.Selecting` are among them. At most one of
     `motifs`, `capacity`, `bits_per_weight`, `relative_mse` and `size` is the target, but `motifs`
     may limit the number of motifs for `relative_mse`. Without a target, capacity is 0.01.
-
-    Attributes
-    ----------
-    block_size : str or int
-        Weights of a block: a run of ``4``, or ``"2x4"``, 2 rows by 4 columns.
-    method : str
-        How motifs are found: ``"sample"``, ``"kmeans"`` or ``"ecvq"``, the default.
-    motifs : int or None
-        Number of motifs, k, of each set of tensors that share them.
-    capacity : float or None
-        Number of motifs as a share of the blocks, in (0, 1].
-    bits_per_weight : float or None
-        Bits of motifs, indices and scales per fitted weight.
-    relative_mse : float or None
-        Squared error over the sum of squares, in (0, 1), as stored.
-    size : int or None
-        Bytes of the mosaic's file.
-    scope : {"model", "group", "tensor"}
-        Which tensors share motifs: all, those whose names differ in layer numbers only, or none.
-    scale : {"none", "tensor", "row"}
-        Which root mean squares are divided out before motifs are fitted, and stored.
-    motif_dtype : {"f32", "f16", "bf16", "grid"} or None
-        How motifs are stored; by default what the method chooses.
-    zero_motif : bool
-        Whether one motif is the zero block.
-    train_points : int or None
-        Blocks that the rounds of a method see.
-    seed : int
     """
 
+    #: Weights of a block: a run of ``4``, or ``"2x4"``, 2 rows by 4 columns.
     block_size: str | int
+    #: How motifs are found: ``"sample"``, ``"kmeans"`` or ``"ecvq"``, the default.
     method: str
+    #: Number of motifs, k, of each set of tensors that share them.
     motifs: int | None
+    #: Number of motifs as a share of the blocks, in (0, 1].
     capacity: float | None
+    #: Bits of motifs, indices and scales per fitted weight.
     bits_per_weight: float | None
+    #: Squared error over the sum of squares, in (0, 1), as stored.
     relative_mse: float | None
+    #: Bytes of the mosaic's file.
     size: int | None
+    #: Which tensors share motifs: all, those whose names differ in layer numbers only, or none.
     scope: Scope
+    #: Which root mean squares are divided out before motifs are fitted, and stored.
     scale: ScaleMode
+    #: How motifs are stored; by default what the method chooses.
     motif_dtype: MotifDtype | None
+    #: Whether one motif is the zero block.
     zero_motif: bool
+    #: Blocks that the rounds of a method see.
     train_points: int | None
     seed: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class FitOptions:
-    """How a mosaic is fitted, checked; :class:`Fitting` describes each field.
-
-    Raises
-    ------
-    SpecError
-        If a value is invalid, or there are several targets.
-    """
+    """How a mosaic is fitted, checked; :class:`Fitting` describes each field."""
 
     block_size: str | int = 4
     method: str = "ecvq"
@@ -98,26 +87,16 @@ class FitOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in (*_TARGETS, "train_points"):
+        for name in (*TARGETS, "train_points"):
             if not isinstance(getattr(self, name), int | float | None):
                 raise SpecError(f"{name} {getattr(self, name)!r}: expected a number")
-        targets = [name for name in _TARGETS if getattr(self, name) is not None]
+        targets = [name for name in TARGETS if getattr(self, name) is not None]
         if len(targets) > 1 and targets != ["motifs", "relative_mse"]:
             raise SpecError(f"{' and '.join(targets)} are given: a fit has one target")
-        if self.capacity is not None and not 0 < self.capacity <= 1:
-            raise SpecError(f"capacity {self.capacity:g}: expected a share of the blocks in (0, 1]")
-        if self.train_points is not None and self.train_points < 1:
-            raise SpecError(f"{self.train_points} train points: expected at least one")
-        if self.motifs is not None and self.motifs < 1:
-            raise SpecError(f"{self.motifs} motifs: expected at least one")
-        if self.relative_mse is not None and not 0 < self.relative_mse < 1:
-            raise SpecError(
-                f"relative error {self.relative_mse:g}: expected one in (0, 1), e.g. 0.1"
-            )
-        if self.bits_per_weight is not None and not self.bits_per_weight > 0:
-            raise SpecError(f"{self.bits_per_weight:g} bits a weight: expected more than 0")
-        if self.size is not None and self.size < 1:
-            raise SpecError(f"a size of {self.size} bytes: expected more than 0, e.g. 300KB")
+        for name, is_valid, message in _RANGES:
+            number = getattr(self, name)
+            if number is not None and not is_valid(number):
+                raise SpecError(message.format(number))
         for name, value, known in (
             ("scope", self.scope, SCOPES),
             ("scale", self.scale, SCALE_MODES),
@@ -133,13 +112,7 @@ class FitOptions:
         return BlockShape.parse(self.block_size)
 
     def fitter(self) -> Fitter:
-        """Return the fitter that `method` names.
-
-        Raises
-        ------
-        SpecError
-            If there is no such method, or it has no train points.
-        """
+        """Return the fitter that `method` names; SpecError if there is none."""
         cls = FITTERS.lookup(self.method)
         if self.train_points is None:
             return cls()
@@ -148,13 +121,7 @@ class FitOptions:
         return cls(train_points=self.train_points)  # type: ignore[call-arg]
 
     def k_of(self, m: int) -> int | None:
-        """Return the number of motifs for a set of `m` blocks; None where a target decides it.
-
-        Raises
-        ------
-        SpecError
-            If it exceeds the number of blocks or what the coder can index.
-        """
+        """Return the number of motifs for a set of `m` blocks; None where a target decides it."""
         k = self.motifs
         if k is not None and k > m:
             raise SpecError(
@@ -170,11 +137,6 @@ class FitOptions:
             )
         return k
 
-    @property
-    def has_target(self) -> bool:
-        """Whether any target is set."""
-        return any(getattr(self, name) is not None for name in _TARGETS)
-
 
 def capacity_motifs(capacity: float, m: int) -> int:
     """Return k = max(1, floor(c * m)), never above m.
@@ -188,19 +150,12 @@ def capacity_motifs(capacity: float, m: int) -> int:
 
 
 def parse_options(options: Fitting) -> tuple[FitOptions, Selecting]:
-    """Split the options of a call into how a mosaic is fitted and which tensors are.
-
-    Raises
-    ------
-    SpecError
-        If an option is unknown, or its value is invalid.
-    """
+    """Split the options of a call into how a mosaic is fitted and which tensors are."""
     values: dict[str, Any] = dict(options)
     of_fit, of_selection = FitOptions.__dataclass_fields__, Selecting.__annotations__
+    selecting = {name: values.pop(name) for name in of_selection if name in values}
     for name in values:
-        if name not in of_fit and name not in of_selection:
+        if name not in of_fit:
             known = ", ".join((*of_fit, *of_selection))
             raise SpecError(f"a fit has no option {name!r}: expected one of {known}")
-    selecting = {name: value for name, value in values.items() if name in of_selection}
-    fitting = {name: value for name, value in values.items() if name in of_fit}
-    return FitOptions(**fitting), cast("Selecting", selecting)
+    return FitOptions(**values), cast("Selecting", selecting)

@@ -16,14 +16,7 @@ from kcomplexity.tensors.groups import group_name
 
 @dataclass(frozen=True)
 class MotifSet:
-    """Tensors that share motifs.
-
-    Attributes
-    ----------
-    name : str
-    tensors : tuple of Tensor
-    tilings : tuple of Tiling
-    """
+    """Tensors that share motifs, and how each is cut into blocks."""
 
     name: str
     tensors: tuple[Tensor, ...]
@@ -39,15 +32,7 @@ class MotifSet:
 class FitPlan:
     """What is to be fitted. Weights have been checked for being finite, and not used otherwise.
 
-    Attributes
-    ----------
-    selection : Selection
-    options : FitOptions
-    sets : tuple of MotifSet
-    controls : tuple of Control
-        Fitted at the same error, to compare their bits.
-    output : Path or None
-        The file that the mosaic is written to.
+    `controls` are fitted at the same error, to compare their bits. `output` is the mosaic's file.
     """
 
     selection: Selection
@@ -62,30 +47,26 @@ class FitPlan:
         return self.selection.checkpoint
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """What a user should know about the source and the selection, one line each."""
-        return (*self.checkpoint.notes, *self.selection.notes)
-
-    @property
     def n_fitted(self) -> int:
         """Weights to be fitted."""
         return sum(tensor.n_weights for tensor in self.selection.fitted.values())
 
     @property
+    def fitted_bits(self) -> int:
+        """Bits of the tensors to be fitted, as stored."""
+        return 8 * sum(tensor.n_bytes for tensor in self.selection.fitted.values())
+
+    @property
     def kept_bits(self) -> int:
         """Bits of the tensors that are kept verbatim."""
-        fitted = sum(tensor.n_bytes for tensor in self.selection.fitted.values())
-        return 8 * (self.checkpoint.n_bytes - fitted)
+        return 8 * self.checkpoint.n_bytes - self.fitted_bits
 
 
 def plan_fit(selection: Selection, options: FitOptions) -> FitPlan:
     """Cut the tensors into blocks and group them into sets that share motifs.
 
-    Raises
-    ------
-    SpecError
-        If a block is larger than every tensor, there are more motifs than blocks, or a target in
-        bits is not below the size of the source.
+    Raises SpecError if a block is larger than every tensor, there are more motifs than blocks, or
+    a target in bits is not below the size of the source.
     """
     block = options.block
     largest = max(tensor.n_weights for tensor in selection.fitted.values())
@@ -105,11 +86,10 @@ def plan_fit(selection: Selection, options: FitOptions) -> FitPlan:
     for motif_set in sets:
         options.k_of(motif_set.m)
     plan = FitPlan(selection, options, sets)
-    stored = 8 * sum(tensor.n_bytes for tensor in selection.fitted.values())
-    if (options.bits_per_weight or 0.0) * plan.n_fitted >= stored:
+    if (options.bits_per_weight or 0.0) * plan.n_fitted >= plan.fitted_bits:
         raise SpecError(
             f"{options.bits_per_weight:g} bits a weight: expected less than the "
-            f"{stored / plan.n_fitted:g} that the source stores"
+            f"{plan.fitted_bits / plan.n_fitted:g} that the source stores"
         )
     n_bytes = selection.checkpoint.n_bytes
     if (options.size or 0) >= n_bytes:

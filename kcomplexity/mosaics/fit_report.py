@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -19,17 +20,7 @@ from kcomplexity.text import human_bytes, plural, shorten
 
 @dataclass(frozen=True)
 class Usage:
-    """How the motifs are used.
-
-    Attributes
-    ----------
-    n_used, n_dead : int
-        Requested motifs that some block uses, and those that no block uses.
-    entropy_bits : float
-        Order-0 entropy of the motif indices, per block; the mean over the blocks of all sets.
-    share_of_top_half : float
-        Share of the blocks that use the more used half of the motifs.
-    """
+    """How the motifs are used; the schema describes the fields."""
 
     n_used: int
     n_dead: int
@@ -39,19 +30,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class Dictionary:
-    """The most used motifs, for a picture; those of the largest motif set if there are several.
-
-    Attributes
-    ----------
-    n_sets : int
-        Motif sets in the mosaic.
-    n_motifs, n_used, n_blocks : int
-        Of this set: requested motifs, motifs that some block uses, and blocks.
-    values : tuple of tuple of float
-        Weights of the most used motifs, at most 96, before any scale.
-    counts : tuple of int
-        Blocks that use each motif, most used first, at most 4,096.
-    """
+    """The most used motifs, for a picture; those of the largest motif set if there are several."""
 
     n_sets: int
     n_motifs: int
@@ -74,19 +53,7 @@ class TensorFit:
 
 @dataclass(frozen=True)
 class Gain:
-    """The bits of a control at the same relative error, and the motif gain.
-
-    Attributes
-    ----------
-    kind : str
-    n : int
-    relative_mse : float
-        Which both were fitted to.
-    bits : tuple of float
-        Motifs, indices and scales of each replicate.
-    ratio : float
-        Bits of the weights over the mean of the replicates; lower = more structure in blocks.
-    """
+    """The bits of a control's replicates at the same relative error, and the motif gain."""
 
     kind: str
     n: int
@@ -136,82 +103,55 @@ class FitReport(Document):
 
     @property
     def rows(self) -> tuple[TensorFit, ...]:
-        """The fitted tensors."""
         return self.tensors
 
     @property
     def headline(self) -> tuple[str, ...]:
-        """The fit in sentences."""
         return tuple(_headline(self))
+
+
+#: Fields that the report takes over from the mosaic and from its distortion.
+_OF_MOSAIC = (
+    *("n_motifs", "n_blocks", "n_fitted", "method", "scope", "zero_motif", "scale"),
+    *("bits_per_weight", "rac_nominal", "rac_coded"),
+)
+_OF_DISTORTION = ("sse", "mse", "relative_mse", "max_abs", "snr_db")
 
 
 def fit_report(
     mosaic: Mosaic,
     source: Checkpoint,
     provenance: Provenance,
-    output: str | None = None,
+    output: Path | None = None,
     controls: tuple[Gain, ...] = (),
 ) -> FitReport:
-    """Return the report of a mosaic that was fitted in this process.
-
-    Parameters
-    ----------
-    mosaic : Mosaic
-    source : Checkpoint
-        What it was fitted to.
-    provenance : Provenance
-    output : str, optional
-        The file that was written.
-    controls : tuple of Gain
-    """
+    """Return the report of a mosaic that was fitted to `source` in this process."""
     budget, distortion = mosaic.bits, mosaic.distortion
-    tensors = []
-    for name, tensor in mosaic.fitted.items():
-        of_tensor = mosaic.distortions[name]
-        tensors.append(
-            TensorFit(
-                name,
-                tensor.shape,
-                tensor.indices.size,
-                of_tensor.relative_mse,
-                of_tensor.max_abs,
-            )
-        )
+    tensors = [
+        TensorFit(name, t.shape, t.indices.size, of_tensor.relative_mse, of_tensor.max_abs)
+        for name, t in mosaic.fitted.items()
+        for of_tensor in [mosaic.distortions[name]]
+    ]
     bits = asdict(budget) | {"total_coded": budget.total_coded, "file": budget.total_coded}
     return FitReport(
         provenance=provenance,
         source=describe(source),
-        output=output,
+        output=None if output is None else str(output),
         block_shape=str(mosaic.block),
         block_size=mosaic.block.size,
-        n_motifs=mosaic.n_motifs,
-        n_blocks=mosaic.n_blocks,
         capacity=mosaic.n_motifs / mosaic.n_blocks,
-        method=mosaic.method,
-        scope=mosaic.scope,
-        zero_motif=mosaic.zero_motif,
-        scale=mosaic.scale,
         motif_dtype=mosaic.motifs[0].dtype,
         index_coding=mosaic.modes,
         n_weights=source.n_weights,
-        n_fitted=mosaic.n_fitted,
         n_kept=source.n_weights - mosaic.n_fitted,
         bits=bits,
-        bits_per_weight=mosaic.bits_per_weight,
-        rac_nominal=mosaic.rac_nominal,
-        rac_coded=mosaic.rac_coded,
-        distortion={
-            "sse": distortion.sse,
-            "mse": distortion.mse,
-            "relative_mse": distortion.relative_mse,
-            "max_abs": distortion.max_abs,
-            "snr_db": distortion.snr_db,
-        },
+        distortion={name: getattr(distortion, name) for name in _OF_DISTORTION},
         n_changed=distortion.n_changed,
         usage=usage_of(mosaic),
         motifs=_dictionary(mosaic),
         controls=controls,
         tensors=tuple(tensors),
+        **{name: getattr(mosaic, name) for name in _OF_MOSAIC},
     )
 
 
@@ -268,17 +208,16 @@ def _headline(report: FitReport) -> list[str]:
         f"{of}{plural(report.n_motifs, 'motif')} of {plural(report.block_size, 'weight')} for "
         f"{plural(report.n_blocks, 'block')} ({report.method}, indices coded by {coded})"
     )
-    rac_line = (
-        f"stored over coded bits of the fitted weights: {report.rac_coded:.2f}; "
-        f"nominal RAC {report.rac_nominal:.2f}, which is the same for noise"
-    )
     if 4 * used > report.n_blocks > 4 and report.method == "ecvq":
         motif_line += "; smaller blocks (--block-size) take fewer bits at so small an error"
     lines = [
         size_line,
         *_uneven(report),
         motif_line,
-        rac_line,
+        (
+            f"stored over coded bits of the fitted weights: {report.rac_coded:.2f}; "
+            f"nominal RAC {report.rac_nominal:.2f}, which is the same for noise"
+        ),
         "accuracy not checked: kcomplexity sweep --eval",
     ]
     for gain in report.controls:

@@ -23,7 +23,7 @@ from kcomplexity.mosaics.fit_plan import FitPlan, plan_fit
 from kcomplexity.mosaics.fit_report import FitReport, fit_report
 from kcomplexity.mosaics.gain import gain_controls, motif_gain
 from kcomplexity.mosaics.run import run_fit
-from kcomplexity.mosaics.selection import open_reading, open_selection, select
+from kcomplexity.mosaics.selection import open_selection, open_whole, select_fitted
 from kcomplexity.parallel.progress import OnProgress
 from kcomplexity.parallel.threads import available_processors
 from kcomplexity.results.provenance import provenance
@@ -78,7 +78,7 @@ def fit_mosaic(
     (0.0, 4)
     """
     fit_options, selecting = parse_options(options)
-    selection = select(open_reading(source, selecting), selecting)
+    selection = select_fitted(open_whole(source, selecting), **selecting)
     return run_fit(plan_fit(selection, fit_options), threads=threads, progress=progress)
 
 
@@ -94,30 +94,10 @@ def fit(
 ) -> FitReport:
     """Fit a mosaic to a checkpoint, write it if asked to, and report bits and distortion.
 
-    Parameters
-    ----------
-    source : path, mapping of arrays, or Checkpoint
-    output : Path, optional
-        The ``.safetensors`` file to write the mosaic to.
-    controls : iterable of str
-        Randomised controls to fit at the same error, e.g. ``["shuffle:3"]``: the motif gain.
-    threads, progress
-        As of :func:`fit_mosaic`.
-    command : str
-        What the user typed, for the provenance.
-    **options
-        As of :func:`fit_mosaic`.
-
-    Returns
-    -------
-    FitReport
-
-    Raises
-    ------
-    OutputError
-        If `output` is the input or cannot be written.
-    CheckpointError, SpecError, UnmeasurableError
-        As :func:`fit_mosaic`.
+    `output` is the ``.safetensors`` file to write; `controls` are randomised controls to fit at the
+    same error, e.g. ``["shuffle:3"]``, for the motif gain; `command` is what the user typed, for
+    the provenance. The other parameters and errors are those of :func:`fit_mosaic`, and
+    OutputError if `output` is the input or cannot be written.
 
     Examples
     --------
@@ -140,13 +120,9 @@ def open_fit(
 ) -> Iterator[FitPlan]:
     """Open a checkpoint and plan a fit, with every check that needs no fit.
 
-    Parameters are those of :func:`fit`. The plan has notes to show, and
+    Parameters and errors are those of :func:`fit`. The plan has notes to show, and
     :func:`~kcomplexity.mosaics.fit_budget.fit_budget` gives its nominal bits. The checkpoint is
     closed at the end, unless it was passed in open.
-
-    Raises
-    ------
-    As :func:`fit`, except for a target that cannot be reached.
     """
     fit_options, selecting = parse_options(options)
     with open_selection(source, output=output, **selecting) as selection:
@@ -171,5 +147,4 @@ def fit_and_report(
     if plan.output is not None:
         mosaic.save(plan.output)
     origin = provenance(command, plan.options.seed, threads or available_processors(), started)
-    output = None if plan.output is None else str(plan.output)
-    return fit_report(mosaic, plan.checkpoint, origin, output, gains)
+    return fit_report(mosaic, plan.checkpoint, origin, plan.output, gains)

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from kcomplexity.containers.mosaic import Mosaic
 from kcomplexity.controls import Control, parse_control
 from kcomplexity.errors import SpecError
+from kcomplexity.mosaics.fit_options import TARGETS
 from kcomplexity.mosaics.fit_plan import FitPlan, plan_fit
 from kcomplexity.mosaics.fit_report import Gain
 from kcomplexity.mosaics.run import run_fit
@@ -28,29 +30,22 @@ from kcomplexity.parallel.progress import OnProgress
 def gain_controls(plan: FitPlan, texts: Iterable[str]) -> tuple[Control, ...]:
     """Parse controls and check, before anything is fitted, that each is informative.
 
-    Raises
-    ------
-    SpecError
-        If a text names no control, a control changes no fitted tensor, or the method is
-        ``sample``: its bits at an error depend on which blocks were drawn, so that its gain on
-        noise lies anywhere from .95 to 1.05.
+    Method ``sample`` is refused: its bits at an error depend on which blocks were drawn, so that
+    its gain on noise lies anywhere from .95 to 1.05.
     """
-    return tuple(_checked(plan, parse_control(text)) for text in texts)
-
-
-def _checked(plan: FitPlan, control: Control) -> Control:
-    if plan.options.method == "sample":
+    controls = [parse_control(text).for_checkpoints([plan.checkpoint]) for text in texts]
+    if controls and plan.options.method == "sample":
         raise SpecError(
             "a control says nothing about method sample: its bits vary by some five per cent with "
             "the blocks that are drawn; take ecvq or kmeans"
         )
-    linked = control.for_checkpoints([plan.checkpoint])
-    if not any(linked.applies(tensor) for tensor in plan.selection.fitted.values()):
-        raise SpecError(
-            f"control {control} changes none of the fitted tensors: its gain would be 1 whatever "
-            "they hold; take shuffle or signs"
-        )
-    return linked
+    for control in controls:
+        if not any(control.applies(tensor) for tensor in plan.selection.fitted.values()):
+            raise SpecError(
+                f"control {control} changes none of the fitted tensors: its gain would be 1 "
+                "whatever they hold; take shuffle or signs"
+            )
+    return tuple(controls)
 
 
 def motif_gain(
@@ -61,38 +56,10 @@ def motif_gain(
     threads: int | None = None,
     progress: OnProgress | None = None,
 ) -> Gain:
-    """Fit replicates of a control at the relative error of `mosaic` and compare the bits.
-
-    Parameters
-    ----------
-    plan : FitPlan
-        The plan that `mosaic` was fitted by.
-    mosaic : Mosaic
-    control : Control
-        E.g. ``shuffle:N`` or ``signs:N``.
-    threads : int, optional
-    progress : callable, optional
-
-    Returns
-    -------
-    Gain
-        `ratio` is below 1 where the weights take fewer bits than the control's.
-
-    Raises
-    ------
-    SpecError
-        As :func:`gain_controls`.
-    """
-    control = _checked(plan, control)
+    """Fit replicates of a control at the relative error of `mosaic` and compare the bits."""
     error = mosaic.distortion.relative_mse
-    options = replace(
-        plan.options,
-        motifs=None,
-        capacity=None,
-        bits_per_weight=None,
-        size=None,
-        relative_mse=error,
-    )
+    target: dict[str, Any] = {**dict.fromkeys(TARGETS), "relative_mse": error}
+    options = replace(plan.options, **target)
     bits = []
     with Pool(threads) as pool, ExitStack() as stack:
         replicates = {

@@ -10,12 +10,12 @@ from kcomplexity.containers.mosaic import Mosaic
 from kcomplexity.errors import SpecError
 from kcomplexity.mosaics.assembly import FittedSet, build_mosaic
 from kcomplexity.mosaics.fit_options import DEFAULT_CAPACITY, capacity_motifs
-from kcomplexity.mosaics.fit_plan import FitPlan, MotifSet
+from kcomplexity.mosaics.fit_plan import FitPlan
 from kcomplexity.mosaics.fitters import Goal
 from kcomplexity.mosaics.scaled_blocks import ScaledBlocks, read_blocks
 from kcomplexity.parallel.progress import OnProgress
 
-Blocks = Sequence[tuple[MotifSet, ScaledBlocks]]
+Blocks = Sequence[ScaledBlocks]
 
 _TRIES = 10
 #: Fits until an error is met in the stored dtype, and how much lower each aims.
@@ -29,24 +29,9 @@ def run_fit(
 
     The search follows R = a - log2(E) / 2, or that of fixed-width indices, until tries lie on both
     sides of the budget, then the line between the nearest two, and keeps the best within it.
-
-    Parameters
-    ----------
-    plan : FitPlan
-    threads : int, optional
-        All processors by default. No figure depends on it.
-    progress : callable, optional
-        Called about once per round of a fitter.
-
-    Raises
-    ------
-    SpecError
-        If the target cannot be reached; the message says what can.
+    No figure depends on `threads`. SpecError if the target cannot be reached.
     """
-    blocks = [
-        (motif_set, read_blocks(plan, motif_set, threads=threads, progress=progress))
-        for motif_set in plan.sets
-    ]
+    blocks = [read_blocks(plan, s, threads=threads, progress=progress) for s in plan.sets]
     options = plan.options
     if options.bits_per_weight is not None or options.size is not None:
         return _search(plan, blocks)
@@ -60,11 +45,6 @@ def _meet_error(plan: FitPlan, blocks: Blocks, error: float) -> Mosaic:
 
     Fitters do not see that rounding, which adds some per cent in dtypes of eight bits. Each next
     try aims lower by the excess, to a growing power: errors of few motifs come in steps.
-
-    Raises
-    ------
-    SpecError
-        If no try meets it.
     """
     aim = error
     for number in range(_ROUNDED_TRIES):
@@ -80,22 +60,19 @@ def _meet_error(plan: FitPlan, blocks: Blocks, error: float) -> Mosaic:
 
 
 def _fit(
-    plan: FitPlan,
-    blocks: Blocks,
-    error: float | None,
-    capacity: float = DEFAULT_CAPACITY,
+    plan: FitPlan, blocks: Blocks, error: float | None, capacity: float = DEFAULT_CAPACITY
 ) -> Mosaic:
     """Fit every set at an error, or else with as many motifs as the options or `capacity` say."""
     options = plan.options
     fits = []
-    for motif_set, scaled in blocks:
-        k = options.k_of(motif_set.m)
+    for scaled in blocks:
+        k = options.k_of(scaled.problem.m)
         if k is None and error is None:
-            k = capacity_motifs(capacity, motif_set.m)
+            k = capacity_motifs(capacity, scaled.problem.m)
         fit = options.fitter().fit(scaled.problem, Goal(k, error))
         # Beside an error, k is only a limit.
         n_motifs = k if k is not None and error is None else len(fit.motifs)
-        fits.append(FittedSet(motif_set, scaled, fit, n_motifs))
+        fits.append(FittedSet(scaled, fit, n_motifs))
     return build_mosaic(plan, fits)
 
 

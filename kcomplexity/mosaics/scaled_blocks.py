@@ -18,15 +18,9 @@ from kcomplexity.parallel.progress import OnProgress
 
 @dataclass(frozen=True)
 class ScaledBlocks:
-    """The blocks of one motif set, and the scales that were divided out.
+    """The blocks of one motif set, and the bfloat16 scales divided out of each tensor, if any."""
 
-    Attributes
-    ----------
-    problem : Problem
-    scales : tuple of ndarray or None
-        Of each tensor, rounded to bfloat16.
-    """
-
+    motif_set: MotifSet
     problem: Problem
     scales: tuple[NDArray[np.float32] | None, ...]
 
@@ -38,10 +32,7 @@ def read_blocks(
     threads: int | None = None,
     progress: OnProgress | None = None,
 ) -> ScaledBlocks:
-    """Read the tensors of a motif set into one array of blocks, 4 bytes a weight.
-
-    `threads` and `progress` are those of the :class:`~kcomplexity.mosaics.fitters.Problem`.
-    """
+    """Read the tensors of a motif set into one array of blocks, 4 bytes a weight."""
     options, block = plan.options, plan.options.block
     blocks = np.zeros((motif_set.m, block.size), np.float32)
     importance = None if options.scale == "none" else np.ones(motif_set.m)
@@ -80,7 +71,7 @@ def read_blocks(
         threads,
         progress,
     )
-    return ScaledBlocks(problem, tuple(scales))
+    return ScaledBlocks(motif_set, problem, tuple(scales))
 
 
 def _scales(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +13,8 @@ import numpy as np
 from kcomplexity.containers.dense import refuse_input
 from kcomplexity.errors import SpecError, UnmeasurableError
 from kcomplexity.files.atomic import check_writable
-from kcomplexity.loaders import open_checkpoint
 from kcomplexity.loaders.opening import Source
-from kcomplexity.loaders.selecting import Reading
+from kcomplexity.loaders.selecting import Reading, open_selected
 from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 from kcomplexity.tensors.dtypes import DTYPES
 from kcomplexity.text import plural, printable
@@ -26,31 +25,17 @@ class Selecting(Reading, total=False):
 
     Those of :class:`~kcomplexity.loaders.selecting.Reading` are among them. Tensors that `include`
     and `exclude` leave out are kept verbatim.
-
-    Attributes
-    ----------
-    all_tensors : bool
-        Code tensors of fewer than two dimensions too.
-    skip_nonfinite : bool
-        Keep tensors with NaN or infinite weights verbatim instead of refusing them.
     """
 
+    #: Code tensors of fewer than two dimensions too.
     all_tensors: bool
+    #: Keep tensors with NaN or infinite weights verbatim instead of refusing them.
     skip_nonfinite: bool
 
 
 @dataclass(frozen=True)
 class Selection:
-    """A checkpoint, and the tensors of it that are coded.
-
-    Attributes
-    ----------
-    checkpoint : Checkpoint
-    fitted : dict of str to Tensor
-        The tensors to code, in file order; the others are kept verbatim.
-    notes : tuple of str
-        What a user should know about the choice, one line each.
-    """
+    """A checkpoint, its tensors to code in file order, and notes for the user."""
 
     checkpoint: Checkpoint
     fitted: dict[str, Tensor]
@@ -63,79 +48,35 @@ def open_selection(
 ) -> Iterator[Selection]:
     """Open a checkpoint, check that the output can be written and choose the tensors to code.
 
-    A Checkpoint that is passed in stays open.
-
-    Raises
-    ------
-    CheckpointError
-        If `source` cannot be read.
-    OutputError
-        If `output` is the input or cannot be written.
-    SpecError, UnmeasurableError
-        As :func:`select_fitted`.
+    A Checkpoint that is passed in stays open. CheckpointError if `source` cannot be read,
+    OutputError if `output` is the input or cannot be written; others as :func:`select_fitted`.
     """
-    checkpoint = open_reading(source, selecting)
+    checkpoint = open_whole(source, selecting)
     try:
         if output is not None:
             refuse_input(output, checkpoint)
             check_writable(output)
-        yield select(checkpoint, selecting)
+        yield select_fitted(checkpoint, **selecting)
     finally:
         if not isinstance(source, Checkpoint):
             checkpoint.close()
 
 
-def open_reading(source: Source, reading: Reading) -> Checkpoint:
-    """Open a checkpoint with all its tensors; `include` and `exclude` are left to the caller."""
-    return open_checkpoint(
-        source,
-        dtypes=reading.get("dtypes"),
-        root=reading.get("root"),
-        dequantize=reading.get("dequantize", False),
-        stored=reading.get("stored", False),
-    )
+def open_whole(source: Source, reading: Reading) -> Checkpoint:
+    """Open a checkpoint with all its tensors: those that globs leave out are kept verbatim."""
+    everything: Reading = {**reading, "include": (), "exclude": ()}
+    (checkpoint,) = open_selected([source], **everything)
+    return checkpoint
 
 
-def select(checkpoint: Checkpoint, selecting: Selecting) -> Selection:
-    """Choose the tensors to code by the options of a call; see :func:`select_fitted`."""
-    return select_fitted(
-        checkpoint,
-        selecting.get("include", ()),
-        selecting.get("exclude", ()),
-        all_tensors=selecting.get("all_tensors", False),
-        skip_nonfinite=selecting.get("skip_nonfinite", False),
-    )
-
-
-def select_fitted(
-    checkpoint: Checkpoint,
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
-    *,
-    all_tensors: bool = False,
-    skip_nonfinite: bool = False,
-) -> Selection:
+def select_fitted(checkpoint: Checkpoint, **selecting: Unpack[Selecting]) -> Selection:
     """Choose the tensors to code: floating-point, two or more dimensions, admitted by the globs.
 
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-    include, exclude : sequence of str
-        Globs on names; tensors they leave out are kept verbatim.
-    all_tensors : bool
-        Code vectors and scalars too.
-    skip_nonfinite : bool
-        Keep tensors with NaN or infinite weights verbatim instead of refusing them.
-
-    Raises
-    ------
-    SpecError
-        If nothing is left to fit, a glob matches nothing, or a tensor's dtype cannot be kept.
-    UnmeasurableError
-        If a tensor holds NaN or infinite weights.
+    SpecError if nothing is left to fit, a glob matches nothing, or a tensor's dtype cannot be kept;
+    UnmeasurableError if a tensor holds NaN or infinite weights.
     """
-    admitted = checkpoint.select(include, exclude)
-    least = 0 if all_tensors else 2
+    admitted = checkpoint.select(selecting.get("include", ()), selecting.get("exclude", ()))
+    least = 0 if selecting.get("all_tensors") else 2
     fitted = {
         name: tensor
         for name, tensor in admitted.items()
@@ -146,7 +87,7 @@ def select_fitted(
         reason = _not_finite(fitted[name])
         if not reason:
             continue
-        if not skip_nonfinite:
+        if not selecting.get("skip_nonfinite"):
             raise UnmeasurableError(
                 f"{printable(name)} holds {reason}, which no motif can represent: mend the "
                 "checkpoint, leave the tensor out (--exclude) or keep such tensors as they are "
@@ -181,7 +122,7 @@ def select_fitted(
             f"{plural(len(scaled), 'tensor')} ({printable(scaled[0])}, ...) hold codes whose "
             "scales are separate tensors: motifs and errors are of the codes, not of the weights"
         )
-    return Selection(checkpoint, fitted, tuple(notes))
+    return Selection(checkpoint, fitted, (*checkpoint.notes, *notes))
 
 
 #: Float32, and the levels of a grid, have their full precision between these magnitudes.

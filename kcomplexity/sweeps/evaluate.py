@@ -22,28 +22,14 @@ _NUMBER = re.compile(
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result of one run of the command.
-
-    Attributes
-    ----------
-    metric : float or None
-        The last number that it printed; None if the run failed.
-    reason : str or None
-        Why the run failed.
-    """
+    """The last number that one run of the command printed, or the reason why the run failed."""
 
     metric: float | None
     reason: str | None = None
 
 
 def parse_command(text: str) -> list[str]:
-    """Split a command as a shell would; no shell runs it.
-
-    Raises
-    ------
-    SpecError
-        If it has no place for the checkpoint, or its quotes do not match.
-    """
+    """Split a command as a shell would; SpecError if it has no place for the checkpoint."""
     try:
         words = shlex.split(text)
     except ValueError as error:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Unpack
 
@@ -23,10 +24,9 @@ from kcomplexity.containers.dense import write_dense
 from kcomplexity.containers.mosaic_parts import Distortion
 from kcomplexity.errors import KComplexityError
 from kcomplexity.loaders.opening import Source
-from kcomplexity.mosaics.assembly import distortion_of
+from kcomplexity.mosaics.assembly import distortion_of, source_layout
 from kcomplexity.mosaics.fit_options import FitOptions
 from kcomplexity.mosaics.selection import Selecting, Selection, open_selection
-from kcomplexity.mosaics.source_layout import source_layout
 from kcomplexity.parallel.progress import OnProgress, Progress
 from kcomplexity.parallel.threads import available_processors
 from kcomplexity.results.documents import Document
@@ -34,7 +34,7 @@ from kcomplexity.results.json_form import SCHEMA_VERSION
 from kcomplexity.results.provenance import describe, provenance
 from kcomplexity.results.records import CheckpointInfo, Provenance
 from kcomplexity.sweeps.evaluate import Evaluation, evaluate, parse_command
-from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
+from kcomplexity.tensors.checkpoint import Checkpoint
 
 Direction = Literal["higher", "lower"]
 
@@ -47,23 +47,11 @@ _CHANCE = 1e-3
 
 @dataclass(frozen=True)
 class SweepPoint:
-    """One coding at one setting.
+    """One coding at one setting; the schema describes the fields.
 
-    Attributes
-    ----------
-    coding : str
-    setting : dict
-    status : {"ok", "failed"}
-    reason : str or None
-        Why the point or its metric is missing; a failure does not end the sweep.
-    bits : float or None
-        Of the coded tensors, side information included.
-    bits_per_weight, relative_mse : float or None
-    on_front : bool
-        No other point has both fewer bits and a smaller error, and the error is at most 1, which
-        zeros in place of all weights give.
-    metric : float or None
-        The last number that the user's evaluation printed.
+    `reason` says why the point or its metric is missing: a failure does not end the sweep. On the
+    front are points that no other beats in both bits and error, and whose error is at most 1,
+    which zeros in place of all weights give.
     """
 
     coding: str
@@ -81,15 +69,8 @@ class SweepPoint:
 class SweepReport(Document):
     """A sweep with all that is needed to draw and to repeat it; its rows are the points.
 
-    Attributes
-    ----------
-    n_fitted : int
-        Weights that are coded.
-    eval_command : str or None
-    gaussian : tuple of (float, float)
-        Relative error and 0.5 * log2(1 / error): what a Gaussian needs at least, for reference.
-    eval_direction : {"higher", "lower"} or None
-        Which end of the evaluation's number is better; None without an evaluation.
+    `gaussian` holds pairs of relative error and 0.5 * log2(1 / error), the bits a weight that a
+    Gaussian needs at least. `eval_direction` is None without an evaluation.
     """
 
     provenance: Provenance
@@ -106,64 +87,39 @@ class SweepReport(Document):
 
     @property
     def rows(self) -> tuple[SweepPoint, ...]:
-        """The points."""
         return self.points
 
     @property
     def headline(self) -> tuple[str, ...]:
-        """No sentence: the points speak for themselves."""
-        return ()
+        return ()  # the points speak for themselves
 
 
 class Sweeping(Selecting, total=False):
     """Keyword arguments that say what a sweep tries, and on which tensors.
 
     Those of :class:`~kcomplexity.mosaics.selection.Selecting` are among them.
-
-    Attributes
-    ----------
-    codings : sequence of str or None
-        Names of :data:`~kcomplexity.codings.CODINGS`; all of them by default.
-    errors : sequence of float
-        Relative squared errors, for codings that aim at an error.
-    capacities : sequence of float
-        Numbers of motifs as shares of the blocks, for codings that take a number of motifs.
-    block_sizes : sequence of str
-        Of the mosaics.
-    eval_command : str or None
-        Run on the decoded checkpoint of each point: ``{checkpoint}`` is replaced by its path.
-    eval_direction : {"higher", "lower"}
-        Which end of the number it prints is better.
-    timeout : float
-        Seconds that the command may take.
-    seed : int
     """
 
+    #: Names of :data:`~kcomplexity.codings.CODINGS`; all of them by default.
     codings: Sequence[str] | None
+    #: Relative squared errors, for codings that aim at an error.
     errors: Sequence[float]
+    #: Numbers of motifs as shares of the blocks, for codings that take a number of motifs.
     capacities: Sequence[float]
+    #: Of the mosaics.
     block_sizes: Sequence[str]
+    #: Run on the decoded checkpoint of each point: ``{checkpoint}`` is replaced by its path.
     eval_command: str | None
+    #: Which end of the number it prints is better.
     eval_direction: Direction
+    #: Seconds that the command may take.
     timeout: float
     seed: int
 
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """What a sweep is to try, checked.
-
-    Attributes
-    ----------
-    selection : Selection
-    recipes : tuple of Coding
-        In the order of the report's points.
-    errors : tuple of float
-    eval_command : str or None
-    eval_direction : {"higher", "lower"}
-    timeout : float
-    seed : int
-    """
+    """What a sweep is to try, checked; the recipes are in the order of the report's points."""
 
     selection: Selection
     recipes: tuple[Coding, ...]
@@ -172,11 +128,6 @@ class SweepPlan:
     eval_direction: Direction
     timeout: float
     seed: int
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a user should know about the source and the selection, one line each."""
-        return (*self.selection.checkpoint.notes, *self.selection.notes)
 
 
 def gaussian_bits(error: float) -> float:
@@ -194,33 +145,12 @@ def sweep(
 ) -> SweepReport:
     """Code the tensors of a checkpoint in every way and report bits and error of each.
 
-    Parameters
-    ----------
-    source : path, mapping of arrays, or Checkpoint
-    threads : int, optional
-        All processors by default. No figure depends on it.
-    progress : callable, optional
-        Called with a :class:`~kcomplexity.parallel.progress.Progress` before each point.
-    command : str
-        What the user typed, for the provenance.
-    **options
-        Of :class:`Sweeping`: ``codings``, ``errors``, ``capacities``, ``block_sizes``,
-        ``eval_command``, ``eval_direction``, ``timeout``, ``seed``, and which tensors.
+    The front is marked. A coding that fails on these weights is a row with the reason.
 
-    Returns
-    -------
-    SweepReport
-        The front is marked. A coding that fails on these weights is a row with the reason.
-
-    Raises
-    ------
-    CheckpointError
-        If `source` cannot be read.
-    SpecError
-        If a coding is unknown, a setting is invalid or the command has no place for the
-        checkpoint.
-    UnmeasurableError
-        If weights are NaN or infinite.
+    `progress` is called before each point, `command` is what the user typed, for the provenance,
+    and `options` are those of :class:`Sweeping`. No figure depends on `threads`. Errors are those
+    of :func:`~kcomplexity.mosaics.selection.open_selection`, and SpecError if a coding is unknown,
+    a setting is invalid or the command has no place for the checkpoint.
     """
     with open_sweep(source, **options) as plan:
         return run_sweep(plan, threads=threads, progress=progress, command=command)
@@ -254,14 +184,7 @@ def plan_sweep(
     timeout: float = 600.0,
     seed: int = 0,
 ) -> SweepPlan:
-    """List the codings to try; see :class:`Sweeping`.
-
-    Raises
-    ------
-    SpecError
-        If a coding is unknown, a setting is invalid or the command has no place for the
-        checkpoint.
-    """
+    """List the codings to try; see :class:`Sweeping` and, for errors, :func:`sweep`."""
     for name in codings or ():
         CODINGS.lookup(name)
     # Invalid settings are refused here; a setting that fails on these weights is a row.
@@ -274,30 +197,17 @@ def plan_sweep(
         parse_command(eval_command)
     grid = Grid(tuple(errors), tuple(capacities), seed=seed)
     chosen = [coding for name, coding in CODINGS.items() if codings is None or name in codings]
+    tried = [
+        (coding, replace(grid, block_size=b))
+        for b in blocks
+        for coding in chosen
+        if coding.in_blocks
+    ]
+    tried += [(coding, grid) for coding in chosen if not coding.in_blocks]
+    recipes = chain.from_iterable(coding.recipes(at, selection.fitted) for coding, at in tried)
     return SweepPlan(
-        selection,
-        tuple(_recipes(chosen, grid, blocks, selection.fitted)),
-        grid.errors,
-        eval_command,
-        eval_direction,
-        timeout,
-        seed,
+        selection, tuple(recipes), grid.errors, eval_command, eval_direction, timeout, seed
     )
-
-
-def _recipes(
-    codings: Sequence[type[Coding]],
-    grid: Grid,
-    blocks: Sequence[str],
-    tensors: Mapping[str, Tensor],
-) -> Iterator[Coding]:
-    for block in blocks:
-        for coding in codings:
-            if coding.in_blocks:
-                yield from coding.recipes(replace(grid, block_size=block), tensors)
-    for coding in codings:
-        if not coding.in_blocks:
-            yield from coding.recipes(grid, tensors)
 
 
 def run_sweep(
@@ -331,9 +241,8 @@ def _point(recipe: Coding, plan: SweepPlan, threads: int | None) -> SweepPoint:
     try:
         coding = recipe.resolved()
         coded = coding.code(tensors, threads=threads)
-        distortion = Distortion.total(
-            distortion_of(tensor, coded.tensors[name]) for name, tensor in tensors.items()
-        )
+        lost = [distortion_of(tensor, coded.tensors[name]) for name, tensor in tensors.items()]
+        distortion = Distortion.total(lost)
         point = replace(
             point,
             setting=coding.setting,
@@ -366,8 +275,8 @@ def _evaluated(
 def _front(points: Sequence[SweepPoint]) -> tuple[SweepPoint, ...]:
     """Mark the points that no other point beats in both bits and error.
 
-    No bits at all give an error of 1. A point with more bits whose error is
-    lower by less than a thousandth is not marked: such differences are chance.
+    No bits at all give an error of 1. A point with more bits whose error is lower by less than a
+    thousandth is not marked: such differences are chance.
     """
     measured = [p for p in points if p.bits is not None and p.relative_mse is not None]
     best = 1 / (1 - _CHANCE)

@@ -25,17 +25,16 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.containers.motifs import MotifDtype, Motifs
+from kcomplexity.containers.motifs import MOST_MOTIFS, MotifDtype, Motifs
 from kcomplexity.errors import SpecError
-from kcomplexity.mosaics.assign import distances
+from kcomplexity.mosaics.assign import Floats, Ints, distances, nearest
 from kcomplexity.parallel.progress import OnProgress, Progress
 from kcomplexity.registry import class_problem
+from kcomplexity.tensors.pieces import spans
 from kcomplexity.text import plural
 
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
-#: Weights that are summed together, as float64.
-_SUMMED = 1 << 20
+#: Weights that are summed together, as float64; and blocks.
+_SUMMED, _PIECE = 1 << 20, 1 << 16
 
 
 @dataclass(frozen=True)
@@ -95,10 +94,8 @@ class Problem:
     @property
     def rms(self) -> float:
         """Root mean square of the blocks' entries, padding included."""
-        total = math.fsum(
-            float(np.square(self.blocks[at : at + (1 << 16)], dtype=np.float64).sum())
-            for at in range(0, self.m, 1 << 16)
-        )
+        pieces = (self.blocks[start:stop] for start, stop in spans(self.m, _PIECE))
+        total = math.fsum(float(np.square(piece, dtype=np.float64).sum()) for piece in pieces)
         return math.sqrt(total / max(self.blocks.size, 1))
 
     def report(self, stage: str) -> None:
@@ -117,10 +114,13 @@ class Problem:
         lost = distances(self.blocks, values, indices)
         if self.importance is not None:
             lost *= self.importance
-        total = math.fsum(
-            float(lost[at : at + (1 << 16)].sum()) for at in range(0, lost.size, 1 << 16)
-        )
+        total = math.fsum(float(lost[at:end].sum()) for at, end in spans(lost.size, _PIECE))
         return total / self.squares if self.squares else 0.0
+
+    def assigned(self, motifs: Motifs) -> Fit:
+        """Return the fit in which each block goes to its nearest motif."""
+        indices = nearest(self.blocks, motifs.values, threads=self.threads)
+        return Fit(motifs, indices, self.relative_mse(motifs.values, indices))
 
     def round(self, values: NDArray[np.float64] | Floats, step: float) -> Motifs:
         """Round motifs to the motif dtype; `step` is that of a grid."""
@@ -186,28 +186,26 @@ def centroids(blocks: Floats, indices: Ints, k: int) -> tuple[NDArray[np.float64
     from scipy.sparse import csc_array
 
     sums = np.zeros((k, blocks.shape[1]))
-    rows = max(_SUMMED // blocks.shape[1], 1)
-    for at in range(0, len(blocks), rows):
-        piece = blocks[at : at + rows].astype(np.float64)
-        n = len(piece)
+    for at, end in spans(len(blocks), max(_SUMMED // blocks.shape[1], 1)):
+        n = end - at
         # A column for each block, with a one in the row of its motif.
-        chosen = csc_array((np.ones(n), indices[at : at + n], np.arange(n + 1)), shape=(k, n))
-        sums += chosen @ piece
+        chosen = csc_array((np.ones(n), indices[at:end], np.arange(n + 1)), shape=(k, n))
+        sums += chosen @ blocks[at:end].astype(np.float64)
     counts = np.bincount(indices, minlength=k)
     return sums / np.maximum(counts, 1)[:, None], counts
 
 
-def fit_to_error(fit: Callable[[int], Fit], m: int, target: float) -> Fit:
-    """Return the fit of fewest motifs, to about 2 %, whose error is at most `target`.
+def fit_goal(fit: Callable[[int], Fit], m: int, goal: Goal) -> Fit:
+    """Reach a goal on `m` blocks by fits of so many motifs.
 
-    The error falls with the number of motifs, apart from chance; the search bisects the logarithm
-    of that number.
-
-    Raises
-    ------
-    SpecError
-        If even `m` motifs do not reach it.
+    For an error, return the fit of fewest motifs, to about 2 %, that meets it. The error falls with
+    the number of motifs, apart from chance; the search bisects the logarithm of that number.
+    SpecError if even as many motifs as there may be do not reach the error.
     """
+    target = goal.relative_mse
+    if target is None:
+        return fit(goal.k or 1)
+    m = min(goal.k or m, m, MOST_MOTIFS)
     best = fit(m)
     if best.relative_mse > target:
         raise SpecError(

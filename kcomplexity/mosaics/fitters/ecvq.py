@@ -20,18 +20,17 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kcomplexity.algorithms.entropy_coding.ans import AnsEncoder
 from kcomplexity.containers.index_coding import canonical_order
 from kcomplexity.containers.motifs import FINEST, MOST_MOTIFS, MotifDtype, Motifs, encode_levels
 from kcomplexity.errors import SpecError
-from kcomplexity.mosaics.assign import nearest_roughly
-from kcomplexity.mosaics.fitters.base import Fit, Fitter, Goal, Ints, Problem, centroids
-from kcomplexity.mosaics.fitters.kmeans import KMeans, lloyd
+from kcomplexity.mosaics.assign import Floats, Ints, nearest_roughly
+from kcomplexity.mosaics.fitters.base import Fit, Fitter, Goal, Problem, centroids
+from kcomplexity.mosaics.fitters.kmeans import KMeans, lloyd, some_blocks
 from kcomplexity.mosaics.fitters.sample import SampledMotifs
 
-Floats = NDArray[np.float32]
+Rounding = Callable[[Floats], Floats]
 
 #: Blocks that the rounds see by default; more blocks change the motifs little.
 _TRAIN = 1 << 18
@@ -71,15 +70,12 @@ class Ecvq(Fitter):
 
     train_points: int | None = None
 
-    summary: ClassVar[str] = (
-        "entropy-constrained: motifs and indices in the fewest bits at an error"
-    )
-    reference: ClassVar[str] = "Chou, Lookabaugh and Gray, IEEE TASSP 37:31 (1989)"
+    summary = "entropy-constrained: motifs and indices in the fewest bits at an error"
+    reference = "Chou, Lookabaugh and Gray, IEEE TASSP 37:31 (1989)"
     default_dtype: ClassVar[MotifDtype] = "grid"
     aims_at_errors: ClassVar[bool] = True
 
     def fit(self, problem: Problem, goal: Goal) -> Fit:
-        """Start, anneal, round, finish; see the module."""
         limit = min(goal.k or problem.m, problem.m, MOST_MOTIFS)
         error = goal.relative_mse
         if error is None:
@@ -136,15 +132,18 @@ def _exact(problem: Problem) -> Problem:
 
 def _best(options: Ecvq, problem: Problem, error: float, most: int, limit: int) -> Fit | None:
     """Return the cheapest fit that meets the error, or None if so many motifs cannot."""
-    blocks = _training_blocks(options, problem)
+    n = max(options.train_points or _TRAIN, _LEAST_TRAIN)
+    rng = problem.rng("train")
+    blocks = problem.blocks if n >= problem.m else some_blocks(problem.blocks, n, rng)
     scalar = math.sqrt(12 * error) * problem.rms
     steps = _steps(problem, scalar, error) if problem.motif_dtype == "grid" else (0.0,)
-    safe = _SAFE * scalar
     start = _start(blocks, scalar, most, problem)
     if most == limit < problem.m:
         # Too few for a lattice: start from the means that Lloyd's rounds find.
         values = lloyd(KMeans(iterations=8, train_points=len(blocks)), problem, limit)
-        start = replace(start, values=values, counts=_use_of(blocks, values, problem))
+        nearby = nearest_roughly(blocks, values, threads=problem.threads)
+        uses = np.maximum(np.bincount(nearby, minlength=len(values)), 1)
+        start = replace(start, values=values, counts=uses)
     aim = error * float(np.square(blocks, dtype=np.float64).sum()) / len(blocks)
     free = nearest_roughly(blocks, start.values, threads=problem.threads)
     if _lost(blocks, start.values, free) > 0.8 * aim and most < limit:
@@ -157,7 +156,7 @@ def _best(options: Ecvq, problem: Problem, error: float, most: int, limit: int) 
         state = replace(start, overhead=overhead)
         _anneal(state, blocks, aim, rounds, problem, lambda values: values)
         candidates: list[tuple[float, Fit]] = []
-        for step in steps if effort == 1 else [step for step in steps if step <= safe][-1:]:
+        for step in steps if effort == 1 else [s for s in steps if s <= _SAFE * scalar][-1:]:
             fit = _on_grid(state, blocks, aim, step, error, effort, problem)
             if fit is not None:
                 counts = np.bincount(fit.indices, minlength=len(fit.motifs))
@@ -179,17 +178,7 @@ def _steps(problem: Problem, scalar: float, error: float) -> tuple[float, ...]:
             f"are at most 2**19: about {1.1 * least:.1g} can; motifs in f32 reach further"
         )
     coarsest = _STEPS[-1] if error >= _COARSE_FROM else _SAFE
-    return tuple(
-        share * scalar for share in _STEPS if share <= coarsest and share * scalar > finest
-    )
-
-
-def _training_blocks(options: Ecvq, problem: Problem) -> Floats:
-    n = max(options.train_points or _TRAIN, _LEAST_TRAIN)
-    if n >= problem.m:
-        return problem.blocks
-    chosen = problem.rng("train").choice(problem.m, n, replace=False)
-    return problem.blocks[np.sort(chosen)]
+    return tuple(s * scalar for s in _STEPS if s <= coarsest and s * scalar > finest)
 
 
 def _start(blocks: Floats, scalar: float, most: int, problem: Problem) -> _State:
@@ -210,12 +199,7 @@ def _start(blocks: Floats, scalar: float, most: int, problem: Problem) -> _State
 
 
 def _anneal(
-    state: _State,
-    blocks: Floats,
-    aim: float,
-    rounds: int,
-    problem: Problem,
-    rounding: Callable[[Floats], Floats],
+    state: _State, blocks: Floats, aim: float, rounds: int, problem: Problem, rounding: Rounding
 ) -> None:
     """Take rounds in which lambda follows the error a block to `aim`."""
     for number in range(rounds):
@@ -312,12 +296,6 @@ def _merged(values: Floats, counts: Ints) -> tuple[Floats, Ints]:
     unique, labels = np.unique(values, axis=0, return_inverse=True)
     sums = np.bincount(labels.reshape(-1), counts, minlength=len(unique))
     return unique, sums.astype(np.int64)
-
-
-def _use_of(blocks: Floats, values: Floats, problem: Problem) -> Ints:
-    """Return how many blocks are nearest to each motif, at least one."""
-    indices = nearest_roughly(blocks, values, threads=problem.threads)
-    return np.maximum(np.bincount(indices, minlength=len(values)), 1)
 
 
 def _lost(blocks: Floats, values: Floats, indices: Ints) -> float:

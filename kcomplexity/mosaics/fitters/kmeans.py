@@ -10,21 +10,11 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.containers.motifs import MOST_MOTIFS, MotifDtype
+from kcomplexity.containers.motifs import MotifDtype
 from kcomplexity.errors import SpecError
-from kcomplexity.mosaics.assign import distances, nearest, nearest_roughly
-from kcomplexity.mosaics.fitters.base import (
-    Fit,
-    Fitter,
-    Goal,
-    Ints,
-    Problem,
-    centroids,
-    fit_to_error,
-)
+from kcomplexity.mosaics.assign import Floats, Ints, distances, nearest_roughly
+from kcomplexity.mosaics.fitters.base import Fit, Fitter, Goal, Problem, centroids, fit_goal
 from kcomplexity.mosaics.fitters.sample import draw, grid_step
-
-Floats = NDArray[np.float32]
 
 #: The start is drawn from one block in `_PART`, if that leaves `_LEAST` blocks for each motif.
 _PART, _LEAST = 4, 8
@@ -75,36 +65,29 @@ class KMeans(Fitter):
             )
 
     def fit(self, problem: Problem, goal: Goal) -> Fit:
-        """Start, take rounds, round, assign."""
-        if goal.relative_mse is not None:
-            most = min(goal.k or problem.m, problem.m, MOST_MOTIFS)
-            return fit_to_error(partial(self._fit, problem), most, goal.relative_mse)
-        return self._fit(problem, goal.k or 1)
+        return fit_goal(partial(self._fit, problem), problem.m, goal)
 
     def _fit(self, problem: Problem, k: int) -> Fit:
-        values = lloyd(self, problem, k)
-        motifs = problem.round(values, grid_step(problem))
-        indices = nearest(problem.blocks, motifs.values, threads=problem.threads)
-        return Fit(motifs, indices, problem.relative_mse(motifs.values, indices))
+        return problem.assigned(problem.round(lloyd(self, problem, k), grid_step(problem)))
 
 
 def lloyd(options: KMeans, problem: Problem, k: int) -> Floats:
     """Return the means that Lloyd's rounds end with, at most `k`."""
     blocks = problem.blocks
     if options.train_points and options.train_points < problem.m:
-        blocks = _some(blocks, max(options.train_points, k), problem.rng("train"))
+        blocks = some_blocks(blocks, max(options.train_points, k), problem.rng("train"))
     if k >= len(blocks):
         return draw(problem, k)
     if options.start == "sample":
         values = draw(problem, k)
     else:
         few = len(blocks) // _PART
-        part = _some(blocks, few, problem.rng("part")) if few >= _LEAST * k else blocks
+        part = some_blocks(blocks, few, problem.rng("part")) if few >= _LEAST * k else blocks
         values = spread_start(problem, part, k)
     return _rounds(options, problem, blocks, values)
 
 
-def _some(blocks: Floats, n: int, rng: np.random.Generator) -> Floats:
+def some_blocks(blocks: Floats, n: int, rng: np.random.Generator) -> Floats:
     """Return `n` blocks drawn at random, in their order."""
     return blocks[np.sort(rng.choice(len(blocks), n, replace=False))]
 
@@ -130,7 +113,8 @@ def _rounds(options: KMeans, problem: Problem, blocks: Floats, values: Floats) -
         is_last = (is_settled and not empty.size) or number + 1 == options.iterations
         step = means if is_last else values + _STRIDE * (means - values)
         if empty.size:
-            worst = _worst(distances(blocks, values, indices), empty.size)
+            lost = distances(blocks, values, indices)
+            worst = np.sort(np.argpartition(-lost, min(empty.size, lost.size - 1))[: empty.size])
             step[empty[: worst.size]] = blocks[worst]
         values[frozen:] = np.clip(step[frozen:], -_FLOAT32_MAX, _FLOAT32_MAX)
         if is_last:
@@ -174,11 +158,6 @@ def _draw_by(weights: NDArray[np.float64], n: int, rng: np.random.Generator) -> 
 def _lost(blocks: Floats, motif: Floats) -> NDArray[np.float64]:
     """Return the squared distance of each block to one motif."""
     return distances(blocks, motif[None], np.zeros(len(blocks), np.int64))
-
-
-def _worst(lost: NDArray[np.float64], n: int) -> Ints:
-    """Return the `n` blocks of largest error, or all of them if fewer, in their order."""
-    return np.sort(np.argpartition(-lost, min(n, lost.size - 1))[:n])
 
 
 def _squared(vectors: NDArray[Any]) -> NDArray[np.float64]:

@@ -9,9 +9,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.containers.motifs import MOST_MOTIFS, MotifDtype
-from kcomplexity.mosaics.assign import nearest
-from kcomplexity.mosaics.fitters.base import Fit, Fitter, Goal, Problem, fit_to_error
+from kcomplexity.containers.motifs import MotifDtype
+from kcomplexity.mosaics.fitters.base import Fit, Fitter, Goal, Problem, fit_goal
 
 
 @dataclass(frozen=True)
@@ -27,18 +26,12 @@ class SampledMotifs(Fitter):
     default_dtype: ClassVar[MotifDtype] = "f32"
 
     def fit(self, problem: Problem, goal: Goal) -> Fit:
-        """Draw, round, assign."""
-        if goal.relative_mse is not None:
-            most = min(goal.k or problem.m, problem.m, MOST_MOTIFS)
-            return fit_to_error(partial(self._fit, problem), most, goal.relative_mse)
-        return self._fit(problem, goal.k or 1)
+        return fit_goal(partial(self._fit, problem), problem.m, goal)
 
     def _fit(self, problem: Problem, k: int) -> Fit:
-        motifs = problem.round(draw(problem, k), grid_step(problem))
-        indices = nearest(problem.blocks, motifs.values, threads=problem.threads)
-        error = problem.relative_mse(motifs.values, indices)
-        problem.report(f"{k} motifs: relative error {error:.5f}")
-        return Fit(motifs, indices, error)
+        fit = problem.assigned(problem.round(draw(problem, k), grid_step(problem)))
+        problem.report(f"{k} motifs: relative error {fit.relative_mse:.5f}")
+        return fit
 
 
 def draw(problem: Problem, k: int) -> NDArray[np.float32]:
