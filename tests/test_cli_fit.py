@@ -225,7 +225,7 @@ def test_a_fit_report_is_saved_and_read_back(source, tmp_path):
         assert [row["tensor"] for row in csv.DictReader(file)] == ["layers.0.weight"]
     report.save(tmp_path / "fit.md")
     assert "layers.0.weight" in (tmp_path / "fit.md").read_text()
-    with pytest.raises(ResultError, match=r"is not the JSON of a SweepReport: .*n_fitted|points"):
+    with pytest.raises(ResultError, match="is the result of 'fit': expected one of 'sweep'"):
         SweepReport.load(tmp_path / "fit.json")
 
 
@@ -234,7 +234,7 @@ def test_a_budget_is_saved_and_read_back(source, tmp_path):
         budget = fit_budget(plan)
     budget.save(tmp_path / "budget.json")
     assert FitBudget.load(tmp_path / "budget.json") == budget
-    with pytest.raises(SpecError, match=r"ends in \.json|end in \.json"):
+    with pytest.raises(SpecError, match="has no rows: end the name in .json"):
         budget.save(tmp_path / "budget.csv")
 
 

@@ -40,6 +40,7 @@ class FitBudget(Document):
     schema_version: int = SCHEMA_VERSION
 
     kind: ClassVar[str] = "fit-plan"
+    rows_name: ClassVar[str] = ""
 
 
 def fit_budget(plan: FitPlan) -> FitBudget:

@@ -29,7 +29,8 @@ class Document:
     kind : str
         What it is the result of, as in :data:`~kcomplexity.results.reading.KINDS`.
     rows_name : str
-        The field that holds its records: the rows of a CSV file and of a data frame.
+        The field that holds its records: the rows of a CSV file and of a data frame; empty where
+        it has none.
     """
 
     kind: ClassVar[str]
@@ -153,6 +154,8 @@ class Document:
     @classmethod
     def columns(cls) -> list[str]:
         """Return the names of the fields of a row."""
+        if not cls.rows_name:
+            raise SpecError(f"the result of '{KINDS[cls.kind]}' has no rows: end the name in .json")
         row_type = get_args(get_type_hints(cls)[cls.rows_name])[0]
         return [f.name for f in fields(row_type)]
 
