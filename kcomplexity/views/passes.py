@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kcomplexity import kernels
 from kcomplexity.errors import UnmeasurableError
-from kcomplexity.parallel import LEAF, Cut, Every, Piece, State, leaf_sums
+from kcomplexity.parallel import LEAF, Cut, Every, Piece, State
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.tensors.dtypes import StoredDtype
 from kcomplexity.views.base import Reduce, leaves
@@ -30,6 +31,12 @@ def floats(piece: Piece) -> NDArray[Any]:
     """Return the weights of a piece, flat, in :func:`compute_dtype` (no copy if they are)."""
     weights = piece.weights.reshape(-1)
     return weights.astype(compute_dtype(weights.dtype), copy=False)
+
+
+def stored_floats(piece: Piece) -> NDArray[Any]:
+    """Return the weights of a piece, flat, as kernels read them: only narrow floats are widened."""
+    weights = piece.weights.reshape(-1)
+    return weights if weights.dtype in kernels.WEIGHTS else weights.astype(np.float32)
 
 
 def finite_part(values: NDArray[Any]) -> tuple[NDArray[Any], int, int]:
@@ -128,15 +135,12 @@ class LeafSums(State):
 
     def update(self, chunk: Piece, at: Any) -> None:
         """Square each leaf in float64; a complex weight by its two parts."""
-        flat = chunk.weights.reshape(-1)
         if chunk.dtype.kind == "complex":
-            flat = flat.view(flat.real.dtype)
-        scratch = np.empty(min(LEAF, flat.size))
-        for i in leaves(flat):
-            leaf = flat[i : i + LEAF]
-            wide = scratch[: leaf.size]
-            np.copyto(wide, leaf)
-            self.sums += leaf_sums(np.square(wide, out=wide))
+            weights = chunk.weights.reshape(-1)
+            flat = weights.view(weights.real.dtype)
+        else:
+            flat = stored_floats(chunk)
+        self.sums += kernels.square_sums(flat).tolist()
 
     def __add__(self, other: LeafSums) -> LeafSums:
         return LeafSums(self.sums + other.sums)

@@ -58,12 +58,12 @@ def _bits(values: NDArray[Any]) -> NDArray[Any]:
     return values if values.dtype in (np.bool_, np.uint8) else values > 0
 
 
-def _codes_1d(bits: NDArray[Any]) -> NDArray[np.intp]:
+def _codes_1d(bits: NDArray[Any]) -> NDArray[np.uint16]:
     """Return the codes of the blocks of a positive multiple of 12 bits, in no particular order."""
     n_blocks = bits.size // 12
     packed = np.packbits(bits)
     packed.resize(3 * -(-n_blocks // 2), refcheck=False)  # two blocks make three bytes
-    codes = np.empty((2, packed.size // 3), dtype=np.intp)
+    codes = np.empty((2, packed.size // 3), np.uint16)
     # Bytes 0 and 1 of three, read as one big-endian word, start with the first block of the pair;
     # bytes 1 and 2 end with the second.
     heads, tails = (np.ndarray(codes.shape[1:], ">u2", packed, at, strides=(3,)) for at in (0, 1))
