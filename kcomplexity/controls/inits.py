@@ -90,7 +90,6 @@ class Init(Control):
         super().__post_init__()
 
     def changes(self, tensor: Tensor) -> bool:
-        """Whether it holds weights that the scheme can draw."""
         has_shape = self.scheme in _MATCHED or len(tensor.shape) > 1
         return is_signed(tensor) and tensor.n_weights > 0 and has_shape
 
@@ -107,7 +106,6 @@ class Init(Control):
         return _FROM_FANS[self.scheme](_fans(tensor))
 
     def replicates(self, tensor: Tensor, seed: int, pool: Pool) -> Generator[Tensor, None, None]:
-        """Yield lazy tensors; a part has the weights it has in the whole."""
         changed = filter(self.changes, origins(tensor))
         laws = {origin: self.law(origin, pool) for origin in changed}
         for i in range(self.n):

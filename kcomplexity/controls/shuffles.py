@@ -58,7 +58,6 @@ class _Permutation(Control):
         return False
 
     def replicates(self, tensor: Tensor, seed: int, pool: Pool) -> Generator[Tensor, None, None]:
-        """Yield shuffled copies; what lies end to end is shuffled member by member."""
         in_memory = tensor.n_bytes <= _LARGEST_IN_MEMORY
         for i in range(self.n):
             with Store(pool, in_memory=in_memory) as store:
@@ -82,7 +81,6 @@ class Shuffle(_Permutation):
     summary: ClassVar[str] = "weights permuted inside each tensor: is there any order at all?"
 
     def permute(self, tensor: Tensor, key: int, sink: Sink) -> None:
-        """Permute the tensor as one row."""
         permute_rows(tensor, 1, tensor.n_weights, key, sink)
 
 
@@ -94,11 +92,9 @@ class ShuffleRows(_Permutation):
     samples: ClassVar[bool] = False  # of rows, and a sample may be made of frames
 
     def changes(self, tensor: Tensor) -> bool:
-        """Whether rows have more than one weight."""
         return super().changes(tensor) and tensor.matrix_shape[1] > 1
 
     def permute(self, tensor: Tensor, key: int, sink: Sink) -> None:
-        """Permute row after row."""
         permute_rows(tensor, *tensor.matrix_shape, key, sink)
 
 
@@ -110,9 +106,7 @@ class ShuffleCols(_Permutation):
     samples: ClassVar[bool] = False  # of columns, which no sample holds
 
     def changes(self, tensor: Tensor) -> bool:
-        """Whether columns have more than one weight."""
         return super().changes(tensor) and tensor.matrix_shape[0] > 1
 
     def permute(self, tensor: Tensor, key: int, sink: Sink) -> None:
-        """Permute column after column."""
         permute_columns(tensor, *tensor.matrix_shape, key, sink)

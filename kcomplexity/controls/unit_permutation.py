@@ -132,7 +132,6 @@ class UnitPermutation(Control):
     lazy: ClassVar[bool] = True
 
     def for_checkpoints(self, checkpoints: Iterable[Checkpoint]) -> Self:
-        """Return the control with the hidden axes of some checkpoints."""
         axes: dict[tuple[str, tuple[int, ...]], Axes] = {}
         for checkpoint in checkpoints:
             axes |= hidden_axes(checkpoint.values())
@@ -143,11 +142,9 @@ class UnitPermutation(Control):
         return [repr(self.axes.get((origin.name, origin.shape))) for origin in origins(tensor)]
 
     def changes(self, tensor: Tensor) -> bool:
-        """Whether the tensor has hidden units on a side."""
         return (tensor.name, tensor.shape) in self.axes
 
     def replicates(self, tensor: Tensor, seed: int, pool: Pool) -> Generator[Tensor, None, None]:
-        """Yield lazy tensors."""
         for i in range(self.n):
 
             def permuted(origin: Tensor, i: int = i) -> Tensor:
@@ -189,7 +186,6 @@ class _Permuted(Tensor):
         set_addressable(self, self.tensor)
 
     def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
-        """Read the rows that the range covers, and reorder them."""
         columns = self.across.size
         top, bottom = start // columns, -(-stop // columns)
         rows = [

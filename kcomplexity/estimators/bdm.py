@@ -90,7 +90,6 @@ class _Bdm(Estimator):
         )
 
     def reducer(self, alphabet: Alphabet | None, shape: tuple[int, int]) -> Reducer:
-        """Count blocks."""
         if alphabet is None or (alphabet.size, self.ndim) not in CTM_SOURCES:
             known = sorted(size for size, ndim in CTM_SOURCES if ndim == self.ndim)
             size = alphabet.size if alphabet else "no"
@@ -108,7 +107,6 @@ class _Bdm(Estimator):
         return Windows(how, shape) if self.partition == "correlated" else Blocks(how)
 
     def measure(self, states: Sequence[State], alphabets: Sequence[Alphabet]) -> Measure:
-        """Add the BDM of all streams."""
         results = [
             s.result() for s in states if isinstance(s, BlockState | WindowState | TileState)
         ]

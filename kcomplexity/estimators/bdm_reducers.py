@@ -63,11 +63,9 @@ class BlockState(State):
         return BlockState(self.counter + other.counter)
 
     def counts(self) -> BlockCounts:
-        """Return the counts."""
         return self.counter.counts()
 
     def result(self) -> BdmResult:
-        """Return BDM, and what is needed to judge it."""
         return bdm_result(self.counts())
 
 

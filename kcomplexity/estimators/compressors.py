@@ -71,7 +71,6 @@ class Compressor(Estimator):
 
     @property
     def rate(self) -> float:
-        """Rough speed of one core."""
         return next(rate for level, rate in self.rates.items() if self.level <= level)
 
     @property
@@ -80,12 +79,10 @@ class Compressor(Estimator):
         return None if self.rate > 30e6 else 1 << 26 if self.rate > 8e6 else 1 << 24
 
     def reducer(self, alphabet: Alphabet | None, shape: tuple[int, int]) -> Reducer:
-        """Compress the packed symbols, in frames or as one stream."""
         assert alphabet is not None  # noqa: S101 - a compressor always has a view
         return Frames(self, alphabet) if self.frame else OneStream(self, alphabet)
 
     def measure(self, states: Sequence[State], alphabets: Sequence[Alphabet]) -> Measure:
-        """Add the bytes of all streams."""
         bits = [8 * state.n_bytes for state in states if isinstance(state, LengthState)]
         return Measure(float(sum(bits)), stream_bits=bits_by_stream(alphabets, bits))
 
@@ -170,7 +167,6 @@ class Brotli(Compressor):
 
     @property
     def working_memory(self) -> int:
-        """Ring buffer and hash tables."""
         return 32 * _MIB if self.level < 10 else 256 * _MIB
 
     def compress(self, data: NDArray[np.uint8]) -> bytes:

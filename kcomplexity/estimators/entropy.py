@@ -51,12 +51,10 @@ class Entropy(Estimator):
         return "code" if self.form == "two-part" else "estimate"
 
     def reducer(self, alphabet: Alphabet | None, shape: tuple[int, int]) -> Reducer:
-        """Count the symbols."""
         assert alphabet is not None  # noqa: S101 - it has a default view
         return CountSymbols(alphabet.size)
 
     def measure(self, states: Sequence[State], alphabets: Sequence[Alphabet]) -> Measure:
-        """Add the bits of all streams."""
         counts = [state.counter.counts for state in states if isinstance(state, CountState)]
         bits = [
             plug_in_bits(c) if self.form == "plug-in" else two_part_bits(c, a.size)
@@ -85,18 +83,13 @@ class BlockEntropy(Estimator):
     positional: ClassVar[bool] = True
     default_view: ClassVar[str | None] = "q4"
     reference: ClassVar[str] = "Shannon 1948, section 7"
+    rate: ClassVar[float] = 3e7  # sorting distinct blocks takes the time
 
     def __post_init__(self) -> None:
         if not 2 <= self.size <= 32:
             raise SpecError(f"block-entropy:{self.size}: expected 2 to 32 symbols a block")
 
-    @property
-    def rate(self) -> float:
-        """Sorting distinct blocks is what takes the time."""
-        return 3e7
-
     def reducer(self, alphabet: Alphabet | None, shape: tuple[int, int]) -> Reducer:
-        """Count the blocks."""
         assert alphabet is not None  # noqa: S101 - it has a default view
         if self.size * alphabet.width > 63:
             raise UnmeasurableError(
@@ -106,7 +99,6 @@ class BlockEntropy(Estimator):
         return _CountBlocks(alphabet, self.size)
 
     def measure(self, states: Sequence[State], alphabets: Sequence[Alphabet]) -> Measure:
-        """Add the bits of all streams."""
         blocks = [state for state in states if isinstance(state, _BlockState)]
         counts = [state.codes.counts for state in blocks]
         n_left = sum(state.n_left for state in blocks)

@@ -35,7 +35,6 @@ class CodesView(View):
     splits: ClassVar[tuple[str, ...]] = ("bits",)
 
     def prepare(self, tensor: Tensor, reduce: Reduce) -> Encoder:
-        """Need no pass: the width of the codes is that of the dtype."""
         dtype = tensor.dtype
         if dtype.kind not in ("int", "uint"):
             raise UnmeasurableError(

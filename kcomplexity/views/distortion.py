@@ -50,11 +50,9 @@ class DistortionView(View):
 
     @property
     def target_mse(self) -> float:
-        """E."""
         return self.error
 
     def prepare(self, tensor: Tensor, reduce: Reduce) -> Encoder:
-        """Find the step and the range of its levels."""
         weights_only(tensor.dtype)
         limits = extent(reduce)
         top = max(-limits.low, limits.high)

@@ -60,7 +60,6 @@ class SignView(View):
     common_dtype: ClassVar[str | None] = "F64"
 
     def prepare(self, tensor: Tensor, reduce: Reduce) -> Encoder:
-        """Check that every weight has a sign."""
         weights_only(tensor.dtype)
         extent(reduce)
         return _SignEncoder((Alphabet("", 2),))
@@ -74,7 +73,6 @@ class SignByteView(SignView):
     """
 
     def prepare(self, tensor: Tensor, reduce: Reduce) -> Encoder:
-        """Check that every weight has a sign."""
         super().prepare(tensor, reduce)
         return _SignEncoder((Alphabet("", 256),))
 
@@ -102,7 +100,6 @@ class SymmetricView(View):
             raise SpecError(f"q{self.bits}:clip={self.clip:g}: expected a percentage, e.g. 99.9")
 
     def prepare(self, tensor: Tensor, reduce: Reduce) -> Encoder:
-        """Find the range, or the percentiles, and from them the step."""
         limits = _limits(tensor, reduce)
         if self.clip is None:
             top = (1 << (self.bits - 1)) - 1
@@ -126,7 +123,6 @@ class UniformView(View):
             raise SpecError(f"l{self.levels}: expected 2 to 65536 levels, e.g. l4")
 
     def prepare(self, tensor: Tensor, reduce: Reduce) -> Encoder:
-        """Find the range."""
         limits = _limits(tensor, reduce)
         return _level_encoder(tensor, limits.low, limits.high, 0, self.levels - 1, self.split)
 

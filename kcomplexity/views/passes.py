@@ -54,7 +54,6 @@ class Extent:
     memory: int = field(default=4 * LEAF, init=False)
 
     def start(self) -> ExtentState:
-        """Return an empty state."""
         return ExtentState()
 
 
@@ -123,7 +122,6 @@ class SumOfSquares:
     memory: int = field(default=8 * LEAF, init=False)
 
     def start(self) -> LeafSums:
-        """Return an empty state."""
         return LeafSums()
 
 

@@ -44,7 +44,6 @@ class BytesView(View):
     splits: ClassVar[tuple[str, ...]] = ("planes", "fields", "bits")
 
     def prepare(self, tensor: Tensor, reduce: Reduce) -> Encoder:
-        """Need no pass: the layout of the dtype says everything."""
         return _BytesEncoder(_alphabets(tensor.dtype, self.split), split=self.split)
 
 
@@ -68,7 +67,6 @@ class Float32View(View):
     common_dtype: ClassVar[str | None] = "F32"
 
     def prepare(self, tensor: Tensor, reduce: Reduce) -> Encoder:
-        """Need no pass; only F64 can lose digits."""
         weights_only(tensor.dtype)
         return _Float32Encoder(_alphabets(DTYPES["F32"], self.split), split=self.split)
 
