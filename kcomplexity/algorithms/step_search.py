@@ -45,19 +45,12 @@ _BISECTIONS = 40
 
 
 def find_step(weights: Floats, target: float) -> float:
-    """Return the step at which the levels of an array have a relative squared error.
-
-    Parameters
-    ----------
-    weights : ndarray of float64, any shape
-        Finite.
-    target : float
-        Relative squared error.
+    """Return the step at which finite weights have the relative squared error `target`.
 
     Raises
     ------
     UnmeasurableError
-        If the sum of squares is zero or infinite, or no step is fine enough.
+        As :func:`search_step`.
     """
     flat = np.ascontiguousarray(weights.reshape(-1), np.float64)
 
@@ -87,20 +80,8 @@ def search_step(
 ) -> float:
     """Return the step that reaches a relative squared error, as this page defines it.
 
-    Parameters
-    ----------
-    n_weights : int
-    top : float
-        The largest magnitude, > 0.
-    squares : float
-        Sum of squared weights.
-    target : float
-        Relative squared error.
-    histogram : callable
-        span -> the magnitudes of all weights, from :meth:`Magnitudes.empty` of that span. Called
-        once.
-    squared_error : callable
-        step -> the sum of squared error. Called for each comparison that bounds leave open.
+    `top`, the largest magnitude, is above 0; `squares` is the sum of squared weights. `histogram`
+    takes a span, returns the magnitudes of all weights, and is called once; `squared_error` is called for each step whose comparison the bounds leave open.
 
     Raises
     ------

@@ -18,13 +18,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
+from kcomplexity.controls import shuffling
 from kcomplexity.controls.base import Control
-from kcomplexity.controls.shuffling import (
-    fits_in_memory,
-    permute_columns,
-    permute_rows,
-    working_bytes,
-)
 from kcomplexity.controls.stores import Sink, Store
 from kcomplexity.errors import UnmeasurableError
 from kcomplexity.parallel.pool import Pool
@@ -66,8 +61,8 @@ class _Permutation(Control):
                     if not self.changes(origin):
                         return origin
                     permute = partial(self.permute, origin, self.key(origin, seed, i))
-                    with pool.reserve(working_bytes(origin)):
-                        return store.keep(origin, permute, whole=fits_in_memory(origin))
+                    with pool.reserve(shuffling.working_bytes(origin)):
+                        return store.keep(origin, permute, whole=shuffling.fits_in_memory(origin))
 
                 replicate = rebuilt(tensor, shuffled, whole=False)
                 with pool.reserve(tensor.n_bytes if in_memory else 0):
@@ -81,7 +76,7 @@ class Shuffle(_Permutation):
     summary: ClassVar[str] = "weights permuted inside each tensor: is there any order at all?"
 
     def permute(self, tensor: Tensor, key: int, sink: Sink) -> None:
-        permute_rows(tensor, 1, tensor.n_weights, key, sink)
+        shuffling.permute_rows(tensor, 1, tensor.n_weights, key, sink)
 
 
 @dataclass(frozen=True)
@@ -95,7 +90,7 @@ class ShuffleRows(_Permutation):
         return super().changes(tensor) and tensor.matrix_shape[1] > 1
 
     def permute(self, tensor: Tensor, key: int, sink: Sink) -> None:
-        permute_rows(tensor, *tensor.matrix_shape, key, sink)
+        shuffling.permute_rows(tensor, *tensor.matrix_shape, key, sink)
 
 
 @dataclass(frozen=True)
@@ -109,4 +104,4 @@ class ShuffleCols(_Permutation):
         return super().changes(tensor) and tensor.matrix_shape[0] > 1
 
     def permute(self, tensor: Tensor, key: int, sink: Sink) -> None:
-        permute_columns(tensor, *tensor.matrix_shape, key, sink)
+        shuffling.permute_columns(tensor, *tensor.matrix_shape, key, sink)

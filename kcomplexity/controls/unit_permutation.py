@@ -54,15 +54,8 @@ AxesByTensor: TypeAlias = Mapping[tuple[str, tuple[int, ...]], Axes]
 def hidden_axes(tensors: Iterable[Tensor]) -> dict[tuple[str, tuple[int, ...]], Axes]:
     """Find the hidden units of a network, by the rule at the top of the module.
 
-    Parameters
-    ----------
-    tensors : iterable of Tensor
-        In file order; those of layout ``"in-out"`` are left alone.
-
-    Returns
-    -------
-    dict of (name, shape) to Axes
-        Only of tensors that have any.
+    Tensors come in file order; those of layout ``"in-out"`` are left alone. Only tensors that have
+    hidden units are returned, by name and shape.
     """
     every = [t for t in tensors if t.dtype.is_float and t.layout == "out-in" and t.n_weights]
     layers = [t for t in every if len(t.shape) >= 2]

@@ -17,18 +17,25 @@ import zlib
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kcomplexity.algorithms.packing import pack
 from kcomplexity.errors import SpecError
 from kcomplexity.estimators.base import Estimator, Kind, Measure, bits_by_stream
-from kcomplexity.estimators.frames import Frames, LengthState, OneStream, StreamCompressor
-from kcomplexity.parallel import FRAME, LEAF, Reducer, State
+from kcomplexity.parallel import FRAME, LEAF, Cut, Every, Reducer, State, Whole
 from kcomplexity.views.base import Alphabet
 
 _MIB = 1 << 20
+
+
+class StreamCompressor(Protocol):
+    """What the libraries' streaming compressors have in common."""
+
+    def compress(self, data: Any) -> bytes: ...
+    def flush(self) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,81 @@ class Compressor(Estimator):
     def measure(self, states: Sequence[State], alphabets: Sequence[Alphabet]) -> Measure:
         bits = [8 * state.n_bytes for state in states if isinstance(state, LengthState)]
         return Measure(float(sum(bits)), stream_bits=bits_by_stream(alphabets, bits))
+
+
+@dataclass
+class LengthState(State):
+    """Bytes of all frames so far."""
+
+    compressor: Compressor
+    alphabet: Alphabet
+    n_bytes: int = 0
+
+    def update(self, chunk: NDArray[Any], at: Any) -> None:
+        flat = chunk.reshape(-1)
+        frame = int(self.compressor.frame * self.alphabet.per_weight)
+        for i in range(0, flat.size, frame):
+            packed = pack(flat[i : i + frame], self.alphabet.width)
+            self.n_bytes += len(self.compressor.compress(packed))
+
+    def __add__(self, other: LengthState) -> LengthState:
+        return LengthState(self.compressor, self.alphabet, self.n_bytes + other.n_bytes)
+
+
+@dataclass
+class _StreamLengthState(LengthState):
+    """Bytes of one stream; the library's compressor lives until the stream is finished."""
+
+    stream: StreamCompressor | None = None
+
+    def update(self, chunk: NDArray[Any], at: Any) -> None:
+        if self.stream is None:
+            self.stream = self.compressor.stream()
+        packed = pack(chunk.reshape(-1), self.alphabet.width)
+        self.n_bytes += len(self.stream.compress(packed.data))
+
+    def finish(self) -> None:
+        if self.stream is not None:
+            self.n_bytes += len(self.stream.flush())
+            self.stream = None
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Compress each frame of the packed symbols on its own; count the bytes."""
+
+    compressor: Compressor
+    alphabet: Alphabet
+
+    @property
+    def cut(self) -> Cut:
+        return Every(self.compressor.frame)
+
+    @property
+    def memory(self) -> int:
+        frame = int(self.compressor.frame * self.alphabet.per_weight * self.alphabet.width / 8)
+        # One packed frame, and as much again for what comes out when it does not compress.
+        return 2 * frame + self.compressor.working_memory
+
+    def start(self) -> State:
+        return LengthState(self.compressor, self.alphabet)
+
+
+@dataclass(frozen=True)
+class OneStream:
+    """Compress the packed symbols as one stream; count the bytes."""
+
+    compressor: Compressor
+    alphabet: Alphabet
+    cut: Cut = field(default=Whole(), init=False)
+
+    @property
+    def memory(self) -> int:
+        frame = int(FRAME * self.alphabet.per_weight * self.alphabet.width / 8)
+        return 2 * frame + self.compressor.working_memory
+
+    def start(self) -> State:
+        return _StreamLengthState(self.compressor, self.alphabet)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from kcomplexity.algorithms.context.length import TileCode, tile_code
 from kcomplexity.algorithms.context.model import MODES, Kernel
 from kcomplexity.algorithms.entropy_coding.lengths import two_part_bits
 from kcomplexity.estimators.base import Estimator, Kind, Measure
-from kcomplexity.estimators.symbol_counts import CountState, CountSymbols
+from kcomplexity.estimators.entropy import CountState, CountSymbols
 from kcomplexity.parallel import Reducer, Rows, State
 from kcomplexity.results.account import Account
 from kcomplexity.tensors.checkpoint import Tensor

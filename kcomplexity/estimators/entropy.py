@@ -9,19 +9,52 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.algorithms.counting import SORTING_MEMORY, SymbolCounter
+from kcomplexity.algorithms.counting import LARGEST_TABLE, SORTING_MEMORY, SymbolCounter
 from kcomplexity.algorithms.entropy_coding.lengths import plug_in_bits, two_part_bits
 from kcomplexity.errors import SpecError, UnmeasurableError
 from kcomplexity.estimators.base import Estimator, Kind, Measure, bits_by_stream
-from kcomplexity.estimators.symbol_counts import CountState, CountSymbols
 from kcomplexity.parallel import LEAF, Cut, Every, Reducer, State
 from kcomplexity.views.base import Alphabet, smallest
+
+#: More distinct symbols than this are not counted: nearly every one is different then.
+_MOST_DISTINCT = 1 << 24
+
+
+@dataclass(frozen=True)
+class CountSymbols:
+    """Count how often each symbol of an alphabet occurs."""
+
+    alphabet_size: int
+    cut: Cut = field(default=Every(), init=False)
+
+    @property
+    def memory(self) -> int:
+        return 16 * LEAF if self.alphabet_size <= LARGEST_TABLE else SORTING_MEMORY
+
+    def start(self) -> CountState:
+        return CountState(SymbolCounter(self.alphabet_size, _MOST_DISTINCT))
+
+
+@dataclass
+class CountState(State):
+    """The counts so far."""
+
+    counter: SymbolCounter
+
+    def update(self, chunk: NDArray[Any], at: Any) -> None:
+        self.counter.add(chunk)
+
+    def finish(self) -> None:
+        self.counter.finish()
+
+    def __add__(self, other: CountState) -> CountState:
+        return CountState(self.counter + other.counter)
 
 
 @dataclass(frozen=True)

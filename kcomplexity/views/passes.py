@@ -153,25 +153,11 @@ class LeafSums(State):
 
 
 def quantiles(tensor: Tensor, shares: Sequence[float], reduce: Reduce) -> list[float]:
-    """Return exact quantiles of the tensor's weights, linearly interpolated.
+    """Return exact quantiles of the tensor's finite weights, linearly interpolated.
 
-    Parameters
-    ----------
-    tensor : Tensor
-        All weights finite.
-    shares : sequence of float
-        0 to 1; a quantile lies at position ``share * (n - 1)`` of the sorted weights.
-    reduce : Reduce
-
-    Returns
-    -------
-    list of float
-        Interpolated in :func:`compute_dtype`, as QuBD's reference does in float32.
-
-    Notes
-    -----
-    Sorted positions are found by counting 16 bits a pass, so one pass for 16-bit weights and two
-    for float32, in 0.5 MiB; nothing is sorted.
+    The one of a share lies at position ``share * (n - 1)`` of the sorted weights, interpolated in
+    :func:`compute_dtype`, as QuBD's reference does in float32. Positions are found by counting 16
+    bits a pass, in 0.5 MiB: one pass for 16-bit weights and two for float32; nothing is sorted.
     """
     assert tensor.dtype.numpy is not None  # noqa: S101 - weights_only() came first
     dtype = compute_dtype(tensor.dtype.numpy).type

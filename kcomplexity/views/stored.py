@@ -4,6 +4,8 @@
     The stored little-endian bytes, as they lie in the file.
 ``words``
     Whole stored words as one symbol each.
+``codes``
+    The stored integers of a quantised tensor, one symbol each.
 ``f32``
     The weights cast to float32, then as ``bytes``: only to compare checkpoints of several dtypes.
 
@@ -35,6 +37,9 @@ from kcomplexity.views.base import (
     weights_only,
 )
 
+#: A wider integer is a bias, an index or a counter, not a code out of a small set.
+_MOST_BITS = 16
+
 
 @dataclass(frozen=True)
 class BytesView(View):
@@ -57,6 +62,33 @@ class WordsView(View):
         """Need no pass; there has to be an integer as wide as the words."""
         _ = tensor.dtype.word  # raises here and not once per piece
         return _WordsEncoder((Alphabet("", 1 << tensor.dtype.bits),))
+
+
+@dataclass(frozen=True)
+class CodesView(View):
+    """Stored integers as they are, of 1 to 16 bits; lossless.
+
+    Signed codes are counted from the lowest: symbol 0 is -2**(B-1). ``/bits`` makes a stream of
+    each bit of the symbol, most significant first.
+    """
+
+    lossless: ClassVar[bool] = True
+    splits: ClassVar[tuple[str, ...]] = ("bits",)
+
+    def prepare(self, tensor: Tensor, reduce: Reduce) -> Encoder:
+        dtype = tensor.dtype
+        if dtype.kind not in ("int", "uint"):
+            raise UnmeasurableError(
+                f"{dtype.code} values are not integer codes, which @codes measures; @words "
+                "measures them as they are stored"
+            )
+        if dtype.bits > _MOST_BITS:
+            raise UnmeasurableError(
+                f"{dtype.code} values are too wide for codes, which have {_MOST_BITS} bits at most"
+            )
+        planes = plane_alphabets(dtype.bits)
+        alone = (Alphabet("", 1 << dtype.bits),)
+        return _CodesEncoder(planes if self.split == "bits" else alone, split=self.split)
 
 
 @dataclass(frozen=True)
@@ -83,6 +115,19 @@ class _BytesEncoder(Encoder):
 class _WordsEncoder(Encoder):
     def encode(self, piece: Piece) -> Encoded:
         return Encoded((piece.words,))
+
+
+@dataclass(frozen=True)
+class _CodesEncoder(Encoder):
+    split: str | None = field(default=None, kw_only=True)
+
+    def encode(self, piece: Piece) -> Encoded:
+        dtype = piece.dtype
+        symbols = piece.words.astype(smallest(1 << dtype.bits), copy=False)
+        if dtype.kind == "int":
+            # The sign bit turned over counts two's complement from the lowest value.
+            symbols = symbols ^ symbols.dtype.type(1 << (dtype.bits - 1))
+        return Encoded(bit_planes(symbols, dtype.bits) if self.split else (symbols,))
 
 
 @dataclass(frozen=True)
