@@ -81,7 +81,8 @@ def search_step(
     """Return the step that reaches a relative squared error, as this page defines it.
 
     `top`, the largest magnitude, is above 0; `squares` is the sum of squared weights. `histogram`
-    takes a span, returns the magnitudes of all weights, and is called once; `squared_error` is called for each step whose comparison the bounds leave open.
+    takes a span, returns the magnitudes of all weights, and is called once; `squared_error` is
+    called for each step whose comparison the bounds leave open.
 
     Raises
     ------
