@@ -105,31 +105,22 @@ def encoding(side: int, rng: np.random.Generator) -> Iterator[Job]:
 
 
 def counting(side: int, rng: np.random.Generator) -> Iterator[Job]:
-    """Symbols and blocks of bits."""
+    """Symbols."""
     n = side * side
     symbols = np.clip(np.rint(rng.standard_normal(n) * 30 + 128), 0, 255).astype(np.uint8)
-    wide, square = symbols.astype(np.uint16) * 257, symbols.reshape(side, side)
+    wide = symbols.astype(np.uint16) * 257
     empty = partial(np.zeros, dtype=np.int64)
     count = counts.count_symbols, counts.count_symbols_numpy
     yield Job("`count_symbols` of bytes", n, *count, (symbols, empty(256)))
     yield Job("`count_symbols` of 16 bits", n, *count, (wide, empty(65536)))
-    blocks = counts.count_blocks, counts.count_blocks_numpy
-    yield Job("`count_blocks`, 4x4, 8 planes", n, *blocks, (square, empty((8, 65536))))
-    yield Job("`count_blocks`, 4x4, signs", n, *blocks, (square >> 7, empty((1, 65536))))
-    yield Job("`count_blocks`, 12 in a row, signs", n, *blocks, (symbols >> 7, empty((1, 4096))))
 
 
-def moving(side: int, rng: np.random.Generator) -> Iterator[Job]:
-    """Shuffles, and words taken by an index."""
+def moving(side: int, _rng: np.random.Generator) -> Iterator[Job]:
+    """Shuffles."""
     words = np.arange(side * side, dtype=np.uint32)
     philox = np.random.Generator(np.random.Philox(0))
     shuffle = permutation.shuffle_rows, permutation.shuffle_rows_numpy
     yield Job("`shuffle_rows` of 32-bit words", words.size, *shuffle, (words, philox))
-    bytes_, index = words.astype(np.uint8), philox.permutation(words)
-    take = permutation.take, permutation.take_numpy
-    yield Job("`take` of bytes, at random", words.size, *take, (bytes_, index))
-    few = rng.integers(0, 1 << 32, 256, np.uint32)
-    yield Job("`take` of a table of 256", words.size, *take, (few, bytes_))
 
 
 def context(side: int, rng: np.random.Generator) -> Iterator[Job]:

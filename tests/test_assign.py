@@ -19,7 +19,6 @@ from kcomplexity.mosaics.assign import (
     _by_faiss,
     _by_matrix,
     _by_tree,
-    _two_lowest,
     distances,
     engine,
     nearest,
@@ -54,14 +53,6 @@ def plain(blocks, motifs):
     """All squared distances, in float64."""
     gap = blocks[:, None].astype(np.float64) - motifs[None]
     return np.square(gap).sum(axis=2)
-
-
-def test_the_two_lowest_of_each_row_are_found_where_they_are_equal_too():
-    scores = np.array([[3, 1, 2], [5, 5, 7], [0, 4, -1]], np.float32)
-    best, lowest, second = _two_lowest(scores.copy())
-    assert best.tolist() == [1, 0, 2]
-    assert lowest.tolist() == [1, 5, -1]
-    assert second.tolist() == [2, 5, 0]
 
 
 @settings(deadline=None)

@@ -23,11 +23,10 @@ from kcomplexity.algorithms.bdm import (
     bdm_value,
     block_entropy,
     count_blocks,
-    measure_bdm,
     normalized_bdm,
     normalized_block_entropy,
 )
-from kcomplexity.algorithms.bdm.codes import usual_codes
+from kcomplexity.algorithms.bdm.windows import usual_codes
 from kcomplexity.algorithms.counting import add_to_table
 from kcomplexity.algorithms.ctm import ctm_table
 from kcomplexity.errors import KComplexityError, SpecError, UnmeasurableError
@@ -48,6 +47,12 @@ property_test = settings(
 
 def rng(seed=0):
     return np.random.default_rng(seed)
+
+
+def measure_bdm(array, n_symbols=2, **options):
+    """BDM of an array, with what is needed to judge it."""
+    symbols = np.asarray(array)
+    return bdm_result(count_blocks(symbols, Decomposition(symbols.ndim, n_symbols, **options)))
 
 
 def counted(values: np.ndarray) -> np.ndarray:
@@ -574,7 +579,7 @@ UNMEASURABLE = {
     "not a number": (lambda: bdm2d(np.full((4, 4), np.nan)), "booleans or integers"),
     "a matrix for a sequence": (lambda: bdm1d(np.zeros((4, 4), dtype=int)), r"\(4, 4\).*ravel"),
     "a sequence for a matrix": (lambda: bdm2d([0] * 99), r"expected a 2-D array.*\(99,\)"),
-    "three dimensions": (lambda: measure_bdm(np.zeros((4, 4, 4), dtype=int)), "1-D and 2-D"),
+    "three dimensions": (lambda: block_entropy(np.zeros((4, 4, 4), dtype=int)), "1-D and 2-D"),
     "a single number": (lambda: block_entropy(1), r"given shape \(\)"),
     "tiles without a block": (lambda: bdm_tiles(np.zeros((3, 9), dtype=int), 8), "not one block"),
     "one block has one entropy": (

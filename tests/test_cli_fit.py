@@ -234,7 +234,7 @@ def test_a_budget_is_saved_and_read_back(source, tmp_path):
         budget = fit_budget(plan)
     budget.save(tmp_path / "budget.json")
     assert FitBudget.load(tmp_path / "budget.json") == budget
-    with pytest.raises(SpecError, match="has no rows: end the name in .json"):
+    with pytest.raises(SpecError, match=r"has no rows: end the name in \.json"):
         budget.save(tmp_path / "budget.csv")
 
 

@@ -18,7 +18,7 @@ from kcomplexity.algorithms import counting
 from kcomplexity.algorithms.entropy_coding.lengths import plug_in_bits, two_part_bits
 from kcomplexity.algorithms.packing import pack
 from kcomplexity.errors import SpecError, UnmeasurableError
-from kcomplexity.estimators import ESTIMATORS, Estimator, Measure, compressors, symbol_counts
+from kcomplexity.estimators import ESTIMATORS, Estimator, Measure, compressors, entropy
 from kcomplexity.parallel import Cut, Every, Failed, Reducer, Rows, State, Whole, fold, folding
 from kcomplexity.parallel.pool import Pool
 from kcomplexity.scoring.specs import Spec, parse_spec
@@ -298,7 +298,7 @@ def test_wide_words_are_counted_as_they_are(monkeypatch):
 
 @pytest.mark.parametrize("job", [1, 1 << 22])
 def test_more_distinct_symbols_than_the_limit_are_refused(job, monkeypatch):
-    monkeypatch.setattr(symbol_counts, "_MOST_DISTINCT", 1000)
+    monkeypatch.setattr(entropy, "_MOST_DISTINCT", 1000)
     monkeypatch.setattr(folding, "_JOB", job)
     fine = np.resize(np.arange(1000, dtype=np.float32), 2 * LEAF)
     assert measured(fine, "entropy@words").details["n_distinct"] == 1000

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from kcomplexity import kernels
 from kcomplexity.errors import UnmeasurableError
 
 Counts: TypeAlias = NDArray[np.int64]
@@ -26,8 +27,6 @@ _LARGEST_TABLE_OF_SUM = 1 << 24
 _WAITING = 1 << 22
 #: Bytes that sorting and counting them takes.
 SORTING_MEMORY = 40 * _WAITING
-#: From this many bytes on, counting them in pairs pays.
-_MANY_BYTES = 1 << 16
 
 
 def count_symbols(symbols: NDArray[Any], alphabet_size: int) -> Tally:
@@ -170,8 +169,8 @@ def add_to_table(table: Counts, symbols: NDArray[Any]) -> None:
     if table.size == 2:
         ones = np.count_nonzero(flat)
         table += (flat.size - ones, ones)
-    elif flat.dtype == np.uint8 and flat.size >= _MANY_BYTES:
-        table += _count_bytes(flat)[: table.size]
+    elif flat.dtype in (np.uint8, np.uint16):
+        kernels.count_symbols(flat, table)
     elif 2 * flat.size < table.size:
         np.add.at(table, flat, 1)  # does not touch all of a large table for a few symbols
     else:
@@ -213,14 +212,3 @@ def _first_of_equals(ascending: NDArray[Any]) -> NDArray[np.intp]:
     is_first = np.ones(ascending.size, np.bool_)
     np.not_equal(ascending[1:], ascending[:-1], out=is_first[1:])
     return np.flatnonzero(is_first)
-
-
-def _count_bytes(flat: NDArray[np.uint8]) -> Counts:
-    """Count bytes two at a time: a pair takes one step of the counting loop instead of two."""
-    even = flat[: flat.size - flat.size % 2].view(np.uint16)
-    pairs = np.bincount(even, minlength=65536).reshape(256, 256)
-    counts = pairs.sum(axis=0) + pairs.sum(axis=1)
-    if flat.size % 2:
-        counts[flat[-1]] += 1
-    total: Counts = counts.astype(np.int64, copy=False)
-    return total

@@ -26,9 +26,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from kcomplexity import kernels
 from kcomplexity.errors import UnmeasurableError
-from kcomplexity.parallel import leaf_sums
-from kcomplexity.tensors.pieces import LEAF
 
 Floats = NDArray[np.float64]
 
@@ -46,19 +45,12 @@ _BISECTIONS = 40
 
 
 def find_step(weights: Floats, target: float) -> float:
-    """Return the step at which the levels of an array have a relative squared error.
-
-    Parameters
-    ----------
-    weights : ndarray of float64, any shape
-        Finite.
-    target : float
-        Relative squared error.
+    """Return the step at which finite weights have the relative squared error `target`.
 
     Raises
     ------
     UnmeasurableError
-        If the sum of squares is zero or infinite, or no step is fine enough.
+        As :func:`search_step`.
     """
     flat = np.ascontiguousarray(weights.reshape(-1), np.float64)
 
@@ -70,10 +62,10 @@ def find_step(weights: Floats, target: float) -> float:
     return search_step(
         n_weights=flat.size,
         top=float(np.abs(flat).max()),
-        squares=math.fsum(leaf_sums(np.square(flat))),
+        squares=math.fsum(kernels.square_sums(flat)),
         target=target,
         histogram=histogram,
-        squared_error=lambda step: math.fsum(leaf_errors(flat, step)),
+        squared_error=lambda step: math.fsum(kernels.step_errors(flat, step)),
     )
 
 
@@ -88,20 +80,9 @@ def search_step(
 ) -> float:
     """Return the step that reaches a relative squared error, as this page defines it.
 
-    Parameters
-    ----------
-    n_weights : int
-    top : float
-        The largest magnitude, > 0.
-    squares : float
-        Sum of squared weights.
-    target : float
-        Relative squared error.
-    histogram : callable
-        span -> the magnitudes of all weights, from :meth:`Magnitudes.empty` of that span. Called
-        once.
-    squared_error : callable
-        step -> the sum of squared error. Called for each comparison that bounds leave open.
+    `top`, the largest magnitude, is above 0; `squares` is the sum of squared weights. `histogram`
+    takes a span, returns the magnitudes of all weights, and is called once; `squared_error` is
+    called for each step whose comparison the bounds leave open.
 
     Raises
     ------
@@ -129,25 +110,6 @@ def search_step(
         else:
             high = middle
     return low
-
-
-def squared_errors(weights: Floats, step: float, level: Floats, out: Floats) -> Floats:
-    """Write the level of each weight to `level` and its squared error to `out`, all float64."""
-    np.rint(np.divide(weights, step, out=level), out=level)
-    np.subtract(weights, np.multiply(level, step, out=out), out=out)
-    return np.square(out, out=out)
-
-
-def leaf_errors(flat: NDArray[Any], step: float) -> list[float]:
-    """Return the squared error of a step, one float a leaf."""
-    errors: list[float] = []
-    scratch = np.empty((3, min(LEAF, flat.size)))
-    for i in range(0, flat.size, LEAF):
-        leaf = flat[i : i + LEAF]
-        wide, level, spare = scratch[:, : leaf.size]
-        np.copyto(wide, leaf)
-        errors += leaf_sums(squared_errors(wide, step, level, spare))
-    return errors
 
 
 class _Errors:
@@ -195,54 +157,30 @@ class Magnitudes:
     ----------
     span : float
         0 keeps every magnitude.
-    counts, sums, squares : ndarray of float64, shape (n_bins,)
+    bins : ndarray of float64, shape (n_bins, 3)
         Number, sum and sum of squares of the magnitudes in each bin.
     beyond : list of ndarray of float64
         The magnitudes above the span.
     """
 
     span: float
-    counts: Floats
-    sums: Floats
-    squares: Floats
+    bins: Floats
     beyond: list[Floats] = field(default_factory=list)
 
     @classmethod
     def empty(cls, span: float) -> Self:
         """Return the histogram of no weights."""
-        zeros = np.zeros(N_BINS if span else 0)
-        return cls(span, zeros, zeros.copy(), zeros.copy())
+        return cls(span, np.zeros((N_BINS if span else 0, 3)))
 
     def add(self, flat: NDArray[Any]) -> None:
-        """Count the magnitudes of weights of any real type."""
-        bins = self.counts.size
-        if not bins:
+        """Count the magnitudes of weights."""
+        if self.span:
+            self.beyond.append(kernels.add_magnitudes(flat, self.span, self.bins))
+        else:
             self.beyond.append(np.abs(flat.astype(np.float64)))
-            return
-        scratch, indices = np.empty((2, min(LEAF, flat.size))), np.empty(LEAF, np.intp)
-        for i in range(0, flat.size, LEAF):
-            leaf, place = scratch[:, : flat[i : i + LEAF].size]
-            np.copyto(leaf, flat[i : i + LEAF])
-            np.abs(leaf, out=leaf)
-            if leaf.max() > self.span:
-                self.beyond.append(leaf[leaf > self.span])
-                leaf = leaf[leaf <= self.span]
-            index = indices[: leaf.size]
-            np.multiply(leaf, bins / self.span, out=place[: leaf.size])
-            np.copyto(index, place[: leaf.size], casting="unsafe")
-            np.minimum(index, bins - 1, out=index)
-            self.counts += np.bincount(index, minlength=bins)
-            self.sums += np.bincount(index, leaf, minlength=bins)
-            self.squares += np.bincount(index, np.square(leaf, out=leaf), minlength=bins)
 
     def __add__(self, other: Magnitudes) -> Magnitudes:
-        return Magnitudes(
-            self.span,
-            self.counts + other.counts,
-            self.sums + other.sums,
-            self.squares + other.squares,
-            self.beyond + other.beyond,
-        )
+        return Magnitudes(self.span, self.bins + other.bins, self.beyond + other.beyond)
 
     def joined(self) -> Magnitudes:
         """Return the same with the magnitudes beyond in one piece, in their order."""
@@ -250,36 +188,31 @@ class Magnitudes:
 
     def coarser(self, factor: int) -> Magnitudes:
         """Return the histogram with `factor` bins put in one."""
-
-        def joined(bins: Floats) -> Floats:
-            total: Floats = bins.reshape(-1, factor).sum(axis=1)
-            return total
-
-        parts = joined(self.counts), joined(self.sums), joined(self.squares)
-        return Magnitudes(self.span, *parts, self.beyond)
+        return replace(self, bins=self.bins.reshape(-1, factor, 3).sum(axis=1))
 
     def error_bounds(self, step: float) -> tuple[float, float]:
         """Return a lower and an upper bound on the squared error of `step`."""
         beyond = sum(
             float(np.square(kept - np.rint(kept / step) * step).sum()) for kept in self.beyond
         )
-        if not self.counts.size:
+        if not self.bins.size:
             return beyond, beyond
-        width = self.span / self.counts.size
+        counts, sums, squares = self.bins.T
+        width = self.span / counts.size
         # Binning rounds: an edge may be off by a few units in the last place of the span.
         margin = 1e-12 * self.span
-        edges = np.arange(self.counts.size + 1) * width
+        edges = np.arange(counts.size + 1) * width
         first = np.rint((edges[:-1] - margin) / step)
         last = np.rint((edges[1:] + margin) / step)
         point = first * step
-        error = self.squares - 2 * point * self.sums + self.counts * point * point
+        error = squares - 2 * point * sums + counts * point * point
         crossed = last > first
         # Of a crossed bin, putting all on the lower level is an upper bound, and so is the worst
         # case of half a step; moving one weight t past the threshold up a level gains 2 t step.
-        most = np.minimum(error, self.counts * (step * step / 4))
+        most = np.minimum(error, counts * (step * step / 4))
         gain = np.where(last - first > 1, np.inf, 2 * (width + 2 * margin) * step)
         with np.errstate(invalid="ignore"):  # empty bins: 0 * inf
-            least = np.where(self.counts > 0, np.maximum(error - self.counts * gain, 0), 0)
+            least = np.where(counts > 0, np.maximum(error - counts * gain, 0), 0)
         low = float(np.where(crossed, least, error).sum())
         high = float(np.where(crossed, most, error).sum())
         return low + beyond, high + beyond

@@ -18,13 +18,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
+from kcomplexity.controls import shuffling
 from kcomplexity.controls.base import Control
-from kcomplexity.controls.shuffling import (
-    fits_in_memory,
-    permute_columns,
-    permute_rows,
-    working_bytes,
-)
 from kcomplexity.controls.stores import Sink, Store
 from kcomplexity.errors import UnmeasurableError
 from kcomplexity.parallel.pool import Pool
@@ -58,7 +53,6 @@ class _Permutation(Control):
         return False
 
     def replicates(self, tensor: Tensor, seed: int, pool: Pool) -> Generator[Tensor, None, None]:
-        """Yield shuffled copies; what lies end to end is shuffled member by member."""
         in_memory = tensor.n_bytes <= _LARGEST_IN_MEMORY
         for i in range(self.n):
             with Store(pool, in_memory=in_memory) as store:
@@ -67,8 +61,8 @@ class _Permutation(Control):
                     if not self.changes(origin):
                         return origin
                     permute = partial(self.permute, origin, self.key(origin, seed, i))
-                    with pool.reserve(working_bytes(origin)):
-                        return store.keep(origin, permute, whole=fits_in_memory(origin))
+                    with pool.reserve(shuffling.working_bytes(origin)):
+                        return store.keep(origin, permute, whole=shuffling.fits_in_memory(origin))
 
                 replicate = rebuilt(tensor, shuffled, whole=False)
                 with pool.reserve(tensor.n_bytes if in_memory else 0):
@@ -82,8 +76,7 @@ class Shuffle(_Permutation):
     summary: ClassVar[str] = "weights permuted inside each tensor: is there any order at all?"
 
     def permute(self, tensor: Tensor, key: int, sink: Sink) -> None:
-        """Permute the tensor as one row."""
-        permute_rows(tensor, 1, tensor.n_weights, key, sink)
+        shuffling.permute_rows(tensor, 1, tensor.n_weights, key, sink)
 
 
 @dataclass(frozen=True)
@@ -94,12 +87,10 @@ class ShuffleRows(_Permutation):
     samples: ClassVar[bool] = False  # of rows, and a sample may be made of frames
 
     def changes(self, tensor: Tensor) -> bool:
-        """Whether rows have more than one weight."""
         return super().changes(tensor) and tensor.matrix_shape[1] > 1
 
     def permute(self, tensor: Tensor, key: int, sink: Sink) -> None:
-        """Permute row after row."""
-        permute_rows(tensor, *tensor.matrix_shape, key, sink)
+        shuffling.permute_rows(tensor, *tensor.matrix_shape, key, sink)
 
 
 @dataclass(frozen=True)
@@ -110,9 +101,7 @@ class ShuffleCols(_Permutation):
     samples: ClassVar[bool] = False  # of columns, which no sample holds
 
     def changes(self, tensor: Tensor) -> bool:
-        """Whether columns have more than one weight."""
         return super().changes(tensor) and tensor.matrix_shape[0] > 1
 
     def permute(self, tensor: Tensor, key: int, sink: Sink) -> None:
-        """Permute column after column."""
-        permute_columns(tensor, *tensor.matrix_shape, key, sink)
+        shuffling.permute_columns(tensor, *tensor.matrix_shape, key, sink)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kcomplexity import kernels
 from kcomplexity.controls.stores import Sink
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.tensors.derived import stored_words
@@ -53,8 +54,8 @@ def permute_rows(tensor: Tensor, rows: int, columns: int, key: int, sink: Sink) 
     for top in range(0, rows, step):
         bottom = min(top + step, rows)
         words = _own_words(tensor, top * columns, bottom * columns)
-        words = words.reshape(bottom - top, columns)
-        sink.put(top * columns, rng.permuted(words, axis=1, out=words).reshape(-1))
+        kernels.shuffle_rows(words.reshape(bottom - top, columns), rng)
+        sink.put(top * columns, words)
 
 
 def permute_columns(tensor: Tensor, rows: int, columns: int, key: int, sink: Sink) -> None:

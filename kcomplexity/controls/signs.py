@@ -25,11 +25,9 @@ class Signs(Control):
     lazy: ClassVar[bool] = True
 
     def changes(self, tensor: Tensor) -> bool:
-        """Whether there are signs."""
         return is_signed(tensor)
 
     def replicates(self, tensor: Tensor, seed: int, pool: Pool) -> Generator[Tensor, None, None]:
-        """Yield lazy tensors; a part has the signs it has in the whole."""
         for i in range(self.n):
 
             def flipped(origin: Tensor, i: int = i) -> Tensor:

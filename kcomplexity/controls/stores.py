@@ -86,15 +86,10 @@ class Store:
                 source.path.unlink(missing_ok=True)
 
     def keep(self, tensor: Tensor, permute: Callable[[Sink], None], *, whole: bool) -> Tensor:
-        """Permute the words of `tensor` and return the tensor that holds the result.
+        """Return the tensor that holds the permuted words of `tensor`.
 
-        Parameters
-        ----------
-        tensor : Tensor
-        permute : callable
-            Writes all of its words to the sink that it gets.
-        whole : bool
-            Whether the sink is in memory, wherever the words are kept afterwards, or a file.
+        `permute` writes all of its words to the sink that it gets: in memory if `whole`, wherever
+        the words are kept afterwards, else a file.
         """
         n, dtype = tensor.n_weights, tensor.dtype
         if whole:

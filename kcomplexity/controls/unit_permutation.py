@@ -54,15 +54,8 @@ AxesByTensor: TypeAlias = Mapping[tuple[str, tuple[int, ...]], Axes]
 def hidden_axes(tensors: Iterable[Tensor]) -> dict[tuple[str, tuple[int, ...]], Axes]:
     """Find the hidden units of a network, by the rule at the top of the module.
 
-    Parameters
-    ----------
-    tensors : iterable of Tensor
-        In file order; those of layout ``"in-out"`` are left alone.
-
-    Returns
-    -------
-    dict of (name, shape) to Axes
-        Only of tensors that have any.
+    Tensors come in file order; those of layout ``"in-out"`` are left alone. Only tensors that have
+    hidden units are returned, by name and shape.
     """
     every = [t for t in tensors if t.dtype.is_float and t.layout == "out-in" and t.n_weights]
     layers = [t for t in every if len(t.shape) >= 2]
@@ -132,7 +125,6 @@ class UnitPermutation(Control):
     lazy: ClassVar[bool] = True
 
     def for_checkpoints(self, checkpoints: Iterable[Checkpoint]) -> Self:
-        """Return the control with the hidden axes of some checkpoints."""
         axes: dict[tuple[str, tuple[int, ...]], Axes] = {}
         for checkpoint in checkpoints:
             axes |= hidden_axes(checkpoint.values())
@@ -143,11 +135,9 @@ class UnitPermutation(Control):
         return [repr(self.axes.get((origin.name, origin.shape))) for origin in origins(tensor)]
 
     def changes(self, tensor: Tensor) -> bool:
-        """Whether the tensor has hidden units on a side."""
         return (tensor.name, tensor.shape) in self.axes
 
     def replicates(self, tensor: Tensor, seed: int, pool: Pool) -> Generator[Tensor, None, None]:
-        """Yield lazy tensors."""
         for i in range(self.n):
 
             def permuted(origin: Tensor, i: int = i) -> Tensor:
@@ -189,7 +179,6 @@ class _Permuted(Tensor):
         set_addressable(self, self.tensor)
 
     def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
-        """Read the rows that the range covers, and reorder them."""
         columns = self.across.size
         top, bottom = start // columns, -(-stop // columns)
         rows = [

@@ -12,10 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from kcomplexity.algorithms.bdm import (
-    Decomposition,
-    normalized_bdm,
-)
+from kcomplexity.algorithms.bdm import Decomposition, normalized_bdm
 from kcomplexity.algorithms.ctm import CTM_SOURCES
 from kcomplexity.errors import SpecError, UnmeasurableError
 from kcomplexity.estimators.base import Estimator, Kind, Measure, bits_by_stream
@@ -81,17 +78,11 @@ class _Bdm(Estimator):
 
     def decomposition(self, n_symbols: int) -> Decomposition:
         """Return how symbols of an alphabet are cut into blocks."""
-        return Decomposition(
-            self.ndim,
-            n_symbols,
-            self.block,
-            self.partition,  # type: ignore[arg-type]  # checked by Decomposition itself
-            self.shift,
-            self.min_length,
-        )
+        # The partition is checked by Decomposition itself.
+        options: Any = self.partition, self.shift, self.min_length
+        return Decomposition(self.ndim, n_symbols, self.block, *options)
 
     def reducer(self, alphabet: Alphabet | None, shape: tuple[int, int]) -> Reducer:
-        """Count blocks."""
         if alphabet is None or (alphabet.size, self.ndim) not in CTM_SOURCES:
             known = sorted(size for size, ndim in CTM_SOURCES if ndim == self.ndim)
             size = alphabet.size if alphabet else "no"
@@ -109,7 +100,6 @@ class _Bdm(Estimator):
         return Windows(how, shape) if self.partition == "correlated" else Blocks(how)
 
     def measure(self, states: Sequence[State], alphabets: Sequence[Alphabet]) -> Measure:
-        """Add the BDM of all streams."""
         results = [
             s.result() for s in states if isinstance(s, BlockState | WindowState | TileState)
         ]

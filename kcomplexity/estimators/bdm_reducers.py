@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from kcomplexity.algorithms.bdm import (
     BdmResult,
+    BdmTiles,
     BlockCounter,
     BlockCounts,
     Decomposition,
@@ -53,9 +54,7 @@ class BlockState(State):
     counter: BlockCounter
 
     def update(self, chunk: NDArray[Any], at: Any) -> None:
-        how = self.counter.how
-        # The fast path takes any number above zero as 1; other codes would run over.
-        self.counter.add(chunk if how.is_usual_binary else as_symbols(chunk, how))
+        self.counter.add(as_symbols(chunk, self.counter.how))
 
     def finish(self) -> None:
         self.counter.finish()
@@ -64,11 +63,9 @@ class BlockState(State):
         return BlockState(self.counter + other.counter)
 
     def counts(self) -> BlockCounts:
-        """Return the counts."""
         return self.counter.counts()
 
     def result(self) -> BdmResult:
-        """Return BDM, and what is needed to judge it."""
         return bdm_result(self.counts())
 
 
@@ -149,50 +146,33 @@ class Tiles:
 
 @dataclass
 class TileState(State):
-    """BDM of the tiles seen so far: one float a tile, added exactly at the end."""
+    """BDM of the tiles seen so far, added exactly at the end."""
 
     how: Decomposition
     tile: int
-    bits: list[float] = field(default_factory=list)
-    n_blocks: int = 0
-    n_codes_seen: int = 0
-    n_missing: int = 0
+    tiles: list[BdmTiles] = field(default_factory=list)
     n_ignored: int = 0
-    saturation: float = 0.0
 
     def update(self, chunk: NDArray[Any], at: Any) -> None:
         if min(chunk.shape) < self.how.side:
             self.n_ignored += chunk.size
             return
-        tiles = bdm_tiles(chunk, self.tile, n_symbols=self.how.n_symbols, block=self.how.side)
-        self.bits += tiles.values[~np.isnan(tiles.values)].tolist()
-        self.n_blocks += tiles.n_blocks
-        self.n_codes_seen += tiles.n_codes_seen
-        self.n_missing += tiles.n_missing
-        self.n_ignored += tiles.n_ignored
-        self.saturation = max(self.saturation, tiles.saturation)
+        how = self.how
+        self.tiles.append(bdm_tiles(chunk, self.tile, n_symbols=how.n_symbols, block=how.side))
 
     def __add__(self, other: TileState) -> TileState:
-        return TileState(
-            self.how,
-            self.tile,
-            self.bits + other.bits,
-            self.n_blocks + other.n_blocks,
-            self.n_codes_seen + other.n_codes_seen,
-            self.n_missing + other.n_missing,
-            self.n_ignored + other.n_ignored,
-            max(self.saturation, other.saturation),
-        )
+        n_ignored = self.n_ignored + other.n_ignored
+        return TileState(self.how, self.tile, self.tiles + other.tiles, n_ignored)
 
     def result(self) -> BdmResult:
-        if not self.bits:
+        if not self.tiles:
             raise UnmeasurableError(f"no tile holds a block: {self.n_ignored} symbols")
         return BdmResult(
-            math.fsum(self.bits),
-            math.nan,
-            self.n_blocks,
-            self.n_codes_seen,
-            self.n_missing,
-            self.n_ignored,
-            self.saturation,
+            bits=math.fsum(x for t in self.tiles for x in t.values.flat if not math.isnan(x)),
+            block_entropy=math.nan,
+            n_blocks=sum(t.n_blocks for t in self.tiles),
+            n_codes_seen=sum(t.n_codes_seen for t in self.tiles),
+            n_missing=sum(t.n_missing for t in self.tiles),
+            n_ignored=self.n_ignored + sum(t.n_ignored for t in self.tiles),
+            saturation=max(t.saturation for t in self.tiles),
         )

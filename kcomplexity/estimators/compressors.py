@@ -17,19 +17,26 @@ import zlib
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kcomplexity.algorithms.packing import pack
 from kcomplexity.errors import SpecError
 from kcomplexity.estimators.base import Estimator, Kind, Measure, bits_by_stream
-from kcomplexity.estimators.frames import Frames, LengthState, OneStream, StreamCompressor
-from kcomplexity.parallel import Reducer, State
+from kcomplexity.parallel import Cut, Every, Reducer, State, Whole
 from kcomplexity.tensors.pieces import FRAME, LEAF
 from kcomplexity.views.base import Alphabet
 
 _MIB = 1 << 20
+
+
+class StreamCompressor(Protocol):
+    """What the libraries' streaming compressors have in common."""
+
+    def compress(self, data: Any) -> bytes: ...
+    def flush(self) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,6 @@ class Compressor(Estimator):
 
     @property
     def rate(self) -> float:
-        """Rough speed of one core."""
         return next(rate for level, rate in self.rates.items() if self.level <= level)
 
     @property
@@ -81,14 +87,87 @@ class Compressor(Estimator):
         return None if self.rate > 30e6 else 1 << 26 if self.rate > 8e6 else 1 << 24
 
     def reducer(self, alphabet: Alphabet | None, shape: tuple[int, int]) -> Reducer:
-        """Compress the packed symbols, in frames or as one stream."""
         assert alphabet is not None  # noqa: S101 - a compressor always has a view
         return Frames(self, alphabet) if self.frame else OneStream(self, alphabet)
 
     def measure(self, states: Sequence[State], alphabets: Sequence[Alphabet]) -> Measure:
-        """Add the bytes of all streams."""
         bits = [8 * state.n_bytes for state in states if isinstance(state, LengthState)]
         return Measure(float(sum(bits)), stream_bits=bits_by_stream(alphabets, bits))
+
+
+@dataclass
+class LengthState(State):
+    """Bytes of all frames so far."""
+
+    compressor: Compressor
+    alphabet: Alphabet
+    n_bytes: int = 0
+
+    def update(self, chunk: NDArray[Any], at: Any) -> None:
+        flat = chunk.reshape(-1)
+        frame = int(self.compressor.frame * self.alphabet.per_weight)
+        for i in range(0, flat.size, frame):
+            packed = pack(flat[i : i + frame], self.alphabet.width)
+            self.n_bytes += len(self.compressor.compress(packed))
+
+    def __add__(self, other: LengthState) -> LengthState:
+        return LengthState(self.compressor, self.alphabet, self.n_bytes + other.n_bytes)
+
+
+@dataclass
+class _StreamLengthState(LengthState):
+    """Bytes of one stream; the library's compressor lives until the stream is finished."""
+
+    stream: StreamCompressor | None = None
+
+    def update(self, chunk: NDArray[Any], at: Any) -> None:
+        if self.stream is None:
+            self.stream = self.compressor.stream()
+        packed = pack(chunk.reshape(-1), self.alphabet.width)
+        self.n_bytes += len(self.stream.compress(packed.data))
+
+    def finish(self) -> None:
+        if self.stream is not None:
+            self.n_bytes += len(self.stream.flush())
+            self.stream = None
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Compress each frame of the packed symbols on its own; count the bytes."""
+
+    compressor: Compressor
+    alphabet: Alphabet
+
+    @property
+    def cut(self) -> Cut:
+        return Every(self.compressor.frame)
+
+    @property
+    def memory(self) -> int:
+        frame = int(self.compressor.frame * self.alphabet.per_weight * self.alphabet.width / 8)
+        # One packed frame, and as much again for what comes out when it does not compress.
+        return 2 * frame + self.compressor.working_memory
+
+    def start(self) -> State:
+        return LengthState(self.compressor, self.alphabet)
+
+
+@dataclass(frozen=True)
+class OneStream:
+    """Compress the packed symbols as one stream; count the bytes."""
+
+    compressor: Compressor
+    alphabet: Alphabet
+    cut: Cut = field(default=Whole(), init=False)
+
+    @property
+    def memory(self) -> int:
+        frame = int(FRAME * self.alphabet.per_weight * self.alphabet.width / 8)
+        return 2 * frame + self.compressor.working_memory
+
+    def start(self) -> State:
+        return _StreamLengthState(self.compressor, self.alphabet)
 
 
 @dataclass(frozen=True)
@@ -171,7 +250,6 @@ class Brotli(Compressor):
 
     @property
     def working_memory(self) -> int:
-        """Ring buffer and hash tables."""
         return 32 * _MIB if self.level < 10 else 256 * _MIB
 
     def compress(self, data: NDArray[np.uint8]) -> bytes:

@@ -21,7 +21,7 @@ from kcomplexity.algorithms.context.length import TileCode, tile_code
 from kcomplexity.algorithms.context.model import MODES, Kernel
 from kcomplexity.algorithms.entropy_coding.lengths import two_part_bits
 from kcomplexity.estimators.base import Estimator, Kind, Measure
-from kcomplexity.estimators.symbol_counts import CountState, CountSymbols
+from kcomplexity.estimators.entropy import CountState, CountSymbols
 from kcomplexity.parallel import Reducer, Rows, State
 from kcomplexity.results.account import Account
 from kcomplexity.tensors.checkpoint import Tensor
@@ -66,19 +66,10 @@ class Context(Estimator):
     reference: ClassVar[str] = (
         "own construction; context-tree weighting: Willems, Shtarkov & Tjalkens 1995"
     )
-
-    @property
-    def rate(self) -> float:
-        """Rough speed of one core in symbols a second."""
-        return 4e6
-
-    @property
-    def cap(self) -> int | None:
-        """Some ten seconds of one core."""
-        return 1 << 26
+    rate: ClassVar[float] = 4e6
+    cap: ClassVar[int | None] = 1 << 26  # some ten seconds of one core
 
     def reducer(self, alphabet: Alphabet | None, shape: tuple[int, int]) -> Reducer:
-        """Code the tiles of a matrix without kernels."""
         assert alphabet is not None  # noqa: S101 - it has a default view
         return _Tiles(alphabet, shape, Kernel())
 
@@ -89,7 +80,6 @@ class Context(Estimator):
         return tuple(_Tiles(a, tensor.matrix_shape, kernel) for a in encoder.streams)
 
     def measure(self, states: Sequence[State], alphabets: Sequence[Alphabet]) -> Measure:
-        """Add the bits of all tiles of all streams."""
         streams = [
             _account(state, alphabet)
             for state, alphabet in zip(states, alphabets, strict=True)

@@ -9,20 +9,53 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.algorithms.counting import SORTING_MEMORY, SymbolCounter
+from kcomplexity.algorithms.counting import LARGEST_TABLE, SORTING_MEMORY, SymbolCounter
 from kcomplexity.algorithms.entropy_coding.lengths import plug_in_bits, two_part_bits
 from kcomplexity.errors import SpecError, UnmeasurableError
 from kcomplexity.estimators.base import Estimator, Kind, Measure, bits_by_stream
-from kcomplexity.estimators.symbol_counts import CountState, CountSymbols
 from kcomplexity.parallel import Cut, Every, Reducer, State
 from kcomplexity.tensors.pieces import LEAF
 from kcomplexity.views.base import Alphabet, smallest
+
+#: More distinct symbols than this are not counted: nearly every one is different then.
+_MOST_DISTINCT = 1 << 24
+
+
+@dataclass(frozen=True)
+class CountSymbols:
+    """Count how often each symbol of an alphabet occurs."""
+
+    alphabet_size: int
+    cut: Cut = field(default=Every(), init=False)
+
+    @property
+    def memory(self) -> int:
+        return 16 * LEAF if self.alphabet_size <= LARGEST_TABLE else SORTING_MEMORY
+
+    def start(self) -> CountState:
+        return CountState(SymbolCounter(self.alphabet_size, _MOST_DISTINCT))
+
+
+@dataclass
+class CountState(State):
+    """The counts so far."""
+
+    counter: SymbolCounter
+
+    def update(self, chunk: NDArray[Any], at: Any) -> None:
+        self.counter.add(chunk)
+
+    def finish(self) -> None:
+        self.counter.finish()
+
+    def __add__(self, other: CountState) -> CountState:
+        return CountState(self.counter + other.counter)
 
 
 @dataclass(frozen=True)
@@ -52,12 +85,10 @@ class Entropy(Estimator):
         return "code" if self.form == "two-part" else "estimate"
 
     def reducer(self, alphabet: Alphabet | None, shape: tuple[int, int]) -> Reducer:
-        """Count the symbols."""
         assert alphabet is not None  # noqa: S101 - it has a default view
         return CountSymbols(alphabet.size)
 
     def measure(self, states: Sequence[State], alphabets: Sequence[Alphabet]) -> Measure:
-        """Add the bits of all streams."""
         counts = [state.counter.counts for state in states if isinstance(state, CountState)]
         bits = [
             plug_in_bits(c) if self.form == "plug-in" else two_part_bits(c, a.size)
@@ -86,18 +117,13 @@ class BlockEntropy(Estimator):
     positional: ClassVar[bool] = True
     default_view: ClassVar[str | None] = "q4"
     reference: ClassVar[str] = "Shannon 1948, section 7"
+    rate: ClassVar[float] = 3e7  # sorting distinct blocks takes the time
 
     def __post_init__(self) -> None:
         if not 2 <= self.size <= 32:
             raise SpecError(f"block-entropy:{self.size}: expected 2 to 32 symbols a block")
 
-    @property
-    def rate(self) -> float:
-        """Sorting distinct blocks is what takes the time."""
-        return 3e7
-
     def reducer(self, alphabet: Alphabet | None, shape: tuple[int, int]) -> Reducer:
-        """Count the blocks."""
         assert alphabet is not None  # noqa: S101 - it has a default view
         if self.size * alphabet.width > 63:
             raise UnmeasurableError(
@@ -107,7 +133,6 @@ class BlockEntropy(Estimator):
         return _CountBlocks(alphabet, self.size)
 
     def measure(self, states: Sequence[State], alphabets: Sequence[Alphabet]) -> Measure:
-        """Add the bits of all streams."""
         blocks = [state for state in states if isinstance(state, _BlockState)]
         counts = [state.codes.counts for state in blocks]
         n_left = sum(state.n_left for state in blocks)

@@ -38,18 +38,13 @@ class Lz76(Estimator):
     reference: ClassVar[str] = (
         "Lempel & Ziv 1976; Kaspar & Schuster 1987; Dingle, Camargo & Louis, Nat. Commun. 9:761"
     )
+    rate: ClassVar[float] = 1.5e6
 
     def __post_init__(self) -> None:
         if self.form not in ("complexity", "rate"):
             raise SpecError(f"lz76:{self.form}: expected complexity (the default) or rate")
 
-    @property
-    def rate(self) -> float:
-        """Rough speed of one core in symbols a second."""
-        return 1.5e6
-
     def reducer(self, alphabet: Alphabet | None, shape: tuple[int, int]) -> Reducer:
-        """Keep the symbols, then parse them."""
         n_symbols = math.prod(shape) * (alphabet.per_weight if alphabet else 1)
         if n_symbols < 2:
             raise UnmeasurableError("one symbol has no C_LZ; expected at least two symbols")
@@ -61,7 +56,6 @@ class Lz76(Estimator):
         return _Parse(self.form, int(n_symbols))
 
     def measure(self, states: Sequence[State], alphabets: Sequence[Alphabet]) -> Measure:
-        """Add the streams."""
         parses = [state for state in states if isinstance(state, _ParseState)]
         values = [math.fsum(state.values) for state in parses]
         return Measure(

@@ -61,29 +61,18 @@ class LowRank(Estimator):
     structure_part: ClassVar[Literal["context", "low rank"] | None] = "low rank"
     sees_weights: ClassVar[bool] = True
     linear_algebra: ClassVar[bool] = True
-
-    @property
-    def rate(self) -> float:
-        """Rough speed of one core in weights a second."""
-        return 2e6
-
-    @property
-    def cap(self) -> int | None:
-        """Some ten seconds of one core."""
-        return 1 << 25
+    rate: ClassVar[float] = 2e6
+    cap: ClassVar[int | None] = 1 << 25  # some ten seconds of one core
 
     def reducer(self, alphabet: Alphabet | None, shape: tuple[int, int]) -> Reducer:
-        """Refuse: symbols alone do not say what the weights are."""
         raise UnmeasurableError("lowrank codes weights, not symbols: measure a tensor @rdE")
 
     def reducers(self, encoder: Encoder | None, tensor: Tensor) -> tuple[Reducer, ...]:
-        """Code the bands of a tensor at the error of its levels."""
         if not isinstance(encoder, StepEncoder) or encoder.split:
             raise UnmeasurableError("lowrank codes weights at a given error: take @rdE, e.g. rd0.1")
         return (_Bands(encoder.step, tensor.matrix_shape),)
 
     def measure(self, states: Sequence[State], alphabets: Sequence[Alphabet]) -> Measure:
-        """Add the bits of all bands."""
         (state,) = states
         assert isinstance(state, _BandState)  # noqa: S101 - our own reducer
         bands = state.bands
@@ -133,7 +122,6 @@ class _Band:
 
     @classmethod
     def of(cls, weights: NDArray[np.float64], step: float) -> Self:
-        """Code one band."""
         model = low_rank_code(weights, step)
         return cls(
             model.rank,

@@ -48,6 +48,7 @@ class MosaicBits(Estimator):
     additive: ClassVar[bool] = False
     default_view: ClassVar[str | None] = None
     reference: ClassVar[str] = "Chou, Lookabaugh & Gray 1989; motifs: arXiv 2602.14896"
+    rate: ClassVar[float] = 2e5
 
     def __post_init__(self) -> None:
         if not 1 <= self.s <= 1024:
@@ -57,20 +58,12 @@ class MosaicBits(Estimator):
 
     @property
     def target_mse(self) -> float:
-        """Relative squared error: `mse`."""
         return self.mse
 
-    @property
-    def rate(self) -> float:
-        """Rough speed of one core in weights per second."""
-        return 2e5
-
     def reducer(self, alphabet: Alphabet | None, shape: tuple[int, int]) -> Reducer:
-        """Keep the weights, then fit."""
         return _Keep(self.s, self.mse, shape)
 
     def measure(self, states: Sequence[State], alphabets: Sequence[Alphabet]) -> Measure:
-        """Return the bits."""
         (state,) = states
         assert isinstance(state, _Kept)  # noqa: S101 - our own reducer
         if state.reason:

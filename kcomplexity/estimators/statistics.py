@@ -30,7 +30,6 @@ class _OfWeights(Estimator):
     reference: ClassVar[str] = "definition"
 
     def reducers(self, encoder: Encoder | None, tensor: Tensor) -> tuple[Reducer, ...]:
-        """Refuse what is not floating-point, and gather the rest."""
         if tensor.dtype.kind != "complex":
             weights_only(tensor.dtype)
         return super().reducers(encoder, tensor)
@@ -45,11 +44,9 @@ class NonZero(_OfWeights):
     direction: ClassVar[str] = "lower = sparser"
 
     def reducer(self, alphabet: Alphabet | None, shape: tuple[int, int]) -> Reducer:
-        """Count them."""
         return _CountNonZero()
 
     def measure(self, states: Sequence[State], alphabets: Sequence[Alphabet]) -> Measure:
-        """Divide by the number of weights."""
         (state,) = states
         assert isinstance(state, _NonZeroState)  # noqa: S101 - our own reducer
         if not state.n:
@@ -58,7 +55,6 @@ class NonZero(_OfWeights):
         return Measure(state.n_nonzero / state.n, details=details)
 
     def whole(self, values: Sequence[float], n_weights: Sequence[int]) -> float | None:
-        """Return the mean, weighted by the number of weights."""
         return weighted_mean(values, n_weights)
 
 
@@ -71,11 +67,9 @@ class L2(_OfWeights):
     direction: ClassVar[str] = "lower = smaller weights"
 
     def reducer(self, alphabet: Alphabet | None, shape: tuple[int, int]) -> Reducer:
-        """Sum the squares."""
         return SumOfSquares()
 
     def measure(self, states: Sequence[State], alphabets: Sequence[Alphabet]) -> Measure:
-        """Take the root."""
         (state,) = states
         assert isinstance(state, LeafSums)  # noqa: S101 - our own reducer
         if not math.isfinite(state.total):
@@ -85,7 +79,6 @@ class L2(_OfWeights):
         return Measure(math.sqrt(state.total))
 
     def whole(self, values: Sequence[float], n_weights: Sequence[int]) -> float | None:
-        """Return the root of the sum of squares."""
         return math.hypot(*values)
 
 

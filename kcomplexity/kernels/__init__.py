@@ -1,8 +1,8 @@
 """Inner loops, compiled, and beside each its NumPy twin.
 
-NumPy needs several passes over memory where a loop needs one. The twin of a kernel (``take`` and
-``take_numpy``) is its definition, what runs where no compiler was at hand, and what a property test
-compares it with: both give the same bits.
+NumPy needs several passes over memory where a loop needs one. The twin of a kernel
+(``two_lowest`` and ``two_lowest_numpy``) is its definition, what runs where no compiler was at
+hand, and what a property test compares it with: both give the same bits.
 
 Arrays come in and go out; nothing here knows of tensors, views or estimators. Each module checks
 its arguments and calls either side:
@@ -10,9 +10,9 @@ its arguments and calls either side:
 :mod:`~kcomplexity.kernels.levels`
     Weights to levels, their errors, and magnitudes in bins.
 :mod:`~kcomplexity.kernels.counts`
-    Symbols and blocks of bits.
+    How often symbols occur.
 :mod:`~kcomplexity.kernels.permutation`
-    Shuffles, and words taken by an index.
+    Shuffles.
 :mod:`~kcomplexity.kernels.contexts`, :mod:`~kcomplexity.kernels.trees`
     The context code: features, table of levels, flags, code lengths.
 :mod:`~kcomplexity.kernels.nearest`
@@ -23,9 +23,10 @@ holds the GIL. ``KCOMPLEXITY_KERNELS=numpy`` chooses the twins; ``KCOMPLEXITY_KE
 makes an installation without compiled kernels fail, for checks that must not pass by accident.
 """
 
+from kcomplexity.kernels.checks import WEIGHTS
 from kcomplexity.kernels.choice import NAME
 from kcomplexity.kernels.contexts import count_contexts, sample_contexts
-from kcomplexity.kernels.counts import count_blocks, count_symbols
+from kcomplexity.kernels.counts import count_symbols
 from kcomplexity.kernels.levels import (
     add_magnitudes,
     affine_levels,
@@ -34,14 +35,14 @@ from kcomplexity.kernels.levels import (
     step_levels,
 )
 from kcomplexity.kernels.nearest import two_lowest
-from kcomplexity.kernels.permutation import shuffle_rows, take
+from kcomplexity.kernels.permutation import shuffle_rows
 from kcomplexity.kernels.trees import count_flags, tree_bits
 
 __all__ = [
     "NAME",
+    "WEIGHTS",
     "add_magnitudes",
     "affine_levels",
-    "count_blocks",
     "count_contexts",
     "count_flags",
     "count_symbols",
@@ -50,7 +51,6 @@ __all__ = [
     "square_sums",
     "step_errors",
     "step_levels",
-    "take",
     "tree_bits",
     "two_lowest",
 ]

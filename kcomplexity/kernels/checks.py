@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 WEIGHTS = tuple(np.dtype(t) for t in (np.float32, np.float64, np.float16, bfloat16))
 SYMBOLS = tuple(np.dtype(t) for t in (np.uint8, np.uint16, np.uint32))
 WORDS = (*SYMBOLS, np.dtype(np.uint64))
-INDICES = (*WORDS, np.dtype(np.int64))
 
 
 def ready(array: NDArray[Any], name: str, *dtypes: Any, ndim: int | None = None) -> NDArray[Any]:

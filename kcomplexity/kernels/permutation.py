@@ -1,4 +1,4 @@
-"""Words in another order: drawn at random, or taken by an index."""
+"""Words in another order, drawn at random."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kcomplexity.kernels.checks import INDICES, WORDS, own, ready
+from kcomplexity.kernels.checks import WORDS, own
 from kcomplexity.kernels.choice import compiled
 
 #: Rows as long as this draw numbers of more than 32 bits.
@@ -38,34 +38,3 @@ def shuffle_rows(words: NDArray[Any], rng: np.random.Generator) -> None:
 def shuffle_rows_numpy(words: NDArray[Any], rng: np.random.Generator) -> None:
     """Define :func:`shuffle_rows`."""
     rng.permuted(words, axis=-1, out=words)
-
-
-def take(words: NDArray[Any], index: NDArray[Any]) -> NDArray[Any]:
-    """Return ``words[index]``.
-
-    Parameters
-    ----------
-    words : ndarray of uint8, uint16, uint32 or uint64, shape (n_words,)
-        Of other types, a view.
-    index : ndarray of uint8, uint16, uint32, uint64 or int64, shape (n,)
-
-    Raises
-    ------
-    IndexError
-        If an index is negative, or not below ``n_words``.
-    """
-    words = ready(words, "words", *WORDS, ndim=1)
-    index = ready(index, "index", *INDICES, ndim=1)
-    if compiled is None:
-        return take_numpy(words, index)
-    out = np.empty(index.size, words.dtype)
-    compiled.take(words, index, out)
-    return out
-
-
-def take_numpy(words: NDArray[Any], index: NDArray[Any]) -> NDArray[Any]:
-    """Define :func:`take`."""
-    if index.size and not 0 <= int(index.min()) <= int(index.max()) < words.size:
-        raise IndexError(f"index: from {index.min()} to {index.max()}: expected 0 to {words.size}")
-    taken: NDArray[Any] = words[index.astype(np.intp, copy=False)]
-    return taken

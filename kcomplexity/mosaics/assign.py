@@ -32,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcomplexity.errors import SpecError
+from kcomplexity.kernels import two_lowest
 from kcomplexity.parallel.threads import map_in_threads
 
 Floats = NDArray[np.float32]
@@ -328,7 +329,7 @@ def _nearest_of_piece(piece: Floats, search: _Search) -> Ints:
     best = np.empty(len(blocks), np.int64)
     lowest, second = np.empty((2, len(blocks)), np.float32)
     for some in _slices(np.arange(len(blocks)), k):
-        best[some], lowest[some], second[some] = _two_lowest(ones[some] @ search.table)
+        best[some], lowest[some], second[some] = two_lowest(ones[some] @ search.table)
     # A sum of s + 1 products whose factors were rounded once: |error| <= (s + 4) u sum |factors|.
     # The nearest motif is no farther from the centre than the block and the best motif allow.
     length = np.sqrt(np.einsum("ij,ij->i", blocks, blocks))
@@ -348,19 +349,6 @@ def _nearest_of_piece(piece: Floats, search: _Search) -> Ints:
         first = order[np.flatnonzero(np.diff(row[order], prepend=-1))]
         best[some] = motif[first]
     return best
-
-
-def _two_lowest(scores: Floats) -> tuple[Ints, Floats, Floats]:
-    """Return the column of each row's lowest score, that score, and the one after it.
-
-    The lowest scores are overwritten. A second search costs a quarter of comparing all scores with
-    a limit.
-    """
-    rows = np.arange(len(scores))
-    best: Ints = scores.argmin(axis=1)
-    lowest = scores[rows, best]
-    scores[rows, best] = np.inf
-    return best, lowest, scores[rows, scores.argmin(axis=1)]
 
 
 def _slices(rows: Ints, width: int) -> Iterator[Ints]:

@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime
 from functools import cache
 
+from kcomplexity import kernels
 from kcomplexity._version import __version__
 from kcomplexity.results.records import CheckpointInfo, Provenance
 from kcomplexity.tensors.checkpoint import Checkpoint
@@ -33,7 +34,7 @@ def provenance(command: str, seed: int, threads: int, started: float) -> Provena
         command=command,
         python=platform.python_version(),
         platform=platform.platform(),
-        libraries=libraries(),
+        libraries=libraries() | {"kernels": kernels.NAME},
         seed=seed,
         threads=threads,
         started=datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),

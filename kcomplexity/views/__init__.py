@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from kcomplexity.registry import Registry
 from kcomplexity.views.base import Alphabet, Encoded, Encoder, Reduce, View, check_view
-from kcomplexity.views.codes import CodesView
 from kcomplexity.views.distortion import DistortionView
 from kcomplexity.views.levels import SignByteView, SignView, SymmetricView, UniformView
-from kcomplexity.views.stored import BytesView, Float32View, WordsView
+from kcomplexity.views.stored import BytesView, CodesView, Float32View, WordsView
 
 __all__ = ["VIEWS", "Alphabet", "Encoded", "Encoder", "Reduce", "View"]
 

@@ -15,16 +15,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from kcomplexity import kernels
 from kcomplexity.algorithms.entropy_coding.lengths import elias_gamma_bits
-from kcomplexity.algorithms.step_search import (
-    N_BINS,
-    Magnitudes,
-    leaf_errors,
-    search_step,
-    squared_errors,
-)
+from kcomplexity.algorithms.step_search import N_BINS, Magnitudes, search_step
 from kcomplexity.errors import SpecError, UnmeasurableError
-from kcomplexity.parallel import Cut, Every, Piece, State, leaf_sums
+from kcomplexity.parallel import Cut, Every, Piece, State
 from kcomplexity.tensors.checkpoint import Tensor
 from kcomplexity.tensors.pieces import LEAF
 from kcomplexity.views.base import (
@@ -34,12 +29,11 @@ from kcomplexity.views.base import (
     Reduce,
     View,
     bit_planes,
-    leaves,
     plane_alphabets,
     smallest,
     weights_only,
 )
-from kcomplexity.views.passes import LeafSums, SumOfSquares, extent
+from kcomplexity.views.passes import LeafSums, SumOfSquares, extent, stored_floats
 
 
 @dataclass(frozen=True)
@@ -57,11 +51,9 @@ class DistortionView(View):
 
     @property
     def target_mse(self) -> float:
-        """E."""
         return self.error
 
     def prepare(self, tensor: Tensor, reduce: Reduce) -> Encoder:
-        """Find the step and the range of its levels."""
         weights_only(tensor.dtype)
         limits = extent(reduce)
         top = max(-limits.low, limits.high)
@@ -96,24 +88,16 @@ class StepEncoder(Encoder):
     split: str | None = field(default=None, kw_only=True)
 
     def encode(self, piece: Piece) -> Encoded:
-        flat = piece.weights.reshape(-1)
-        symbols = np.empty(flat.size, smallest(self.size))
-        errors: list[float] = []
-        squares: list[float] = []
-        # New memory costs more than the arithmetic on it: three leaves of it do for all.
-        scratch = np.empty((3, min(LEAF, flat.size)))
-        for i in leaves(flat):
-            leaf = flat[i : i + LEAF]
-            wide, level, spare = scratch[:, : leaf.size]
-            np.copyto(wide, leaf)
-            errors += leaf_sums(squared_errors(wide, self.step, level, spare))
-            squares += leaf_sums(np.square(wide, out=wide))
-            np.subtract(level, self.lowest, out=level)
-            np.copyto(symbols[i : i + LEAF], level, casting="unsafe")
-        symbols = symbols.reshape(piece.shape)
-        if self.split:
-            return Encoded(bit_planes(symbols, len(self.streams)), errors, squares)
-        return Encoded((symbols,), errors, squares)
+        symbols = np.empty(piece.shape, smallest(self.size))
+        errors, squares = kernels.step_levels(
+            stored_floats(piece),
+            symbols.reshape(-1),
+            step=self.step,
+            lowest=self.lowest,
+            highest=self.lowest + self.size - 1,
+        )
+        streams = bit_planes(symbols, len(self.streams)) if self.split else (symbols,)
+        return Encoded(streams, errors.tolist(), squares.tolist())
 
 
 def _find_step(tensor: Tensor, top: float, target: float, reduce: Reduce) -> float:
@@ -145,7 +129,7 @@ class _SquaredErrorState(LeafSums):
     step: float = 0.0
 
     def update(self, chunk: Piece, at: Any) -> None:
-        self.sums += leaf_errors(chunk.weights.reshape(-1), self.step)
+        self.sums += kernels.step_errors(stored_floats(chunk), self.step).tolist()
 
     def __add__(self, other: LeafSums) -> _SquaredErrorState:
         return _SquaredErrorState(self.sums + other.sums, self.step)
@@ -168,7 +152,7 @@ class _HistogramState(State):
     magnitudes: Magnitudes
 
     def update(self, chunk: Piece, at: Any) -> None:
-        self.magnitudes.add(chunk.weights.reshape(-1))
+        self.magnitudes.add(stored_floats(chunk))
 
     def __add__(self, other: _HistogramState) -> _HistogramState:
         return _HistogramState(self.magnitudes + other.magnitudes)

@@ -4,6 +4,8 @@
     The stored little-endian bytes, as they lie in the file.
 ``words``
     Whole stored words as one symbol each.
+``codes``
+    The stored integers of a quantised tensor, one symbol each.
 ``f32``
     The weights cast to float32, then as ``bytes``: only to compare checkpoints of several dtypes.
 
@@ -35,6 +37,9 @@ from kcomplexity.views.base import (
     weights_only,
 )
 
+#: A wider integer is a bias, an index or a counter, not a code out of a small set.
+_MOST_BITS = 16
+
 
 @dataclass(frozen=True)
 class BytesView(View):
@@ -44,7 +49,6 @@ class BytesView(View):
     splits: ClassVar[tuple[str, ...]] = ("planes", "fields", "bits")
 
     def prepare(self, tensor: Tensor, reduce: Reduce) -> Encoder:
-        """Need no pass: the layout of the dtype says everything."""
         return _BytesEncoder(_alphabets(tensor.dtype, self.split), split=self.split)
 
 
@@ -61,6 +65,33 @@ class WordsView(View):
 
 
 @dataclass(frozen=True)
+class CodesView(View):
+    """Stored integers as they are, of 1 to 16 bits; lossless.
+
+    Signed codes are counted from the lowest: symbol 0 is -2**(B-1). ``/bits`` makes a stream of
+    each bit of the symbol, most significant first.
+    """
+
+    lossless: ClassVar[bool] = True
+    splits: ClassVar[tuple[str, ...]] = ("bits",)
+
+    def prepare(self, tensor: Tensor, reduce: Reduce) -> Encoder:
+        dtype = tensor.dtype
+        if dtype.kind not in ("int", "uint"):
+            raise UnmeasurableError(
+                f"{dtype.code} values are not integer codes, which @codes measures; @words "
+                "measures them as they are stored"
+            )
+        if dtype.bits > _MOST_BITS:
+            raise UnmeasurableError(
+                f"{dtype.code} values are too wide for codes, which have {_MOST_BITS} bits at most"
+            )
+        planes = plane_alphabets(dtype.bits)
+        alone = (Alphabet("", 1 << dtype.bits),)
+        return _CodesEncoder(planes if self.split == "bits" else alone, split=self.split)
+
+
+@dataclass(frozen=True)
 class Float32View(View):
     """The bytes of the weights cast to float32."""
 
@@ -68,7 +99,6 @@ class Float32View(View):
     common_dtype: ClassVar[str | None] = "F32"
 
     def prepare(self, tensor: Tensor, reduce: Reduce) -> Encoder:
-        """Need no pass; only F64 can lose digits."""
         weights_only(tensor.dtype)
         return _Float32Encoder(_alphabets(DTYPES["F32"], self.split), split=self.split)
 
@@ -85,6 +115,19 @@ class _BytesEncoder(Encoder):
 class _WordsEncoder(Encoder):
     def encode(self, piece: Piece) -> Encoded:
         return Encoded((piece.words,))
+
+
+@dataclass(frozen=True)
+class _CodesEncoder(Encoder):
+    split: str | None = field(default=None, kw_only=True)
+
+    def encode(self, piece: Piece) -> Encoded:
+        dtype = piece.dtype
+        symbols = piece.words.astype(smallest(1 << dtype.bits), copy=False)
+        if dtype.kind == "int":
+            # The sign bit turned over counts two's complement from the lowest value.
+            symbols = symbols ^ symbols.dtype.type(1 << (dtype.bits - 1))
+        return Encoded(bit_planes(symbols, dtype.bits) if self.split else (symbols,))
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,13 @@ estimate, not a code length: nothing can decode it. Figures are those of pybdm 0
 tables, partitions and options; the methods differ:
 
 1. **Decompose**: a :class:`Decomposition` says how an array is cut into blocks, and
-   :func:`~kcomplexity.algorithms.bdm.windows.block_codes` gives each block an integer code, with a
-   fast path for the usual binary blocks (:mod:`~kcomplexity.algorithms.bdm.codes`).
+   :func:`~kcomplexity.algorithms.bdm.windows.block_codes` gives each block an integer code.
 2. **Count**: :func:`count_blocks` of an array, or a :class:`BlockCounter` of a stream, gives
    :class:`BlockCounts`, the number of occurrences of each code. Counts of pieces cut at block
    boundaries add up (``+``) to the counts of the whole.
 3. **Aggregate**: :func:`bdm_result` looks the codes up in a CTM table.
 
-:func:`measure_bdm` does all three and returns what is needed to judge the figure; :func:`bdm1d` and
-:func:`bdm2d` give the figure alone.
+:func:`bdm1d` and :func:`bdm2d` do all three and give the figure alone.
 
 **BDM saturates.** Once blocks outnumber the codes there are (4,096 for twelve bits: from some
 34,000 weights on) the sum hardly depends on the data any more. Every :class:`BdmResult` says so,
@@ -26,7 +24,7 @@ References
        Entropy 20(8):605 (2018).
 """
 
-from kcomplexity.algorithms.bdm.arrays import bdm1d, bdm2d, block_entropy, measure_bdm
+from kcomplexity.algorithms.bdm.arrays import bdm1d, bdm2d, block_entropy
 from kcomplexity.algorithms.bdm.counts import BlockCounter, BlockCounts, count_blocks
 from kcomplexity.algorithms.bdm.decomposition import Decomposition, Partition
 from kcomplexity.algorithms.bdm.normalized import normalized_bdm, normalized_block_entropy
@@ -48,7 +46,6 @@ __all__ = [
     "bdm_value",
     "block_entropy",
     "count_blocks",
-    "measure_bdm",
     "n_covered",
     "normalized_bdm",
     "normalized_block_entropy",

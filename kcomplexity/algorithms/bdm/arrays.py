@@ -7,13 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kcomplexity.algorithms.bdm.codes import USUAL_BLOCK
 from kcomplexity.algorithms.bdm.counts import count_blocks
-from kcomplexity.algorithms.bdm.decomposition import Decomposition, Partition
+from kcomplexity.algorithms.bdm.decomposition import USUAL_BLOCK, Decomposition, Partition
 from kcomplexity.algorithms.bdm.normalized import normalized_bdm, normalized_block_entropy
 from kcomplexity.algorithms.bdm.value import (
-    BdmResult,
-    bdm_result,
     bdm_value,
     block_entropy_of,
     some_blocks,
@@ -171,33 +168,6 @@ def block_entropy(
     how = Decomposition(ndim_of(symbols), n_symbols, block, partition, shift, min_length)
     counts = count_blocks(symbols, how)
     return normalized_block_entropy(counts) if normalized else block_entropy_of(some_blocks(counts))
-
-
-def measure_bdm(
-    array: ArrayLike,
-    *,
-    n_symbols: int = 2,
-    block: int | None = None,
-    partition: Partition = "ignore",
-    shift: int = 1,
-    min_length: int = 2,
-) -> BdmResult:
-    """Return the BDM of a sequence or a matrix, with all that is needed to judge it.
-
-    Parameters are those of :func:`bdm1d` and :func:`bdm2d`, chosen by the array's dimensions.
-
-    Returns
-    -------
-    BdmResult
-
-    Examples
-    --------
-    >>> measure_bdm([0, 1] * 20).n_ignored
-    4
-    """
-    symbols = np.asarray(array)
-    how = Decomposition(ndim_of(symbols), n_symbols, block, partition, shift, min_length)
-    return bdm_result(count_blocks(symbols, how))
 
 
 def _bdm(array: ArrayLike, how: Decomposition, normalized: bool) -> float:

@@ -59,10 +59,6 @@ class BlockCounter:
     """Counts blocks in chunks of symbols that are cut at block boundaries.
 
     Counters of parts of a stream add up (``+``) to that of the whole.
-
-    Parameters
-    ----------
-    how : Decomposition
     """
 
     def __init__(self, how: Decomposition) -> None:
@@ -113,30 +109,13 @@ def count_blocks(array: ArrayLike, how: Decomposition) -> BlockCounts:
     """Count the blocks of an array, which may be too small to hold any.
 
     The counts of pieces cut at multiples of `how.block` along every axis add up to those of the
-    whole with "ignore" and "recursive".
-
-    Parameters
-    ----------
-    array : array_like of `how.ndim` dimensions, boolean or integer
-        Values 0 to ``how.n_symbols - 1``.
-    how : Decomposition
+    whole with "ignore" and "recursive". Memory beyond the array: one byte a symbol for input wider
+    than 8 bits; for alphabets of more than 65,536 blocks also 24 bytes a block.
 
     Raises
     ------
     UnmeasurableError
-        Wrong number of dimensions, not integers, or symbols out of range.
-
-    Notes
-    -----
-    Memory beyond the array: one byte a symbol for input wider than 8 bits; for alphabets of
-    more than 65,536 blocks also 24 bytes a block.
-
-    Examples
-    --------
-    >>> from kcomplexity.algorithms.bdm import bdm1d, bdm_value
-    >>> how = Decomposition(1)
-    >>> bdm_value(count_blocks([0] * 12, how) + count_blocks([0] * 12, how)) == bdm1d([0] * 24)
-    True
+        Wrong number of dimensions, not integers, or symbols not below ``how.n_symbols``.
     """
     counter = BlockCounter(how)
     counter.add(as_symbols(array, how))

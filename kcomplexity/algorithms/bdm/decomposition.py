@@ -8,12 +8,13 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kcomplexity.algorithms.bdm.codes import USUAL_BLOCK
 from kcomplexity.errors import SpecError, UnmeasurableError
 
 Symbols = NDArray[np.integer[Any]]
 Partition = Literal["ignore", "correlated", "recursive"]
 
+#: Default side of a block, by number of dimensions.
+USUAL_BLOCK: Final = {1: 12, 2: 4}
 _PARTITIONS: Final = ("ignore", "correlated", "recursive")
 
 
@@ -77,15 +78,6 @@ class Decomposition:
     def n_codes(self) -> int:
         """How many different blocks there can be."""
         return int(self.n_symbols**self.size)
-
-    @property
-    def is_usual_binary(self) -> bool:
-        """Whether all blocks are those of :func:`~kcomplexity.algorithms.bdm.codes.usual_codes`."""
-        return (
-            self.n_symbols == 2
-            and self.side == USUAL_BLOCK[self.ndim]
-            and self.partition == "ignore"
-        )
 
     @property
     def step(self) -> int:

@@ -24,16 +24,6 @@ def normalized_bdm(counts: BlockCounts) -> float:
     The least has equal blocks only, the greatest the most complex blocks of the table, each once,
     then each again. As pybdm's ``nbdm``; imputed blocks may push the value above 1.
 
-    Parameters
-    ----------
-    counts : BlockCounts
-        Of a whole array, with the partition "ignore" or "recursive".
-
-    Returns
-    -------
-    float
-        Without unit. Higher = more complex.
-
     Raises
     ------
     SpecError

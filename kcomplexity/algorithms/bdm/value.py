@@ -53,7 +53,7 @@ class BdmResult:
 
 
 def bdm_result(counts: BlockCounts) -> BdmResult:
-    """Return the BDM of counted blocks, with what is needed to judge it.
+    """Return the BDM of counted blocks: a function of the counts alone, however they were added up.
 
     Raises
     ------
@@ -61,10 +61,6 @@ def bdm_result(counts: BlockCounts) -> BdmResult:
         No block was counted: there is nothing to measure, which is not zero bits.
     SpecError
         No CTM table for these blocks.
-
-    Notes
-    -----
-    O(n_codes_seen). The value is a function of the counts alone, however they were added up.
     """
     table = table_for(counts.how)
     terms: list[float] = []

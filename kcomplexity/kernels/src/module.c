@@ -37,7 +37,9 @@ static PyObject *released(struct buffers *all, PyObject *result)
 static char kind_of(const char *format)
 {
     if (!format) return 'u';
-    if (*format == '@' || *format == '=') format++;
+    const uint16_t one = 1;
+    const char native = *(const unsigned char *)&one ? '<' : '>';
+    if (*format == '@' || *format == '=' || *format == native) format++;
     if (!format[0] || format[1]) return 0;
     if (strchr("bhilqn", *format)) return 'i';
     if (strchr("?BHILQN", *format)) return 'u';
@@ -243,59 +245,6 @@ static PyObject *count(PyObject *Py_UNUSED(module), PyObject *args)
     }
     Py_END_ALLOW_THREADS
     CHECK(fits(fit, "symbols: one is beyond the table of counts"));
-    DONE;
-}
-
-static PyObject *count_blocks(PyObject *Py_UNUSED(module), PyObject *args)
-{
-    struct buffers all = {.count = 0};
-    PyObject *o[3];
-    Py_buffer *symbols, *counts, *scratch;
-    if (!PyArg_ParseTuple(args, "OOO", &o[0], &o[1], &o[2])) return NULL;
-    OPEN(symbols, o[0], "symbols", "u1");
-    OPEN(counts, o[1], "counts", "+i8");
-    OPEN(scratch, o[2], "scratch", "+u2");
-    CHECK(has_axes(counts, "counts", 2));
-    CHECK(fits(symbols->ndim == 1 || symbols->ndim == 2, "symbols: one axis or two are expected"));
-    const Py_ssize_t planes = counts->shape[0], n_codes = symbols->ndim == 1 ? 1 << 12 : 1 << 16;
-    CHECK(fits(planes >= 1 && planes <= 8, "counts: one to eight planes are expected"));
-    CHECK(has_size(counts, "counts", planes * n_codes));
-    if (planes > 1) CHECK(has_size(scratch, "scratch", planes * WAITING + n_codes));
-    struct block_counts blocks = {counts->buf, n_codes, (int)planes, scratch->buf, 0};
-    Py_BEGIN_ALLOW_THREADS
-    if (symbols->ndim == 1)
-        count_runs(symbols->buf, symbols->shape[0], &blocks);
-    else
-        count_squares(symbols->buf, symbols->shape[0], symbols->shape[1], &blocks);
-    Py_END_ALLOW_THREADS
-    DONE;
-}
-
-static PyObject *take(PyObject *Py_UNUSED(module), PyObject *args)
-{
-    struct buffers all = {.count = 0};
-    PyObject *o[3];
-    Py_buffer *words, *index, *out;
-    Py_ssize_t done;
-    if (!PyArg_ParseTuple(args, "OOO", &o[0], &o[1], &o[2])) return NULL;
-    OPEN(words, o[0], "words", "u1u2u4u8");
-    OPEN(index, o[1], "index", "u1u2u4u8i8");
-    OPEN(out, o[2], "out", "+u1u2u4u8");
-    const Py_ssize_t n = size_of(index), n_words = size_of(words);
-    CHECK(has_size(out, "out", n));
-    CHECK(fits(out->itemsize == words->itemsize, "out: words of the same width are expected"));
-    Py_BEGIN_ALLOW_THREADS
-    switch (words->itemsize) {
-    case 1: done = take_8(words->buf, n_words, index->buf, index->itemsize, n, out->buf); break;
-    case 2: done = take_16(words->buf, n_words, index->buf, index->itemsize, n, out->buf); break;
-    case 4: done = take_32(words->buf, n_words, index->buf, index->itemsize, n, out->buf); break;
-    default: done = take_64(words->buf, n_words, index->buf, index->itemsize, n, out->buf);
-    }
-    Py_END_ALLOW_THREADS
-    if (done < n) {
-        PyErr_Format(PyExc_IndexError, "index: number %zd is not below %zd", done, n_words);
-        return released(&all, NULL);
-    }
     DONE;
 }
 
@@ -565,8 +514,6 @@ static PyMethodDef methods[] = {
     {"stepped_levels", stepped_levels, METH_VARARGS, NULL},
     {"magnitudes", magnitudes, METH_VARARGS, NULL},
     {"count", count, METH_VARARGS, NULL},
-    {"count_blocks", count_blocks, METH_VARARGS, NULL},
-    {"take", take, METH_VARARGS, NULL},
     {"shuffle", shuffle, METH_VARARGS, NULL},
     {"sample_contexts", sample_contexts, METH_VARARGS, NULL},
     {"count_contexts", count_contexts, METH_VARARGS, NULL},
