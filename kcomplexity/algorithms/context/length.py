@@ -41,15 +41,9 @@ _TOP = ESCAPE + 1
 
 @dataclass(frozen=True)
 class TileCode:
-    """The codes that compete for one tile.
+    """The codes that compete for one tile."""
 
-    Attributes
-    ----------
-    bits : dict of Mode to float
-        The whole length in each mode that the tile has.
-    models : dict of Mode to TileModel
-    """
-
+    #: The whole length in each mode that the tile has.
     bits: Mapping[Mode, float]
     models: Mapping[Mode, TileModel]
 
@@ -62,18 +56,14 @@ class TileCode:
 def tile_code(symbols: NDArray[Any], alphabet_size: int, kernel: Kernel) -> TileCode:
     """Return the lengths of the context codes of one tile.
 
+    Time O(rows * columns), memory 24 bytes a weight (80 without compiled kernels).
+
     Parameters
     ----------
     symbols : ndarray of unsigned int, shape (rows, columns)
         Below `alphabet_size`.
     alphabet_size : int
     kernel : Kernel
-
-    Returns
-    -------
-    TileCode
-        Time O(rows * columns), memory 24 bytes a weight (80 without compiled
-        kernels).
     """
     rows, columns = symbols.shape
     values, counts = count_symbols(symbols, alphabet_size)
