@@ -28,7 +28,6 @@ from kcomplexity.algorithms.context.model import (
     Kernel,
     offsets,
 )
-from kcomplexity.algorithms.entropy_coding.context_tree import _log2_gammas
 from kcomplexity.kernels import contexts, counts, levels, nearest, permutation, trees
 
 Run = Callable[..., object]
@@ -144,7 +143,7 @@ def context(side: int, rng: np.random.Generator) -> Iterator[Job]:
     yield Job("`count_flags`, an entry of the table", levels_.size, *flags, (levels_,))
     zeros, ones = trees.count_flags(levels_)
     bits = trees.tree_bits, trees.tree_bits_numpy
-    seen = zeros, ones, FLAG_ORDERS, _log2_gammas
+    seen = zeros, ones, FLAG_ORDERS
     yield Job("`tree_bits`, a node", 4 * zeros.size, *bits, seen)
 
 

@@ -14,11 +14,11 @@ from kcomplexity.algorithms.entropy_coding import (
     BitWriter,
     ContextTrees,
     read_order0,
-    tree_bits,
     write_order0,
 )
 from kcomplexity.algorithms.entropy_coding.lengths import two_part_bits
 from kcomplexity.algorithms.entropy_coding.order0 import read_subset, write_subset
+from kcomplexity.kernels import tree_bits
 
 ORDERS = ((3, 2, 1, 0), (1, 0, 3, 2))
 

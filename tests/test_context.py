@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,9 +12,9 @@ from hypothesis import strategies as st
 import kcomplexity as kc
 from kcomplexity import parallel
 from kcomplexity.algorithms.context.codec import (
+    _Weights,
     decode_tile,
     encode_tile,
-    weight_costs,
     write_tile,
 )
 from kcomplexity.algorithms.context.length import tile_code
@@ -32,6 +34,22 @@ def account(row: Score) -> Account:
 
 def laplace(rng, shape, scale):
     return np.rint(rng.laplace(0, scale, shape)).astype(np.int64)
+
+
+def weight_costs(symbols, model):
+    """Return the bits that each weight costs in turn, by a model of any mode but "enumerated"."""
+    coder, spent = _Weights(model, symbols.shape), [0.0]
+
+    def count(p_one, bit):
+        spent[0] -= math.log2(p_one if bit else 1 - p_one)
+        return bit
+
+    costs = np.full(symbols.shape, float(model.ranks.shift))
+    for (i, j), rank in np.ndenumerate(np.searchsorted(model.ranks.values, symbols)):
+        spent[0] = 0.0
+        coder.keep(i, j, coder.next(i, j, count, int(model.ranks.levels[rank])))
+        costs[i, j] += spent[0]
+    return costs
 
 
 def symbols_of(levels):

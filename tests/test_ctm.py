@@ -22,10 +22,10 @@ from kcomplexity.algorithms.ctm import (
     CTM_SOURCES,
     ctm_cache_folder,
     ctm_table,
-    loading,
     normalised_codes,
     source,
 )
+from kcomplexity.algorithms.ctm import cache as ctm_cache
 from kcomplexity.errors import CtmTableError, SpecError
 from tests.pybdm_oracle import pybdm
 
@@ -34,14 +34,14 @@ from tests.pybdm_oracle import pybdm
 def cache(tmp_path, monkeypatch):
     """An empty cache folder, and a process that has not read a table yet."""
     monkeypatch.setenv("KCOMPLEXITY_CACHE", str(tmp_path / "cache"))
-    loading._load.cache_clear()
+    ctm_cache._load.cache_clear()
     yield tmp_path / "cache" / "ctm"
-    loading._load.cache_clear()
+    ctm_cache._load.cache_clear()
 
 
 def fresh_table(n_symbols):
     """The table as a new process would get it."""
-    loading._load.cache_clear()
+    ctm_cache._load.cache_clear()
     return ctm_table(n_symbols)
 
 
@@ -195,7 +195,7 @@ def test_the_dictionaries_of_tables_are_admitted():
 def test_a_large_table_is_converted_once_and_mapped_from_then_on(cache, monkeypatch):
     first = fresh_table(4)
     (stored,) = cache.iterdir()
-    monkeypatch.setattr(loading, "source_bytes", lambda _: pytest.fail("converted again"))
+    monkeypatch.setattr(ctm_cache, "source_bytes", lambda _: pytest.fail("converted again"))
     second = fresh_table(4)
     np.testing.assert_array_equal(first.keys, second.keys)
     np.testing.assert_array_equal(first.values, second.values)

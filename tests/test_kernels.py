@@ -21,8 +21,6 @@ from kcomplexity.algorithms.context.model import (
     Kernel,
     offsets,
 )
-from kcomplexity.algorithms.entropy_coding import context_tree
-from kcomplexity.algorithms.entropy_coding.context_tree import _log2_gammas
 from kcomplexity.kernels import contexts, counts, levels, nearest, permutation, trees
 from kcomplexity.kernels.choice import compiled
 from kcomplexity.tensors.pieces import LEAF
@@ -254,14 +252,13 @@ def test_contexts_are_those_of_the_twin(rows, columns, kernel, scale, seed):
 @both_ways
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 1.0])
 @pytest.mark.parametrize("most", [5, 1000, 100_000])
-def test_the_bits_of_trees_are_those_of_the_twin_and_of_the_definition(share, most):
+def test_the_bits_of_trees_are_those_of_the_twin(share, most):
     rng = np.random.default_rng(9)
     zeros, ones = (rng.random((2, 5, 1024)) < share) * rng.integers(0, most, (2, 5, 1024))
-    bits = trees.tree_bits(zeros, ones, FLAG_ORDERS, _log2_gammas)
-    assert same(bits, trees.tree_bits_numpy(zeros, ones, FLAG_ORDERS, _log2_gammas))
-    assert same(bits, context_tree.tree_bits(zeros, ones, FLAG_ORDERS))
+    bits = trees.tree_bits(zeros, ones, FLAG_ORDERS)
+    assert same(bits, trees.tree_bits_numpy(zeros, ones, FLAG_ORDERS))
     few = zeros[:, :1], ones[:, :1], ((), ())
-    assert same(trees.tree_bits(*few, _log2_gammas), trees.tree_bits_numpy(*few, _log2_gammas))
+    assert same(trees.tree_bits(*few), trees.tree_bits_numpy(*few))
 
 
 @both_ways
@@ -299,9 +296,7 @@ WRONG = {
     "sample_contexts": lambda x: kernels.sample_contexts(x.reshape(2, -1), 1, 1, (), 1, 1),
     "count_contexts": lambda x: kernels.count_contexts(x.reshape(2, -1), 1, 1, (), **CELLS),
     "count_flags": lambda x: kernels.count_flags(x.reshape(2, -1)),
-    "tree_bits": lambda x: kernels.tree_bits(
-        x.reshape(2, -1), x.reshape(2, -1), ((0,), (0,)), _log2_gammas
-    ),
+    "tree_bits": lambda x: kernels.tree_bits(x.reshape(2, -1), x.reshape(2, -1), ((0,), (0,))),
     "two_lowest": lambda x: kernels.two_lowest(x.reshape(2, -1)),
 }
 

@@ -14,10 +14,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kcomplexity.algorithms.low_rank.model import low_rank_code
 from kcomplexity.errors import UnmeasurableError
@@ -77,16 +76,15 @@ class LowRank(Estimator):
         assert isinstance(state, _BandState)  # noqa: S101 - our own reducer
         bands = state.bands
         ranks = [band.rank for band in bands]
-        details: dict[str, Any] = {
-            "rank": ranks[0] if len(ranks) == 1 else ranks,
-            "factor_bits": math.fsum(band.factor_bits for band in bands),
-            "residual_bits": math.fsum(band.residual_bits for band in bands),
-        }
         return Measure(
             math.fsum(band.bits for band in bands),
             squared_error=math.fsum(band.squared_error for band in bands),
             sum_of_squares=math.fsum(band.sum_of_squares for band in bands),
-            details=details,
+            details={
+                "rank": ranks[0] if len(ranks) == 1 else ranks,
+                "factor_bits": math.fsum(band.factor_bits for band in bands),
+                "residual_bits": math.fsum(band.residual_bits for band in bands),
+            },
         )
 
 
@@ -120,18 +118,6 @@ class _Band:
     squared_error: float
     sum_of_squares: float
 
-    @classmethod
-    def of(cls, weights: NDArray[np.float64], step: float) -> Self:
-        model = low_rank_code(weights, step)
-        return cls(
-            model.rank,
-            model.bits,
-            model.factor_bits,
-            model.residual_bits,
-            float(np.square(weights - model.decoded).sum()),
-            float(np.square(weights).sum()),
-        )
-
 
 @dataclass
 class _BandState(State):
@@ -145,7 +131,17 @@ class _BandState(State):
         height = self.reducer.cut.height
         for top in range(0, chunk.shape[0], height):
             weights = chunk.weights[top : top + height].astype(np.float64)
-            self.bands.append(_Band.of(weights, self.reducer.step))
+            model = low_rank_code(weights, self.reducer.step)
+            self.bands.append(
+                _Band(
+                    model.rank,
+                    model.bits,
+                    model.factor_bits,
+                    model.residual_bits,
+                    squared_error=float(np.square(weights - model.decoded).sum()),
+                    sum_of_squares=float(np.square(weights).sum()),
+                )
+            )
 
     def __add__(self, other: _BandState) -> _BandState:
         return _BandState(self.reducer, self.bands + other.bands)

@@ -7,7 +7,8 @@ values are those that a decoder computes in integers, whatever the order of addi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -66,12 +67,8 @@ def sample_contexts_numpy(
     levels: Floats, kernel: int, mean: int, near: Sequence[Offset], down: int, across: int
 ) -> NDArray[np.float64]:
     """Define :func:`sample_contexts`."""
-    fields = [
-        *_means(levels, kernel, 0),
-        *_means(np.abs(levels), kernel, mean),
-        *(_shifted(levels, place) for place in near),
-        levels,
-    ]
+    means = (*_means(levels, kernel, 0), *_means(np.abs(levels), kernel, mean))
+    fields = chain(means, (_shifted(levels, place) for place in near), [levels])
     return np.array([field[::down, ::across].reshape(-1) for field in fields], np.float64)
 
 
@@ -155,8 +152,8 @@ def count_contexts_numpy(
     """Define :func:`count_contexts`."""
     mu = np.zeros(levels.shape, np.float32)
     if prediction:
-        fields = (*_means(levels, kernel, 0), *(_shifted(levels, place) for place in near))
-        mu += _weighted(prediction, fields)
+        around = (_shifted(levels, place) for place in near)
+        mu = _weighted(levels.shape, prediction, chain(_means(levels, kernel, 0), around))
     size, negative = np.abs(mu), mu < 0
     cell = prediction_cells[np.minimum(size, np.float32(prediction_cells.size - 1)).astype(np.intp)]
     cell = cell.astype(np.intp)
@@ -168,9 +165,10 @@ def count_contexts_numpy(
     elif magnitude:
         sizes = np.abs(levels)
         sixteenths = np.minimum(np.floor(size / np.float32(64)), np.float32(_MOST))
-        around = [np.abs(_shifted(levels, place)) for place in near]
+        around = (np.abs(_shifted(levels, place)) for place in near)
         one = np.full(levels.shape, 16, np.float32)
-        m = _weighted(magnitude, (*_means(sizes, kernel, mean), one, *around, sixteenths))
+        means = _means(sizes, kernel, mean)
+        m = _weighted(levels.shape, magnitude, chain(means, [one], around, [sixteenths]))
         m = np.clip(m, 0, magnitude_cells.size - 1)
         cell += magnitude_cells[m.astype(np.intp)].astype(np.intp) << 4
     level = np.clip(levels / np.float32(16), -top, top).astype(np.intp)
@@ -185,7 +183,7 @@ def _checked(
     levels = ready(levels, "levels", np.float32, ndim=2)
     if kernel < 1 or not 0 <= mean <= _MOST:
         raise ValueError(f"kernel={kernel}, mean={mean}: expected 1 or more, and 0 to {_MOST}")
-    if levels.size and not -_MOST <= levels.min() <= levels.max() <= _MOST:
+    if compiled is None and levels.size and not -_MOST <= levels.min() <= levels.max() <= _MOST:
         raise ValueError(f"levels: expected sixteenths from -{_MOST} to {_MOST}")
     return levels, np.array(near, np.int64).reshape(-1, 2)
 
@@ -229,8 +227,10 @@ def _shifted(values: Floats, place: Offset) -> Floats:
     return shifted
 
 
-def _weighted(coefficients: Sequence[int], fields: Sequence[Floats]) -> Floats:
-    total = np.zeros_like(fields[0])
+def _weighted(
+    shape: tuple[int, ...], coefficients: Sequence[int], fields: Iterable[Floats]
+) -> Floats:
+    total = np.zeros(shape, np.float32)
     for coefficient, field in zip(coefficients, fields, strict=False):
         if coefficient:
             total += np.float32(coefficient) * field

@@ -7,7 +7,7 @@ that no logarithm is the kernel's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -19,8 +19,6 @@ from kcomplexity.kernels.choice import compiled
 
 Counts: TypeAlias = NDArray[np.int64]
 Floats: TypeAlias = NDArray[np.float64]
-#: Of counts i: log2 of Gamma(i + 1/2) / sqrt(pi), and log2 of i!.
-LogGammas: TypeAlias = Callable[[Floats], tuple[Floats, Floats]]
 
 #: Cells of a table of levels.
 _CELLS = 512
@@ -30,9 +28,7 @@ _TABLE = 1 << 14
 _DEEPEST = 20
 
 
-def tree_bits(
-    zeros: Counts, ones: Counts, orders: Sequence[Sequence[int]], log_gammas: LogGammas
-) -> Floats:
+def tree_bits(zeros: Counts, ones: Counts, orders: Sequence[Sequence[int]]) -> Floats:
     """Return the bits that a pair of context trees needs, from counts.
 
     Parameters
@@ -41,8 +37,6 @@ def tree_bits(
         How often each bit occurs in each context, for each kind of bit.
     orders : sequence of two sequences of int
         For each tree, the context's bits in the order they are read: 0 is the lowest bit.
-    log_gammas : callable
-        See :data:`LogGammas`; the same function each time.
 
     Returns
     -------
@@ -59,11 +53,11 @@ def tree_bits(
             "2**depth contexts and two orders of as many bits"
         )
     if compiled is None:
-        return tree_bits_numpy(zeros, ones, orders, log_gammas)
-    tables = _tables(log_gammas)
+        return tree_bits_numpy(zeros, ones, orders)
+    tables = _tables()
     nodes = np.empty((2 * n_kinds, 2 * leaves))
     places = _places(tuple(map(tuple, orders)))
-    empty = _empty(log_gammas)[: depth + 1][::-1].copy()  # from the root down
+    empty = _empty()[: depth + 1][::-1].copy()  # from the root down
     arguments = zeros, ones, places, *tables, empty, np.empty(4 * leaves, np.int64), nodes
     large = np.empty((64, 3), np.int64)
     n_large: int = compiled.fill_trees(*arguments, large)
@@ -72,7 +66,7 @@ def tree_bits(
         compiled.fill_trees(*arguments, large)
     if n_large:
         place, a, b = large[:n_large].T
-        nodes.reshape(-1)[place] = _kt_log2(a, b, log_gammas)
+        nodes.reshape(-1)[place] = _kt_log2(a, b)
     own_bits, below = np.empty((2, n_kinds * leaves))
     where = np.empty(n_kinds * leaves, np.int64)
     level = leaves // 2
@@ -85,18 +79,16 @@ def tree_bits(
     return _mixed(nodes[::2, 1], nodes[1::2, 1])
 
 
-def tree_bits_numpy(
-    zeros: Counts, ones: Counts, orders: Sequence[Sequence[int]], log_gammas: LogGammas
-) -> Floats:
+def tree_bits_numpy(zeros: Counts, ones: Counts, orders: Sequence[Sequence[int]]) -> Floats:
     """Define :func:`tree_bits`."""
     roots = []
     for places in _places(tuple(map(tuple, orders))):
         a, b = zeros[:, places], ones[:, places]
-        weighted = _kt_log2(a, b, log_gammas)
+        weighted = _kt_log2(a, b)
         while a.shape[1] > 1:
             a, b = a[:, ::2] + a[:, 1::2], b[:, ::2] + b[:, 1::2]
             below = weighted[:, ::2] + weighted[:, 1::2]
-            weighted = np.logaddexp2(_kt_log2(a, b, log_gammas), below) - 1
+            weighted = np.logaddexp2(_kt_log2(a, b), below) - 1
         roots.append(weighted[:, 0])
     return _mixed(*roots)
 
@@ -147,34 +139,41 @@ def _mixed(first: Floats, second: Floats) -> Floats:
     return bits
 
 
-def _kt_log2(a: Counts, b: Counts, log_gammas: LogGammas) -> Floats:
+def _kt_log2(a: Counts, b: Counts) -> Floats:
     """Return log2 of Krichevsky & Trofimov's probability of any one order of a zeros and b ones."""
-    ones: Floats = _log_gamma(a, 0, log_gammas) + _log_gamma(b, 0, log_gammas)
-    return ones - _log_gamma(a + b, 1, log_gammas)
+    ones: Floats = _log_gamma(a, 0) + _log_gamma(b, 0)
+    return ones - _log_gamma(a + b, 1)
 
 
-def _log_gamma(counts: Counts, which: int, log_gammas: LogGammas) -> Floats:
-    bits: Floats = _tables(log_gammas)[which][np.minimum(counts, _TABLE - 1)]
+def _log_gamma(counts: Counts, which: int) -> Floats:
+    bits: Floats = _tables()[which][np.minimum(counts, _TABLE - 1)]
     large = counts >= _TABLE
     if large.any():
-        bits[large] = log_gammas(counts[large].astype(np.float64))[which]
+        bits[large] = _log2_gammas(counts[large].astype(np.float64))[which]
     return bits
 
 
-@lru_cache(maxsize=4)
-def _tables(log_gammas: LogGammas) -> tuple[Floats, Floats]:
-    halves, wholes = log_gammas(np.arange(_TABLE, dtype=np.float64))
-    return np.ascontiguousarray(halves), np.ascontiguousarray(wholes)
+@lru_cache(maxsize=1)
+def _tables() -> tuple[Floats, Floats]:
+    return _log2_gammas(np.arange(_TABLE, dtype=np.float64))
 
 
-@lru_cache(maxsize=4)
-def _empty(log_gammas: LogGammas) -> Floats:
+def _log2_gammas(i: Floats) -> tuple[Floats, Floats]:
+    """Return log2 of Gamma(i + 1/2) / sqrt(pi), and of i!."""
+    from scipy.special import gammaln
+
+    halves = (gammaln(i + 0.5) - np.log(np.pi) / 2) / np.log(2)
+    return halves, gammaln(i + 1) / np.log(2)
+
+
+@lru_cache(maxsize=1)
+def _empty() -> Floats:
     """Return what a node has that has seen nothing: a leaf, a node above leaves, and so on.
 
     It would be 0 if the tables were exact.
     """
     zero = np.zeros(1, np.int64)
-    own_bits = _kt_log2(zero, zero, log_gammas)
+    own_bits = _kt_log2(zero, zero)
     values = [own_bits]
     for _ in range(_DEEPEST):
         values.append(np.logaddexp2(own_bits, values[-1] + values[-1]) - 1)

@@ -7,7 +7,6 @@ the proof that :mod:`~kcomplexity.algorithms.context.length` computes the length
 
 from __future__ import annotations
 
-import math
 from typing import Any, Protocol
 
 import numpy as np
@@ -55,20 +54,10 @@ class _Flags(Protocol):
 
 
 def encode_tile(symbols: Symbols, alphabet_size: int, kernel: Kernel) -> bytes:
-    """Write one tile by its shortest code.
+    """Write one tile by its shortest code; parameters as for :func:`tile_code`.
 
-    Parameters
-    ----------
-    symbols : ndarray of unsigned int, shape (rows, columns)
-        Below `alphabet_size`.
-    alphabet_size : int
-        At most 2**32; slow above some thousands.
-    kernel : Kernel
-
-    Returns
-    -------
-    bytes
-        At most two bits more than :func:`tile_code` says, up to a whole byte.
+    The bytes hold at most two bits more than that says, and zeros up to a whole byte. Slow for an
+    alphabet of more than some thousand symbols.
     """
     code = tile_code(symbols, alphabet_size, kernel)
     writer = BitWriter()
@@ -130,31 +119,6 @@ def read_tile(
     return symbols
 
 
-def weight_costs(symbols: Symbols, model: TileModel) -> NDArray[np.float64]:
-    """Return the bits that each weight of a tile costs in turn.
-
-    Parameters
-    ----------
-    symbols : ndarray of unsigned int, shape (rows, columns)
-        Those of the model's ranks.
-    model : TileModel
-        Of any mode but "enumerated".
-    """
-    coder = _Weights(model, symbols.shape)
-    ranks = np.searchsorted(model.ranks.values, symbols)
-    costs = np.zeros(symbols.shape)
-    for (i, j), rank in np.ndenumerate(ranks):
-        spent = [0.0]
-
-        def count(p_one: float, bit: int, spent: list[float] = spent) -> int:
-            spent[0] -= math.log2(p_one if bit else 1 - p_one)
-            return bit
-
-        coder.keep(i, j, coder.next(i, j, count, int(model.ranks.levels[rank])))
-        costs[i, j] = spent[0] + (0 if model.ranks.binary else model.ranks.shift)
-    return costs
-
-
 class _Weights:
     """Codes h of one weight after the other, in contexts of those it has kept."""
 
@@ -164,9 +128,8 @@ class _Weights:
         self.near = (*model.neighbours, *model.lags)
         self.kept = [[0] * self.columns for _ in range(self.rows)]
         # Sums of h and of abs(h) so far along the row, each column, and the kernel.
-        self.along = [0, 0]
+        self.along, self.inside = [0, 0], [0, 0]
         self.down = [[0, 0] for _ in range(self.columns)]
-        self.inside = [0, 0]
         self.trees = [ContextTrees(FLAG_ORDERS) for _ in range(N_FLAGS)]
         self.lengths: dict[int, ContextTrees] = {}
 

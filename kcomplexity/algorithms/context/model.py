@@ -84,17 +84,11 @@ SIGN_CELLS = np.minimum(np.arange(1 << 14) >> 6, 15).astype(np.uint8)
 
 @dataclass(frozen=True)
 class Kernel:
-    """How weights that belong together lie in a row of the matrix form.
+    """How weights that belong together lie in a row of the matrix form."""
 
-    Attributes
-    ----------
-    size : int
-        Weights of one kernel: the product of the shape from the third axis on; 1 for a matrix.
-    width : int
-        Weights in a row of the kernel: its last side if there are two; else `size`.
-    """
-
+    #: Weights of one kernel: the product of the shape from the third axis on; 1 for a matrix.
     size: int = 1
+    #: Weights in a row of the kernel: its last side if there are two; else `size`.
     width: int = 1
 
     @classmethod
@@ -105,13 +99,9 @@ class Kernel:
 
 
 def offsets(kernel: Kernel, *, more: bool) -> tuple[Offset, ...]:
-    """Return the neighbours: (rows up, columns left), all decoded before the weight itself.
+    """Return the neighbours, the farther ones too if there are to be `more`.
 
-    Parameters
-    ----------
-    kernel : Kernel
-    more : bool
-        Whether to take the farther ones too.
+    They are (rows up, columns left), all decoded before the weight itself.
     """
     k = kernel.size
     if k == 1:

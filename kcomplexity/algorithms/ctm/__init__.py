@@ -10,7 +10,7 @@ A table goes through three stages:
 1. :mod:`kcomplexity.algorithms.ctm.source` finds its file, checks that it is the very file of pybdm
    0.1.0, unpickles it, admitting nothing but dictionaries, and turns text keys into sorted integer
    codes;
-2. for the large alphabets :mod:`kcomplexity.algorithms.ctm.cache` keeps the result in the user's
+2. :mod:`kcomplexity.algorithms.ctm.cache` keeps the result, for the large alphabets, in the user's
    cache folder and maps it from there in later processes;
 3. :mod:`kcomplexity.algorithms.ctm.table` looks blocks up in it.
 
@@ -23,14 +23,12 @@ References
        Entropy 20(8):605 (2018).
 """
 
-from kcomplexity.algorithms.ctm.cache import ctm_cache_folder
-from kcomplexity.algorithms.ctm.loading import ctm_table
-from kcomplexity.algorithms.ctm.source import CTM_SOURCES, CtmSource
+from kcomplexity.algorithms.ctm.cache import ctm_cache_folder, ctm_table
+from kcomplexity.algorithms.ctm.source import CTM_SOURCES
 from kcomplexity.algorithms.ctm.table import CtmTable, normalised_codes
 
 __all__ = [
     "CTM_SOURCES",
-    "CtmSource",
     "CtmTable",
     "ctm_cache_folder",
     "ctm_table",

@@ -140,11 +140,6 @@ def normalised_codes(codes: NDArray[np.integer[Any]], n_symbols: int, size: int)
     codes : ndarray of shape (n,), integer
         Codes of blocks of `size` symbols.
     n_symbols, size : int
-        Size of the alphabet and of a block.
-
-    Returns
-    -------
-    ndarray of shape (n,), int64
 
     Examples
     --------

@@ -7,7 +7,7 @@ here writes the bits and reads them back: the proof that the length is one.
 from __future__ import annotations
 
 from kcomplexity.algorithms.entropy_coding.arithmetic import BitReader, BitWriter
-from kcomplexity.algorithms.entropy_coding.context_tree import ContextTrees, tree_bits
+from kcomplexity.algorithms.entropy_coding.context_tree import ContextTrees
 from kcomplexity.algorithms.entropy_coding.order0 import read_order0, write_order0
 
 __all__ = [
@@ -15,6 +15,5 @@ __all__ = [
     "BitWriter",
     "ContextTrees",
     "read_order0",
-    "tree_bits",
     "write_order0",
 ]

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 Words = NDArray[np.uint32]
-Frequencies = NDArray[np.int64]
 
 _TOTAL = 1 << 24
 #: 256 * 2**(j / 8), rounded: eighths of an octave. An error of a sixteenth of an octave in a count
@@ -30,24 +29,18 @@ _SHARES = 64
 
 
 def levels_of_counts(counts: Ints) -> Ints:
-    """Round positive counts to eighths of an octave: the level whose weight is nearest in log.
-
-    Returns
-    -------
-    ndarray of int64
-        Levels; :func:`counts_of_levels` gives the counts a decoder uses.
-    """
+    """Round log2 of positive counts to eighths: :func:`counts_of_levels` is what decoders use."""
     levels: Ints = np.rint(8 * np.log2(counts.astype(np.float64))).astype(np.int64)
     return levels
 
 
 def counts_of_levels(levels: Ints) -> Ints:
     """Return the integer that stands for the count of each level, about 256 * 2**(level / 8)."""
-    found: Ints = _OCTAVE[levels % 8] << (levels // 8)
-    return found
+    counts: Ints = _OCTAVE[levels % 8] << (levels // 8)
+    return counts
 
 
-def frequencies_of(weights: Ints) -> Frequencies:
+def frequencies_of(weights: Ints) -> Ints:
     """Scale positive weights to integers >= 1 that sum to 2**24."""
     total = int(weights.sum())
     spare = _TOTAL - weights.size
@@ -157,17 +150,7 @@ class AnsEncoder:
 
 
 class AnsDecoder:
-    """Reads a stream in the order it was written.
-
-    Parameters
-    ----------
-    words : ndarray of uint32
-
-    Raises
-    ------
-    ValueError
-        If the words cannot be a stream (it ends in a zero word).
-    """
+    """Reads a stream in the order it was written; ValueError if it ends in a zero word."""
 
     def __init__(self, words: Words) -> None:
         import constriction
@@ -192,13 +175,7 @@ class AnsDecoder:
         return symbols
 
     def integers(self, n: int) -> Ints:
-        """Take `n` integers.
-
-        Raises
-        ------
-        ValueError
-            If the stream says that no length occurs: it is damaged.
-        """
+        """Take `n` integers; ValueError if the stream is damaged and says that none occur."""
         top = int(self.uniform(1, _LENGTHS)[0])
         shares = self.uniform(top + 1, _SHARES)
         present = np.flatnonzero(shares)
@@ -222,8 +199,7 @@ class AnsDecoder:
 
 def _bit_lengths(values: Ints) -> Ints:
     # frexp is exact below 2**53: the exponent of a positive integer is its bit length.
-    lengths: Ints = np.frexp(values.astype(np.float64))[1].astype(np.int64)
-    return lengths
+    return np.frexp(values.astype(np.float64))[1].astype(np.int64)
 
 
 def _share(counts: Ints) -> Ints:

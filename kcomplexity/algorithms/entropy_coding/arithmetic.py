@@ -7,6 +7,8 @@ bits keep the loss of rounding below 1e-8 of a bit an event.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 _WIDTH = 62
@@ -18,37 +20,48 @@ _MOST = 1 << 32
 _PARTS = 1 << 31
 
 
-class BitWriter:
+class _Interval:
+    """The part of the number line, from `_low` to `_high`, that the events so far lead to."""
+
+    def __init__(self) -> None:
+        self._low, self._high = 0, (1 << _WIDTH) - 1
+
+    def _narrow(self, start: int, size: int, total: int) -> Iterator[int]:
+        """Go on to an event; yield what is taken off before each doubling: 0, 1/4 or 1/2."""
+        span = self._high - self._low + 1
+        self._high = self._low + span * (start + size) // total - 1
+        self._low += span * start // total
+        while True:
+            if self._high < _HALF:
+                less = 0
+            elif self._low >= _HALF:
+                less = _HALF
+            elif self._low >= _QUARTER and self._high < 3 * _QUARTER:
+                less = _QUARTER
+            else:
+                return
+            self._low = 2 * (self._low - less)
+            self._high = 2 * (self._high - less) + 1
+            yield less
+
+
+class BitWriter(_Interval):
     """Writes events as `bits`, which are complete after :meth:`finish`."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.bits: list[int] = []
-        self._low = 0
-        self._high = (1 << _WIDTH) - 1
         self._pending = 0
 
     def write(self, start: int, size: int, total: int) -> None:
         """Write the event `start` to `start + size` of `total` (at most 2**32 parts)."""
         if start < 0 or size <= 0 or not start + size <= total <= _MOST:
             raise ValueError(f"event {start} + {size} of {total}: expected a part of 2**32 at most")
-        span = self._high - self._low + 1
-        self._high = self._low + span * (start + size) // total - 1
-        self._low += span * start // total
-        while True:
-            if self._high < _HALF:
-                self._put(0)
-            elif self._low >= _HALF:
-                self._put(1)
-                self._low -= _HALF
-                self._high -= _HALF
-            elif self._low >= _QUARTER and self._high < 3 * _QUARTER:
+        for less in self._narrow(start, size, total):
+            if less == _QUARTER:
                 self._pending += 1
-                self._low -= _QUARTER
-                self._high -= _QUARTER
             else:
-                return
-            self._low *= 2
-            self._high = 2 * self._high + 1
+                self._put(int(less == _HALF))
 
     def number(self, value: int, count: int) -> None:
         """Write one of `count` equally likely numbers: log2(count) bits."""
@@ -76,15 +89,13 @@ class BitWriter:
         self._pending = 0
 
 
-class BitReader:
+class BitReader(_Interval):
     """Reads what a :class:`BitWriter` wrote, event by event; beyond the end it reads zeros."""
 
     def __init__(self, data: bytes) -> None:
+        super().__init__()
         self._bits = np.unpackbits(np.frombuffer(data, np.uint8)).tolist()
-        self._at = 0
-        self._low = 0
-        self._high = (1 << _WIDTH) - 1
-        self._value = 0
+        self._at = self._value = 0
         for _ in range(_WIDTH):
             self._value = 2 * self._value + self._next()
 
@@ -95,20 +106,7 @@ class BitReader:
 
     def skip(self, start: int, size: int, total: int) -> None:
         """Go past the event `start` to `start + size` of `total`."""
-        span = self._high - self._low + 1
-        self._high = self._low + span * (start + size) // total - 1
-        self._low += span * start // total
-        while True:
-            if self._high < _HALF:
-                less = 0
-            elif self._low >= _HALF:
-                less = _HALF
-            elif self._low >= _QUARTER and self._high < 3 * _QUARTER:
-                less = _QUARTER
-            else:
-                return
-            self._low = 2 * (self._low - less)
-            self._high = 2 * (self._high - less) + 1
+        for less in self._narrow(start, size, total):
             self._value = 2 * (self._value - less) + self._next()
 
     def number(self, count: int) -> int:

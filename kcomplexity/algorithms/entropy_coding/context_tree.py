@@ -7,23 +7,17 @@ product of its two children's. Two trees that read the context's bits in differe
 in turn, half and half.
 
 :class:`ContextTrees` predicts one bit after the other. It uses +, -, * and / of IEEE doubles alone,
-so encoder and decoder agree to the last bit on any machine. :func:`tree_bits` is the length of the
-same code, from how often each bit occurs in each context; the order of events does not matter.
+so encoder and decoder agree to the last bit on any machine.
+:func:`~kcomplexity.kernels.tree_bits` is the length of the same code, from how often each bit
+occurs in each context; the order of events does not matter.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 #: Ratios of probabilities are kept inside these: past them one side counts for nothing anyway.
 _LEAST, _GREATEST = 2.0**-900, 2.0**900
-#: Counts whose logarithms of Gamma are kept: nearly all are smaller.
-_TABLE = 1 << 14
 
 
 class ContextTrees:
@@ -69,71 +63,6 @@ class ContextTrees:
                 node[bit] += 1
         first, second = self._steps[0][0], self._steps[1][0]
         self._ratio = _kept(self._ratio * _of(bit, first) / _of(bit, second))
-
-
-def tree_bits(
-    zeros: NDArray[Any], ones: NDArray[Any], orders: Sequence[Sequence[int]]
-) -> NDArray[np.float64]:
-    """Return the bits that :class:`ContextTrees` needs, from counts.
-
-    Parameters
-    ----------
-    zeros, ones : ndarray of int64, shape (n_kinds, 2 ** depth)
-        How often each bit occurs in each context, for each kind of bit.
-    orders : sequence of two sequences of int
-        As for :class:`ContextTrees`.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_kinds,)
-    """
-    depth = len(orders[0])
-    first, second = (_one_tree(zeros, ones, order, depth) for order in orders)
-    bits: NDArray[np.float64] = 1 - np.logaddexp2(first, second)
-    return np.maximum(bits, 0.0)
-
-
-def _one_tree(
-    zeros: NDArray[Any], ones: NDArray[Any], order: Sequence[int], depth: int
-) -> NDArray[np.float64]:
-    """Return log2 of the weighted probability at the root."""
-    axes = [0, *(depth - bit for bit in order)]  # axis 1 is the highest bit
-    a = zeros.reshape(-1, *[2] * depth).transpose(axes).reshape(len(zeros), -1)
-    b = ones.reshape(-1, *[2] * depth).transpose(axes).reshape(len(ones), -1)
-    weighted = _kt_log2(a, b)
-    while a.shape[1] > 1:
-        a, b = a[:, ::2] + a[:, 1::2], b[:, ::2] + b[:, 1::2]
-        weighted = np.logaddexp2(_kt_log2(a, b), weighted[:, ::2] + weighted[:, 1::2]) - 1
-    root: NDArray[np.float64] = weighted[:, 0]
-    return root
-
-
-def _kt_log2(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
-    """Return log2 of Krichevsky & Trofimov's probability of any one order of a zeros and b ones."""
-    log2: NDArray[np.float64] = _lookup(a, 0) + _lookup(b, 0) - _lookup(a + b, 1)
-    return log2
-
-
-def _lookup(counts: NDArray[Any], which: int) -> NDArray[np.float64]:
-    """Return log2 of Gamma(i + 1/2) / sqrt(pi), or of i!, for each count i."""
-    table = _tables()[which]
-    values: NDArray[np.float64] = table[np.minimum(counts, _TABLE - 1)]
-    large = counts >= _TABLE
-    if large.any():
-        values[large] = _log2_gammas(counts[large].astype(np.float64))[which]
-    return values
-
-
-@lru_cache(maxsize=1)
-def _tables() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    return _log2_gammas(np.arange(_TABLE, dtype=np.float64))
-
-
-def _log2_gammas(i: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    from scipy.special import gammaln
-
-    halves = (gammaln(i + 0.5) - np.log(np.pi) / 2) / np.log(2)
-    return halves, gammaln(i + 1) / np.log(2)
 
 
 def _kt(node: list[float]) -> float:

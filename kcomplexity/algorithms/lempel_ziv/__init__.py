@@ -18,10 +18,10 @@ References
 """
 
 from kcomplexity.algorithms.lempel_ziv.measures import (
+    binarise_outputs,
     lz76_complexity,
     lz76_entropy_rate,
     lz76_phrases,
 )
-from kcomplexity.algorithms.lempel_ziv.outputs import binarise_outputs
 
 __all__ = ["binarise_outputs", "lz76_complexity", "lz76_entropy_rate", "lz76_phrases"]

@@ -43,8 +43,7 @@ def count_phrases(labels: Labels) -> int:
     keys = _packed_suffixes(labels, n_bits)
     depth = _WORD // n_bits
     order = _suffix_order(keys, depth)
-    before = np.empty_like(order)
-    after = np.empty_like(order)
+    before, after = np.empty_like(order), np.empty_like(order)
     before[order] = _left_neighbours(order)
     after[order] = _left_neighbours(order[::-1])[::-1]
     return _walk(keys, before, after, depth)
@@ -75,13 +74,7 @@ def _packed_suffixes(labels: Labels, n_bits: int) -> Keys:
 
 
 def _suffix_order(keys: Keys, depth: int) -> Positions:
-    """Return positions in the order of what follows them: a suffix array.
-
-    Parameters
-    ----------
-    keys : ndarray of shape (n,), uint64
-        The first `depth` symbols of each suffix.
-    """
+    """Return a suffix array; `keys` hold the first `depth` symbols of each suffix."""
     n = keys.size
     order: Positions = np.argsort(keys).astype(np.int32 if n < 1 << 31 else np.int64)
     in_order = keys[order]
@@ -167,10 +160,7 @@ def _nearest_smaller(values: Positions) -> Positions:
 def _match_lengths(keys: Keys, before: Positions, after: Positions, depth: int) -> bytes:
     """Return the length of each position's longest match further left, at most `depth` symbols.
 
-    Parameters
-    ----------
-    before, after : ndarray of shape (n,)
-        The two positions further left that may share the longest match; -1 for none.
+    It is shared with the position `before` or `after`, which are -1 for none.
     """
     n_bits = _WORD // depth
     lengths = np.empty(keys.size, dtype=np.uint8)

@@ -93,17 +93,14 @@ class LowRankModel:
 def low_rank_code(weights: Matrix, step: float) -> LowRankModel:
     """Return the shortest low-rank code of a band that decodes at the error of plain levels.
 
+    It is of rank 0, the plain levels themselves, if no other is shorter.
+
     Parameters
     ----------
     weights : ndarray of float64, shape (rows, columns)
         Finite; the smaller side at most 2048.
     step : float
         Of the plain levels round(w / step).
-
-    Returns
-    -------
-    LowRankModel
-        Of rank 0, the plain levels themselves, if no other is shorter.
     """
     levels = np.rint(weights / step)
     target = float(np.square(weights - levels * step).sum())
@@ -127,13 +124,7 @@ def low_rank_code(weights: Matrix, step: float) -> LowRankModel:
 
 
 def singular_vectors(weights: Matrix, count: int) -> tuple[Matrix, Matrix, NDArray[np.float64]]:
-    """Return the leading singular vectors, each scaled by the root of its value, and its square.
-
-    Parameters
-    ----------
-    weights : ndarray of float64, shape (rows, columns)
-    count : int
-        How many, at least 1.
+    """Return at most `count` leading singular vectors, each scaled by the root of its value.
 
     Returns
     -------
