@@ -16,6 +16,7 @@ figures are then measured, with a warning.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import platform
@@ -64,19 +65,10 @@ def cache_path() -> Path:
 
 
 class Cache:
-    """Rows and content hashes; a context manager.
+    """Rows and content hashes, `limit` bytes of them; a context manager.
 
-    Parameters
-    ----------
-    path : path, optional
-        The SQLite file; None keeps everything in memory, for as long as the cache lives.
-    limit : int
-        Bytes that are kept.
-
-    Attributes
-    ----------
-    n_found, n_hashed : int
-        Rows found, and tensors whose content had to be read for their hash.
+    Without a path everything is kept in memory, for as long as the cache lives. `n_found` counts
+    the rows found, `n_hashed` the tensors whose content had to be read for their hash.
     """
 
     def __init__(self, path: Path | None = None, *, limit: int = _LIMIT) -> None:
@@ -101,22 +93,26 @@ class Cache:
     ) -> None:
         if self._database is not None:
             try:
-                self._forget()
+                self._forget(self._database)
             except sqlite3.Error as error_:
                 self._give_up(error_)
+            self._close()
+
+    def _close(self) -> None:
+        if self._database is not None:
             self._database.close()
             self._database = None
 
     def rows(self, keys: Iterable[str]) -> dict[str, Score]:
         """Return the rows that are known, by key; ``cached`` is set in them."""
-        found = {}
+        rows = {}
         for key in keys:
             value = self._get("rows", key)
             if value is not None:
                 record = json.loads(zlib.decompress(value))
-                found[key] = replace(Score.from_dict(record), cached=True)
-        self.n_found += len(found)
-        return found
+                rows[key] = replace(Score.from_dict(record), cached=True)
+        self.n_found += len(rows)
+        return rows
 
     def keep(self, rows: Mapping[str, Score]) -> None:
         """Keep rows; what failed is worth another try."""
@@ -157,36 +153,29 @@ class Cache:
             raise
         return database
 
-    def _get(self, table: str, key: str) -> Any:
+    def _run(self, query: str, *values: Any) -> list[Any]:
+        """Return the rows that a query gives; none where the cache cannot be used."""
         if self._database is None:
-            return None
+            return []
         try:
-            query = f"SELECT value FROM {table} WHERE key = ?"  # noqa: S608 - one of our tables
-            found = self._database.execute(query, (key,)).fetchone()
+            return self._database.execute(query, values).fetchall()
         except sqlite3.Error as error:
             self._give_up(error)
-            return None
-        if found is None:
-            return None
-        self._touched[table].add(key)
-        return found[0]
+            return []
+
+    def _get(self, table: str, key: str) -> Any:
+        query = f"SELECT value FROM {table} WHERE key = ?"  # noqa: S608 - one of our tables
+        for (value,) in self._run(query, key):
+            self._touched[table].add(key)
+            return value
+        return None
 
     def _put(self, table: str, key: str, value: bytes | str) -> None:
-        if self._database is None:
-            return
-        try:
-            self._database.execute(
-                f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?, ?)",  # noqa: S608
-                (key, value, len(key) + len(value), time.time()),
-            )
-        except sqlite3.Error as error:
-            self._give_up(error)
+        query = f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?, ?)"  # noqa: S608
+        self._run(query, key, value, len(key) + len(value), time.time())
 
-    def _forget(self) -> None:
+    def _forget(self, database: sqlite3.Connection) -> None:
         """Note what was used, and remove what was not for longest until the limit is kept."""
-        database = self._database
-        if database is None:
-            return
         database.execute("BEGIN IMMEDIATE")
         for table, keys in self._touched.items():
             database.executemany(
@@ -197,14 +186,9 @@ class Cache:
         total = sum(database.execute(sizes + table).fetchone()[0] for table in self._touched)
         if total > self.limit:
             # Down to nine tenths, so that not every run has to.
-            oldest = sorted(
-                (used, size, key, table)
-                for table in self._touched
-                for key, size, used in database.execute(
-                    f"SELECT key, size, used FROM {table}"  # noqa: S608
-                )
-            )
-            for _, size, key, table in oldest:
+            query = "SELECT used, size, key, '{0}' FROM {0}"
+            oldest = (database.execute(query.format(table)) for table in self._touched)
+            for _, size, key, table in sorted(itertools.chain(*oldest)):
                 if total <= 0.9 * self.limit:
                     break
                 database.execute(f"DELETE FROM {table} WHERE key = ?", (key,))  # noqa: S608
@@ -213,9 +197,7 @@ class Cache:
 
     def _give_up(self, error: Exception) -> None:
         """Go on without: a cache is a convenience."""
-        if self._database is not None:
-            self._database.close()
-            self._database = None
+        self._close()
         warnings.warn(
             f"the cache {self.path} cannot be used ({error}): everything is measured; "
             "remove the file, or set KCOMPLEXITY_CACHE to a folder that can be written",
@@ -225,7 +207,7 @@ class Cache:
 
 
 class CachedRows:
-    """The rows of one plan in a cache: see :class:`~kcomplexity.scoring.known.KnownRows`."""
+    """The rows of one plan in a cache: see :class:`~kcomplexity.scoring.score.KnownRows`."""
 
     def __init__(self, cache: Cache, plan: Plan) -> None:
         self._cache = cache
@@ -257,22 +239,20 @@ def row_keys(unit: Unit, plan: Plan, cache: Cache) -> dict[Spec, str]:
     ]
     what = [unit.scope, unit.group, tensor.name, tensor.dtype.code, tensor.shape, tensor.side_of]
     made_by = [_LAYOUT, __version__, _code(), _versions()]
-    return {
-        spec: hashlib.sha256(
-            json.dumps(
-                [made_by, what, contents, _task(plan.task_of[spec], plan.seed, tensor)]
-            ).encode()
-        ).hexdigest()
-        for spec in unit.specs
-    }
+    keys = {}
+    for spec in unit.specs:
+        task = _task(plan.task_of[spec], plan.seed, tensor)
+        text = json.dumps([made_by, what, contents, task])
+        keys[spec] = hashlib.sha256(text.encode()).hexdigest()
+    return keys
 
 
 def _task(task: Task, seed: int, tensor: Tensor) -> list[Any]:
     spec = str(task.spec)
-    # Which family the processor is of, only the machine stands for.
+    # Only the machine's name stands for the family of its processor.
     machine = platform.node() if task.spec.estimator.machine_dependent else ""
     measured_by = (task.spec.estimator, task.spec.view, *task.controls)
-    theirs = [_file_code(type(one).__module__) for one in measured_by]
+    theirs = [_file_code(type(thing).__module__) for thing in measured_by]
     controls = [[str(control), control.depends_on(tensor)] for control in task.controls]
     return [spec, controls, task.fraction, seed, machine, theirs]
 
@@ -304,7 +284,7 @@ def _versions() -> tuple[tuple[str, str], ...]:
 
 
 def _place(tensor: Tensor) -> list[Any]:
-    """Tell where a tensor lies in which state of which file; nothing where that is not certain."""
+    """Return where a tensor lies in which state of which file; nothing if that is uncertain."""
     if type(tensor) is not StoredTensor or type(tensor.source) is not FileSource:
         return []
     status = tensor.source.status()

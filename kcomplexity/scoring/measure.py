@@ -98,7 +98,7 @@ def _measure(unit: Unit, plan: Plan, pool: Pool) -> list[Score]:
             rows[spec] = _row(unit, spec, encoders[spec.view], of_spec, share)
         for control, controlled in _by_control(specs, plan, rows):
             results = _compare(control, controlled, share, rows, encoders, plan.seed, pool)
-            for spec, result in results:
+            for spec, result in results.items():
                 rows[spec] = replace(rows[spec], controls=(*rows[spec].controls, result))
     return [rows[spec] for spec in unit.specs]
 
@@ -342,20 +342,15 @@ def _compare(
     encoders: Encoders,
     seed: int,
     pool: Pool,
-) -> Iterator[tuple[Spec, ControlResult]]:
+) -> dict[Spec, ControlResult]:
     """Compare the bits of each spec with those of the control's replicates."""
-    reason = f"{control.kind} leaves such a tensor as it is"
-    if control.applies(share.tensor):
-        try:
-            bits = _replicate_bits(control, specs, share, encoders, seed, pool)
-        except UnmeasurableError as error:
-            reason = str(error)
-        else:
-            for spec in specs:
-                yield spec, ControlResult.of(control.kind, rows[spec].bits or 0.0, bits[spec])
-            return
-    for spec in specs:
-        yield spec, ControlResult(kind=control.kind, n=0, bits=(), reason=reason)
+    kind = control.kind
+    try:
+        bits = _replicate_bits(control, specs, share, encoders, seed, pool)
+    except UnmeasurableError as error:
+        none = ControlResult(kind=kind, n=0, bits=(), reason=str(error))
+        return dict.fromkeys(specs, none)
+    return {spec: ControlResult.of(kind, rows[spec].bits or 0.0, bits[spec]) for spec in specs}
 
 
 def _replicate_bits(
@@ -367,6 +362,8 @@ def _replicate_bits(
     pool: Pool,
 ) -> dict[Spec, list[float]]:
     """Measure the same parts of each replicate; return the bits of each replicate by spec."""
+    if not control.applies(share.tensor):
+        raise UnmeasurableError(f"{control.kind} leaves such a tensor as it is")
     bits: dict[Spec, list[float]] = {spec: [] for spec in specs}
     source = share.tensor if control.lazy else share.sample
     with closing(control.replicates(source, seed, pool)) as replicates:

@@ -1,9 +1,9 @@
 """What of a checkpoint was not learned, or is there twice.
 
 A network's file also holds what no training found: tables of sines, masks, position numbers. Their
-structure is their maker's, and is left out of the network's. They are told by rules that look at
-the values; each names what it saw (:data:`RULES`). Copies of a tensor - tied weights, moving
-averages, optimizer states - are told by their bytes (:func:`copies`).
+structure is their maker's, and is left out of the network's. Rules that look at the values find
+them (:data:`RULES`). Copies of a tensor - tied weights, moving averages, optimizer states - are
+found by their bytes (:func:`copies`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from kcomplexity.tensors.checkpoint import Tensor
 
 Floats: TypeAlias = NDArray[Any]
 
-#: Globs of names that tell by themselves, with what they hold.
+#: Globs of names that suffice, with what they hold.
 NAMES = {
     "*inv_freq": "frequencies of rotary positions",
     "*rotary_emb.*_cached": "rotary positions",
@@ -46,7 +46,7 @@ _SHORTEST_WAVE = 64
 
 
 def not_learned(tensor: Tensor) -> str | None:
-    """Return why a tensor does not look learned; None if it does, or nothing can be told.
+    """Return why a tensor does not look learned; None if it does, or nothing can be said.
 
     Examples
     --------
@@ -79,14 +79,14 @@ def copies(tensors: Iterable[Tensor]) -> dict[str, str]:
     """Return which tensors hold exactly the bytes of an earlier one, and which that is.
 
     Only tensors of one dtype and size whose samples agree are read whole and hashed. Constant ones
-    (zeros of fresh biases) and those of fewer than 16 weights are no copies of each other.
+    (zeros of fresh biases) and those of fewer than 16 weights are not copies of each other.
     """
     alike: dict[object, list[Tensor]] = {}
     for tensor in tensors:
         if tensor.n_weights >= _FEWEST:
             key = tensor.dtype.code, tensor.n_weights, _digest(tensor.sample())
             alike.setdefault(key, []).append(tensor)
-    found: dict[str, str] = {}
+    originals: dict[str, str] = {}
     for group in alike.values():
         if len(group) < 2 or _constant(group[0]):
             continue
@@ -94,14 +94,14 @@ def copies(tensors: Iterable[Tensor]) -> dict[str, str]:
         for tensor in group:
             digest = _digest(tensor.pieces())
             if digest in first:
-                found[tensor.name] = first[digest]
+                originals[tensor.name] = first[digest]
             else:
                 first[digest] = tensor.name
-    return found
+    return originals
 
 
 def left_out(tensors: Mapping[str, Tensor]) -> dict[str, str]:
-    """Return which tensors tell nothing of what training arranged, and why, by name."""
+    """Return which tensors say nothing of what training arranged, and why, by name."""
     why = {name: reason for name, t in tensors.items() if (reason := not_learned(t)) is not None}
     why |= {name: f"a copy of {original}" for name, original in copies(tensors.values()).items()}
     return why
