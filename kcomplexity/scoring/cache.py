@@ -51,7 +51,11 @@ _LAYOUT = 1
 _LIMIT = 256 << 20
 #: A file changed this recently may change again within one tick of its clock (2 s on FAT).
 _SETTLED = 2.0
+#: What is deleted makes the file smaller; other processes read while one writes.
 _SCHEMA = """
+PRAGMA auto_vacuum = FULL;
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = NORMAL;
 CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, value BLOB, size INTEGER, used REAL);
 CREATE TABLE IF NOT EXISTS hashes (key TEXT PRIMARY KEY, value TEXT, size INTEGER, used REAL);
 CREATE INDEX IF NOT EXISTS rows_used ON rows (used);
@@ -80,7 +84,7 @@ class Cache:
 
     def __enter__(self) -> Self:
         try:
-            self._database = self._open(self.path)
+            self._open()
         except (sqlite3.Error, OSError) as error:
             self._give_up(error)
         return self
@@ -137,21 +141,12 @@ class Cache:
             self._put("hashes", key, digest.hexdigest())
         return digest.hexdigest()
 
-    @staticmethod
-    def _open(path: Path | None) -> sqlite3.Connection:
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        database = sqlite3.connect(path or ":memory:", timeout=30, isolation_level=None)
-        try:
-            # What is deleted makes the file smaller; other processes read while one writes.
-            database.execute("PRAGMA auto_vacuum = FULL")
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = NORMAL")
-            database.executescript(_SCHEMA)
-        except sqlite3.Error:
-            database.close()
-            raise
-        return database
+    def _open(self) -> None:
+        if self.path is not None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        path = self.path or ":memory:"
+        self._database = sqlite3.connect(path, timeout=30, isolation_level=None)
+        self._database.executescript(_SCHEMA)
 
     def _run(self, query: str, *values: Any) -> list[Any]:
         """Return the rows that a query gives; none where the cache cannot be used."""

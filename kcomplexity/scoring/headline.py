@@ -35,26 +35,12 @@ _MUCH = 0.1
 class Needed:
     """What a checkpoint needs to be stored, everything counted.
 
-    Attributes
-    ----------
-    bits, weights_bits : float
-        Of codes, the choice among them, tensors kept as they are, and the container; without it.
-    n_weights : int
-        Of the tensors; scales and zero points are not weights.
-    stored_bits : int
-        What it takes now.
-    coded_share : float
-        Share of the weights that are in tensors which a code took.
-    n_exact, n_kept : int
-        Tensors coded without loss, and those kept as they are stored.
-    specs : tuple of str
-        The codes used, the most used first.
-    sampled : bool
-        Whether some of it was scaled up from a sample.
-    error : float
-        The largest relative squared error of what was measured as one; 0 without loss.
-    by_tensor : bool
-        Whether each tensor was measured as one.
+    `bits` are of codes, the choice among them, tensors kept as they are, and the container;
+    `weights_bits` of all but the container; `stored_bits` what it takes now. `n_weights` leaves out
+    scales and zero points, `coded_share` is of the weights in tensors that a code took. `n_exact`
+    tensors are coded without loss, `n_kept` kept as stored. `specs` are the codes used, the most
+    used first. `sampled` if some of it was scaled up from a sample, `by_tensor` if each tensor was
+    measured as one. `error` is the largest relative squared error; 0 without loss.
     """
 
     bits: float

@@ -28,12 +28,6 @@ NAMES = {
     "*attn.masked_bias": "an attention mask",
     "*num_batches_tracked": "a counter",
 }
-#: The rules on values, in the order they are tried.
-RULES = {
-    "mask": "two values, one in a single run a row whose ends move one way",
-    "progression": "equal steps, or equal ratios, from one value to the next",
-    "waves": "nearly every row, or column, is one sine",
-}
 #: Weights that are looked at.
 _LOOKED_AT = 1 << 18
 #: Fewest values that make a rule more than a coincidence.
@@ -63,16 +57,14 @@ def not_learned(tensor: Tensor) -> str | None:
     rows, columns = tensor.matrix_shape
     if rows * columns < _FEWEST:
         return None
-    looked_at = max(min(rows, _LOOKED_AT // max(columns, 1)), 1)
-    columns_seen = min(columns, _LOOKED_AT)
+    looked_at, columns_seen = max(min(rows, _LOOKED_AT // columns), 1), min(columns, _LOOKED_AT)
     with np.errstate(all="ignore"):
         flat = tensor.read(0, looked_at * columns_seen).astype(np.float64)
         values = flat.reshape(looked_at, columns_seen)
         if not np.isfinite(values).all() or (values == values.flat[0]).all():
             return None
-        rules = {"mask": _is_mask, "progression": _is_progression, "waves": _is_waves}
-        rule = next((name for name, holds in rules.items() if holds(values)), None)
-    return f"looks not learned: {RULES[rule]}" if rule else None
+        rule = next((text for text, holds in RULES.items() if holds(values)), None)
+    return f"looks not learned: {rule}" if rule else None
 
 
 def copies(tensors: Iterable[Tensor]) -> dict[str, str]:
@@ -92,19 +84,16 @@ def copies(tensors: Iterable[Tensor]) -> dict[str, str]:
             continue
         first: dict[bytes, str] = {}
         for tensor in group:
-            digest = _digest(tensor.pieces())
-            if digest in first:
-                originals[tensor.name] = first[digest]
-            else:
-                first[digest] = tensor.name
+            original = first.setdefault(_digest(tensor.pieces()), tensor.name)
+            if original != tensor.name:
+                originals[tensor.name] = original
     return originals
 
 
 def left_out(tensors: Mapping[str, Tensor]) -> dict[str, str]:
     """Return which tensors say nothing of what training arranged, and why, by name."""
     why = {name: reason for name, t in tensors.items() if (reason := not_learned(t)) is not None}
-    why |= {name: f"a copy of {original}" for name, original in copies(tensors.values()).items()}
-    return why
+    return why | {name: f"a copy of {first}" for name, first in copies(tensors.values()).items()}
 
 
 def _digest(pieces: Iterable[NDArray[np.uint8] | memoryview]) -> bytes:
@@ -174,3 +163,11 @@ def _are_waves(lines: Floats) -> bool:
     narrow = near.max(axis=1) >= _WAVE_SHARE * sums[:, -1]
     peaks = energy.argmax(axis=1)[narrow]
     return bool(narrow.mean() >= 0.9 and np.ptp(peaks) > bins)
+
+
+#: The rules on values, in the order they are tried: what each sees, and whether it holds.
+RULES = {
+    "two values, one in a single run a row whose ends move one way": _is_mask,
+    "equal steps, or equal ratios, from one value to the next": _is_progression,
+    "nearly every row, or column, is one sine": _is_waves,
+}

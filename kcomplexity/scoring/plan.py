@@ -31,15 +31,9 @@ _CONTROLLED_CAP = 1 << 28
 class Task:
     """A spec, its controls, and the share of big tensors that is measured.
 
-    Attributes
-    ----------
-    controls : tuple of Control
-        Only those that can change the spec's value.
-    fraction : float
-        1 measures everything.
-    every_tensor : bool
-        Whether some of each tensor is measured, as who asks for a sample expects; what is sampled
-        because it would take too long is a share of the checkpoint.
+    `controls` are only those that can change the spec's value. A `fraction` of 1 measures all.
+    `every_tensor` says whether some of each tensor is measured, as whoever asks for a sample
+    expects; what is sampled because it would take too long is a share of the checkpoint.
     """
 
     spec: Spec
@@ -57,16 +51,9 @@ class Task:
 class Plan:
     """What will be measured by what: all that decides the figures.
 
-    Attributes
-    ----------
-    checkpoints : tuple of Checkpoint
-        With only the selected tensors.
-    units : tuple of tuple of Unit
-        For each checkpoint.
-    warning : str
-        What a reader has to know before any figure; empty for most.
-    not_sampled : tuple of Spec
-        Those measured in full although a sample was asked for.
+    `checkpoints` have only the selected tensors; `units` are those of each. `warning` is what a
+    reader has to know before any figure. `not_sampled` are measured in full although a sample was
+    asked for.
     """
 
     checkpoints: tuple[Checkpoint, ...]

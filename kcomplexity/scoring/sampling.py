@@ -86,18 +86,10 @@ def sample_parts(
 ) -> list[Part] | None:
     """Choose the parts of `tensor` to measure, in its order; None if all of it is.
 
-    Parameters
-    ----------
-    tensor : Tensor
-    cut : Cut
-        Where the estimator may cut: along weights (frames) or rows (bands).
-    fraction : float
-        Share of the cuts wanted; at least two are taken.
-    seed : int
-    every_tensor : bool
-        Whether at least two are taken of any tensor. Otherwise one that fewer are wanted of is in
-        the sample by chance (or there are no parts), so that the share is as wanted over many such
-        tensors; those of at most 2**18 weights are measured whole.
+    `fraction` is the share of the cuts wanted, of which at least two are taken; `cut` says where
+    the estimator may cut: along weights (frames) or rows (bands). Without `every_tensor`, one that
+    fewer than two are wanted of is in the sample by chance (or gets no parts), so that the share is
+    as wanted over many such tensors; those of at most 2**18 weights are measured whole.
     """
     starts = _starts(tensor, cut)
     n_cuts = len(starts) - 1
@@ -141,15 +133,10 @@ def covariance(
 ) -> list[list[float]]:
     """Return the covariance of values that are scaled up from the same sampled parts.
 
-    Parameters
-    ----------
-    parts : sequence
-        What was gathered from each part; they can be added.
-    n_weights, n_total : sequence of int, int
-        Weights in each part, and in the whole tensor.
-    values : callable
-        Bits of what was gathered, by one or more measures; the estimate is their value for all
-        parts a weight in them, times `n_total`.
+    `parts` are what was gathered from each part, which can be added; `n_weights` and `n_total` the
+    weights in each part and in the whole tensor. `values` gives the bits of what was gathered, by
+    one or more measures; the estimate is their value for all parts a weight in them, times
+    `n_total`.
 
     Returns
     -------

@@ -130,21 +130,19 @@ class Structure:
         That of a ratio of sums: what bits and order-0 bits have in common cancels out.
         """
         ratio = self.bits / self.order0_bits
-        variances = (
-            t.variance - 2 * ratio * t.covariance + ratio**2 * t.order0_variance
+        variance = math.fsum(
+            max(t.variance - 2 * ratio * t.covariance + ratio**2 * t.order0_variance, 0.0)
             for t in self.tensors
         )
-        return math.sqrt(math.fsum(max(v, 0.0) for v in variances)) / self.order0_bits
+        return math.sqrt(variance) / self.order0_bits
 
     @property
     def leave_one_out(self) -> tuple[float, float] | None:
         """The range of S when any one tensor is left out; None with fewer than two."""
         if len(self.tensors) < 2:
             return None
-        savings = [
-            1 - (self.bits - tensor.bits) / (self.order0_bits - tensor.order0_bits)
-            for tensor in self.tensors
-        ]
+        bits, order0 = self.bits, self.order0_bits
+        savings = [1 - (bits - t.bits) / (order0 - t.order0_bits) for t in self.tensors]
         return min(savings), max(savings)
 
     @property
@@ -267,18 +265,15 @@ def with_savings(rows: Sequence[Score], structures: Mapping[str, Structure]) -> 
         for path, of in structures.items()
         for tensor in of.tensors
     }
+    keys = [(row.checkpoint, row.spec, row.label) for row in rows]
     return [
-        replace(row, saving=savings.get((row.checkpoint, row.spec, row.label)))
-        if row.structure_part
-        else row
-        for row in rows
+        replace(row, saving=savings[key]) if key in savings else row
+        for row, key in zip(rows, keys, strict=True)
     ]
 
 
 def with_structure(
-    checkpoints: Sequence[Checkpoint],
-    summary: Sequence[Score],
-    structures: Mapping[str, Structure],
+    checkpoints: Sequence[Checkpoint], summary: Sequence[Score], structures: Mapping[str, Structure]
 ) -> tuple[Score, ...]:
     """Return the summary with S in the sums of the context code it rests on.
 

@@ -20,14 +20,8 @@ from kcomplexity.tensors.groups import Scope, group_name
 class Unit:
     """Something measured as one: a stored tensor, or several laid end to end; and its specs.
 
-    Attributes
-    ----------
-    group : str or None
-        The name, or the names' pattern, with layer numbers as ``#``.
-    n_bytes : int
-        Stored bytes, before any cast.
-    dtype : str or None
-        Code of the stored dtype; None where several were joined.
+    `group` is the name, or the names' pattern, with layer numbers as ``#``. `n_bytes` are stored,
+    before any cast; `dtype` is the stored dtype's code, None where several were joined.
     """
 
     tensor: Tensor
