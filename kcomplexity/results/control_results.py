@@ -1,16 +1,18 @@
-"""What a tensor's bits are beside those of its replicates: what :mod:`kcomplexity.controls` gives.
+"""A tensor's bits compared with those of its replicates, which :mod:`kcomplexity.controls` makes.
 
-Apart from the controls themselves, so that who reads a report needs nothing that makes one.
+Apart from the controls themselves: reading a report needs nothing that makes one.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Self
 
-#: The kind of the control that leaves nothing but the order of the weights to chance.
+from kcomplexity.results.json_form import rebuilt
+
+#: The kind of the control that randomises the order of the weights and nothing else.
 SHUFFLE = "shuffle"
 #: Fewest replicates with a z: a standard deviation of four has an error of some 40 %.
 FEWEST_FOR_Z = 5
@@ -18,7 +20,7 @@ FEWEST_FOR_Z = 5
 
 @dataclass(frozen=True, kw_only=True)
 class ControlResult:
-    """A tensor's bits held against those of its replicates.
+    """A tensor's bits compared with those of its replicates.
 
     Attributes
     ----------
@@ -58,12 +60,12 @@ class ControlResult:
 
     @staticmethod
     def of(kind: str, bits: float, control_bits: Sequence[float]) -> ControlResult:
-        """Hold `bits` against the bits of one or more replicates.
+        """Compare `bits` with the bits of one or more replicates.
 
         Examples
         --------
-        >>> found = ControlResult.of("shuffle", 8, [10, 12, 10, 8, 10])
-        >>> found.ratio, found.n_lower, found.p
+        >>> result = ControlResult.of("shuffle", 8, [10, 12, 10, 8, 10])
+        >>> result.ratio, result.n_lower, result.p
         (0.8, 4, 0.3333333333333333)
         """
         from statistics import stdev  # exact, and slow to import
@@ -86,24 +88,16 @@ class ControlResult:
     @staticmethod
     def from_dict(record: dict[str, Any]) -> ControlResult:
         """Rebuild a result from its JSON form; unknown keys of a later version are left out."""
-        own = SummedControl if "n_tensors" in record else ControlResult
-        values = {f.name: record[f.name] for f in fields(own) if f.name in record}
-        return own(**values | {"bits": tuple(record["bits"])})
+        return rebuilt(SummedControl if "n_tensors" in record else ControlResult, record)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SummedControl(ControlResult):
-    """Bits and replicates, each summed over the tensors that have the control.
-
-    Attributes
-    ----------
-    n_tensors : int
-        Over how many.
-    """
+    """Bits and replicates, each summed over the `n_tensors` tensors that have the control."""
 
     n_tensors: int
 
     @classmethod
     def over(cls, n_tensors: int, result: ControlResult) -> Self:
         """Say over how many tensors a result is."""
-        return cls(n_tensors=n_tensors, **{f.name: getattr(result, f.name) for f in fields(result)})
+        return cls(n_tensors=n_tensors, **vars(result))

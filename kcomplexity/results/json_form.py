@@ -33,8 +33,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if is_dataclass(value):
-        names = _field_names(value.__class__)
-        return {name: plain(getattr(value, name)) for name in names}
+        return {name: plain(getattr(value, name)) for name in _field_names(value.__class__)}
     item: Callable[[], Any] | None = getattr(value, "item", None)
     return plain(item()) if item is not None else value  # a NumPy scalar
 
@@ -55,8 +54,7 @@ def rebuilt(record_type: Callable[..., T], values: Mapping[str, Any]) -> T:
     """Return the frozen dataclass whose JSON form is `values`; the inverse of :func:`plain`.
 
     Nested records, tuples and mappings are rebuilt by the types of the fields. A record type with a
-    static ``from_dict`` rebuilds itself. Keys that the type does not
-    have, which a later version may write, are ignored.
+    static ``from_dict`` rebuilds itself. Keys that a later version may write are ignored.
 
     Raises
     ------
@@ -82,7 +80,7 @@ def _as_type(annotation: Any, value: Any) -> Any:
         return None
     if origin in (Union, UnionType):
         # Records have X | None, and unions of plain numbers.
-        return _as_type(next(one for one in arguments if one is not NoneType), value)
+        return _as_type(next(kind for kind in arguments if kind is not NoneType), value)
     if origin is tuple:
         types = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
         return tuple(map(_as_type, types, value))

@@ -12,37 +12,23 @@ from typing import Any
 from kcomplexity.errors import ResultError
 from kcomplexity.results.json_form import SCHEMA_VERSION, read_lines
 
-#: Every kind of result, by the name of its schema, and what makes one.
-KINDS: Mapping[str, str] = MappingProxyType(
-    {
-        "trajectory": "trajectory",
-        "conditional": "kcomplexity.conditional",
-        "compare": "compare",
-        "fit": "fit",
-        "fit-plan": "fit --dry-run",
-        "sweep": "sweep",
-        "bound": "bound",
-        "calibrate": "demo --calibrate",
-        "tracker": "kcomplexity.Tracker",
-        "score": "score",
-        "inspect": "inspect",
-    }
+#: Every kind of result: the name of its schema, the key that only it has among those that follow,
+#: and what makes one. A document is of the first kind whose key it has.
+_RESULTS = (
+    ("trajectory", "series", "trajectory"),
+    ("conditional", "whole", "kcomplexity.conditional"),
+    ("compare", "unmatched", "compare"),
+    ("fit", "block_shape", "fit"),
+    ("sweep", "points", "sweep"),
+    ("bound", "bounds", "bound"),
+    ("calibrate", "cases", "demo --calibrate"),
+    ("tracker", "calls", "kcomplexity.Tracker"),
+    ("score", "rows", "score"),
+    ("inspect", "checkpoints", "inspect"),
+    ("fit-plan", "n_blocks", "fit --dry-run"),
 )
-
-#: The key that says which kind a document is: the first of these that it has.
-_KIND_OF_KEY = {
-    "series": "trajectory",
-    "whole": "conditional",
-    "unmatched": "compare",
-    "block_shape": "fit",
-    "points": "sweep",
-    "bounds": "bound",
-    "cases": "calibrate",
-    "calls": "tracker",
-    "rows": "score",
-    "checkpoints": "inspect",
-    "n_blocks": "fit-plan",
-}
+#: What makes a result of each kind.
+KINDS: Mapping[str, str] = MappingProxyType({kind: maker for kind, _, maker in _RESULTS})
 
 #: The lists of records that JSON lines hold line by line, and what each line is called.
 RECORDS: Mapping[str, str] = MappingProxyType(
@@ -69,34 +55,26 @@ _FIRST = 1 << 16
 _EXPECTED = "expected what a command prints with --json"
 
 
-def kind_of(document: Mapping[str, Any]) -> str:
-    """Return the kind of a result, a key of :data:`KINDS`.
+def kind_of(document: Mapping[str, Any], name: object = "this") -> str:
+    """Return the kind of a result called `name`, a key of :data:`KINDS`.
 
     Raises
     ------
     ResultError
         If it has none of their keys.
     """
-    for key, kind in _KIND_OF_KEY.items():
+    for kind, key, _ in _RESULTS:
         if key in document:
             return kind
-    raise ResultError(f"this is not a result: expected one of the fields {', '.join(_KIND_OF_KEY)}")
+    keys = ", ".join(key for _, key, _ in _RESULTS)
+    raise ResultError(f"{name} is not a result: expected one of the fields {keys}")
 
 
 def read_document(path: str | Path) -> dict[str, Any]:
-    """Read a result file.
+    """Read a result file and return its document, in the fields of ``kcomplexity schema``.
 
-    Parameters
-    ----------
-    path : str or path
-        What ``--json`` printed, an ``-o`` file that ends in .json or .jsonl, or the file of a
-        :class:`kcomplexity.Tracker`; ``-`` is the standard input.
-
-    Returns
-    -------
-    dict
-        The document, in the fields of ``kcomplexity schema``; of a Tracker's file its lines as
-        ``calls``.
+    `path` is what ``--json`` printed, an ``-o`` file that ends in .json or .jsonl, or the file of a
+    :class:`kcomplexity.Tracker`, whose lines become ``calls``; ``-`` is the standard input.
 
     Raises
     ------
@@ -127,10 +105,7 @@ def read_document(path: str | Path) -> dict[str, Any]:
             f"{path} has schema version {version!r}, this version of kcomplexity reads "
             f"1 to {SCHEMA_VERSION}: make the result again, or install a later kcomplexity"
         )
-    if document.keys().isdisjoint(_KIND_OF_KEY):
-        raise ResultError(
-            f"{path} is not a result: expected one of the fields {', '.join(_KIND_OF_KEY)}"
-        )
+    kind_of(document, path)
     return document
 
 

@@ -174,7 +174,7 @@ class Score:
         return self.largest_tensor, self.largest_tensor_weights
 
     def control(self, kind: str) -> ControlResult | None:
-        """Return what the bits are beside a control, e.g. ``"shuffle"``; None if it has none."""
+        """Return the comparison with a control, e.g. ``"shuffle"``; None if it has none."""
         return next((control for control in self.controls if control.kind == kind), None)
 
     def to_dict(self) -> dict[str, Any]:

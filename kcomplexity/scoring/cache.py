@@ -16,6 +16,7 @@ figures are then measured, with a warning.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import platform
@@ -50,7 +51,11 @@ _LAYOUT = 1
 _LIMIT = 256 << 20
 #: A file changed this recently may change again within one tick of its clock (2 s on FAT).
 _SETTLED = 2.0
+#: What is deleted makes the file smaller; other processes read while one writes.
 _SCHEMA = """
+PRAGMA auto_vacuum = FULL;
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = NORMAL;
 CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, value BLOB, size INTEGER, used REAL);
 CREATE TABLE IF NOT EXISTS hashes (key TEXT PRIMARY KEY, value TEXT, size INTEGER, used REAL);
 CREATE INDEX IF NOT EXISTS rows_used ON rows (used);
@@ -64,19 +69,10 @@ def cache_path() -> Path:
 
 
 class Cache:
-    """Rows and content hashes; a context manager.
+    """Rows and content hashes, `limit` bytes of them; a context manager.
 
-    Parameters
-    ----------
-    path : path, optional
-        The SQLite file; None keeps everything in memory, for as long as the cache lives.
-    limit : int
-        Bytes that are kept.
-
-    Attributes
-    ----------
-    n_found, n_hashed : int
-        Rows found, and tensors whose content had to be read for their hash.
+    Without a path everything is kept in memory, for as long as the cache lives. `n_found` counts
+    the rows found, `n_hashed` the tensors whose content had to be read for their hash.
     """
 
     def __init__(self, path: Path | None = None, *, limit: int = _LIMIT) -> None:
@@ -88,7 +84,7 @@ class Cache:
 
     def __enter__(self) -> Self:
         try:
-            self._database = self._open(self.path)
+            self._open()
         except (sqlite3.Error, OSError) as error:
             self._give_up(error)
         return self
@@ -101,22 +97,26 @@ class Cache:
     ) -> None:
         if self._database is not None:
             try:
-                self._forget()
+                self._forget(self._database)
             except sqlite3.Error as error_:
                 self._give_up(error_)
+            self._close()
+
+    def _close(self) -> None:
+        if self._database is not None:
             self._database.close()
             self._database = None
 
     def rows(self, keys: Iterable[str]) -> dict[str, Score]:
         """Return the rows that are known, by key; ``cached`` is set in them."""
-        found = {}
+        rows = {}
         for key in keys:
             value = self._get("rows", key)
             if value is not None:
                 record = json.loads(zlib.decompress(value))
-                found[key] = replace(Score.from_dict(record), cached=True)
-        self.n_found += len(found)
-        return found
+                rows[key] = replace(Score.from_dict(record), cached=True)
+        self.n_found += len(rows)
+        return rows
 
     def keep(self, rows: Mapping[str, Score]) -> None:
         """Keep rows; what failed is worth another try."""
@@ -141,52 +141,36 @@ class Cache:
             self._put("hashes", key, digest.hexdigest())
         return digest.hexdigest()
 
-    @staticmethod
-    def _open(path: Path | None) -> sqlite3.Connection:
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        database = sqlite3.connect(path or ":memory:", timeout=30, isolation_level=None)
+    def _open(self) -> None:
+        if self.path is not None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        path = self.path or ":memory:"
+        self._database = sqlite3.connect(path, timeout=30, isolation_level=None)
+        self._database.executescript(_SCHEMA)
+
+    def _run(self, query: str, *values: Any) -> list[Any]:
+        """Return the rows that a query gives; none where the cache cannot be used."""
+        if self._database is None:
+            return []
         try:
-            # What is deleted makes the file smaller; other processes read while one writes.
-            database.execute("PRAGMA auto_vacuum = FULL")
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = NORMAL")
-            database.executescript(_SCHEMA)
-        except sqlite3.Error:
-            database.close()
-            raise
-        return database
+            return self._database.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            self._give_up(error)
+            return []
 
     def _get(self, table: str, key: str) -> Any:
-        if self._database is None:
-            return None
-        try:
-            query = f"SELECT value FROM {table} WHERE key = ?"  # noqa: S608 - one of our tables
-            found = self._database.execute(query, (key,)).fetchone()
-        except sqlite3.Error as error:
-            self._give_up(error)
-            return None
-        if found is None:
-            return None
-        self._touched[table].add(key)
-        return found[0]
+        query = f"SELECT value FROM {table} WHERE key = ?"  # noqa: S608 - one of our tables
+        for (value,) in self._run(query, key):
+            self._touched[table].add(key)
+            return value
+        return None
 
     def _put(self, table: str, key: str, value: bytes | str) -> None:
-        if self._database is None:
-            return
-        try:
-            self._database.execute(
-                f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?, ?)",  # noqa: S608
-                (key, value, len(key) + len(value), time.time()),
-            )
-        except sqlite3.Error as error:
-            self._give_up(error)
+        query = f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?, ?)"  # noqa: S608
+        self._run(query, key, value, len(key) + len(value), time.time())
 
-    def _forget(self) -> None:
+    def _forget(self, database: sqlite3.Connection) -> None:
         """Note what was used, and remove what was not for longest until the limit is kept."""
-        database = self._database
-        if database is None:
-            return
         database.execute("BEGIN IMMEDIATE")
         for table, keys in self._touched.items():
             database.executemany(
@@ -197,14 +181,9 @@ class Cache:
         total = sum(database.execute(sizes + table).fetchone()[0] for table in self._touched)
         if total > self.limit:
             # Down to nine tenths, so that not every run has to.
-            oldest = sorted(
-                (used, size, key, table)
-                for table in self._touched
-                for key, size, used in database.execute(
-                    f"SELECT key, size, used FROM {table}"  # noqa: S608
-                )
-            )
-            for _, size, key, table in oldest:
+            query = "SELECT used, size, key, '{0}' FROM {0}"
+            oldest = (database.execute(query.format(table)) for table in self._touched)
+            for _, size, key, table in sorted(itertools.chain(*oldest)):
                 if total <= 0.9 * self.limit:
                     break
                 database.execute(f"DELETE FROM {table} WHERE key = ?", (key,))  # noqa: S608
@@ -213,9 +192,7 @@ class Cache:
 
     def _give_up(self, error: Exception) -> None:
         """Go on without: a cache is a convenience."""
-        if self._database is not None:
-            self._database.close()
-            self._database = None
+        self._close()
         warnings.warn(
             f"the cache {self.path} cannot be used ({error}): everything is measured; "
             "remove the file, or set KCOMPLEXITY_CACHE to a folder that can be written",
@@ -225,7 +202,7 @@ class Cache:
 
 
 class CachedRows:
-    """The rows of one plan in a cache: see :class:`~kcomplexity.scoring.known.KnownRows`."""
+    """The rows of one plan in a cache: see :class:`~kcomplexity.scoring.score.KnownRows`."""
 
     def __init__(self, cache: Cache, plan: Plan) -> None:
         self._cache = cache
@@ -257,22 +234,20 @@ def row_keys(unit: Unit, plan: Plan, cache: Cache) -> dict[Spec, str]:
     ]
     what = [unit.scope, unit.group, tensor.name, tensor.dtype.code, tensor.shape, tensor.side_of]
     made_by = [_LAYOUT, __version__, _code(), _versions()]
-    return {
-        spec: hashlib.sha256(
-            json.dumps(
-                [made_by, what, contents, _task(plan.task_of[spec], plan.seed, tensor)]
-            ).encode()
-        ).hexdigest()
-        for spec in unit.specs
-    }
+    keys = {}
+    for spec in unit.specs:
+        task = _task(plan.task_of[spec], plan.seed, tensor)
+        text = json.dumps([made_by, what, contents, task])
+        keys[spec] = hashlib.sha256(text.encode()).hexdigest()
+    return keys
 
 
 def _task(task: Task, seed: int, tensor: Tensor) -> list[Any]:
     spec = str(task.spec)
-    # Which family the processor is of, only the machine stands for.
+    # Only the machine's name stands for the family of its processor.
     machine = platform.node() if task.spec.estimator.machine_dependent else ""
     measured_by = (task.spec.estimator, task.spec.view, *task.controls)
-    theirs = [_file_code(type(one).__module__) for one in measured_by]
+    theirs = [_file_code(type(thing).__module__) for thing in measured_by]
     controls = [[str(control), control.depends_on(tensor)] for control in task.controls]
     return [spec, controls, task.fraction, seed, machine, theirs]
 
@@ -304,7 +279,7 @@ def _versions() -> tuple[tuple[str, str], ...]:
 
 
 def _place(tensor: Tensor) -> list[Any]:
-    """Tell where a tensor lies in which state of which file; nothing where that is not certain."""
+    """Return where a tensor lies in which state of which file; nothing if that is uncertain."""
     if type(tensor) is not StoredTensor or type(tensor.source) is not FileSource:
         return []
     status = tensor.source.status()

@@ -39,12 +39,16 @@ class Example:
 
 
 @dataclass(frozen=True)
-class EstimatorEntry:
-    """An estimator; `summary` to `reference` are its class variables."""
-
+class _Named:
     name: str
     usage: str
     summary: str
+
+
+@dataclass(frozen=True)
+class EstimatorEntry(_Named):
+    """An estimator; `summary` to `reference` are its class variables."""
+
     kind: str
     unit: str
     direction: str
@@ -62,12 +66,9 @@ class EstimatorEntry:
 
 
 @dataclass(frozen=True)
-class ViewEntry:
+class ViewEntry(_Named):
     """A view."""
 
-    name: str
-    usage: str
-    summary: str
     lossless: bool
     splits: tuple[str, ...]
     parameters: tuple[Parameter, ...]
@@ -76,23 +77,18 @@ class ViewEntry:
 
 
 @dataclass(frozen=True)
-class ControlEntry:
+class ControlEntry(_Named):
     """A randomised control."""
 
-    name: str
-    usage: str
-    summary: str
     keeps_values: bool
     parameters: tuple[Parameter, ...]
     description: str
 
 
 @dataclass(frozen=True)
-class PanelSpec:
+class PanelSpec(Example):
     """A spec of a panel, with the controls that it is compared with."""
 
-    spec: str
-    kind: str
     controls: tuple[str, ...]
 
 
@@ -114,13 +110,7 @@ E = TypeVar("E", bound=Entry)
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All that can be measured with.
-
-    Attributes
-    ----------
-    missing : tuple of str
-        Why anything that other packages register is not listed; not part of the JSON document.
-    """
+    """All that can be measured with; `missing` says why an entry of a plug-in is not listed."""
 
     estimators: tuple[EstimatorEntry, ...] = ()
     views: tuple[ViewEntry, ...] = ()
@@ -164,18 +154,11 @@ def only(everything: Catalogue, text: str) -> Catalogue:
     head = re.split("[:@/]", text.strip().lower().lstrip("@"))[0]
     without_value = re.sub(r"[\d.]+$", "", head)  # q8 is the view q with a value
     nothing = Catalogue(missing=everything.missing)
-    for estimator in everything.estimators:
-        if estimator.name == head:
-            return replace(nothing, estimators=(estimator,))
-    for view in everything.views:
-        if view.name in (head, without_value):
-            return replace(nothing, views=(view,))
-    for control in everything.controls:
-        if control.name == head:
-            return replace(nothing, controls=(control,))
-    for entry in everything.panels:
-        if entry.name == head:
-            return replace(nothing, panels=(entry,))
+    for kind in ("estimators", "views", "controls", "panels"):
+        names = (head, without_value) if kind == "views" else (head,)
+        for entry in getattr(everything, kind):
+            if entry.name in names:
+                return replace(nothing, **{kind: (entry,)})
     ESTIMATORS.lookup(head)  # raises, and names the nearest
     return nothing
 
@@ -190,13 +173,10 @@ def _listed(
             entries.append(describe(name, thing))
         # A plug-in that breaks the contract in any way must not hide the others.
         except Exception as error:  # noqa: BLE001
-            missing.append(
-                f"{registry.noun} {name!r} cannot be listed: {type(error).__name__}: {error}"
-            )
-    missing += [
-        f"{registry.noun} {name!r} cannot be used: {reason}"
-        for name, reason in registry.broken.items()
-    ]
+            reason = f"{type(error).__name__}: {error}"
+            missing.append(f"{registry.noun} {name!r} cannot be listed: {reason}")
+    for name, reason in registry.broken.items():
+        missing.append(f"{registry.noun} {name!r} cannot be used: {reason}")
     return tuple(entries)
 
 
@@ -238,51 +218,42 @@ def _view(name: str, cls: type[View], *, used: Iterable[Spec]) -> ViewEntry:
 
 
 def _control(name: str, cls: type[Control]) -> ControlEntry:
-    count = next(f for f in fields(cls) if f.name == "n")
     return ControlEntry(
         name=name,
         usage=control_usage(name, cls),
         summary=cls.summary,
         keeps_values=cls.keeps_values,
-        parameters=_parameters([*words_of(cls), count]),
+        parameters=_parameters([*words_of(cls), *(f for f in fields(cls) if f.name == "n")]),
         description=_description(cls),
     )
 
 
-def _panel(chosen: Panel) -> PanelEntry:
+def _panel(panel: Panel) -> PanelEntry:
+    specs = tuple(
+        PanelSpec(text, parse_spec(text).estimator.kind, tuple(panel.controls.get(text, ())))
+        for text in panel.specs
+    )
     return PanelEntry(
-        name=chosen.name,
-        summary=chosen.summary,
-        scope=chosen.scope,
-        exclude=tuple(chosen.exclude),
-        warning=chosen.warning,
-        specs=tuple(
-            PanelSpec(text, parse_spec(text).estimator.kind, tuple(chosen.controls.get(text, ())))
-            for text in chosen.specs
-        ),
+        panel.name, panel.summary, panel.scope, tuple(panel.exclude), panel.warning, specs
     )
 
 
 def _usage(name: str, cls: type[Estimator | View]) -> str:
     text = name
-    for i, param in enumerate(parameters(cls)):
-        key, value = param.name.replace("_", "-"), param.name.upper()
-        if i == 0:
-            text += value if is_glued(cls) else f"[:{value}]"
-        else:
-            text += f"[:{key}={value}]"
+    for i, (key, value) in enumerate((_written(p), p.name.upper()) for p in parameters(cls)):
+        text += f"[:{key}={value}]" if i else value if is_glued(cls) else f"[:{value}]"
     return text
 
 
 def _parameters(known: Iterable[Field[Any]]) -> tuple[Parameter, ...]:
     return tuple(
-        Parameter(
-            name=param.name.replace("_", "-"),
-            required=param.default is MISSING,
-            default=None if param.default is MISSING else param.default,
-        )
-        for param in known
+        Parameter(_written(p), p.default is MISSING, None if p.default is MISSING else p.default)
+        for p in known
     )
+
+
+def _written(parameter: Field[Any]) -> str:
+    return parameter.name.replace("_", "-")
 
 
 def _description(cls: type[Any]) -> str:

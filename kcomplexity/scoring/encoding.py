@@ -23,14 +23,9 @@ from kcomplexity.views import Encoder
 
 @dataclass(frozen=True)
 class SharedEncoding:
-    """One encoder in front of the reducers of several specs.
+    """One encoder in front of the reducers of several specs: for each, one reducer a stream.
 
-    Attributes
-    ----------
-    encoder : Encoder or None
-        None hands the piece on as it is.
-    members : tuple of tuple of Reducer
-        For each spec, one reducer a stream.
+    Without an encoder the piece is handed on as it is.
     """
 
     encoder: Encoder | None
@@ -56,14 +51,9 @@ class SharedEncoding:
 
 @dataclass
 class EncodedState(State):
-    """The states of all members, and what encoding lost.
+    """The states of all members, one a stream, and what encoding lost.
 
-    Attributes
-    ----------
-    states : list of list of State
-        For each spec, one state a stream.
-    errors, squares : list of float
-        One per leaf, in units of the encoder's ``error_unit``.
+    `errors` and `squares` are one per leaf, in units of the encoder's ``error_unit``.
     """
 
     encoder: Encoder | None

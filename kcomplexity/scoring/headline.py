@@ -14,6 +14,7 @@ tensor could change; against a re-initialisation, arrangement and histogram apar
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -26,7 +27,7 @@ from kcomplexity.text import LEAST_SHARE, human_bytes, of_weights, plural, short
 
 #: The error at which the engineer's sentence asks for bytes.
 _TARGET = 0.01
-#: A larger share of the weights without a size at an error is told.
+#: A larger share of the weights without a size at an error gets a sentence.
 _MUCH = 0.1
 
 
@@ -34,36 +35,17 @@ _MUCH = 0.1
 class Needed:
     """What a checkpoint needs to be stored, everything counted.
 
-    Attributes
-    ----------
-    bits : float
-        Codes, the choice among them, tensors kept as they are, and the container.
-    weights_bits : float
-        Of that, everything but the container.
-    n_weights : int
-        Of the tensors; scales and zero points are none.
-    bits_per_weight : float
-        `weights_bits` a weight.
-    stored_bits : int
-        What it takes now.
-    coded_share : float
-        Of the weights, those in tensors that some code took.
-    n_exact, n_kept : int
-        Tensors coded without loss, and those kept as they are stored.
-    specs : tuple of str
-        The codes used, the most used first.
-    sampled : bool
-        Whether some of it was scaled up from a sample.
-    error : float
-        The largest relative squared error of what was measured as one; 0 without loss.
-    by_tensor : bool
-        Whether each tensor was measured by itself.
+    `bits` are of codes, the choice among them, tensors kept as they are, and the container;
+    `weights_bits` of all but the container; `stored_bits` what it takes now. `n_weights` leaves out
+    scales and zero points, `coded_share` is of the weights in tensors that a code took. `n_exact`
+    tensors are coded without loss, `n_kept` kept as stored. `specs` are the codes used, the most
+    used first. `sampled` if some of it was scaled up from a sample, `by_tensor` if each tensor was
+    measured as one. `error` is the largest relative squared error; 0 without loss.
     """
 
     bits: float
     weights_bits: float
     n_weights: int
-    bits_per_weight: float
     stored_bits: int
     coded_share: float
     n_exact: int
@@ -73,26 +55,24 @@ class Needed:
     error: float
     by_tensor: bool
 
+    @property
+    def bits_per_weight(self) -> float:
+        return self.weights_bits / max(self.n_weights, 1)
+
     def at(self, target: float) -> str:
         """Say at which weight error this is: the target's, or what it is if far below."""
+        whole = "" if self.by_tensor else " of the whole"
         if self.error <= target / 2:
-            which = "in the worst tensor" if self.by_tensor else "of the whole"
-            return f"at {100 * self.error:.2g}% squared weight error {which}"
-        if self.by_tensor:
-            return f"at {target:.0%} squared weight error"
-        return f"at {target:.0%} squared weight error of the whole"
+            where = whole or " in the worst tensor"
+            return f"at {100 * self.error:.2g}% squared weight error{where}"
+        return f"at {target:.0%} squared weight error{whole}"
 
 
 def needed(info: CheckpointInfo, rows: Sequence[Score], target: float | None) -> Needed | None:
     """Count what the smallest decodable codes need; None if no code was among the specs.
 
-    Parameters
-    ----------
-    info : CheckpointInfo
-    rows : sequence of Score
-        Those of this checkpoint.
-    target : float or None
-        Largest relative squared error of a tensor; None for lossless codes only.
+    `rows` are those of the checkpoint. `target` is the largest relative squared error of a tensor;
+    None for lossless codes only.
     """
     by_unit: dict[object, list[Score]] = {}
     for row in rows:
@@ -111,23 +91,21 @@ def needed(info: CheckpointInfo, rows: Sequence[Score], target: float | None) ->
         best = min(codes, key=lambda row: row.bits or 0.0, default=None)
         if best is None or best.bits is None or best.bits >= best.raw_bits:
             bits += unit[0].raw_bits + choice
-            continue
-        used.append(best)
-        bits += best.bits + choice
-    weights: dict[str, int] = {}
+        else:
+            used.append(best)
+            bits += best.bits + choice
+    weights: Counter[str] = Counter()
     for row in used:
-        weights[row.spec] = weights.get(row.spec, 0) + row.n_weights
-    specs = sorted(weights, key=lambda spec: -weights[spec])
+        weights[row.spec] += row.n_weights
     return Needed(
         bits=bits + container,
         weights_bits=bits,
         n_weights=n_weights,
-        bits_per_weight=bits / max(n_weights, 1),
         stored_bits=sum(unit[0].raw_bits for unit in by_unit.values()) + container,
-        coded_share=sum(weights.values()) / max(n_weights, 1),
+        coded_share=weights.total() / max(n_weights, 1),
         n_exact=sum(row.decodes == "weights" for row in used),
         n_kept=len(by_unit) - len(used),
-        specs=tuple(specs),
+        specs=tuple(spec for spec, _ in weights.most_common()),
         sampled=any(row.sampled_fraction < 1 for row in used),
         error=max((row.relative_mse or 0.0 for row in used), default=0.0),
         by_tensor=all(row.scope == "tensor" for row in rows),
@@ -153,23 +131,19 @@ def headline(
 ) -> tuple[str, ...]:
     """Return the sentences that open a report, some for each checkpoint.
 
-    Parameters
-    ----------
-    infos, rows, summary
-        Of the report.
-    structures : mapping of str to Structure
-        By the path of the checkpoint.
+    `infos`, `rows` and `summary` are the report's; `structures` are by the path of the checkpoint.
     """
     sentences = []
     for info in infos:
         own = [row for row in rows if row.checkpoint == info.path]
         totals = [row for row in summary if row.checkpoint == info.path]
-        arranged = structures.get(info.path)
+        structure = structures.get(info.path)
+        symmetry = next((t.structure.symmetry_bits for t in totals if t.structure), None)
         # The sentence of the structure covers its specs: they get none of their own.
-        covered = arranged.specs if arranged else ()
+        covered = structure.specs if structure else ()
         about = [
             *_bytes_needed(info, own),
-            *_structure(arranged, totals),
+            *(structure_sentences(structure, symmetry) if structure else ()),
             *_order(own, [total for total in totals if total.spec not in covered]),
             *_largest(own),
         ]
@@ -178,43 +152,36 @@ def headline(
     return tuple(sentences)
 
 
-def _structure(arranged: Structure | None, totals: Sequence[Score]) -> list[str]:
-    if arranged is None:
-        return []
-    symmetry = next((t.structure.symmetry_bits for t in totals if t.structure), None)
-    return structure_sentences(arranged, symmetry)
-
-
 def _bytes_needed(info: CheckpointInfo, rows: Sequence[Score]) -> list[str]:
     lossy, lossless = needed(info, rows, _TARGET), needed(info, rows, None)
-    found = []
-    # A size that is mostly of tensors as stored tells nothing of the codes that were asked for.
+    # A size that is mostly of tensors as stored says nothing of the codes that were asked for.
     share, refusals = without_error(rows)
-    tells = lossy is not None and lossy.coded_share - share > 0.5
-    if lossy and tells and (lossless is None or lossy.bits < lossless.bits):
-        found.append(
-            f"{_amount(lossy)} needed {lossy.at(_TARGET)} "
-            f"({_weights(lossy)}, decodable, all side information{_exact(lossy)}{_rest(lossy)}); "
-            "accuracy not checked"
-            + ("" if lossy.by_tensor else "; an error of the whole is that of its largest weights")
-        )
-    found += refusals
-    if lossless:
-        found.append(
-            f"{_amount(lossless)} needed without loss "
-            f"({_weights(lossless)}, decodable{_rest(lossless)})"
-        )
-    return found
+    sentences = refusals
+    if lossy and lossy.coded_share - share > 0.5 and (not lossless or lossy.bits < lossless.bits):
+        # Tensors that no lossy code took, as those with NaN.
+        exact = f", {plural(lossy.n_exact, 'tensor')} without loss" if lossy.n_exact else ""
+        whole = "" if lossy.by_tensor else "; an error of the whole is that of its largest weights"
+        said = _needed(lossy, f" {lossy.at(_TARGET)}", f", all side information{exact}")
+        sentences = [f"{said}; accuracy not checked{whole}", *refusals]
+    return [*sentences, _needed(lossless, " without loss")] if lossless else sentences
+
+
+def _needed(need: Needed, at: str, further: str = "") -> str:
+    about = "about " if need.sampled else ""
+    kept = f", {plural(need.n_kept, 'tensor')} kept as stored" if need.n_kept else ""
+    container = need.bits - need.weights_bits
+    rest = kept + (f"; {human_bytes(container / 8)} beside the tensors" if container else "")
+    return (
+        f"{about}{human_bytes(need.bits / 8)} of {human_bytes(need.stored_bits / 8)} needed{at} "
+        f"({human_bytes(need.weights_bits / 8)} at {need.bits_per_weight:.2f} bits/weight, "
+        f"decodable{further}{rest})"
+    )
 
 
 def without_error(rows: Sequence[Score]) -> tuple[float, list[str]]:
-    """Say so where much of a network has no size at an error, as when a training diverged.
+    """Return the share of the weights that every code at an error refused, and sentences on it.
 
-    Returns
-    -------
-    share : float
-        Of the weights, those that every code at an error refused.
-    sentences : list of str
+    Those are for much of a network at once, as when a training diverged.
     """
     by_unit: dict[object, list[Score]] = {}
     for row in rows:
@@ -239,7 +206,7 @@ def without_error(rows: Sequence[Score]) -> tuple[float, list[str]]:
 
 def _order(rows: Sequence[Score], totals: Sequence[Score]) -> list[str]:
     """Say what the order of the weights contributes, by each spec with shuffles."""
-    found = []
+    sentences = []
     for total in totals:
         shuffled = total.control(SHUFFLE)
         if shuffled is None or not shuffled.ratio or not shuffled.mean_bits:
@@ -248,13 +215,16 @@ def _order(rows: Sequence[Score], totals: Sequence[Score]) -> list[str]:
         own += counted([row for row in rows if row.spec == total.spec and row.status == "ok"])
         spread = (shuffled.sd_bits or 0.0) / shuffled.mean_bits
         effect = _effect(shuffled, shuffled.ratio, spread, own)
-        found.append(f"{total.spec}: {effect}{_limits(total, own)}")
-        found += [
+        # Of how much of the weights the figure speaks, and whether it can say anything.
+        part = of_weights(total.n_weights, sum(row.n_weights for row in own))
+        limit = "; saturated: measure tiles (tile=N)" if total.saturated else ""
+        sentences.append(f"{total.spec}: {effect}{part}{limit}")
+        sentences += [
             f"{total.spec}: {_factors(control.kind, own)}"
             for control in total.controls
             if control.kind.startswith("init:") and control.ratio
         ]
-    return found
+    return sentences
 
 
 def _factors(kind: str, rows: Sequence[Score]) -> str:
@@ -264,7 +234,7 @@ def _factors(kind: str, rows: Sequence[Score]) -> str:
         order, init = row.control(SHUFFLE), row.control(kind)
         if order and init and order.mean_bits and init.mean_bits:
             both.append((row.bits or 0.0, order.mean_bits, init.mean_bits, row.n_weights))
-    bits, shuffled, drawn, n_weights = (math.fsum(one) for one in zip(*both, strict=True))
+    bits, shuffled, drawn, n_weights = (math.fsum(column) for column in zip(*both, strict=True))
     of = of_weights(int(n_weights), sum(row.n_weights for row in rows))
     return (
         f"{bits / drawn:.3f} of {kind} = {bits / shuffled:.3f} arrangement x "
@@ -284,39 +254,13 @@ def _effect(control: ControlResult, ratio: float, spread: float, rows: Sequence[
     return text + ")"
 
 
-def _limits(total: Score, rows: Sequence[Score]) -> str:
-    """Say of how much of the weights a figure tells, and whether it can tell anything."""
-    part = of_weights(total.n_weights, sum(row.n_weights for row in rows))
-    return part + ("; saturated: measure tiles (tile=N)" if total.saturated else "")
-
-
 def _largest(rows: Sequence[Score]) -> list[str]:
     tensors = {
         (row.label, row.dtype): row for row in rows if row.dtype is not None and not row.side_of
     }
     n_weights = sum(row.n_weights for row in tensors.values())
-    found = (row.largest for row in tensors.values())
-    name, size = max(found, key=lambda largest: largest[1], default=("", 0))
+    largest = (row.largest for row in tensors.values())
+    name, size = max(largest, key=lambda named: named[1], default=("", 0))
     if size == n_weights:  # one tensor is all there is
         return []
     return [f"the largest tensor, {shorten(name)}, holds {size / n_weights:.0%} of the weights"]
-
-
-def _amount(need: Needed) -> str:
-    about = "about " if need.sampled else ""
-    return f"{about}{human_bytes(need.bits / 8)} of {human_bytes(need.stored_bits / 8)}"
-
-
-def _weights(need: Needed) -> str:
-    return f"{human_bytes(need.weights_bits / 8)} at {need.bits_per_weight:.2f} bits/weight"
-
-
-def _exact(need: Needed) -> str:
-    """Say that a size at some error is of tensors that no lossy code took, as those with NaN."""
-    return f", {plural(need.n_exact, 'tensor')} without loss" if need.n_exact else ""
-
-
-def _rest(need: Needed) -> str:
-    kept = f", {plural(need.n_kept, 'tensor')} kept as stored" if need.n_kept else ""
-    beside = need.bits - need.weights_bits
-    return kept + (f"; {human_bytes(beside / 8)} beside the tensors" if beside else "")

@@ -22,7 +22,6 @@ from kcomplexity.results.records import Score
 from kcomplexity.scoring.plan import Plan
 from kcomplexity.scoring.specs import Spec
 from kcomplexity.scoring.units import Unit
-from kcomplexity.tensors.checkpoint import Checkpoint
 
 Key = tuple[str, str | None, str | None, str | None, str]
 
@@ -30,15 +29,8 @@ Key = tuple[str, str | None, str | None, str | None, str]
 class Journal:
     """Rows on disk as they are measured; a context manager.
 
-    Parameters
-    ----------
-    output : path or None
-        The report to come. Nothing is kept unless it is a ``.jsonl`` file.
-    plan : Plan
-    command : str
-        What the user typed.
-    resume : bool
-        Take the rows of an interrupted run of the same plan and command.
+    Nothing is kept unless the report to come, `output`, is a ``.jsonl`` file. `resume` takes the
+    rows of an interrupted run of the same plan and command.
 
     Raises
     ------
@@ -68,17 +60,14 @@ class Journal:
             if self._resume:
                 kept = self._read(self.path)
             else:
-                warnings.warn(
-                    f"starting anew: {self.path} of an earlier run is replaced",
-                    JournalWarning,
-                    stacklevel=2,
-                )
+                said = f"starting anew: {self.path} of an earlier run is replaced"
+                warnings.warn(said, JournalWarning, stacklevel=2)
         elif self._resume and self._output and self._output.exists():
             raise SpecError(
                 f"{self._output} is there and {self.path} is not: nothing was interrupted; leave "
                 "out --resume to start anew"
             )
-        self._rows = {_key(row): row for row in kept}
+        self._rows = {(r.checkpoint, r.tensor, r.group, r.dtype, r.spec): r for r in kept}
         # Whole or not at all: a full disk must not cost what an earlier run has measured.
         head = json_line("plan", self._plan)
         write_atomically(self.path, head + _lines(kept))
@@ -151,26 +140,17 @@ class Journal:
 
 def _identity(plan: Plan) -> dict[str, object]:
     """Return what has to be the same for rows of an earlier run to be those of this one."""
+    files = [[s.status() for s in c.sources if s.local] for c in plan.checkpoints]
     return {
         # Another version of a codec may give other bytes: one file is of one.
         "version": __version__,
         "libraries": libraries(),
         "checkpoints": [c.fingerprint() for c in plan.checkpoints],
         # A fingerprint is of a sample: these change when a file was written since.
-        "files": [_state(c) for c in plan.checkpoints],
+        "files": [[[s.st_size, s.st_mtime_ns] for s in states] for states in files],
         "tasks": [[str(t.spec), [str(c) for c in t.controls], t.fraction] for t in plan.tasks],
         "seed": plan.seed,
     }
-
-
-def _key(row: Score) -> Key:
-    return row.checkpoint, row.tensor, row.group, row.dtype, row.spec
-
-
-def _state(checkpoint: Checkpoint) -> list[list[int]]:
-    """Return the size and the time of the last change of each local file."""
-    states = [source.status() for source in checkpoint.sources if source.local]
-    return [[state.st_size, state.st_mtime_ns] for state in states]
 
 
 def _claim(file: BinaryIO, path: Path) -> None:

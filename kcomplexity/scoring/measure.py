@@ -45,7 +45,7 @@ from kcomplexity.parallel.threads import map_in_threads
 from kcomplexity.results.control_results import ControlResult
 from kcomplexity.results.records import Score
 from kcomplexity.scoring.encoding import EncodedState, SharedEncoding
-from kcomplexity.scoring.plan import Plan, Task
+from kcomplexity.scoring.plan import Plan
 from kcomplexity.scoring.row import make_row, sampled_row
 from kcomplexity.scoring.sampling import Share, covariance, sample_parts
 from kcomplexity.scoring.specs import Spec
@@ -67,18 +67,8 @@ _NOT_SAMPLED = Failed(
 def measure_unit(path: str, unit: Unit, plan: Plan, pool: Pool) -> list[Score]:
     """Measure one unit by its specs and return a row for each, in their order.
 
-    Parameters
-    ----------
-    path : str
-        The checkpoint that the rows name.
-    unit : Unit
-    plan : Plan
-        Which controls each spec has, and how much of a big tensor it measures.
-    pool : Pool
-
-    Returns
-    -------
-    list of Score
+    `path` is that of the checkpoint that the rows name. The plan says which controls each spec has,
+    and how much of a big tensor it measures.
     """
     started = time.perf_counter()
     try:
@@ -97,16 +87,18 @@ def _measure(unit: Unit, plan: Plan, pool: Pool) -> list[Score]:
     rows: dict[Spec, Score] = {}
     for specs, share in _shares(unit.specs, tensor, encoders, plan):
         if share is None:
-            rows |= {spec: _left_out_of_sample(unit, spec, encoders) for spec in specs}
+            for spec in specs:  # a tensor that has no such view says that
+                encoder = encoders[spec.view]
+                why = encoder if isinstance(encoder, Failed) else _NOT_SAMPLED
+                rows[spec] = make_row(unit, spec, why, in_sample=why is not _NOT_SAMPLED)
             continue
         parts = _gather_parts(share.cut(tensor), specs, encoders, pool)
         for spec in specs:
-            rows[spec] = _row(
-                unit, spec, encoders[spec.view], [part[spec] for part in parts], share
-            )
+            of_spec = [part[spec] for part in parts]
+            rows[spec] = _row(unit, spec, encoders[spec.view], of_spec, share)
         for control, controlled in _by_control(specs, plan, rows):
             results = _compare(control, controlled, share, rows, encoders, plan.seed, pool)
-            for spec, result in results:
+            for spec, result in results.items():
                 rows[spec] = replace(rows[spec], controls=(*rows[spec].controls, result))
     return [rows[spec] for spec in unit.specs]
 
@@ -147,13 +139,14 @@ def _shares(
     specs: Sequence[Spec], tensor: Tensor, encoders: Encoders, plan: Plan
 ) -> Iterator[tuple[list[Spec], Share | None]]:
     """Put specs that measure the same parts of the tensor together: the whole, some, or none."""
-    tasks = plan.task_of
-    whole = [spec for spec in specs if tasks[spec].fraction >= 1]
+    whole: list[Spec] = []
     left_out: list[Spec] = []
     sampled: dict[tuple[float, bool, Cut], list[Spec]] = {}
     for spec in specs:
-        task: Task = tasks[spec]
-        if task.fraction < 1:
+        task = plan.task_of[spec]
+        if task.fraction >= 1:
+            whole.append(spec)
+        else:
             key = task.fraction, task.every_tensor, _sampled_cut(spec, tensor, encoders)
             sampled.setdefault(key, []).append(spec)
     for (fraction, every_tensor, cut), members in sampled.items():
@@ -182,27 +175,14 @@ def _sampled_cut(spec: Spec, tensor: Tensor, encoders: Encoders) -> Cut:
     return Rows(cut.height) if isinstance(cut, Rows) else Every()
 
 
-def _left_out_of_sample(unit: Unit, spec: Spec, encoders: Encoders) -> Score:
-    """Make the row of a tensor that the sample leaves out, or that has no such view anyway."""
-    encoder = encoders[spec.view]
-    if isinstance(encoder, Failed):
-        return make_row(unit, spec, encoder)
-    return make_row(unit, spec, _NOT_SAMPLED, in_sample=False)
-
-
 # --- States -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Gathered:
-    """The states of one spec after a fold; those of two parts of a tensor can be added.
+    """The states of one spec after a fold, one a stream; those of two parts can be added.
 
-    Attributes
-    ----------
-    states : tuple of State
-        One per stream.
-    errors, squares : tuple of float
-        One per leaf, in units of the encoder's ``error_unit``.
+    `errors` and `squares` are one per leaf, in units of the encoder's ``error_unit``.
     """
 
     states: tuple[State, ...]
@@ -217,13 +197,7 @@ class Gathered:
 def gather(
     tensor: Tensor, specs: Sequence[Spec], encoders: Encoders, pool: Pool
 ) -> dict[Spec, Gathered | Failed]:
-    """Run the reducers of all `specs` over `tensor`; specs of one view and cut share an encoding.
-
-    Returns
-    -------
-    dict of Spec to Gathered or Failed
-        Failed where there is nothing to measure, with the reason.
-    """
+    """Run the reducers of `specs` over `tensor`; specs of one view and cut share an encoding."""
     results: dict[Spec, Gathered | Failed] = {}
     groups: dict[Any, tuple[Encoder | None, dict[Spec, tuple[Reducer, ...]]]] = {}
     for spec in specs:
@@ -236,11 +210,10 @@ def gather(
         except Exception as error:  # noqa: BLE001 - an estimator of any package
             results[spec] = Failed.of(error)
             continue
-        view = None if spec.estimator.sees_weights else spec.view
+        view, shared = (None, None) if spec.estimator.sees_weights else (spec.view, encoder)
         cut = reducers[0].cut
         # An ordered stream runs alone; specs that can share a read share its encoding as well.
         key = spec if cut == Whole() else (view, read_key(cut))
-        shared = None if spec.estimator.sees_weights else encoder
         groups.setdefault(key, (shared, {}))[1][spec] = reducers
 
     encodings = [SharedEncoding(e, tuple(members.values())) for e, members in groups.values()]
@@ -263,9 +236,7 @@ def _gather_parts(
     if len(parts) == 1:
         return [gather(parts[0], specs, encoders, pool)]
     # Not the pool's own map, which gives up for good: a part that fails costs its unit alone.
-    return list(
-        map_in_threads(lambda part: gather(part, specs, encoders, pool), parts, pool.threads)
-    )
+    return [*map_in_threads(lambda part: gather(part, specs, encoders, pool), parts, pool.threads)]
 
 
 # --- Values -------------------------------------------------------------------------------------
@@ -291,11 +262,8 @@ def finish(
         measure = replace(measure, relative_mse=measure.squared_error / measure.sum_of_squares)
     if encoder is None:
         return measure
-    measure = replace(
-        measure,
-        level_step=encoder.step,
-        details={**encoder.details, **measure.details},
-    )
+    details = {**encoder.details, **measure.details}
+    measure = replace(measure, level_step=encoder.step, details=details)
     if gathered.squares:
         lost, squares = math.fsum(gathered.errors), math.fsum(gathered.squares)
         measure = replace(
@@ -336,6 +304,8 @@ def _row(
     row = make_row(unit, spec, _finish_parts(spec, encoder, parts, share))
     if not share.parts or row.value is None:
         return row
+    if row.bits is None:
+        return sampled_row(row, share.fraction)
 
     def bits(gathered: Gathered) -> tuple[float, float]:
         """Bits, and order-0 bits where the estimator counts them: else the same again."""
@@ -344,8 +314,6 @@ def _row(
             return 0.0, 0.0
         return measure.value, measure.account.order0_bits if measure.account else measure.value
 
-    if row.bits is None:
-        return sampled_row(row, share.fraction)
     gathered = [part for part in parts if isinstance(part, Gathered)]
     spread = covariance(gathered, share.sizes, unit.tensor.n_weights, bits)
     return sampled_row(row, share.fraction, spread)
@@ -374,20 +342,15 @@ def _compare(
     encoders: Encoders,
     seed: int,
     pool: Pool,
-) -> Iterator[tuple[Spec, ControlResult]]:
+) -> dict[Spec, ControlResult]:
     """Compare the bits of each spec with those of the control's replicates."""
-    reason = f"{control.kind} leaves such a tensor as it is"
-    if control.applies(share.tensor):
-        try:
-            bits = _replicate_bits(control, specs, share, encoders, seed, pool)
-        except UnmeasurableError as error:
-            reason = str(error)
-        else:
-            for spec in specs:
-                yield spec, ControlResult.of(control.kind, rows[spec].bits or 0.0, bits[spec])
-            return
-    for spec in specs:
-        yield spec, ControlResult(kind=control.kind, n=0, bits=(), reason=reason)
+    kind = control.kind
+    try:
+        bits = _replicate_bits(control, specs, share, encoders, seed, pool)
+    except UnmeasurableError as error:
+        none = ControlResult(kind=kind, n=0, bits=(), reason=str(error))
+        return dict.fromkeys(specs, none)
+    return {spec: ControlResult.of(kind, rows[spec].bits or 0.0, bits[spec]) for spec in specs}
 
 
 def _replicate_bits(
@@ -399,6 +362,8 @@ def _replicate_bits(
     pool: Pool,
 ) -> dict[Spec, list[float]]:
     """Measure the same parts of each replicate; return the bits of each replicate by spec."""
+    if not control.applies(share.tensor):
+        raise UnmeasurableError(f"{control.kind} leaves such a tensor as it is")
     bits: dict[Spec, list[float]] = {spec: [] for spec in specs}
     source = share.tensor if control.lazy else share.sample
     with closing(control.replicates(source, seed, pool)) as replicates:

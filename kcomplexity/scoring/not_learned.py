@@ -1,9 +1,9 @@
 """What of a checkpoint was not learned, or is there twice.
 
 A network's file also holds what no training found: tables of sines, masks, position numbers. Their
-structure is their maker's, and is left out of the network's. They are told by rules that look at
-the values; each names what it saw (:data:`RULES`). Copies of a tensor - tied weights, moving
-averages, optimizer states - are told by their bytes (:func:`copies`).
+structure is their maker's, and is left out of the network's. Rules that look at the values find
+them (:data:`RULES`). Copies of a tensor - tied weights, moving averages, optimizer states - are
+found by their bytes (:func:`copies`).
 """
 
 from __future__ import annotations
@@ -20,19 +20,13 @@ from kcomplexity.tensors.checkpoint import Tensor
 
 Floats: TypeAlias = NDArray[Any]
 
-#: Globs of names that tell by themselves, with what they hold.
+#: Globs of names that suffice, with what they hold.
 NAMES = {
     "*inv_freq": "frequencies of rotary positions",
     "*rotary_emb.*_cached": "rotary positions",
     "*position_ids": "position numbers",
     "*attn.masked_bias": "an attention mask",
     "*num_batches_tracked": "a counter",
-}
-#: The rules on values, in the order they are tried.
-RULES = {
-    "mask": "two values, one in a single run a row whose ends move one way",
-    "progression": "equal steps, or equal ratios, from one value to the next",
-    "waves": "nearly every row, or column, is one sine",
 }
 #: Weights that are looked at.
 _LOOKED_AT = 1 << 18
@@ -46,7 +40,7 @@ _SHORTEST_WAVE = 64
 
 
 def not_learned(tensor: Tensor) -> str | None:
-    """Return why a tensor does not look learned; None if it does, or nothing can be told.
+    """Return why a tensor does not look learned; None if it does, or nothing can be said.
 
     Examples
     --------
@@ -63,48 +57,43 @@ def not_learned(tensor: Tensor) -> str | None:
     rows, columns = tensor.matrix_shape
     if rows * columns < _FEWEST:
         return None
-    looked_at = max(min(rows, _LOOKED_AT // max(columns, 1)), 1)
-    columns_seen = min(columns, _LOOKED_AT)
+    looked_at, columns_seen = max(min(rows, _LOOKED_AT // columns), 1), min(columns, _LOOKED_AT)
     with np.errstate(all="ignore"):
         flat = tensor.read(0, looked_at * columns_seen).astype(np.float64)
         values = flat.reshape(looked_at, columns_seen)
         if not np.isfinite(values).all() or (values == values.flat[0]).all():
             return None
-        rules = {"mask": _is_mask, "progression": _is_progression, "waves": _is_waves}
-        rule = next((name for name, holds in rules.items() if holds(values)), None)
-    return f"looks not learned: {RULES[rule]}" if rule else None
+        rule = next((text for text, holds in RULES.items() if holds(values)), None)
+    return f"looks not learned: {rule}" if rule else None
 
 
 def copies(tensors: Iterable[Tensor]) -> dict[str, str]:
     """Return which tensors hold exactly the bytes of an earlier one, and which that is.
 
     Only tensors of one dtype and size whose samples agree are read whole and hashed. Constant ones
-    (zeros of fresh biases) and those of fewer than 16 weights are no copies of each other.
+    (zeros of fresh biases) and those of fewer than 16 weights are not copies of each other.
     """
     alike: dict[object, list[Tensor]] = {}
     for tensor in tensors:
         if tensor.n_weights >= _FEWEST:
             key = tensor.dtype.code, tensor.n_weights, _digest(tensor.sample())
             alike.setdefault(key, []).append(tensor)
-    found: dict[str, str] = {}
+    originals: dict[str, str] = {}
     for group in alike.values():
         if len(group) < 2 or _constant(group[0]):
             continue
         first: dict[bytes, str] = {}
         for tensor in group:
-            digest = _digest(tensor.pieces())
-            if digest in first:
-                found[tensor.name] = first[digest]
-            else:
-                first[digest] = tensor.name
-    return found
+            original = first.setdefault(_digest(tensor.pieces()), tensor.name)
+            if original != tensor.name:
+                originals[tensor.name] = original
+    return originals
 
 
 def left_out(tensors: Mapping[str, Tensor]) -> dict[str, str]:
-    """Return which tensors tell nothing of what training arranged, and why, by name."""
+    """Return which tensors say nothing of what training arranged, and why, by name."""
     why = {name: reason for name, t in tensors.items() if (reason := not_learned(t)) is not None}
-    why |= {name: f"a copy of {original}" for name, original in copies(tensors.values()).items()}
-    return why
+    return why | {name: f"a copy of {first}" for name, first in copies(tensors.values()).items()}
 
 
 def _digest(pieces: Iterable[NDArray[np.uint8] | memoryview]) -> bytes:
@@ -174,3 +163,11 @@ def _are_waves(lines: Floats) -> bool:
     narrow = near.max(axis=1) >= _WAVE_SHARE * sums[:, -1]
     peaks = energy.argmax(axis=1)[narrow]
     return bool(narrow.mean() >= 0.9 and np.ptp(peaks) > bins)
+
+
+#: The rules on values, in the order they are tried: what each sees, and whether it holds.
+RULES = {
+    "two values, one in a single run a row whose ends move one way": _is_mask,
+    "equal steps, or equal ratios, from one value to the next": _is_progression,
+    "nearly every row, or column, is one sine": _is_waves,
+}

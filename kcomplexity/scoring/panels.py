@@ -109,61 +109,51 @@ _LOSSLESS = (
 # What training does not touch, or keeps as a running average: MoMos measures parameters alone.
 _NOT_TRAINED = ("*running_mean", "*running_var", "*num_batches_tracked")
 
-#: Every panel by its name.
-PANELS: Mapping[str, Panel] = MappingProxyType(
-    {
-        entry.name: entry
-        for entry in (
-            Panel("fast", "one pass: lossless size, 8-bit size, zeros; no controls", _FAST),
-            Panel(
-                "default",
-                "lossless size, size at 1 % error, signs; order and layout against shuffles",
-                _DEFAULT,
-                _ORDER,
-            ),
-            Panel("lossless", "every lossless code: what the stored bytes need", _LOSSLESS),
-            Panel(
-                "momos",
-                "the six metrics of MoMos (arXiv 2602.14896) on float32 laid end to end",
-                (
-                    "gzip:frame=0@f32",
-                    "bz2:frame=0@f32",
-                    "xz:9:frame=0@f32",
-                    "bdm1d@sign",
-                    "nonzero",
-                    "l2",
-                ),
-                scope="model",
-                exclude=_NOT_TRAINED,
-            ),
-            Panel(
-                "momos-binarised",
-                "MoMos' compressors on signs stored as one byte each",
-                ("gzip:frame=0@sign-byte", "bz2:frame=0@sign-byte", "xz:9:frame=0@sign-byte"),
-                scope="model",
-                exclude=_NOT_TRAINED,
-                warning="one byte holds one sign here, so that even noise compresses sevenfold: "
-                "compare these figures with one bit a weight, not with the stored bytes",
-            ),
-            Panel(
-                "qubd",
-                "QuBD and the signs' BDM against shuffles and a matched re-initialisation",
-                (_QUBD, "bdm2d@sign"),
-                dict.fromkeys((_QUBD, "bdm2d@sign"), ("shuffle", "init:normal")),
-            ),
-            Panel(
-                "structure",
-                "what arrangement saves: context and low-rank codes against shuffles",
-                _STRUCTURE,
-                dict.fromkeys(_STRUCTURE[1:6], ("shuffle",))
-                | dict.fromkeys(("ctx@rd0.1", "bdm2d@sign"), ("shuffle", "unit-permutation")),
-            ),
-            Panel(
-                "all",
-                "every spec of default and lossless",
-                tuple(dict.fromkeys(_DEFAULT + _LOSSLESS)),
-                _ORDER,
-            ),
-        )
-    }
+_ALL = (
+    Panel("fast", "one pass: lossless size, 8-bit size, zeros; no controls", _FAST),
+    Panel(
+        "default",
+        "lossless size, size at 1 % error, signs; order and layout against shuffles",
+        _DEFAULT,
+        _ORDER,
+    ),
+    Panel("lossless", "every lossless code: what the stored bytes need", _LOSSLESS),
+    Panel(
+        "momos",
+        "the six metrics of MoMos (arXiv 2602.14896) on float32 laid end to end",
+        ("gzip:frame=0@f32", "bz2:frame=0@f32", "xz:9:frame=0@f32", "bdm1d@sign", "nonzero", "l2"),
+        scope="model",
+        exclude=_NOT_TRAINED,
+    ),
+    Panel(
+        "momos-binarised",
+        "MoMos' compressors on signs stored as one byte each",
+        ("gzip:frame=0@sign-byte", "bz2:frame=0@sign-byte", "xz:9:frame=0@sign-byte"),
+        scope="model",
+        exclude=_NOT_TRAINED,
+        warning="one byte holds one sign here, so that even noise compresses sevenfold: "
+        "compare these figures with one bit a weight, not with the stored bytes",
+    ),
+    Panel(
+        "qubd",
+        "QuBD and the signs' BDM against shuffles and a matched re-initialisation",
+        (_QUBD, "bdm2d@sign"),
+        dict.fromkeys((_QUBD, "bdm2d@sign"), ("shuffle", "init:normal")),
+    ),
+    Panel(
+        "structure",
+        "what arrangement saves: context and low-rank codes against shuffles",
+        _STRUCTURE,
+        dict.fromkeys(_STRUCTURE[1:6], ("shuffle",))
+        | dict.fromkeys(("ctx@rd0.1", "bdm2d@sign"), ("shuffle", "unit-permutation")),
+    ),
+    Panel(
+        "all",
+        "every spec of default and lossless",
+        tuple(dict.fromkeys(_DEFAULT + _LOSSLESS)),
+        _ORDER,
+    ),
 )
+
+#: Every panel by its name.
+PANELS: Mapping[str, Panel] = MappingProxyType({entry.name: entry for entry in _ALL})

@@ -31,16 +31,9 @@ _CONTROLLED_CAP = 1 << 28
 class Task:
     """A spec, its controls, and the share of big tensors that is measured.
 
-    Attributes
-    ----------
-    spec : Spec
-    controls : tuple of Control
-        Only those that can change the spec's value.
-    fraction : float
-        1 measures everything.
-    every_tensor : bool
-        Whether some of each tensor is measured, as who asks for a sample expects; what is sampled
-        because it would take too long is a share of the checkpoint.
+    `controls` are only those that can change the spec's value. A `fraction` of 1 measures all.
+    `every_tensor` says whether some of each tensor is measured, as whoever asks for a sample
+    expects; what is sampled because it would take too long is a share of the checkpoint.
     """
 
     spec: Spec
@@ -58,18 +51,9 @@ class Task:
 class Plan:
     """What will be measured by what: all that decides the figures.
 
-    Attributes
-    ----------
-    checkpoints : tuple of Checkpoint
-        With only the selected tensors.
-    units : tuple of tuple of Unit
-        For each checkpoint.
-    tasks : tuple of Task
-    seed : int
-    warning : str
-        What a reader has to know before any figure; empty for most.
-    not_sampled : tuple of Spec
-        Those measured in full although a sample was asked for.
+    `checkpoints` have only the selected tensors; `units` are those of each. `warning` is what a
+    reader has to know before any figure. `not_sampled` are measured in full although a sample was
+    asked for.
     """
 
     checkpoints: tuple[Checkpoint, ...]
@@ -78,11 +62,6 @@ class Plan:
     seed: int
     warning: str = ""
     not_sampled: tuple[Spec, ...] = ()
-
-    @property
-    def n_bytes(self) -> int:
-        """Stored bytes of everything selected."""
-        return sum(checkpoint.n_bytes for checkpoint in self.checkpoints)
 
     def each_unit(self) -> Iterator[tuple[str, Unit]]:
         """Yield every unit with the path of its checkpoint, in the order of the rows."""
@@ -110,14 +89,10 @@ class Plan:
             "schema_version": SCHEMA_VERSION,
             "n_tensors": sum(len(checkpoint) for checkpoint in self.checkpoints),
             "n_weights": sum(checkpoint.n_weights for checkpoint in self.checkpoints),
-            "n_bytes": self.n_bytes,
+            "n_bytes": sum(checkpoint.n_bytes for checkpoint in self.checkpoints),
             "tasks": [
-                {
-                    "spec": str(task.spec),
-                    "controls": [str(control) for control in task.controls],
-                    "fraction": task.fraction,
-                }
-                for task in self.tasks
+                {"spec": str(t.spec), "controls": [*map(str, t.controls)], "fraction": t.fraction}
+                for t in self.tasks
             ],
             "threads": threads,
             "predicted_seconds": self.seconds(threads),
@@ -127,15 +102,12 @@ class Plan:
         """Predict how long it takes; a rough figure from rates measured once."""
         total = 0.0
         for _, unit in self.each_unit():
+            n_weights = unit.tensor.n_weights
             for spec in unit.specs:
                 task = self.task_of[spec]
-                n = unit.n_bytes if spec.estimator.kind == "code" else unit.tensor.n_weights
-                cost = n / spec.estimator.rate + unit.tensor.n_weights * _SHUFFLE_SECONDS * len(
-                    task.controls
-                )
-                share = sampled_share(
-                    unit.tensor.n_weights, task.fraction, every_tensor=task.every_tensor
-                )
+                n = unit.n_bytes if spec.estimator.kind == "code" else n_weights
+                cost = n / spec.estimator.rate + n_weights * _SHUFFLE_SECONDS * len(task.controls)
+                share = sampled_share(n_weights, task.fraction, every_tensor=task.every_tensor)
                 total += cost * share * (1 + task.n_replicates)
         return total / threads
 
@@ -158,11 +130,8 @@ def make_plan(checkpoints: Sequence[Checkpoint], **options: Unpack[Measuring]) -
     if sample is not None and exact:
         raise SpecError("a sample was asked for and forbidden: choose one of sample and exact")
     specs, controls = listed(options.get("specs")), listed(options.get("controls"))
-    chosen = (
-        panel(options.get("panel", "default"))
-        if specs is None
-        else Panel("own", "specs of your own", tuple(specs))
-    )
+    own = Panel("own", "specs of your own", tuple(specs or ()))
+    chosen = panel(options.get("panel", "default")) if specs is None else own
     parsed = parse_specs(chosen.specs)
     if not parsed:
         raise SpecError("no spec was given: expected at least one, e.g. entropy@q8")
@@ -174,24 +143,16 @@ def make_plan(checkpoints: Sequence[Checkpoint], **options: Unpack[Measuring]) -
         parse_spec(text): [parse_control(f"{name}:{affordable(n_weights)}") for name in names]
         for text, names in chosen.controls.items()
     }
-    tasks = tuple(
-        _task(
-            spec,
-            [
-                control.for_checkpoints(selected)
-                for control in (of_panel.get(spec, []) if asked is None else asked)
-            ],
-            n_weights,
-            sample,
-            exact,
-        )
-        for spec in parsed
-    )
+    tasks = []
+    for spec in parsed:
+        of_spec = of_panel.get(spec, []) if asked is None else asked
+        fitted = [control.for_checkpoints(selected) for control in of_spec]
+        tasks.append(_task(spec, fitted, n_weights, sample, exact))
     wide = scope or chosen.scope
     return Plan(
         tuple(selected),
         tuple(tuple(units(checkpoint, parsed, wide)) for checkpoint in selected),
-        tasks,
+        tuple(tasks),
         options.get("seed", 0),
         chosen.warning,
         tuple(task.spec for task in tasks if task.fraction >= 1) if (sample or 1) < 1 else (),
@@ -202,16 +163,15 @@ def _each_once(controls: Iterable[Control]) -> list[Control]:
     """Keep one control of each kind, the one with the most replicates: it holds the others."""
     by_kind: dict[str, Control] = {}
     for control in controls:
-        known = by_kind.get(control.kind)
-        if known is None or known.n < control.n:
-            by_kind[control.kind] = control
+        known = by_kind.get(control.kind, control)
+        by_kind[control.kind] = max(known, control, key=lambda either: either.n)
     return list(by_kind.values())
 
 
 def _task(
     spec: Spec, controls: Sequence[Control], n_weights: int, sample: float | None, exact: bool
 ) -> Task:
-    # A statistic has no bits to hold against a control; what sees no positions cannot tell a
+    # A statistic has no bits to compare with a control's; what sees no positions cannot tell a
     # shuffled tensor from its own.
     compared = tuple(
         control

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from kcomplexity.estimators import Measure
 from kcomplexity.parallel import Failed
@@ -13,18 +13,15 @@ from kcomplexity.scoring.specs import Spec
 from kcomplexity.scoring.units import Unit
 from kcomplexity.tensors.derived import Concat
 
+#: The fields of a measure that its row has as well; its bits go in by :func:`with_bits`.
+_MEASURED = tuple(f.name for f in fields(Measure) if f.name != "side_bits")
+
 
 def make_row(unit: Unit, spec: Spec, result: Measure | Failed, *, in_sample: bool = True) -> Score:
     """Make the row of one spec of a unit; the path of the checkpoint is filled in later.
 
-    Parameters
-    ----------
-    unit : Unit
-    spec : Spec
-    result : Measure or Failed
-        Failed gives a row that is skipped or failed, with the reason.
-    in_sample : bool
-        False if a sample of the checkpoint leaves the tensor out.
+    A Failed result gives a row that is skipped or failed, with the reason. `in_sample` is False if
+    a sample of the checkpoint leaves the tensor out.
     """
     estimator, tensor = spec.estimator, unit.tensor
     decodes = None
@@ -61,31 +58,17 @@ def make_row(unit: Unit, spec: Spec, result: Measure | Failed, *, in_sample: boo
     if isinstance(result, Failed):
         status: Status = "skipped" if result.unmeasurable else "failed"
         return replace(row, status=status, reason=result.reason)
-    row = replace(
-        row,
-        value=result.value,
-        relative_mse=result.relative_mse,
-        squared_error=result.squared_error,
-        sum_of_squares=result.sum_of_squares,
-        level_step=result.level_step,
-        n_ignored=result.n_ignored,
-        n_blocks=result.n_blocks,
-        n_codes_seen=result.n_codes_seen,
-        saturated=result.saturated,
-        stream_bits=result.stream_bits,
-        account=result.account,
-        details=result.details,
-    )
-    if estimator.kind == "statistic":
-        return row
-    bits = result.bits
+    row = replace(row, **{name: getattr(result, name) for name in _MEASURED})
+    return row if estimator.kind == "statistic" else with_bits(row, result.bits)
+
+
+def with_bits(row: Score, bits: float) -> Score:
+    """Return the row of a code or an estimate with its bits, which are its value."""
+    # What nothing can decode is no compression.
+    ratio = row.raw_bits / bits if bits and row.kind == "code" else None
+    per_weight = bits / row.n_weights
     return replace(
-        row,
-        value=bits,
-        bits=bits,
-        bits_per_weight=bits / row.n_weights,
-        # What nothing can decode is no compression.
-        ratio_raw_over_comp=row.raw_bits / bits if bits and row.kind == "code" else None,
+        row, value=bits, bits=bits, bits_per_weight=per_weight, ratio_raw_over_comp=ratio
     )
 
 
@@ -94,13 +77,8 @@ def sampled_row(
 ) -> Score:
     """Return the row of a sample: the share that was measured, and how far its bits may be off.
 
-    Parameters
-    ----------
-    row : Score
-    fraction : float
-        Share of the weights that was measured.
-    spread : 2 x 2 covariance, optional
-        Of the bits and the order-0 bits, in squares of bits; None for statistics.
+    `spread` is the 2 x 2 covariance of the bits and the order-0 bits, in squares of bits; a
+    statistic has none.
     """
     row = replace(row, sampled_fraction=fraction)
     if spread is None:

@@ -13,7 +13,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from operator import mul
+from operator import add, mul
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -39,22 +39,15 @@ _BAND = 1 << 20
 
 @dataclass(frozen=True)
 class Share:
-    """What is measured of a tensor: all of it, or a sample.
-
-    Attributes
-    ----------
-    tensor : Tensor
-    parts : tuple of Part
-        Those measured, in the tensor's order; none if it is all of it.
-    """
+    """What is measured of a tensor: all of it, or the `parts` of a sample, in its order."""
 
     tensor: Tensor
     parts: tuple[Part, ...] = ()
 
     @property
     def sizes(self) -> list[int]:
-        """Weights of each tensor of :meth:`cut`."""
-        return [part.n_weights for part in self.cut(self.tensor)]
+        """Weights of each part."""
+        return [part.n_weights for part in self.parts or (self.tensor,)]
 
     @property
     def fraction(self) -> float:
@@ -92,24 +85,12 @@ class Share:
 def sample_parts(
     tensor: Tensor, cut: Cut, fraction: float, seed: int, *, every_tensor: bool = True
 ) -> list[Part] | None:
-    """Choose the parts of `tensor` to measure; None if all of it is.
+    """Choose the parts of `tensor` to measure, in its order; None if all of it is.
 
-    Parameters
-    ----------
-    tensor : Tensor
-    cut : Cut
-        Where the estimator may cut: along weights (frames) or rows (bands).
-    fraction : float
-        Share of the cuts wanted; at least two are taken.
-    seed : int
-    every_tensor : bool
-        Whether at least two are taken of any tensor. Otherwise one that fewer are wanted of is in
-        the sample by chance, so that the share is as wanted over many such tensors; those of at
-        most 2**18 weights are measured whole.
-
-    Returns
-    -------
-    list of Part, in the tensor's order; empty if the tensor is not in the sample
+    `fraction` is the share of the cuts wanted, of which at least two are taken; `cut` says where
+    the estimator may cut: along weights (frames) or rows (bands). Without `every_tensor`, one that
+    fewer than two are wanted of is in the sample by chance (or gets no parts), so that the share is
+    as wanted over many such tensors; those of at most 2**18 weights are measured whole.
     """
     starts = _starts(tensor, cut)
     n_cuts = len(starts) - 1
@@ -153,17 +134,10 @@ def covariance(
 ) -> list[list[float]]:
     """Return the covariance of values that are scaled up from the same sampled parts.
 
-    Parameters
-    ----------
-    parts : sequence
-        What was gathered from each part; they can be added.
-    n_weights : sequence of int
-        Weights in each part.
-    n_total : int
-        Weights in the whole tensor.
-    values : callable
-        Bits of what was gathered, by one or more measures; the estimate is their value for all
-        parts a weight in them, times `n_total`.
+    `parts` are what was gathered from each part, which can be added; `n_weights` and `n_total` the
+    weights in each part and in the whole tensor. `values` gives the bits of what was gathered, by
+    one or more measures; the estimate is their value for all parts a weight in them, times
+    `n_total`.
 
     Returns
     -------
@@ -186,15 +160,6 @@ def covariance(
 
 def _all_but_one(parts: Sequence[T]) -> list[T]:
     """Merge all parts but one, for each one, in O(count) additions."""
-    before: list[T | None] = [None]
-    after: list[T | None] = [None]
-
-    def join(a: T | None, b: T | None) -> T | None:
-        return b if a is None else a if b is None else a + b
-
-    for part in parts[:-1]:
-        before.append(join(before[-1], part))
-    for part in reversed(parts[1:]):
-        after.append(join(part, after[-1]))
-    joined = [join(b, a) for b, a in zip(before, reversed(after), strict=True)]
-    return [rest for rest in joined if rest is not None]
+    before = [*itertools.accumulate(parts[:-1], add)]
+    after = [*itertools.accumulate(reversed(parts[1:]), lambda rest, part: part + rest)][::-1]
+    return [after[0], *map(add, before, after[1:]), before[-1]] if after else []

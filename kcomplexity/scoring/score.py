@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Protocol, Unpack
 
 from kcomplexity.loaders.selecting import Reading, open_selected
 from kcomplexity.parallel.pool import Pool
@@ -21,7 +21,6 @@ from kcomplexity.results.provenance import describe, provenance
 from kcomplexity.results.records import Report, Score
 from kcomplexity.scoring.headline import headline
 from kcomplexity.scoring.journal import Journal
-from kcomplexity.scoring.known import KnownRows, NothingKnown
 from kcomplexity.scoring.measure import measure_unit
 from kcomplexity.scoring.measuring import Measuring, part_of, refuse_unknown
 from kcomplexity.scoring.plan import Plan, make_plan
@@ -30,6 +29,19 @@ from kcomplexity.scoring.structure import mark_left_out, structure, with_savings
 from kcomplexity.scoring.summary import summarise
 from kcomplexity.scoring.tile_maps import check_tiles, with_tile_maps
 from kcomplexity.scoring.units import Unit
+
+
+class KnownRows(Protocol):
+    """Rows that were measured before: the journal of an interrupted score, a trajectory's cache.
+
+    Used from one thread: every unit is looked up, then kept, in plan order.
+    """
+
+    def find(self, path: str, unit: Unit) -> dict[Spec, Score]:
+        """Return the rows of a unit of the checkpoint at `path` that are known."""
+
+    def keep(self, path: str, unit: Unit, rows: Mapping[Spec, Score]) -> None:
+        """Keep the rows of a unit that were measured just now."""
 
 
 def score(
@@ -109,14 +121,11 @@ def score_plan(
     if tiles is not None:
         check_tiles(plan)
     with ExitStack() as stack:
-        journal = stack.enter_context(
-            Journal(None if output is None else Path(output), plan, command, resume=resume)
-        )
+        path = None if output is None else Path(output)
+        journal = stack.enter_context(Journal(path, plan, command, resume=resume))
         pool = stack.enter_context(pool_of(running))
         pool.expect(plan.work, "measuring")
-        rows = []
-        for measured in measure_plan(plan, pool, journal):
-            rows += measured
+        rows = [row for unit in measure_plan(plan, pool, journal) for row in unit]
         if tiles is not None:
             rows = with_tile_maps(rows, plan, tiles, pool)
         report = make_report(plan, rows, pool.threads, started, command)
@@ -130,23 +139,16 @@ def measure_plan(plan: Plan, pool: Pool, known: KnownRows | None = None) -> Iter
     """Yield the rows of one unit after the other, in their order.
 
     Several units are under way at once, each driven by a thread of its own that hands its cuts to
-    the pool: small tensors fill the pool together, a big one fills it alone.
-
-    Parameters
-    ----------
-    plan : Plan
-    pool : Pool
-    known : KnownRows, optional
-        Rows that were measured before and are not measured again; it keeps the others.
+    the pool: small tensors fill the pool together, a big one fills it alone. Rows that are `known`
+    are not measured again; it keeps the others.
     """
-    known = known or NothingKnown()
     if any(task.spec.estimator.linear_algebra for task in plan.tasks):
         pool.limit_linear_algebra()
     started: deque[tuple[str, Unit, dict[Spec, Score]]] = deque()
 
     def unknown() -> Iterator[tuple[str, Unit]]:
         for path, unit in plan.each_unit():
-            rows = known.find(path, unit)
+            rows = known.find(path, unit) if known else {}
             pool.progress(plan.work_of(unit, rows))
             started.append((path, unit, rows))
             missing = tuple(spec for spec in unit.specs if spec not in rows)
@@ -156,7 +158,8 @@ def measure_plan(plan: Plan, pool: Pool, known: KnownRows | None = None) -> Iter
         path, unit, rows = started.popleft()
         missing = [spec for spec in unit.specs if spec not in rows]
         new = dict(zip(missing, measured, strict=True))
-        known.keep(path, unit, new)
+        if known:
+            known.keep(path, unit, new)
         rows |= new
         yield [rows[spec] for spec in unit.specs]
 
@@ -168,17 +171,17 @@ def make_report(
     infos = tuple(describe(checkpoint) for checkpoint in plan.checkpoints)
     rows = mark_left_out(plan.checkpoints, rows)
     structures = {
-        info.path: found
+        info.path: of
         for info in infos
-        if (found := structure([row for row in rows if row.checkpoint == info.path])) is not None
+        if (of := structure([row for row in rows if row.checkpoint == info.path])) is not None
     }
     rows = with_savings(rows, structures)
     summary = with_structure(plan.checkpoints, summarise(rows), structures)
+    sentences = headline(infos, rows, summary, structures)
     return Report(
         provenance=provenance(command, plan.seed, threads, started),
         checkpoints=infos,
         rows=tuple(rows),
         summary=summary,
-        headline=((plan.warning,) if plan.warning else ())
-        + headline(infos, rows, summary, structures),
+        headline=(plan.warning, *sentences) if plan.warning else sentences,
     )

@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 import types
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any, TypeVar
 
@@ -126,18 +126,19 @@ def _build(registry: Registry[type[T]], text: str, whole: str, **extra: Any) -> 
     cls = registry.lookup(name)
     known = parameters(cls)
     values: dict[str, Any] = {}
-    for position, given in enumerate(first + rest):
-        key, equals, value = given.partition("=")
+    usage = f"its parameters: {', '.join(f.name for f in known) or 'none'}"
+    for position, word in enumerate(first + rest):
+        key, equals, value = word.partition("=")
         if not equals:
             if position or not known:
-                raise SpecError(f"{whole!r}: {given!r} needs a name: {_usage(known)}")
-            key, value = known[0].name, given
+                raise SpecError(f"{whole!r}: {word!r} needs a name: {usage}")
+            key, value = known[0].name, word
         key = key.replace("-", "_")
-        found = next((f for f in known if f.name == key), None)
-        if found is None or key in values:
-            what = "is given twice" if found else "is no parameter"
-            raise SpecError(f"{whole!r}: {key!r} {what} of {name}: {_usage(known)}")
-        values[key] = _value(cls, found, value, whole)
+        parameter = next((f for f in known if f.name == key), None)
+        if parameter is None or key in values:
+            what = "is given twice" if parameter else "is no parameter"
+            raise SpecError(f"{whole!r}: {key!r} {what} of {name}: {usage}")
+        values[key] = _value(cls, parameter, value, whole)
     missing = [f.name for f in known if f.default is MISSING and f.name not in values]
     if missing:
         raise SpecError(
@@ -169,25 +170,17 @@ def parameters(cls: type[Any]) -> list[Field[Any]]:
 
 
 def _value(cls: type[Any], param: Field[Any], text: str, whole: str) -> Any:
-    kinds = _kinds(cls, param)
+    hint = typing.get_type_hints(cls)[param.name]
+    hints = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    names = {int: "a whole number", float: "a number", str: "a word"}
+    kinds = [kind for kind in hints if kind in names]
     for kind in kinds:
         try:
             return kind(text)
         except ValueError:
             continue
-    names = {int: "a whole number", float: "a number", str: "a word"}
     expected = " or ".join(names[kind] for kind in kinds)
     raise SpecError(f"{whole!r}: {param.name}={text!r} is not {expected}")
-
-
-def _kinds(cls: type[Any], param: Field[Any]) -> Sequence[type[Any]]:
-    hint = typing.get_type_hints(cls)[param.name]
-    hints = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    return [kind for kind in hints if kind in (int, float, str)]
-
-
-def _usage(known: list[Field[Any]]) -> str:
-    return f"its parameters: {', '.join(f.name for f in known) or 'none'}"
 
 
 def _text(registry: Registry[type[T]], thing: T) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from kcomplexity.controls.unit_permutation import symmetry_bits
 from kcomplexity.results.account import Account, StructureSummary
@@ -23,28 +23,19 @@ from kcomplexity.tensors.checkpoint import Checkpoint
 
 #: The error at which S is measured, where there is a choice of views.
 _ERROR = 0.1
+#: The fields of a summary that are a structure's own.
+_SUMMED = tuple(f.name for f in fields(StructureSummary) if f.name != "symmetry_bits")
 
 
 @dataclass(frozen=True)
 class TensorStructure:
     """What arrangement saves of one tensor.
 
-    Attributes
-    ----------
-    label : str
-    n_weights : int
-    order0_bits : float
-    context_bits, low_rank_bits : float or None
-        None where it was not measured.
-    shuffled : tuple of float
-        Bits of the shorter code on each shuffled replicate, and a bit for the choice.
-    permuted : tuple of float
-        The same with the hidden units in another order.
-    variance, order0_variance, covariance : float
-        Of the sampled bits, of the order-0 bits, and of the two, in squares of bits; 0 when all
-        was measured.
-    fully_shuffled : bool
-        Whether every code was measured on the shuffled replicates, not ``ctx`` alone.
+    `shuffled` and `permuted` are the bits of the shorter code, and a bit for the choice, on each
+    replicate with shuffled weights, and with hidden units in another order. The variances are of
+    the sampled bits and of the order-0 bits, `covariance` of the two, in squares of bits; 0 when
+    everything was measured. `fully_shuffled` says whether every code was measured on the shuffled
+    replicates, not ``ctx`` alone.
     """
 
     label: str
@@ -63,7 +54,7 @@ class TensorStructure:
     def bits(self) -> float:
         """Bits of the shorter code, and one for the choice of the two; order-0 where that is less.
 
-        For that third choice no bit is charged: a saving below 0 is told as 0.
+        For that third choice no bit is charged: a saving below 0 is reported as 0.
         """
         codes = [self.context_bits]
         if self.low_rank_bits is not None:
@@ -76,28 +67,13 @@ class TensorStructure:
         """S: the share of the order-0 bits that is saved."""
         return 1 - self.bits / self.order0_bits
 
-    def variance_beside(self, ratio: float) -> float:
-        """Of the bits less `ratio` times the order-0 bits: what a ratio of sums is uncertain by."""
-        variance = self.variance - 2 * ratio * self.covariance + ratio**2 * self.order0_variance
-        return max(variance, 0.0)
-
 
 @dataclass(frozen=True)
 class Structure:
-    """What arrangement saves of a checkpoint.
+    """What arrangement saves of a checkpoint, by codes (`specs`) of the levels of one view.
 
-    Attributes
-    ----------
-    view : str
-        The view whose levels are coded.
-    specs : tuple of str
-        Those whose bits S rests on.
-    tensors : tuple of TensorStructure
-        None of them where every tensor is left out: there is no S then.
-    left_out : dict of str to str
-        Why, by tensor.
-    n_weights : int
-        Of the checkpoint, whether measured or not.
+    `tensors` is empty where every tensor is left out: there is no S then. `left_out` says why, by
+    tensor. `n_weights` are those of the checkpoint, whether measured or not.
     """
 
     view: str
@@ -108,13 +84,11 @@ class Structure:
 
     @property
     def order0_bits(self) -> float:
-        """Sum over the tensors."""
-        return math.fsum(one.order0_bits for one in self.tensors)
+        return math.fsum(tensor.order0_bits for tensor in self.tensors)
 
     @property
     def bits(self) -> float:
-        """Sum over the tensors."""
-        return math.fsum(one.bits for one in self.tensors)
+        return math.fsum(tensor.bits for tensor in self.tensors)
 
     @property
     def saving(self) -> float:
@@ -124,32 +98,30 @@ class Structure:
     @property
     def context_saving(self) -> float:
         """S if every tensor were coded by ``ctx``."""
-        return 1 - math.fsum(one.context_bits for one in self.tensors) / self.order0_bits
+        return 1 - math.fsum(tensor.context_bits for tensor in self.tensors) / self.order0_bits
 
     @property
     def low_rank_saving(self) -> float | None:
         """S if every tensor were coded by ``lowrank``; None where one was not."""
-        bits = [one.low_rank_bits for one in self.tensors]
-        known = [b for b in bits if b is not None]
-        return 1 - math.fsum(known) / self.order0_bits if len(known) == len(bits) else None
+        bits = [t.low_rank_bits for t in self.tensors if t.low_rank_bits is not None]
+        return 1 - math.fsum(bits) / self.order0_bits if len(bits) == len(self.tensors) else None
 
     @property
     def shuffled_savings(self) -> tuple[float, ...]:
         """S of each shuffled replicate."""
-        return self._savings("shuffled")
+        return self._savings([tensor.shuffled for tensor in self.tensors])
 
     @property
     def permuted_savings(self) -> tuple[float, ...]:
         """S with the hidden units in other orders: what it falls by is owed to the layout."""
-        return self._savings("permuted")
+        return self._savings([tensor.permuted for tensor in self.tensors])
 
-    def _savings(self, control: str) -> tuple[float, ...]:
-        bits = [getattr(one, control) for one in self.tensors]
+    def _savings(self, bits: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
         n = max(map(len, bits))
-        # A tensor without replicates is one that the control leaves as it is.
-        whole = [own or (one.bits,) * n for own, one in zip(bits, self.tensors, strict=True)]
+        # A control leaves a tensor without replicates as it is.
+        whole = [own or (t.bits,) * n for own, t in zip(bits, self.tensors, strict=True)]
         replicates = zip(*whole, strict=True)
-        return tuple(1 - math.fsum(one) / self.order0_bits for one in replicates)
+        return tuple(1 - math.fsum(replicate) / self.order0_bits for replicate in replicates)
 
     @property
     def standard_error(self) -> float:
@@ -158,7 +130,10 @@ class Structure:
         That of a ratio of sums: what bits and order-0 bits have in common cancels out.
         """
         ratio = self.bits / self.order0_bits
-        variance = math.fsum(one.variance_beside(ratio) for one in self.tensors)
+        variance = math.fsum(
+            max(t.variance - 2 * ratio * t.covariance + ratio**2 * t.order0_variance, 0.0)
+            for t in self.tensors
+        )
         return math.sqrt(variance) / self.order0_bits
 
     @property
@@ -166,26 +141,21 @@ class Structure:
         """The range of S when any one tensor is left out; None with fewer than two."""
         if len(self.tensors) < 2:
             return None
-        savings = [
-            1 - (self.bits - one.bits) / (self.order0_bits - one.order0_bits)
-            for one in self.tensors
-        ]
+        bits, order0 = self.bits, self.order0_bits
+        savings = [1 - (bits - t.bits) / (order0 - t.order0_bits) for t in self.tensors]
         return min(savings), max(savings)
 
     @property
     def largest(self) -> TensorStructure:
         """The tensor with the most weights."""
-        return max(self.tensors, key=lambda one: one.n_weights)
+        return max(self.tensors, key=lambda tensor: tensor.n_weights)
 
 
 def structure(rows: Sequence[Score]) -> Structure | None:
     """Return the structure of one checkpoint from its rows; None without a context code.
 
-    Parameters
-    ----------
-    rows : sequence of Score
-        Of one checkpoint, marked by :func:`mark_left_out`. The view at 10 % error is taken, or else
-        the first that a context code measured.
+    The rows are marked by :func:`mark_left_out`. The view at 10 % error is taken, or else the first
+    that a context code measured.
     """
     context = [row for row in rows if row.structure_part == "context" and not row.side_of]
     coded = [row for row in context if row.status == "ok" and row.account is not None]
@@ -193,14 +163,14 @@ def structure(rows: Sequence[Score]) -> Structure | None:
         return None
     first = next((row for row in coded if row.target_mse == _ERROR), coded[0])
     by_rank = {
-        _key(row): row
+        (row.label, row.dtype): row
         for row in rows
         if row.structure_part == "low rank" and row.view == first.view and not row.side_of
     }
     tensors: list[TensorStructure] = []
     without: dict[str, str] = {}
     for row in coded:
-        low_rank = by_rank.get(_key(row))
+        low_rank = by_rank.get((row.label, row.dtype))
         # Both codes or none: the sample of the one need not be that of the other.
         if row.spec != first.spec or (low_rank is not None and not low_rank.in_sample):
             continue
@@ -220,29 +190,25 @@ def structure(rows: Sequence[Score]) -> Structure | None:
     )
 
 
-def _key(row: Score) -> tuple[str, str | None]:
-    return row.label, row.dtype
-
-
 def _tensor(row: Score, low_rank: Score | None) -> TensorStructure:
     account = row.account or Account(order0_bits=0.0, saved_bits={})
     own = row.bits or 0.0
     # The account of a sample is of the weights that were measured.
     order0 = own + math.fsum(account.saved_bits.values()) * (1 / row.sampled_fraction)
-    if low_rank is not None and low_rank.status != "ok":
+    if low_rank and low_rank.status != "ok":
         low_rank = None
-    other = low_rank.bits if low_rank is not None else None
+    other = low_rank.bits if low_rank else None
 
     def replicates(kind: str, otherwise: float) -> tuple[float, ...]:
         """Bits of the shorter code on each replicate, where `otherwise` is the low-rank code's."""
         bits = _control_bits(row, kind)
-        if low_rank is not None:
+        if low_rank:
             low_rank_bits = _control_bits(low_rank, kind) or (otherwise,) * len(bits)
             bits = tuple(min(a, b) + 1 for a, b in zip(bits, low_rank_bits, strict=False))
         return tuple(min(b, order0) for b in bits)
 
     variance, covariance = (row.se_bits or 0.0) ** 2, account.covariance
-    if low_rank is not None and other is not None and other < min(own, order0):
+    if low_rank and other is not None and other < min(own, order0):
         # The sample of the low-rank code need not be that of the order-0 bits.
         variance, covariance = (low_rank.se_bits or 0.0) ** 2, 0.0
     elif own >= order0:
@@ -260,7 +226,7 @@ def _tensor(row: Score, low_rank: Score | None) -> TensorStructure:
         variance=variance,
         order0_variance=account.order0_variance,
         covariance=covariance,
-        fully_shuffled=low_rank is None or bool(_control_bits(low_rank, SHUFFLE)),
+        fully_shuffled=not low_rank or bool(_control_bits(low_rank, SHUFFLE)),
     )
 
 
@@ -292,29 +258,22 @@ def mark_left_out(checkpoints: Sequence[Checkpoint], rows: Sequence[Score]) -> l
 def with_savings(rows: Sequence[Score], structures: Mapping[str, Structure]) -> list[Score]:
     """Return the rows with each tensor's own S in the rows of the context code it rests on.
 
-    Parameters
-    ----------
-    rows : sequence of Score
-    structures : mapping of str to Structure
-        By the path of the checkpoint.
+    `structures` are by the path of the checkpoint.
     """
     savings = {
         (path, of.specs[0], tensor.label): tensor.saving
         for path, of in structures.items()
         for tensor in of.tensors
     }
+    keys = [(row.checkpoint, row.spec, row.label) for row in rows]
     return [
-        replace(row, saving=savings.get((row.checkpoint, row.spec, row.label)))
-        if row.structure_part
-        else row
-        for row in rows
+        replace(row, saving=savings[key]) if key in savings else row
+        for row, key in zip(rows, keys, strict=True)
     ]
 
 
 def with_structure(
-    checkpoints: Sequence[Checkpoint],
-    summary: Sequence[Score],
-    structures: Mapping[str, Structure],
+    checkpoints: Sequence[Checkpoint], summary: Sequence[Score], structures: Mapping[str, Structure]
 ) -> tuple[Score, ...]:
     """Return the summary with S in the sums of the context code it rests on.
 
@@ -323,16 +282,7 @@ def with_structure(
     """
     summaries = {
         (checkpoint.path, of.specs[0]): StructureSummary(
-            saving=of.saving,
-            order0_bits=of.order0_bits,
-            bits=of.bits,
-            standard_error=of.standard_error,
-            context_saving=of.context_saving,
-            low_rank_saving=of.low_rank_saving,
-            shuffled_savings=of.shuffled_savings,
-            permuted_savings=of.permuted_savings,
-            leave_one_out=of.leave_one_out,
-            left_out=of.left_out,
+            **{name: getattr(of, name) for name in _SUMMED},
             symmetry_bits=symmetry_bits(checkpoint.values()),
         )
         for checkpoint in checkpoints

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from kcomplexity.results.control_results import ControlResult, SummedControl
 from kcomplexity.results.records import Score
+from kcomplexity.scoring.row import with_bits
 from kcomplexity.scoring.specs import parse_spec
 
 T = TypeVar("T")
+#: What a sum has from its rows, in which these are alike.
+_SHARED = (
+    *("checkpoint", "spec", "estimator", "view", "kind", "decodes", "direction", "positional"),
+    *("structure_part", "target_mse", "status", "unit"),
+)
 
 
 def summarise(rows: Sequence[Score]) -> tuple[Score, ...]:
@@ -39,13 +45,16 @@ def counted(rows: Sequence[Score]) -> Sequence[Score]:
 
 
 def _sum(rows: Sequence[Score]) -> Score:
+    first, dtypes = rows[0], {row.dtype for row in rows}
     weights = [row for row in rows if not row.side_of] or rows
     n_weights = sum(row.n_weights for row in weights)
-    raw_bits = sum(row.raw_bits for row in rows)
-    dtypes = {row.dtype for row in rows}
     bits = math.fsum(row.bits for row in rows if row.bits is not None)
-    total = replace(
-        rows[0],
+    errors = [row.se_bits for row in rows if row.se_bits is not None]
+    lost = _if_all(math.fsum, (row.squared_error for row in rows))
+    squares = _if_all(math.fsum, (row.sum_of_squares for row in rows))
+    without_error = any(row.relative_mse is None for row in rows)
+    total = Score(
+        **{name: getattr(first, name) for name in _SHARED},
         tensor=None,
         scope="all",
         group=None,
@@ -53,76 +62,31 @@ def _sum(rows: Sequence[Score]) -> Score:
         shape=None,
         n_weights=n_weights,
         n_bytes=sum(row.n_bytes for row in rows),
-        raw_bits=raw_bits,
-        relative_mse=_relative_mse(rows),
+        raw_bits=sum(row.raw_bits for row in rows),
+        relative_mse=None if without_error else lost / squares if lost and squares else 0.0,
+        squared_error=lost,
+        sum_of_squares=squares,
         sampled_fraction=math.fsum(r.sampled_fraction * r.n_weights for r in weights) / n_weights,
-        se_bits=_root_sum_of_squares(row.se_bits for row in rows),
+        se_bits=math.hypot(*errors) if errors else None,
         n_ignored=sum(row.n_ignored for row in rows),
-        n_blocks=_sum_if_all(row.n_blocks for row in rows),
-        n_codes_seen=None,
-        saturated=_any_if_all(row.saturated for row in rows),
+        n_blocks=_if_all(sum, (row.n_blocks for row in rows)),
+        saturated=_if_all(any, (row.saturated for row in rows)),
         n_tensors=len(rows),
-        largest_tensor=None,
-        largest_tensor_weights=None,
-        squared_error=_fsum_if_all(row.squared_error for row in rows),
-        sum_of_squares=_fsum_if_all(row.sum_of_squares for row in rows),
-        level_step=None,
-        side_of=None,
-        left_out=None,
-        saving=None,
-        account=None,
-        stream_bits=None,
-        tiles=None,
-        details={},
         controls=_sum_controls(rows, bits),
         cached=all(row.cached for row in rows),
         seconds=round(math.fsum(row.seconds for row in rows), 6),
     )
-    if rows[0].kind == "statistic":
-        estimator = parse_spec(rows[0].spec).estimator
+    if first.kind == "statistic":
+        estimator = parse_spec(first.spec).estimator
         values = [row.value for row in rows if row.value is not None]
         return replace(total, value=estimator.whole(values, [row.n_weights for row in rows]))
-    return replace(
-        total,
-        value=bits,
-        bits=bits,
-        bits_per_weight=bits / n_weights,
-        ratio_raw_over_comp=raw_bits / bits if bits and rows[0].kind == "code" else None,
-    )
+    return with_bits(total, bits)
 
 
-def _relative_mse(rows: Sequence[Score]) -> float | None:
-    if any(row.relative_mse is None for row in rows):
-        return None
-    error = _fsum_if_all(row.squared_error for row in rows)
-    squares = _fsum_if_all(row.sum_of_squares for row in rows)
-    return error / squares if error is not None and squares else 0.0
-
-
-def _root_sum_of_squares(errors: Iterable[float | None]) -> float | None:
-    known = [error for error in errors if error is not None]
-    return math.hypot(*known) if known else None
-
-
-def _all_known(values: Iterable[T | None]) -> list[T] | None:
-    """Return the values; None if any of them is."""
+def _if_all(add: Callable[[Iterable[Any]], T], values: Iterable[T | None]) -> T | None:
+    """Add the values; None if any of them is."""
     known = list(values)
-    return None if None in known else [value for value in known if value is not None]
-
-
-def _fsum_if_all(values: Iterable[float | None]) -> float | None:
-    known = _all_known(values)
-    return None if known is None else math.fsum(known)
-
-
-def _sum_if_all(values: Iterable[int | None]) -> int | None:
-    known = _all_known(values)
-    return None if known is None else sum(known)
-
-
-def _any_if_all(values: Iterable[bool | None]) -> bool | None:
-    known = _all_known(values)
-    return None if known is None else any(known)
+    return None if None in known else add(known)
 
 
 def _sum_controls(rows: Sequence[Score], bits: float) -> tuple[SummedControl, ...]:
@@ -130,13 +94,13 @@ def _sum_controls(rows: Sequence[Score], bits: float) -> tuple[SummedControl, ..
 
     A control that some tensor could not have is compared over the tensors that have it.
     """
-    found: dict[str, list[tuple[float, tuple[float, ...]]]] = {}
+    by_kind: dict[str, list[tuple[float, tuple[float, ...]]]] = {}
     for row in rows:
         for control in row.controls:
             if control.bits:
-                found.setdefault(control.kind, []).append((row.bits or 0.0, control.bits))
+                by_kind.setdefault(control.kind, []).append((row.bits or 0.0, control.bits))
     totals = []
-    for kind, measured in found.items():
+    for kind, measured in by_kind.items():
         own = bits if len(measured) == len(rows) else math.fsum(b for b, _ in measured)
         sums = [math.fsum(seed) for seed in zip(*(values for _, values in measured), strict=True)]
         totals.append(SummedControl.over(len(measured), ControlResult.of(kind, own, sums)))
@@ -146,17 +110,7 @@ def _sum_controls(rows: Sequence[Score], bits: float) -> tuple[SummedControl, ..
 def leave_one_out(rows: Sequence[Score], kind: str) -> tuple[float, float] | None:
     """Return the range of the ratio to a control when any one tensor is left out.
 
-    Parameters
-    ----------
-    rows : sequence of Score
-        Of one checkpoint and spec.
-    kind : str
-        The control, e.g. ``"shuffle"``.
-
-    Returns
-    -------
-    lowest, highest : float
-        None with fewer than two tensors that have the control.
+    `rows` are of one checkpoint and spec; None if fewer than two of them have the control.
     """
     pairs = [
         (row.bits or 0.0, control.mean_bits)

@@ -76,7 +76,7 @@ def tile_map(
     seed: int = 0,
     name: str = "matrix",
 ) -> TileMap:
-    """Measure each tile of a matrix against the same tile of the shuffled matrix.
+    """Measure each tile of a matrix and compare it with the same tile of the shuffled matrix.
 
     The whole matrix is shuffled, so that a tile whose share of positive weights is unusual stands
     out as well as one with a pattern.
@@ -124,43 +124,29 @@ def tile_map(
     with Pool(1) as pool:
         if isinstance(matrix, Tensor):
             return _map_of(matrix, tile, shuffles, seed, pool)
-        array = np.atleast_1d(np.asarray(matrix))
-        with from_mapping({name: array}) as checkpoint:
+        with from_mapping({name: np.atleast_1d(np.asarray(matrix))}) as checkpoint:
             return _map_of(checkpoint[name], tile, shuffles, seed, pool)
 
 
 def check_tiles(plan: Plan) -> None:
-    """Refuse a map of tiles where no row of the plan could have one.
-
-    Raises
-    ------
-    SpecError
-        If ``bdm2d@sign`` is not among the specs.
-    """
+    """Refuse a map of tiles, with a SpecError, where no row of the plan could have one."""
     if TILED not in {str(task.spec) for task in plan.tasks}:
         raise SpecError(f"a map of tiles adds to the rows of {TILED}: name it among the specs")
 
 
 def with_tile_maps(rows: Sequence[Score], plan: Plan, tile: int, pool: Pool) -> list[Score]:
-    """Put a map into the rows of ``bdm2d@sign``, one a tensor.
+    """Put a map of tiles of `tile` weights a side into the rows of ``bdm2d@sign``, one a tensor.
 
-    Parameters
-    ----------
-    rows : sequence of Score
-        Of `plan`. Rows of other specs or of several tensors, and those that were not measured, are
-        returned as they are.
-    plan : Plan
-    tile : int
-        Side of a tile.
-    pool : Pool
+    Rows of other specs or of several tensors, and those that were not measured, are returned as
+    they are.
     """
     tensors = {(c.path, t.name): t for c in plan.checkpoints for t in c.values()}
     mapped = []
     for row in rows:
         if row.spec == TILED and row.scope == "tensor" and row.status == "ok" and row.tensor:
             tensor = tensors[row.checkpoint, row.tensor]
-            tiles = _map_of(tensor, tile, _SHUFFLES, plan.seed, pool)
-            row = replace(row, tiles=tiles.to_record())
+            record = _map_of(tensor, tile, _SHUFFLES, plan.seed, pool).to_record()
+            row = replace(row, tiles=record)
         mapped.append(row)
     return mapped
 

@@ -18,20 +18,10 @@ from kcomplexity.tensors.groups import Scope, group_name
 
 @dataclass(frozen=True)
 class Unit:
-    """Something measured as one, and the specs it is measured by.
+    """Something measured as one: a stored tensor, or several laid end to end; and its specs.
 
-    Attributes
-    ----------
-    tensor : Tensor
-        A stored tensor, or several laid end to end.
-    specs : tuple of Spec
-    scope : {"tensor", "group", "model"}
-    group : str or None
-        The name, or the names' pattern, with layer numbers as ``#``.
-    n_bytes : int
-        Stored bytes, before any cast.
-    dtype : str or None
-        Code of the stored dtype; None where several were joined.
+    `group` is the name, or the names' pattern, with layer numbers as ``#``. `n_bytes` are stored,
+    before any cast; `dtype` is the stored dtype's code, None where several were joined.
     """
 
     tensor: Tensor
@@ -67,37 +57,25 @@ def _joined(
     members: Sequence[Tensor], specs: Sequence[Spec], scope: Scope, group: str | None
 ) -> list[Unit]:
     name = group or "model"
-    found: list[Unit] = []
+    joined: list[Unit] = []
     by_dtype: dict[str, list[Tensor]] = {}
     for tensor in members:
         by_dtype.setdefault(tensor.dtype.code, []).append(tensor)
-    apart = tuple(spec for spec in specs if _common(spec) is None)
-    for code, alike in by_dtype.items():
-        whole = concat(f"{name}:{code}", alike)
-        if apart:
-            found.append(Unit(whole, apart, scope, group, whole.n_bytes, code))
-    shared = dict.fromkeys(_common(spec) for spec in specs)
-    for code in filter(None, shared):
-        together = tuple(spec for spec in specs if _common(spec) == code)
+    by_common: dict[str | None, list[Spec]] = {None: []}
+    for spec in specs:
+        by_common.setdefault(spec.view.common_dtype if spec.view else None, []).append(spec)
+    for common, together in by_common.items():
         # What is no number keeps its dtype, and gets its row with the reason.
-        for other, alike in by_dtype.items():
-            if not alike[0].dtype.holds_weights:
-                whole = concat(f"{name}:{other}", alike)
-                found.append(Unit(whole, together, scope, group, whole.n_bytes, other))
+        for code, alike in by_dtype.items():
+            if together and (common is None or not alike[0].dtype.holds_weights):
+                whole = concat(f"{name}:{code}", alike)
+                joined.append(Unit(whole, tuple(together), scope, group, whole.n_bytes, code))
         numbers = [tensor for tensor in members if tensor.dtype.holds_weights]
-        if not numbers:
-            continue
-        whole = concat(f"{name}:{code}", [_as(tensor, code) for tensor in numbers])
-        stored = sum(tensor.n_bytes for tensor in numbers)
-        codes = {tensor.dtype.code for tensor in numbers}
-        dtype = codes.pop() if len(codes) == 1 else None
-        found.append(Unit(whole, together, scope, group, stored, dtype))
-    return found
-
-
-def _common(spec: Spec) -> str | None:
-    return spec.view.common_dtype if spec.view else None
-
-
-def _as(tensor: Tensor, code: str) -> Tensor:
-    return tensor if tensor.dtype.code == code else Cast.of(tensor, code)
+        if common and numbers:
+            cast = [t if t.dtype.code == common else Cast.of(t, common) for t in numbers]
+            stored = sum(tensor.n_bytes for tensor in numbers)
+            codes = {tensor.dtype.code for tensor in numbers}
+            dtype = codes.pop() if len(codes) == 1 else None
+            whole = concat(f"{name}:{common}", cast)
+            joined.append(Unit(whole, tuple(together), scope, group, stored, dtype))
+    return joined
