@@ -12,9 +12,9 @@ from safetensors.numpy import save_file
 
 import kcomplexity as kc
 from kcomplexity.report.figures import pictures
-from kcomplexity.report.main_code import main_spec
 from kcomplexity.report.markdown import markdown_bytes
 from kcomplexity.report.notebook import summary_html
+from kcomplexity.report.rows import main_spec
 from kcomplexity.report.score_tables import extremes
 from kcomplexity.report.table import Table
 from kcomplexity_cli import terminal

@@ -12,8 +12,8 @@ from kcomplexity.text import printable
 def markdown_bytes(result: Document) -> bytes:
     """Return the result as a Markdown page."""
     document = result.to_dict()
-    lines = [*document.get("headline", ())]
-    parts = ["# Weight complexity", *(f"- {printable(text)}" for text in lines)]
+    headline = document.get("headline", ())
+    parts = ["# Weight complexity", *(f"- {printable(text)}" for text in headline)]
     parts += [_markdown(table) for table in tables(document)]
     parts += [f"- warning: {printable(text)}" for text in document.get("warnings", ())]
     parts += [f"- {line}" for line in remarks(document)]

@@ -16,11 +16,9 @@ from typing import TYPE_CHECKING, Any
 from kcomplexity.errors import ResultError
 from kcomplexity.report.figures import pictures, unmet
 from kcomplexity.report.figures.canvas import page_svg
-from kcomplexity.report.figures.themes import PAGE
 from kcomplexity.report.glossary import TERMS, definitions
-from kcomplexity.report.remarks import cautions, problems
+from kcomplexity.report.remarks import cautions, problems, sentences
 from kcomplexity.report.rows import Json, expecting, specs_of
-from kcomplexity.report.sentences import sentences
 from kcomplexity.report.tables import page_tables
 from kcomplexity.report.tracked import as_trajectory
 from kcomplexity.text import plural, printable
@@ -30,22 +28,10 @@ if TYPE_CHECKING:
 
 
 def page_bytes(results: Sequence[tuple[str, Json]]) -> bytes:
-    """Return results as one self-contained HTML page.
+    """Return results, each with its name, as one self-contained HTML page.
 
-    Parameters
-    ----------
-    results : sequence of (str, mapping)
-        The name of each result, and its JSON form.
-
-    Returns
-    -------
-    bytes
-        UTF-8; the same for the same results and the same version of matplotlib.
-
-    Raises
-    ------
-    ResultError
-        If a result has neither a figure nor a row to show.
+    The bytes, UTF-8, are the same for the same results and the same version of matplotlib. A result
+    with neither a figure nor a row to show is a ResultError.
     """
     shown = []
     names: dict[str, int] = {}
@@ -63,7 +49,6 @@ def page_bytes(results: Sequence[tuple[str, Json]]) -> bytes:
         names=list(names),
         terms=TERMS,
         definitions=definitions(specs),
-        n_series=len(PAGE.series),
         script=script,
         script_hash=digest,
         title="Weight complexity: " + ", ".join(result["name"] for result in shown),
@@ -94,9 +79,7 @@ def _result(index: int, name: str, document: Json, names: dict[str, int]) -> dic
             "subtitle": printable(picture.chart.subtitle),
             "kind": picture.kind.name,
             # What page_svg returns is markup whose text is escaped already.
-            "svg": Markup(  # noqa: S704
-                page_svg(picture.kind, picture.chart, f"f{index}-{at}", names)
-            ),
+            "svg": Markup(page_svg(picture.kind, picture.chart, f"f{index}-{at}", names)),  # noqa: S704
         }
         for at, picture in enumerate(pictures(document))
     ]

@@ -51,14 +51,10 @@ def _about(spec: str) -> dict[str, Any]:
 
     about = {"spec": spec, "tensor": None, "group": None, "dtype": None, "scope": "all"}
     try:
-        estimator = parse_spec(spec).estimator
+        own = parse_spec(spec).estimator
     except SpecError:  # tracked with a package that is not installed here
         return about | {"kind": "statistic", "unit": "", "direction": ""}
-    return about | {
-        "kind": estimator.kind,
-        "unit": estimator.unit,
-        "direction": estimator.direction,
-    }
+    return about | {"kind": own.kind, "unit": own.unit, "direction": own.direction}
 
 
 def _total(spec: str, call: Json) -> dict[str, Any]:
