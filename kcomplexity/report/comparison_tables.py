@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 from kcomplexity.report.glossary import TERMS, definitions
@@ -43,25 +44,28 @@ _SIDES: tuple[tuple[str, _Cell], ...] = (
 def whole(document: Json) -> Table:
     """Return one row per comparison and spec: both sides and the three changes, over all."""
     summary = document.get("summary", ())
-    several = len({(row.get("reference"), row.get("other")) for row in summary}) > 1
     runs = any(row.get("paired") is not None for row in summary)
-    names = _names_of_others(document)
     what = "95 % t-interval over runs" if runs else "when any one tensor is left out"
     range_of = _interval if runs else _leave_one_out
-    return tabulate(
+    table = tabulate(
         f"the whole, bits/weight: lower = simpler; range: of the arrangement (else of the total), "
         f"{what}",
         summary,
-        *((("other", lambda row: names[str(row["other"])]),) if several else ()),
         ("spec", lambda row: printable(row["spec"])),
         *_SIDES,
         *_PERCENTS,
         ("agree", lambda row: _agreement(_effect(row))),
         ("range", lambda row: range_of(_effect(row))),
         ("what it is", _what_it_is),
-        numeric=range(1 + several, 8 + several),
+        numeric=range(1, 8),
         meanings=_MEANINGS,
     )
+    if len({(row.get("reference"), row.get("other")) for row in summary}) < 2:
+        return table
+    names = _names_of_others(document)
+    rows = zip((names[str(row["other"])] for row in summary), table.rows, strict=True)
+    columns = (Column("other"), *table.columns)
+    return replace(table, columns=columns, rows=tuple((name, *row) for name, row in rows))
 
 
 def every_row(document: Json) -> Table:
