@@ -13,14 +13,8 @@ from pathlib import Path
 from kcomplexity.errors import SpecError
 from kcomplexity.files.atomic import check_writable, write_atomically
 from kcomplexity.registry import Registry
+from kcomplexity.report import writers
 from kcomplexity.report.markdown import markdown_bytes
-from kcomplexity.report.writers import (
-    csv_bytes,
-    json_bytes,
-    jsonl_bytes,
-    parquet_bytes,
-    require_pyarrow,
-)
 from kcomplexity.results.documents import Document
 
 __all__ = ["FORMATS", "check_target", "format_of", "save"]
@@ -44,7 +38,7 @@ def check_target(path: Path) -> str:
     """Return the format of a result to come, or raise at once why it could not be written."""
     name = format_of(path)
     if name == "parquet":
-        require_pyarrow()
+        writers.require_pyarrow()
     check_writable(path)
     return name
 
@@ -54,8 +48,8 @@ def save(result: Document, path: Path, kind: str | None = None) -> None:
     write_atomically(path, FORMATS[format_of(path, kind)](result))
 
 
-FORMATS.register("json", json_bytes)
-FORMATS.register("jsonl", jsonl_bytes)
-FORMATS.register("csv", csv_bytes)
+FORMATS.register("json", writers.json_bytes)
+FORMATS.register("jsonl", writers.jsonl_bytes)
+FORMATS.register("csv", writers.csv_bytes)
 FORMATS.register("md", markdown_bytes)
-FORMATS.register("parquet", parquet_bytes)
+FORMATS.register("parquet", writers.parquet_bytes)

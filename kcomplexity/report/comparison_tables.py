@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from kcomplexity.report.glossary import TERMS, definitions
-from kcomplexity.report.rows import Json, by_spec, label, problem, specs_of
-from kcomplexity.report.score_tables import ABOUT_TENSOR, about_tensor
+from kcomplexity.report.rows import Json, label, problem, specs_of
+from kcomplexity.report.score_tables import per_tensor
 from kcomplexity.report.table import Column, Table, tabulate
 from kcomplexity.text import percent_change, printable, shape_text, short_names, shorten
 
@@ -46,7 +46,6 @@ def whole(document: Json) -> Table:
     summary = document.get("summary", ())
     runs = any(row.get("paired") is not None for row in summary)
     what = "95 % t-interval over runs" if runs else "when any one tensor is left out"
-    range_of = _interval if runs else _leave_one_out
     table = tabulate(
         f"the whole, bits/weight: lower = simpler; range: of the arrangement (else of the total), "
         f"{what}",
@@ -54,8 +53,8 @@ def whole(document: Json) -> Table:
         ("spec", lambda row: printable(row["spec"])),
         *_SIDES,
         *_PERCENTS,
-        ("agree", lambda row: _agreement(_effect(row))),
-        ("range", lambda row: range_of(_effect(row))),
+        ("agree", _agreement),
+        ("range", _interval if runs else _leave_one_out),
         ("what it is", _what_it_is),
         numeric=range(1, 8),
         meanings=_MEANINGS,
@@ -136,26 +135,19 @@ def by_tensor(document: Json) -> list[Table]:
 def _of_other(rows: Sequence[Json], other: str) -> Table:
     specs = specs_of(rows)
     meanings = definitions(specs)
-    shown = [
-        (spec, name, key)
+    columns = [
+        (
+            Column(f"{spec}: {name} %", f"{meanings.get(spec, spec)}. {TERMS[f'{name} %']}", True),
+            spec,
+            _signed(key),
+        )
         for spec in specs
         for name, key in _CHANGES.items()
         if name != "histogram"  # what the other two leave
         and any(row["spec"] == spec and row.get(key) is not None for row in rows)
     ]
-    heads = ABOUT_TENSOR + tuple(
-        Column(f"{spec}: {name} %", f"{meanings.get(spec, spec)}. {TERMS[f'{name} %']}", True)
-        for spec, name, _ in shown
-    )
-    cells = tuple(
-        (
-            *about_tensor(next(iter(of_tensor.values()))),
-            *(_signed(of_tensor.get(spec, {}).get(key)) for spec, _, key in shown),
-        )
-        for of_tensor in by_spec(rows)
-    )
     title = "The change of every tensor" + (f" in {printable(other)}" if other else "")
-    return Table(title, heads, cells)
+    return per_tensor(title, rows, columns)
 
 
 def _names_of_others(document: Json) -> dict[str, str]:
@@ -173,24 +165,26 @@ def _percent(share: float | None) -> str:
     return "" if share is None else f"{share:.1%}"
 
 
-def _signed(change: float | None) -> str:
-    return "" if change is None else f"{100 * change:+.2f}"
+def _signed(key: str) -> _Cell:
+    return lambda row: "" if row.get(key) is None else f"{100 * row[key]:+.2f}"
 
 
 def _effect(row: Json) -> Json:
     return row.get("structure") or row.get("total") or {}
 
 
-def _agreement(effect: Json) -> str:
+def _agreement(row: Json) -> str:
+    effect = _effect(row)
     parts = effect.get("runs") or effect.get("seeds")
     return f"{effect['n_agree']} of {len(parts)}" if parts else ""
 
 
-def _leave_one_out(effect: Json) -> str:
-    return _span(effect.get("leave_one_out"))
+def _leave_one_out(row: Json) -> str:
+    return _span(_effect(row).get("leave_one_out"))
 
 
-def _interval(effect: Json) -> str:
+def _interval(row: Json) -> str:
+    effect = _effect(row)
     if effect.get("interval") is None:
         return ""
     word = {True: "differs", False: "not shown", None: ""}[effect["differs"]]

@@ -17,10 +17,10 @@ from kcomplexity.errors import ResultError
 from kcomplexity.report.figures import pictures, unmet
 from kcomplexity.report.figures.canvas import page_svg
 from kcomplexity.report.glossary import TERMS, definitions
+from kcomplexity.report.reading import as_trajectory
 from kcomplexity.report.remarks import cautions, problems, sentences
 from kcomplexity.report.rows import Json, expecting, specs_of
 from kcomplexity.report.tables import page_tables
-from kcomplexity.report.tracked import as_trajectory
 from kcomplexity.text import plural, printable
 
 if TYPE_CHECKING:

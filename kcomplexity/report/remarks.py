@@ -9,8 +9,8 @@ from itertools import islice
 from types import MappingProxyType
 
 from kcomplexity.report.inspection_tables import unread_values
+from kcomplexity.report.reading import as_trajectory
 from kcomplexity.report.rows import Json, label, specs_of
-from kcomplexity.report.tracked import as_trajectory
 from kcomplexity.results.reading import kind_of
 from kcomplexity.text import human_bytes, plural, printable, shorten, without_numbers
 

@@ -56,17 +56,6 @@ def stream_bits(row: Json) -> Mapping[str, float]:
     return row.get("stream_bits") or {}
 
 
-def tiles(row: Json) -> Json | None:
-    """Return the tile map: ``tile``, and the ``ratios`` to the shuffles by row and column."""
-    tile_map: Json = row.get("tiles") or {}
-    return tile_map if tile_map.get("ratios") else None
-
-
-def largest(row: Json) -> int:
-    """Return the number of weights of the largest tensor of a row, which may be over several."""
-    return int(row.get("largest_tensor_weights") or row["n_weights"])
-
-
 def control_of(row: Json, kind: str) -> Json | None:
     """Return the comparison of a row with a kind of control; None if it has no ratio to it."""
     controls: Iterable[Json] = row.get("controls") or ()
@@ -91,19 +80,16 @@ def last_step(document: Json) -> Json:
         return document
     steps = [row["step"] for row in document.get("rows", ()) if row.get("step") is not None]
     last = max(steps, default=None)
-    return {
-        **document,
-        "checkpoints": [
-            step["info"] for step in document["steps"] if step.get("info") and step["step"] == last
-        ],
-    } | {
+    infos = [step.get("info") for step in document["steps"] if step["step"] == last]
+    own: Json = {
         name: [row for row in document.get(name, ()) if row.get("step") == last]
         for name in ("rows", "summary")
     }
+    return {**document, **own, "checkpoints": [info for info in infos if info]}
 
 
-def by_checkpoint_and_spec(rows: Iterable[Json]) -> Iterator[tuple[str, str, list[Json]]]:
-    """Yield each checkpoint and spec with its rows, in depth order."""
+def by_path_and_spec(rows: Iterable[Json]) -> Iterator[tuple[str, str, list[Json]]]:
+    """Yield the path of each checkpoint with each spec and its rows, in depth order."""
     groups: dict[tuple[str, str], list[Json]] = {}
     for row in rows:
         groups.setdefault((str(row.get("checkpoint", "")), str(row["spec"])), []).append(row)

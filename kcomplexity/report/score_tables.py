@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,7 +16,6 @@ from kcomplexity.report.rows import (
     by_spec,
     control_of,
     label,
-    largest,
     last_step,
     main_spec,
     problem,
@@ -71,7 +71,7 @@ def _whole_of_kind(kind: str, title: str, rows: Sequence[Json], document: Json) 
         cells[head] = partial(_of_control, kind=control)
     share = Column("largest", "the largest tensor's share of the weights measured", numeric=True)
     cells[share] = lambda row: f"{_largest_share(row, document):.0%}"
-    cells[Column("note")] = lambda row: _note(row, weights.get(str(row.get("checkpoint")), 0))
+    cells[Column("note")] = lambda row: _note(row, weights[str(row.get("checkpoint"))])
     texts = {column: tuple(map(cell, rows)) for column, cell in cells.items()}
     shown = {column: own for column, own in texts.items() if any(own)}
     return Table(title, tuple(shown), tuple(zip(*shown.values(), strict=True)))
@@ -104,29 +104,28 @@ def _short_paths(paths: Sequence[str]) -> dict[str, str]:
     return {path: shorten(path[start:], 28) for path in paths}
 
 
-def _weights_by_checkpoint(document: Json) -> dict[str, int]:
+def _weights_by_checkpoint(document: Json) -> Counter[str]:
     """Return how many weights were to be measured in each checkpoint."""
     sizes = {
-        (str(row.get("checkpoint")), label(row), row.get("dtype")): row["n_weights"]
+        (str(row.get("checkpoint")), label(row), row["dtype"]): row["n_weights"]
         for row in document.get("rows", ())
-        if not row.get("side_of")
+        # Tensors of mixed dtypes, which have none, are measured by dtype as well.
+        if row.get("dtype") and not row.get("side_of")
     }
-    totals: dict[str, int] = {}
-    for (checkpoint, _, dtype), n_weights in sizes.items():
-        # Tensors of mixed dtypes are measured by dtype as well.
-        totals[checkpoint] = totals.get(checkpoint, 0) + (n_weights if dtype else 0)
+    totals: Counter[str] = Counter()
+    for (checkpoint, _, _), n_weights in sizes.items():
+        totals[checkpoint] += n_weights
     return totals
 
 
 def _largest_share(total: Json, document: Json) -> float:
     key = total.get("checkpoint"), total["spec"], "ok"
-    sizes = [
-        largest(row)
+    sizes = (
+        row.get("largest_tensor_weights") or row["n_weights"]  # a group or a model has several
         for row in document.get("rows", ())
         if (row.get("checkpoint"), row["spec"], row["status"]) == key
-    ]
-    n_weights: int = total["n_weights"]
-    return max(sizes, default=0) / max(n_weights, 1)
+    )
+    return float(max(sizes, default=0) / max(total["n_weights"], 1))
 
 
 def _note(row: Json, n_selected: int) -> str:
@@ -135,9 +134,7 @@ def _note(row: Json, n_selected: int) -> str:
         notes.append(f"{_share(row['n_weights'] / n_selected)} of weights")
     if row.get("sampled_fraction", 1) < 1:
         notes.append(f"{_share(row['sampled_fraction'])} sampled")
-    if row.get("saturated"):
-        notes.append("saturated")
-    return ", ".join(notes)
+    return ", ".join(notes + (["saturated"] if row.get("saturated") else []))
 
 
 def _share(share: float) -> str:
@@ -256,25 +253,35 @@ def without_whole(document: Json) -> list[Table]:
     ]
 
 
-ABOUT_TENSOR = (
+_ABOUT_TENSOR = (
     Column("tensor", "in depth order, as far as the names show it"),
     Column("layer", "what the tensor seems to be, by its name and shape"),
     Column("shape"),
     Column("dtype", "as stored"),
     Column("weights", "how many", numeric=True),
 )
-"""The columns that :func:`about_tensor` fills."""
 
 
-def about_tensor(row: Json) -> tuple[str, ...]:
-    """Return the first cells of a tensor's row."""
-    return (
-        printable(label(row)),
-        kind_of_layer(label(row), row.get("shape")),
-        "x".join(map(str, row.get("shape") or ())) or "-",
-        str(row.get("dtype") or "mixed"),
-        f"{row['n_weights']:,}",
-    )
+def per_tensor(
+    title: str, rows: Sequence[Json], cells: Sequence[tuple[Column, str, Callable[[Json], str]]]
+) -> Table:
+    """Return one row a tensor, in depth order: what it is, then a column for each of `cells`.
+
+    Those are the head of the column, the spec of the row that is shown, and what makes the cell.
+    """
+    lines = []
+    for of_tensor in by_spec(rows):
+        first = next(iter(of_tensor.values()))
+        about = (
+            printable(label(first)),
+            kind_of_layer(label(first), first.get("shape")),
+            "x".join(map(str, first.get("shape") or ())) or "-",
+            str(first.get("dtype") or "mixed"),
+            f"{first['n_weights']:,}",
+        )
+        shown = (cell(of_tensor[spec]) if spec in of_tensor else "" for _, spec, cell in cells)
+        lines.append((*about, *shown))
+    return Table(title, (*_ABOUT_TENSOR, *(head for head, _, _ in cells)), tuple(lines))
 
 
 def by_tensor(document: Json) -> list[Table]:
@@ -295,35 +302,25 @@ def _of_checkpoint(title: str, rows: Sequence[Json]) -> Table:
     controls = dict.fromkeys((r["spec"], c["kind"]) for r in rows for c in r.get("controls") or ())
     in_bits = {str(row["spec"]) for row in rows if row["kind"] != "statistic"}
     meanings = definitions(specs)
-    heads = (
-        *ABOUT_TENSOR,
-        *(_head(spec, meanings, in_bits=spec in in_bits) for spec in specs),
-        *(Column(f"{spec} vs {kind}", TERMS["vs shuffled"], True) for spec, kind in controls),
-    )
-    cells = tuple(
-        (
-            *about_tensor(next(iter(of_tensor.values()))),
-            *(_measured(of_tensor.get(spec)) for spec in specs),
-            *(_ratio(of_tensor.get(spec), kind) for spec, kind in controls),
-        )
-        for of_tensor in by_spec(rows)
-    )
-    return Table(title, heads, cells)
+    columns = [(_head(spec, meanings, spec in in_bits), spec, _measured) for spec in specs]
+    columns += [
+        (Column(f"{spec} vs {kind}", TERMS["vs shuffled"], True), spec, partial(_ratio, kind=kind))
+        for spec, kind in controls
+    ]
+    return per_tensor(title, rows, columns)
 
 
-def _head(spec: str, meanings: Mapping[str, str], *, in_bits: bool) -> Column:
+def _head(spec: str, meanings: Mapping[str, str], in_bits: bool) -> Column:
     meaning = meanings.get(spec, spec) + (". Bits/weight; lower = simpler" if in_bits else "")
     return Column(f"{spec}{'' if in_bits else ' (statistic)'}", meaning, numeric=True)
 
 
-def _measured(row: Json | None) -> str:
-    if row is None:
-        return ""
+def _measured(row: Json) -> str:
     if row["status"] != "ok":
         return str(row["status"])
     return any_value(row["value"] if row["kind"] == "statistic" else row["bits_per_weight"])
 
 
-def _ratio(row: Json | None, kind: str) -> str:
-    control = control_of(row or {}, kind)
+def _ratio(row: Json, kind: str) -> str:
+    control = control_of(row, kind)
     return f"{control['ratio']:.4f}" if control else ""

@@ -20,9 +20,9 @@ from kcomplexity.report import (
     score_tables,
     trajectory_tables,
 )
+from kcomplexity.report.reading import as_trajectory
 from kcomplexity.report.rows import Json
 from kcomplexity.report.table import Table
-from kcomplexity.report.tracked import as_trajectory
 from kcomplexity.results.reading import kind_of
 from kcomplexity.text import printable
 

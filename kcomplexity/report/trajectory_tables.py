@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from kcomplexity.report.numbers import four_figures
@@ -79,18 +79,14 @@ def _name(step: Json) -> str:
 
 
 def _spec(series: Json) -> str:
-    gap = _gap(series["steps"], series["values"])
-    return str(series["spec"]) + _SUFFIX[series["quantity"]] + (f" ({gap})" if gap else "")
-
-
-def _gap(steps: Sequence[float], values: Sequence[float | None]) -> str:
-    """Say which steps the first and the last value are of, where those are not the ends."""
-    known = [step for step, value in zip(steps, values, strict=True) if value is not None]
+    """Return the spec, with the steps of its values where those do not reach both ends."""
+    steps, name = series["steps"], str(series["spec"]) + _SUFFIX[series["quantity"]]
+    known = [step for step, v in zip(steps, series["values"], strict=True) if v is not None]
     if not known or (known[0], known[-1]) == (steps[0], steps[-1]):
-        return ""
+        return name
     if len(known) == 1:
-        return f"step {known[0]:g} alone"
-    return f"steps {known[0]:g} to {known[-1]:g} alone"
+        return f"{name} (step {known[0]:g} alone)"
+    return f"{name} (steps {known[0]:g} to {known[-1]:g} alone)"
 
 
 _ENDS: tuple[tuple[str, Callable[[Json], str]], ...] = (

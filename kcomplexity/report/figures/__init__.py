@@ -6,9 +6,9 @@ only one that imports matplotlib, and it does so when something is drawn.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 
 from kcomplexity.registry import Registry
 from kcomplexity.report.figures.base import Chart, FigureKind, check_figure, missing
@@ -42,13 +42,15 @@ class Picture:
 
 def pictures(document: Json, kinds: Sequence[str] = ()) -> Iterator[Picture]:
     """Yield what can be drawn of a result, by the kinds asked for (SpecError if unknown) or all."""
-    taken: Counter[str] = Counter()
+    taken: set[str] = set()
     for kind in map(FIGURES.lookup, kinds or FIGURES):
         for chart in _charts(document, kind):
-            name = slug(kind.name, chart.variant)
-            taken[name] += 1
+            plain = slug(kind.name, chart.variant)
             # Long specs may be cut to the same name.
-            yield Picture(kind, chart, name + (f"-{taken[name]}" if taken[name] > 1 else ""))
+            numbered = (f"{plain}-{i}" if i > 1 else plain for i in count(1))
+            name = next(name for name in numbered if name not in taken)
+            taken.add(name)
+            yield Picture(kind, chart, name)
 
 
 def _charts(document: Json, kind: FigureKind) -> list[Chart]:

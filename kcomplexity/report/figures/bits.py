@@ -9,14 +9,7 @@ from kcomplexity.report.figures.marks import MANY, Along, areas_of, layer_kinds,
 from kcomplexity.report.figures.names import about, variant
 from kcomplexity.report.figures.themes import Theme
 from kcomplexity.report.numbers import three_figures
-from kcomplexity.report.rows import (
-    Json,
-    by_checkpoint_and_spec,
-    by_layer,
-    label,
-    main_spec,
-    measured,
-)
+from kcomplexity.report.rows import Json, by_layer, by_path_and_spec, label, main_spec, measured
 from kcomplexity.text import plural, shorten
 
 #: Values this many times the middle one ask for a logarithmic axis.
@@ -27,7 +20,7 @@ def _charts(document: Json) -> list[Chart]:
     rows = measured(document, "bits_per_weight", "n_weights")
     main = main_spec(rows)
     charts = []
-    for path, spec, ordered in by_checkpoint_and_spec(row for row in rows if row["spec"] == main):
+    for path, spec, ordered in by_path_and_spec(row for row in rows if row["spec"] == main):
         total = math.fsum(row["bits_per_weight"] * row["n_weights"] for row in ordered)
         n_weights = sum(row["n_weights"] for row in ordered)
         if not n_weights:

@@ -5,14 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kcomplexity.report.figures.base import Axes, Chart, FigureKind
-from kcomplexity.report.figures.marks import (
-    dots,
-    label_axes,
-    legend,
-    line_across,
-    log_scale,
-    marker,
-)
+from kcomplexity.report.figures.marks import dots, finish, line_across, log_scale, marker
 from kcomplexity.report.figures.themes import Theme
 from kcomplexity.report.numbers import three_figures
 from kcomplexity.report.rows import Json
@@ -69,8 +62,7 @@ def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:
         line_across(ax, value, f"{name} {three_figures(value)}", theme)
     ax.set_ylim(0, 1.15 * max(*chart["bound"], chart.levels[-1][1]))
     ax.margins(x=0.15)
-    label_axes(ax, chart, grid="y")
-    legend(ax, entries, theme)
+    finish(ax, chart, theme, entries, grid="y")
 
 
 BOUND = FigureKind(

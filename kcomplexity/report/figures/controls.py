@@ -9,7 +9,7 @@ from kcomplexity.report.figures.marks import MANY, Along, legend
 from kcomplexity.report.figures.names import variant
 from kcomplexity.report.figures.themes import Theme
 from kcomplexity.report.numbers import three_figures
-from kcomplexity.report.rows import Json, by_checkpoint_and_spec, control_of, label, measured
+from kcomplexity.report.rows import Json, by_path_and_spec, control_of, label, measured
 from kcomplexity.text import plural
 
 #: Tensor, ratio, lowest and highest replicate over their mean, replicates, those above it, weights.
@@ -18,7 +18,7 @@ _Effect: TypeAlias = tuple[str, float, float, float, int, int, int]
 
 def _charts(document: Json) -> list[Chart]:
     charts = []
-    for path, spec, rows in by_checkpoint_and_spec(measured(document, "controls", "bits")):
+    for path, spec, rows in by_path_and_spec(measured(document, "controls", "bits")):
         for kind in dict.fromkeys(control["kind"] for row in rows for control in row["controls"]):
             pairs = [(row, control_of(row, kind)) for row in rows]
             effects = [_effect(row, own) for row, own in pairs if own and own["bits"]]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from kcomplexity.errors import KComplexityError
 from kcomplexity.report.figures.base import Axes, Chart, FigureKind
-from kcomplexity.report.figures.marks import label_axes, legend
+from kcomplexity.report.figures.marks import finish
 from kcomplexity.report.figures.names import variant
 from kcomplexity.report.figures.themes import Theme
 from kcomplexity.report.numbers import three_figures
@@ -106,8 +106,7 @@ def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:
         how: Any = {"transform": ax.get_xaxis_transform(), "color": theme.series[1]}
         ax.vlines(levels, 0, 0.045, linewidth=1.1, zorder=3, **how)  # type: ignore[arg-type]
         entries.append(("levels of the quantiser", theme.series[1], "line"))
-    label_axes(ax, chart, grid="y")
-    legend(ax, entries, theme)
+    finish(ax, chart, theme, entries, grid="y")
 
 
 HISTOGRAM = FigureKind(

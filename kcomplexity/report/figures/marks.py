@@ -286,11 +286,19 @@ def mark_of(index: int, theme: Theme) -> dict[str, Any]:
     return {"marker": marker(index), "linewidths": 0.4, "zorder": 3} | colours
 
 
-def label_axes(ax: Axes, chart: Chart, grid: Literal["both", "x", "y"] = "both") -> None:
-    """Label both axes; the direction of what is turned goes below it."""
+def finish(
+    ax: Axes,
+    chart: Chart,
+    theme: Theme,
+    entries: Sequence[Entry] = (),
+    grid: Literal["both", "x", "y"] = "both",
+) -> None:
+    """Label both axes, the direction of what is turned below it; draw the grid and a legend."""
     ax.set_xlabel(chart.x, parse_math=False)
     ax.set_ylabel(chart.y.replace(" (", "\n("), parse_math=False)
     ax.grid(visible=True, axis=grid)
+    if entries:
+        legend(ax, entries, theme)
 
 
 def line_across(ax: Axes, value: float, text: str, theme: Theme, *, vertical: bool = False) -> None:

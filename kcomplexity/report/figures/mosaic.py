@@ -9,7 +9,7 @@ import numpy as np
 
 from kcomplexity.errors import ResultError
 from kcomplexity.report.figures.base import Axes, Cell, Chart, FigureKind
-from kcomplexity.report.figures.marks import dots, label_axes, legend, log_scale
+from kcomplexity.report.figures.marks import dots, finish, legend, log_scale
 from kcomplexity.report.figures.themes import Theme
 from kcomplexity.report.numbers import three_figures
 from kcomplexity.report.rows import Json
@@ -30,7 +30,9 @@ def _motif_charts(document: Json) -> list[Chart]:
             f"figure motifs: motifs.values were cut: expected {listed} motifs or more of {size} "
             "weights each; make the result again with fit"
         )
-    height, width = _block_shape(document, len(values[0]))
+    shape, by, _ = str(document.get("block_shape", "")).partition("x")
+    height = int(shape) if by else 1
+    width = len(values[0]) // height
     kept = min(len(values), _MOST_TILES)
     rows: list[tuple[Cell, ...]] = [
         (rank + 1, counts[rank], *map(float, values[rank])) for rank in range(kept)
@@ -61,13 +63,7 @@ def _n_motifs(motifs: Json) -> int:
 
 
 def _of_set(motifs: Json) -> str:
-    n_sets = motifs.get("n_sets", 1)
-    return f" (largest of {n_sets:,} sets)" if n_sets > 1 else ""
-
-
-def _block_shape(document: Json, n: int) -> tuple[int, int]:
-    height, by, _ = str(document.get("block_shape", "")).partition("x")
-    return (int(height), n // int(height)) if by else (1, n)
+    return f" (largest of {n:,} sets)" if (n := motifs.get("n_sets", 1)) > 1 else ""
 
 
 def _draw_motifs(ax: Axes, chart: Chart, _theme: Theme) -> None:
@@ -128,7 +124,7 @@ def _draw_usage(ax: Axes, chart: Chart, theme: Theme) -> None:
         tips = [f"rank {r}: {n:,} blocks" for r, n in zip(ranks, chart["n_used"], strict=True)]
         dots(ax, ranks, shares, tips, s=8, color=theme.series[0])
     log_scale(ax, "x", "y")
-    label_axes(ax, chart)
+    finish(ax, chart, theme)
 
 
 USAGE = FigureKind(

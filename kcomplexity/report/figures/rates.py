@@ -7,15 +7,7 @@ from collections import Counter
 from typing import Any
 
 from kcomplexity.report.figures.base import Axes, Chart, FigureKind
-from kcomplexity.report.figures.marks import (
-    DASHES,
-    Entry,
-    dots,
-    label_axes,
-    legend,
-    log_scale,
-    mark_of,
-)
+from kcomplexity.report.figures.marks import DASHES, Entry, dots, finish, log_scale, mark_of
 from kcomplexity.report.figures.names import checkpoint_name
 from kcomplexity.report.figures.themes import Theme
 from kcomplexity.report.numbers import gaussian_bits, three_figures
@@ -128,8 +120,7 @@ def _draw_rates(ax: Axes, chart: Chart, theme: Theme) -> None:
     log_scale(ax, "y")
     ax.set_xlim(0, None)
     entries += [("not beaten", theme.ink, "line"), (_BOUND, theme.muted, "dashed")]
-    label_axes(ax, chart)
-    legend(ax, entries, theme)
+    finish(ax, chart, theme, entries)
 
 
 RATES = FigureKind(
@@ -180,8 +171,7 @@ def _draw_accuracy(ax: Axes, chart: Chart, theme: Theme) -> None:
     methods = list(dict.fromkeys(chart["method"]))
     entries = _scatter(ax, chart, methods, chart["accuracy"], theme, "evaluation")
     ax.set_xlim(0, None)
-    label_axes(ax, chart)
-    legend(ax, entries, theme)
+    finish(ax, chart, theme, entries)
 
 
 ACCURACY = FigureKind(

@@ -5,16 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kcomplexity.report.figures.base import Axes, Chart, FigureKind
-from kcomplexity.report.figures.marks import (
-    DASHES,
-    areas_of,
-    dots,
-    label_axes,
-    layer_kinds,
-    legend,
-    log_scale,
-    mark_of,
-)
+from kcomplexity.report.figures.marks import areas_of, dots, finish, layer_kinds, log_scale, mark_of
 from kcomplexity.report.figures.names import about, checkpoint_name
 from kcomplexity.report.figures.themes import Theme
 from kcomplexity.report.rows import Json, by_layer, depth_sorted, main_spec, measured
@@ -66,9 +57,8 @@ def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:
     ends = [min(*x, *y), max(*x, *y)]
     if ends[0] > 0 and ends[1] > 6 * ends[0]:
         log_scale(ax, "x", "y")
-    ax.plot(ends, ends, color=theme.muted, linewidth=0.9, linestyle=DASHES, zorder=1)
-    label_axes(ax, chart)
-    legend(ax, [*entries, ("no change", theme.muted, "dashed")], theme)
+    ax.plot(ends, ends, color=theme.muted, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
+    finish(ax, chart, theme, [*entries, ("no change", theme.muted, "dashed")])
 
 
 SCATTER = FigureKind(

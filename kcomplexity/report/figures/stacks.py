@@ -10,7 +10,7 @@ from kcomplexity.report.figures.marks import MANY, Along, Entry, legend
 from kcomplexity.report.figures.names import about, variant
 from kcomplexity.report.figures.themes import Theme
 from kcomplexity.report.numbers import three_figures
-from kcomplexity.report.rows import Json, by_checkpoint_and_spec, label, measured, stream_bits
+from kcomplexity.report.rows import Json, by_path_and_spec, label, measured, stream_bits
 
 #: Parts up to this many differ in colour, more in shade.
 _MOST_COLOURS = 4
@@ -19,7 +19,7 @@ _LOW_RANK = "low rank"
 
 def _stream_charts(document: Json) -> list[Chart]:
     rows = [row for row in measured(document, "bits") if stream_bits(row)]
-    return [_stream_chart(document, *own) for own in by_checkpoint_and_spec(rows)]
+    return [_stream_chart(document, *own) for own in by_path_and_spec(rows)]
 
 
 def _stream_chart(document: Json, path: str, spec: str, rows: Sequence[Json]) -> Chart:
@@ -75,7 +75,7 @@ STREAMS = FigureKind(
 
 def _account_charts(document: Json) -> list[Chart]:
     rows = [row for row in measured(document, "bits") if row.get("account")]
-    return [_account_chart(document, *own) for own in by_checkpoint_and_spec(rows)]
+    return [_account_chart(document, *own) for own in by_path_and_spec(rows)]
 
 
 def _account_chart(document: Json, path: str, spec: str, rows: Sequence[Json]) -> Chart:
@@ -95,6 +95,12 @@ def _account_chart(document: Json, path: str, spec: str, rows: Sequence[Json]) -
         f"{100 * math.fsum(_saved(row, stage) for row in counted) / order0:.1f}% by {stage}"
         for stage in stages
     )
+
+    def instead_of(row: Json) -> float | None:
+        bits = low_rank.get(label(row))
+        # A code that is longer is not chosen, and loses nothing.
+        return None if bits is None else max(100 * (1 - bits / _order0(row)), 0.0)
+
     instead = "; the mark is what a low-rank code saves instead, 0 where it is the longer"
     return Chart(
         variant=variant(document, path, spec),
@@ -111,7 +117,7 @@ def _account_chart(document: Json, path: str, spec: str, rows: Sequence[Json]) -
                 label(row),
                 row["n_weights"],
                 *(100 * _saved(row, stage) / _order0(row) for stage in stages),
-                *([_rest(row, low_rank.get(label(row)))] if low_rank else ()),
+                *([instead_of(row)] if low_rank else ()),
             )
             for row in rows
         ),
@@ -133,11 +139,6 @@ def _shortest(row: Json, low_rank: float | None) -> float:
     """Return the bits of the shortest code, and one for the choice where there is one."""
     codes = [row["bits"]] if low_rank is None else [row["bits"] + 1, low_rank + 1]
     return float(min(*codes, _order0(row)))
-
-
-def _rest(row: Json, bits: float | None) -> float | None:
-    # A code that is longer is not chosen, and loses nothing.
-    return None if bits is None else max(100 * (1 - bits / _order0(row)), 0.0)
 
 
 def _draw_account(ax: Axes, chart: Chart, theme: Theme) -> None:

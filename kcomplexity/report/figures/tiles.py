@@ -9,12 +9,13 @@ import numpy as np
 
 from kcomplexity.report.figures.base import Axes, Chart, FigureKind
 from kcomplexity.report.figures.themes import Theme
-from kcomplexity.report.rows import Json, label, measured, tiles
+from kcomplexity.report.rows import Json, label, measured
 from kcomplexity.text import plural, shorten
 
 
 def _charts(document: Json) -> list[Chart]:
-    return [_chart(row, tile_map) for row in measured(document) if (tile_map := tiles(row))]
+    rows = [row for row in measured(document, "tiles") if row["tiles"].get("ratios")]
+    return [_chart(row, row["tiles"]) for row in rows]
 
 
 def _chart(row: Json, tile_map: Json) -> Chart:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kcomplexity.report.figures.base import Axes, Chart, FigureKind
-from kcomplexity.report.figures.marks import DASHES, Entry, dots, label_axes, legend
+from kcomplexity.report.figures.marks import DASHES, Entry, dots, finish
 from kcomplexity.report.figures.names import about
 from kcomplexity.report.figures.themes import Theme
 from kcomplexity.report.numbers import three_figures
@@ -57,19 +57,11 @@ def _chart(document: Json, spec: str, rows: list[Json]) -> Chart:
     subtitle = about(spec, rows)
     if any(row.get("controls") for row in rows):
         subtitle += "; the band is the range of the same weights shuffled"
-    tau = next(
-        (
-            series["tau"]
-            for series in document.get("series", ())
-            if series.get("quantity") == "bits_per_weight"
-            and (series.get("spec"), series.get("tensor"), series.get("group"))
-            == (spec, None, None)
-            and series.get("tau") is not None
-        ),
-        None,
-    )
-    if tau is not None:
-        subtitle += f"; Kendall's tau with the step {tau:.2f}"
+    of_whole = {"quantity": "bits_per_weight", "spec": spec, "tensor": None, "group": None}
+    for series in document.get("series", ()):
+        if series.get("tau") is not None and of_whole == {key: series.get(key) for key in of_whole}:
+            subtitle += f"; Kendall's tau with the step {series['tau']:.2f}"
+            break
     steps = [row["step"] for row in rows]
     table: list[Any] = [
         (step, row["bits_per_weight"], *_band(row), *((points.get(step),) if name else ()))
@@ -101,22 +93,20 @@ def _band(row: Json) -> tuple[float | None, float | None]:
 def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:
     steps, bits = chart["step"], chart["bits_per_weight"]
     own = [at for at, value in enumerate(bits) if value is not None]
-    band = [at for at in own if chart["lowest_shuffled"][at] is not None]
+    columns = zip(steps, chart["lowest_shuffled"], chart["highest_shuffled"], strict=True)
+    band = [ends for ends, value in zip(columns, bits, strict=True) if None not in (value, ends[1])]
     entries = [("the weights", theme.series[0], "line")]
     if band:
-        x = [steps[at] for at in band]
-        low = [chart["lowest_shuffled"][at] for at in band]
-        high = [chart["highest_shuffled"][at] for at in band]
-        ax.fill_between(x, low, high, color=theme.series[0], alpha=0.3, linewidth=0.8)
+        at_steps, low, high = zip(*band, strict=True)
+        ax.fill_between(at_steps, low, high, color=theme.series[0], alpha=0.3, linewidth=0.8)
         entries.append(("the same, shuffled", theme.series[0], "band"))
     x, y = [steps[at] for at in own], [bits[at] for at in own]
     ax.plot(x, y, color=theme.series[0], linewidth=1.4)
     tips = [f"step {a:,g}: {b:.4f} bits/weight" for a, b in zip(x, y, strict=True)]
     dots(ax, x, y, tips, s=14, color=theme.series[0], zorder=3)
-    label_axes(ax, chart, grid="y")
     if len(chart.columns) > 4:
         entries.append(_draw_metric(ax, chart, theme))
-    legend(ax, entries, theme)
+    finish(ax, chart, theme, entries, grid="y")
 
 
 def _draw_metric(ax: Axes, chart: Chart, theme: Theme) -> Entry:
