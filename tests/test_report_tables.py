@@ -14,8 +14,7 @@ import kcomplexity as kc
 from kcomplexity.estimators import ESTIMATORS
 from kcomplexity.estimators.statistics import L2
 from kcomplexity.report.figures import pictures
-from kcomplexity.report.markdown import markdown_bytes
-from kcomplexity.report.notebook import summary_html
+from kcomplexity.report.markup import markdown_bytes, summary_html
 from kcomplexity.report.rows import main_spec
 from kcomplexity.report.score_tables import extremes
 from kcomplexity.report.table import Table

@@ -14,7 +14,7 @@ from kcomplexity.errors import SpecError
 from kcomplexity.files.atomic import check_writable, write_atomically
 from kcomplexity.registry import Registry
 from kcomplexity.report import writers
-from kcomplexity.report.markdown import markdown_bytes
+from kcomplexity.report.markup import markdown_bytes
 from kcomplexity.results.documents import Document
 
 __all__ = ["FORMATS", "check_target", "format_of", "save"]

@@ -11,7 +11,7 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kcomplexity.errors import ResultError
 from kcomplexity.report.figures import pictures, unmet
@@ -23,9 +23,6 @@ from kcomplexity.report.rows import Json, expecting, specs_of
 from kcomplexity.report.tables import page_tables
 from kcomplexity.text import plural, printable
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
 
 def page_bytes(results: Sequence[tuple[str, Json]]) -> bytes:
     """Return results, each with its name, as one self-contained HTML page.
@@ -33,6 +30,8 @@ def page_bytes(results: Sequence[tuple[str, Json]]) -> bytes:
     The bytes, UTF-8, are the same for the same results and the same version of matplotlib. A result
     with neither a figure nor a row to show is a ResultError.
     """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     shown = []
     names: dict[str, int] = {}
     for index, (name, document) in enumerate(results):
@@ -41,7 +40,14 @@ def page_bytes(results: Sequence[tuple[str, Json]]) -> bytes:
     specs = specs_of(
         row for _, document in results for row in document.get("rows", ()) if row.get("spec")
     )
-    engine = _engine()
+    engine = Environment(
+        loader=PackageLoader("kcomplexity.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    engine.filters["plural"] = plural
     script = files("kcomplexity.report").joinpath("templates/page.js").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = engine.get_template("page.html").render(
@@ -56,27 +62,13 @@ def page_bytes(results: Sequence[tuple[str, Json]]) -> bytes:
     return page.encode("utf-8", "backslashreplace")
 
 
-def _engine() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    engine = Environment(
-        loader=PackageLoader("kcomplexity.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    engine.filters["plural"] = plural
-    return engine
-
-
 def _result(index: int, name: str, document: Json, names: dict[str, int]) -> dict[str, Any]:
     from markupsafe import Markup
 
     figures = [
         {
-            "title": printable(picture.chart.title),
-            "subtitle": printable(picture.chart.subtitle),
+            "title": picture.chart.title,
+            "subtitle": picture.chart.subtitle,
             "kind": picture.kind.name,
             # What page_svg returns is markup whose text is escaped already.
             "svg": Markup(page_svg(picture.kind, picture.chart, f"f{index}-{at}", names)),  # noqa: S704

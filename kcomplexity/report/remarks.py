@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from types import MappingProxyType
 
 from kcomplexity.report.inspection_tables import unread_values
 from kcomplexity.report.reading import as_trajectory
@@ -114,12 +113,10 @@ def _names(names: Iterable[str]) -> str:
     return ", ".join(first[:3]) + (more if len(first) > 3 else "")
 
 
-_REMARKS: Mapping[str, tuple[Callable[[Json], list[str]], ...]] = MappingProxyType(
-    {
-        "score": (problems,),
-        "compare": (_not_compared, problems),
-        "conditional": (_not_compared, problems),
-        "trajectory": (_trajectory, problems),
-        "inspect": (_inspected,),
-    }
-)
+_REMARKS: dict[str, tuple[Callable[[Json], list[str]], ...]] = {
+    "score": (problems,),
+    "compare": (_not_compared, problems),
+    "conditional": (_not_compared, problems),
+    "trajectory": (_trajectory, problems),
+    "inspect": (_inspected,),
+}

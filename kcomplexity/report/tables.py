@@ -7,10 +7,9 @@ shows a table - terminal, Markdown, notebook, page - draws the same
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from types import MappingProxyType
 from typing import TypeAlias
 
 from kcomplexity.report import (
@@ -105,40 +104,36 @@ def _answers(document: Json) -> list[Table]:
 _unmatched = partial(record_tables.lists, names=["unmatched"])
 _of_fit = partial(record_tables.lists, names=["controls", "tensors"])
 
-TABLES: Mapping[str, Tables] = MappingProxyType(
-    {
-        "score": Tables(
-            whole=(score_tables.whole,),
-            parts=(score_tables.without_whole, score_tables.extremes),
-            rows=(score_tables.every_row,),
-            page=(score_tables.by_tensor,),
-        ),
-        "compare": Tables(
-            whole=(comparison_tables.whole,),
-            parts=(comparison_tables.most_changed, _costs),
-            rows=(comparison_tables.every_row,),
-            page=(comparison_tables.by_tensor, partial(_costs, everything=True), _unmatched),
-        ),
-        "conditional": Tables(
-            whole=(lambda d: comparison_tables.conditional([*d["rows"], d["whole"]]),),
-            page=(lambda d: comparison_tables.conditional(d["rows"], everything=True), _unmatched),
-        ),
-        "trajectory": Tables(
-            whole=(trajectory_tables.steps,),
-            parts=(trajectory_tables.trends,),
-            rows=(trajectory_tables.tensors,),
-            page=(trajectory_tables.trends, score_tables.whole, score_tables.by_tensor),
-        ),
-        "fit": Tables(whole=(record_tables.facts,), rows=(_of_fit,), page=(_of_fit,)),
-        "fit-plan": Tables(whole=(record_tables.facts,)),
-        "sweep": Tables(whole=(record_tables.points,), page=(record_tables.facts,)),
-        "bound": Tables(
-            whole=(partial(record_tables.lists, names=["bounds"]), record_tables.bits_of_bound)
-        ),
-        "calibrate": Tables(whole=(record_tables.sight,), rows=(_answers,), page=(_answers,)),
-        "inspect": Tables(
-            whole=(_inspection,), rows=(_inspected_tensors,), page=(_inspected_tensors,)
-        ),
-    }
-)
+TABLES: dict[str, Tables] = {
+    "score": Tables(
+        whole=(score_tables.whole,),
+        parts=(score_tables.without_whole, score_tables.extremes),
+        rows=(score_tables.every_row,),
+        page=(score_tables.by_tensor,),
+    ),
+    "compare": Tables(
+        whole=(comparison_tables.whole,),
+        parts=(comparison_tables.most_changed, _costs),
+        rows=(comparison_tables.every_row,),
+        page=(comparison_tables.by_tensor, partial(_costs, everything=True), _unmatched),
+    ),
+    "conditional": Tables(
+        whole=(lambda d: comparison_tables.conditional([*d["rows"], d["whole"]]),),
+        page=(lambda d: comparison_tables.conditional(d["rows"], everything=True), _unmatched),
+    ),
+    "trajectory": Tables(
+        whole=(trajectory_tables.steps,),
+        parts=(trajectory_tables.trends,),
+        rows=(trajectory_tables.tensors,),
+        page=(trajectory_tables.trends, score_tables.whole, score_tables.by_tensor),
+    ),
+    "fit": Tables(whole=(record_tables.facts,), rows=(_of_fit,), page=(_of_fit,)),
+    "fit-plan": Tables(whole=(record_tables.facts,)),
+    "sweep": Tables(whole=(record_tables.points,), page=(record_tables.facts,)),
+    "bound": Tables(
+        whole=(partial(record_tables.lists, names=["bounds"]), record_tables.bits_of_bound)
+    ),
+    "calibrate": Tables(whole=(record_tables.sight,), rows=(_answers,), page=(_answers,)),
+    "inspect": Tables(whole=(_inspection,), rows=(_inspected_tensors,), page=(_inspected_tensors,)),
+}
 """The tables of each kind of result."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 
 from kcomplexity.report.numbers import four_figures
 from kcomplexity.report.rows import Json
@@ -11,13 +10,11 @@ from kcomplexity.report.table import Table, columns, tabulate
 from kcomplexity.text import percent_change, printable, short_names, shorten
 
 _SUFFIX = {"bits_per_weight": "", "of_shuffled": " / shuffled", "value": ""}
-_MEANINGS: Mapping[str, str] = MappingProxyType(
-    {
-        "new": "rows measured in this run; the others were known",
-        "tau": "Kendall's tau-b of value and step: 1 = only rises, -1 = only falls",
-        "p": "two-sided, as if steps were independent, which those of one training are not",
-    }
-)
+_MEANINGS = {
+    "new": "rows measured in this run; the others were known",
+    "tau": "Kendall's tau-b of value and step: 1 = only rises, -1 = only falls",
+    "p": "two-sided, as if steps were independent, which those of one training are not",
+}
 
 
 def steps(document: Json) -> Table:

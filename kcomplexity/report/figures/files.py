@@ -26,15 +26,7 @@ def save_figures(
 
     The CSV of each picture has its name and ends in ``.csv``. The folder is made if it is not
     there; files of the same names are replaced, but never the `inputs` that were read.
-
-    Raises
-    ------
-    SpecError
-        If a kind, a format or the look is not known.
-    ResultError
-        If nothing of what was asked for can be drawn; the message says what each would need.
-    OutputError
-        If a file cannot be written, or is one of `inputs`.
+    If nothing can be drawn, a ResultError says what each kind would need.
     """
     for form in forms:
         if form not in PICTURE_FORMATS:
