@@ -40,7 +40,6 @@ def score_result(n: int = 5, names: list[str] | None = None, seed: int = 0) -> d
             "relative_mse": None,
             "ratio_raw_over_comp": None,
             "controls": [],
-            "details": {},
         }
         rows.append(common | code(n_weights, rng))
         rows.append(common | split_code(n_weights, rng))
@@ -78,7 +77,7 @@ def default_result(n: int) -> dict[str, Any]:
     found = score_result(n, names)
     plain = found["rows"][::3]
     found["rows"] = [
-        row | {"details": {}, "controls": []} | _by_spec(spec, row["n_weights"], rng, chosen)
+        row | {"controls": []} | _by_spec(spec, row["n_weights"], rng, chosen)
         for row in plain
         for spec in chosen.specs
     ]
@@ -99,12 +98,13 @@ def _by_spec(spec: str, n: int, rng: np.random.Generator, chosen: Panel) -> dict
     bits = n * (3 + rng.random())
     row: dict[str, Any] = {"spec": spec, "estimator": name, "value": bits, "bits": bits}
     row |= {"bits_per_weight": bits / n, "relative_mse": 0.1 if "rd" in view else None}
+    row["target_mse"] = row["relative_mse"]
     if view.partition("/")[2] in ("planes", "fields"):
         parts = ("sign", "exponent", "mantissa") if "fields" in view else (*"3210",)
-        row["details"] = {"bits": {part: bits * rng.random() for part in parts}}
+        row["stream_bits"] = {part: bits * rng.random() for part in parts}
     if name == "ctx":
         saved = {stage: bits * 0.1 * rng.random() for stage in ("scale", "magnitude", "sign")}
-        row["details"] = {"order0_bits": bits + sum(saved.values()), "saved_bits": saved}
+        row["account"] = {"order0_bits": bits + sum(saved.values()), "saved_bits": saved}
     if spec in chosen.controls:
         row["controls"] = [control(bits, [bits * (1 + 0.01 * rng.normal()) for _ in range(19)])]
     return row
@@ -122,7 +122,8 @@ def code(n: int, rng: np.random.Generator) -> dict[str, Any]:
         "bits_per_weight": bits / n,
         "relative_mse": 0.01,
         "ratio_raw_over_comp": 32 * n / bits,
-        "details": {"step": 0.03},
+        "target_mse": 0.01,
+        "level_step": 0.03,
     }
 
 
@@ -138,7 +139,7 @@ def split_code(n: int, rng: np.random.Generator) -> dict[str, Any]:
         "bits": bits,
         "bits_per_weight": bits / n,
         "ratio_raw_over_comp": 32 * n / bits,
-        "details": {"bits": parts},
+        "stream_bits": parts,
     }
 
 
@@ -183,7 +184,6 @@ def summed(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "bits": bits,
         "bits_per_weight": bits / n,
         "controls": [control(bits, seeds)] if seeds else [],
-        "details": {},
     }
 
 
@@ -195,12 +195,13 @@ def account_result(n: int = 5, names: list[str] | None = None) -> dict[str, Any]
         order0 = 1000.0
         saved = {stage: 50 * rng.random() - 5 for stage in ("scale", "magnitude", "sign")}
         common = {"tensor": name, "n_weights": 600, "status": "ok", "kind": "code"}
-        common |= {"decodes": "view", "relative_mse": 0.1, "reason": None}
-        details = {"order0_bits": order0, "saved_bits": saved}
+        common |= {"decodes": "view", "relative_mse": 0.1, "target_mse": 0.1, "reason": None}
+        account = {"order0_bits": order0, "saved_bits": saved}
         bits = order0 - sum(saved.values())
-        rows.append(common | {"spec": "ctx@rd0.1", "bits": bits, "details": details})
-        low = {"spec": "lowrank@rd0.1", "bits": order0 * (1 - 0.1 * rng.random()), "details": {}}
-        rows.append(common | low)
+        by_context = {"spec": "ctx@rd0.1", "structure_part": "context", "bits": bits}
+        rows.append(common | by_context | {"account": account})
+        low = {"spec": "lowrank@rd0.1", "bits": order0 * (1 - 0.1 * rng.random())}
+        rows.append(common | low | {"structure_part": "low rank"})
     return {"schema_version": 1, "rows": rows}
 
 
@@ -215,6 +216,7 @@ def compare_result(n: int = 5, names: list[str] | None = None) -> dict[str, Any]
             "n_weights": 600,
             "spec": "entropy:two-part@rd0.01",
             "kind": "code",
+            "target_mse": 0.01,
             "dtype": "F32",
             "status": "ok",
             "reference_bits": 600 * (3 + rng.random()),
@@ -333,7 +335,7 @@ def tiles_result() -> dict[str, Any]:
     ratios[5][8] = None
     tiles = {"tile": 32, "n_shuffles": 19, "ratios": ratios}
     row = {"tensor": "blocks.0.up", "status": "ok", "spec": "bdm2d:tile=32@sign"}
-    return {"schema_version": 1, "rows": [row | {"details": {"tiles": tiles}}]}
+    return {"schema_version": 1, "rows": [row | {"tiles": tiles}]}
 
 
 def bound_result() -> dict[str, Any]:

@@ -372,7 +372,7 @@ def test_a_target_that_cannot_be_is_told_before_anything_is_measured(
 
 
 def test_parquet_without_pyarrow_is_told_before_anything_is_measured(model, tmp_path, monkeypatch):
-    monkeypatch.setattr("kcomplexity.report.columns.find_spec", lambda _: None)
+    monkeypatch.setattr("kcomplexity.report.writers.find_spec", lambda _: None)
     found = run(model, "-p", "fast", "-o", tmp_path / "s.parquet")
     assert found.exit_code == 2
     assert found.stderr == (

@@ -252,10 +252,10 @@ def test_a_counter_does_not_squeeze_the_network(kind, n):
         row["n_weights"] = 1000
         if row["tensor"] == counter:
             row |= {"n_weights": 1, "bits": 640.0, "bits_per_weight": 640.0}
-            parts = row["details"].get("bits")
-            row["details"] |= {"bits": dict.fromkeys(parts, 640 / len(parts))} if parts else {}
-        elif row["details"].get("bits"):
-            row["details"]["bits"] = {"sign": 1000, "exponent": 2500, "mantissa": 23_000}
+            if parts := row.get("stream_bits"):
+                row["stream_bits"] = dict.fromkeys(parts, 640 / len(parts))
+        elif row.get("stream_bits"):
+            row["stream_bits"] = {"sign": 1000, "exponent": 2500, "mantissa": 23_000}
     picture = next(pictures(record, [kind]))
     with styled(theme("light")):
         ax = drawn(picture, theme("light")).axes[0]
@@ -615,7 +615,7 @@ def test_other_text_from_a_file_is_no_markup_either():
     record = score_result(3)
     for row in (*record["rows"], *record["summary"]):
         row["spec"] += HOSTILE
-        row["details"] = {"bits": {HOSTILE: 5.0, "\ud800": 7.0}}
+        row["stream_bits"] = {HOSTILE: 5.0, "\ud800": 7.0}
         for control in row["controls"]:
             control["kind"] = HOSTILE
     fit = fit_result() | {"metric": HOSTILE}
@@ -707,7 +707,9 @@ def _without(value, path):
 
 
 @pytest.mark.parametrize("value", ["many", [1], {"a": 1}, -1e400])
-@pytest.mark.parametrize("field", ["bits", "n_weights", "controls", "details", "bits_per_weight"])
+@pytest.mark.parametrize(
+    "field", ["bits", "n_weights", "controls", "stream_bits", "bits_per_weight"]
+)
 def test_a_field_of_another_type_is_an_error_of_the_result_or_drawn(field, value):
     record = score_result(3)
     for row in record["rows"]:

@@ -13,8 +13,7 @@ from kcomplexity.errors import ResultError
 from kcomplexity.report.figures import pictures
 from kcomplexity.report.glossary import definitions
 from kcomplexity.report.page import page_bytes
-from kcomplexity.report.remarks import cautions, problems
-from kcomplexity.report.sentences import sentences
+from kcomplexity.report.remarks import cautions, problems, sentences
 from kcomplexity.report.tables import page_tables, whole_tables
 from tests.browser import browser, executable
 from tests.results import (

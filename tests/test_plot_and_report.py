@@ -10,10 +10,9 @@ import pytest
 
 import kcomplexity as kc
 from kcomplexity.errors import ResultError
-from kcomplexity.report.json_files import jsonl_bytes
-from kcomplexity.report.metric import read_metric
-from kcomplexity.report.reading import read_result
+from kcomplexity.report.reading import read_metric, read_result
 from kcomplexity.report.table import Column, Table
+from kcomplexity.report.writers import jsonl_bytes
 from kcomplexity.samples import INIT, TRAINED
 from kcomplexity_cli.bars import bars, can_show
 from kcomplexity_cli.terminal import plain_text

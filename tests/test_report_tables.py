@@ -11,10 +11,11 @@ import pytest
 from safetensors.numpy import save_file
 
 import kcomplexity as kc
+from kcomplexity.estimators import ESTIMATORS
+from kcomplexity.estimators.statistics import L2
 from kcomplexity.report.figures import pictures
-from kcomplexity.report.main_code import main_spec
-from kcomplexity.report.markdown import markdown_bytes
-from kcomplexity.report.notebook import summary_html
+from kcomplexity.report.markup import markdown_bytes, summary_html
+from kcomplexity.report.rows import main_spec
 from kcomplexity.report.score_tables import extremes
 from kcomplexity.report.table import Table
 from kcomplexity_cli import terminal
@@ -131,6 +132,34 @@ def test_every_renderer_shows_every_figure_of_the_whole(report):
             assert "| " + " | ".join(row) + " |" in page
             assert "".join(f"<td>{cell}</td>" for cell in row) in html
         assert all(line in page for line in table.caption.splitlines())
+
+
+def test_a_statistic_without_a_value_of_the_whole_shows_its_tensors(monkeypatch):
+    class Alone(L2):
+        """A statistic whose values do not combine."""
+
+        def whole(self, values, n_weights):
+            return None
+
+    monkeypatch.setitem(ESTIMATORS._entries, "alone", Alone)
+    arrays = {"a.w": np.full((2, 2), 1.5, np.float32), "b.w": np.full(4, np.inf, np.float32)}
+    report = kc.score(arrays, specs=["l2", "alone"])
+    (shown,) = [table for table in report.tables() if "tensor by tensor" in table.title]
+    assert shown.title.startswith("alone,")
+    rows = {row[0]: dict(zip(shown.names, row, strict=True)) for row in shown.rows}
+    assert (rows["a.w"]["value"], rows["a.w"]["unit"]) == (
+        "3.0000",
+        "norm, lower = smaller weights",
+    )
+    assert rows["b.w"]["value"] == ""
+    assert rows["b.w"]["note"].startswith("skipped: ")
+    page = markdown_bytes(report).decode()
+    assert "| a.w | 2x2 | F32 | 3.0000 |" in page
+
+    both = kc.score([arrays, arrays], specs=["alone"])
+    shown = next(table for table in both.tables() if "tensor by tensor" in table.title)
+    assert shown.names[:2] == ("checkpoint", "tensor")
+    assert len({row[0] for row in shown.rows}) == 2
 
 
 def test_a_report_of_nothing_has_no_tables():

@@ -80,8 +80,7 @@ def plot(result: Path, output: Path | None, listing: bool, metric: Path | None, 
     RESULT is what a command printed with --json, its -o file that ends in .json or .jsonl, or the
     file of kcomplexity.Tracker; '-' is the standard input.
     """
-    from kcomplexity.report.metric import read_metric
-    from kcomplexity.report.reading import read_result
+    from kcomplexity.report.reading import read_metric, read_result
 
     document = read_result(result)
     if metric is not None:

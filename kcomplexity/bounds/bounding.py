@@ -29,18 +29,7 @@ class BoundOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class BoundReport(Document):
-    """Bounds on the true risk of one model.
-
-    Attributes
-    ----------
-    provenance : Provenance
-    description : str
-        What describes the model, in words.
-    assumptions : tuple of str
-        What must hold for a bound to hold.
-    bounds : tuple of Bound
-        One for each method.
-    """
+    """Bounds on the true risk of one model: what describes it, in words, and one bound a method."""
 
     provenance: Provenance
     description: str
@@ -61,24 +50,7 @@ def bound_by_methods(
     command: str = "",
     **options: Unpack[BoundOptions],
 ) -> BoundReport:
-    """Bound the true risk of a model by each of several methods.
-
-    Parameters
-    ----------
-    description : Description
-    train_error, n_samples
-        As for :func:`~kcomplexity.bounds.generalisation.occam_bound`.
-    methods : sequence of str
-    command : str
-        What the user typed, for the provenance.
-    **options
-        See :class:`BoundOptions`.
-
-    Raises
-    ------
-    SpecError
-        If an option is outside its range.
-    """
+    """Bound the true risk of a model by several methods; `command` is what the user typed."""
     started = time.time()
     bounds = tuple(
         occam_bound(train_error, description.bits, n_samples, method=method, **options)

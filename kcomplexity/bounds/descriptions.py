@@ -15,15 +15,7 @@ from kcomplexity.text import plural, printable
 
 @dataclass(frozen=True)
 class Description:
-    """A description that can be decoded to the model.
-
-    Attributes
-    ----------
-    what : str
-        In words.
-    bits : float
-        Its length; not prefix-free.
-    """
+    """What can be decoded to the model, in words, and its length in bits; not prefix-free."""
 
     what: str
     bits: float
@@ -34,13 +26,8 @@ def describe_length(
 ) -> Description:
     """Return the length of the description that a file is, or that a result reports.
 
-    Parameters
-    ----------
-    path : Path
-        A mosaic or any other file that is itself the description; or the result of ``score``,
-        ``trajectory`` or ``fit``.
-    spec, checkpoint : str, optional
-        Which code, and which checkpoint, of the rows of a result; needed where there are several.
+    `path` is a mosaic or any other file that is itself the description; or the result of ``score``,
+    ``trajectory`` or ``fit``. `spec` and `checkpoint` choose one code where its rows have several.
 
     Raises
     ------

@@ -147,7 +147,19 @@ def occam_bound(
     True
     """
     low, high = loss_range
-    _check(train_error, bits, n_samples, delta, method, grid_bits, classes, low, high)
+    share = f"expected a number from {low:g} to {high:g} (a share: 1 % is 0.01)"
+    wrong_bits = f"{bits:g} bits and {grid_bits:g} of a grid: expected 0 or more"
+    for holds, problem in (
+        (method in METHODS, f"method {method!r}: expected one of {', '.join(METHODS)}"),
+        (low < high, f"a loss from {low:g} to {high:g}: expected the smaller number first"),
+        (low <= train_error <= high, f"train error {train_error:g}: {share}"),
+        (all(0 <= n < math.inf for n in (bits, grid_bits)), wrong_bits),
+        (n_samples >= 1, f"{n_samples} samples: expected at least 1"),
+        (0 < delta < 1, f"delta {delta:g}: expected a number between 0 and 1, e.g. 0.05"),
+        (classes is None or classes >= 2, f"{classes} classes: expected at least 2"),
+    ):
+        if not holds:
+            raise SpecError(problem)
     if chance is None:
         guessing = 1 / classes if classes else 1 / n_samples
         chance = low + (1 - guessing) * (high - low)
@@ -220,15 +232,16 @@ def kl_inverse(e: float, limit: float) -> float:
     >>> round(kl_inverse(0.0, math.log(2)), 12)
     0.5
     """
-    low, high = e, 1.0
+    return _last(lambda p: _kl(e, p) <= limit, e, 1.0)
+
+
+def _last(holds: Callable[[float], bool], low: float, high: float) -> float:
+    """Return the largest number from `low`, at which `holds` is true, to `high`, by halving."""
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         if middle in (low, high):
             break
-        if _kl(e, middle) <= limit:
-            low = middle
-        else:
-            high = middle
+        low, high = (middle, high) if holds(middle) else (low, middle)
     return low
 
 
@@ -270,10 +283,7 @@ def _catoni(e: float, bits: float, n: int, delta: float) -> float:
     golden = (math.sqrt(5) - 1) / 2
     for _ in range(80):
         c, d = b - golden * (b - a), a + golden * (b - a)
-        if risk(c) <= risk(d):
-            b = d
-        else:
-            a = c
+        a, b = (a, d) if risk(c) <= risk(d) else (c, b)
     return min(risk((a + b) / 2), 1.0)
 
 
@@ -293,42 +303,4 @@ def _budget(risk: Callable[[float], float], limit: float, n: int) -> float:
     low, high = 0.0, float(n)
     while risk(high) < limit and high < 1e300:
         low, high = high, 2 * high
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        if middle in (low, high):
-            break
-        if risk(middle) < limit:
-            low = middle
-        else:
-            high = middle
-    return low
-
-
-def _check(
-    train_error: float,
-    bits: float,
-    n_samples: int,
-    delta: float,
-    method: str,
-    grid_bits: float,
-    classes: int | None,
-    low: float,
-    high: float,
-) -> None:
-    if method not in METHODS:
-        raise SpecError(f"method {method!r}: expected one of {', '.join(METHODS)}")
-    if not low < high:
-        raise SpecError(f"a loss from {low:g} to {high:g}: expected the smaller number first")
-    if not low <= train_error <= high:
-        raise SpecError(
-            f"train error {train_error:g}: expected a number from {low:g} to {high:g} "
-            "(a share: 1 % is 0.01)"
-        )
-    if not 0 <= bits < math.inf or not 0 <= grid_bits < math.inf:
-        raise SpecError(f"{bits:g} bits and {grid_bits:g} of a grid: expected 0 or more")
-    if n_samples < 1:
-        raise SpecError(f"{n_samples} samples: expected at least 1")
-    if not 0 < delta < 1:
-        raise SpecError(f"delta {delta:g}: expected a number between 0 and 1, e.g. 0.05")
-    if classes is not None and classes < 2:
-        raise SpecError(f"{classes} classes: expected at least 2")
+    return _last(lambda bits: risk(bits) < limit, low, high)

@@ -1,10 +1,8 @@
 """Writing results to files, in the format that the ending of the name asks for.
 
-JSON and JSON lines are in :mod:`~kcomplexity.report.json_files`, CSV and Parquet in
-:mod:`~kcomplexity.report.columns`, Markdown in :mod:`~kcomplexity.report.markdown`. A writer is a
-function from a :class:`~kcomplexity.results.documents.Document` to bytes. :func:`save` writes them
-to a temporary file next to the target and renames it, so that a result is there whole or not at
-all.
+A writer is a function from a :class:`~kcomplexity.results.documents.Document` to bytes.
+:func:`save` writes them to a temporary file next to the target and renames it, so that a result is
+there whole or not at all.
 """
 
 from __future__ import annotations
@@ -15,9 +13,8 @@ from pathlib import Path
 from kcomplexity.errors import SpecError
 from kcomplexity.files.atomic import check_writable, write_atomically
 from kcomplexity.registry import Registry
-from kcomplexity.report.columns import csv_bytes, parquet_bytes, require_pyarrow
-from kcomplexity.report.json_files import json_bytes, jsonl_bytes
-from kcomplexity.report.markdown import markdown_bytes
+from kcomplexity.report import writers
+from kcomplexity.report.markup import markdown_bytes
 from kcomplexity.results.documents import Document
 
 __all__ = ["FORMATS", "check_target", "format_of", "save"]
@@ -27,13 +24,7 @@ FORMATS: Registry[Callable[[Document], bytes]] = Registry("kcomplexity.formats",
 
 
 def format_of(path: Path, kind: str | None = None) -> str:
-    """Return the format that a path's ending, or `kind`, asks for.
-
-    Raises
-    ------
-    SpecError
-        If there is no such format.
-    """
+    """Return the format that a path's ending, or `kind`, asks for; SpecError if there is none."""
     name = (kind or path.suffix.lstrip(".")).lower()
     if name not in FORMATS:
         raise SpecError(
@@ -44,35 +35,21 @@ def format_of(path: Path, kind: str | None = None) -> str:
 
 
 def check_target(path: Path) -> str:
-    """Return the format of a result to come, or say at once why it could not be written.
-
-    Raises
-    ------
-    SpecError
-        If there is no such format, or what writes it is not installed.
-    OutputError
-        If no file can be made at `path`.
-    """
+    """Return the format of a result to come, or raise at once why it could not be written."""
     name = format_of(path)
     if name == "parquet":
-        require_pyarrow()
+        writers.require_pyarrow()
     check_writable(path)
     return name
 
 
 def save(result: Document, path: Path, kind: str | None = None) -> None:
-    """Write `result` to `path`, whole or not at all.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written; what was at `path` before is left as it was.
-    """
+    """Write `result` to `path`, whole or not at all: what was there before is left as it was."""
     write_atomically(path, FORMATS[format_of(path, kind)](result))
 
 
-FORMATS.register("json", json_bytes)
-FORMATS.register("jsonl", jsonl_bytes)
-FORMATS.register("csv", csv_bytes)
+FORMATS.register("json", writers.json_bytes)
+FORMATS.register("jsonl", writers.jsonl_bytes)
+FORMATS.register("csv", writers.csv_bytes)
 FORMATS.register("md", markdown_bytes)
-FORMATS.register("parquet", parquet_bytes)
+FORMATS.register("parquet", writers.parquet_bytes)

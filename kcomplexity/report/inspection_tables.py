@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from kcomplexity.report.numbers import four_figures
 from kcomplexity.report.rows import Json
-from kcomplexity.report.table import Table, columns
+from kcomplexity.report.table import Table, columns, tabulate
 from kcomplexity.tensors.groups import group_name
 from kcomplexity.text import human_bytes, plural, printable, shape_text, shorten
 
 
 def files(checkpoint: Json) -> Table:
     """Return one row a file."""
-    rows = tuple(
-        (printable(Path(file["name"]).name), human_bytes(file["n_bytes"]))
-        for file in checkpoint["files"]
-    )
+    rows = tuple((printable(Path(f["name"]).name), _size(f)) for f in checkpoint["files"])
     return Table("files", columns("file", "size", numeric={1}), rows)
 
 
 def dtypes(checkpoint: Json) -> Table:
     """Return one row a stored dtype."""
     rows = tuple(
-        (d["code"], f"{d['n_tensors']:,}", f"{d['n_weights']:,}", human_bytes(d["n_bytes"]))
-        for d in checkpoint["dtypes"]
+        (dtype["code"], f"{dtype['n_tensors']:,}", f"{dtype['n_weights']:,}", _size(dtype))
+        for dtype in checkpoint["dtypes"]
     )
     return Table("dtypes", columns("dtype", "tensors", "weights", "size", numeric={1, 2, 3}), rows)
 
@@ -35,20 +33,19 @@ def layers(checkpoint: Json, *, everything: bool = True) -> Table:
     total = max(checkpoint["n_weights"], 1)
     roles = {group_name(t["name"]): " codes" for t in checkpoint["tensors"] if t["code_bits"]}
     roles |= {group_name(t["name"]): " beside codes" for t in checkpoint["tensors"] if t["side_of"]}
-    rows = tuple(
-        (
-            printable(layer["pattern"]) if everything else shorten(layer["pattern"]),
-            f"{layer['n_tensors']:,}",
-            _shapes(layer["shapes"]),
-            ", ".join(layer["dtypes"]) + roles.get(layer["pattern"], ""),
-            f"{layer['n_weights']:,}",
-            f"{layer['n_weights'] / total:.1%}",
-            human_bytes(layer["n_bytes"]),
-        )
-        for layer in checkpoint["layers"]
+    shown = printable if everything else shorten
+    return tabulate(
+        "layers: # is a layer's number",
+        checkpoint["layers"],
+        ("name", lambda layer: shown(layer["pattern"])),
+        ("tensors", lambda layer: f"{layer['n_tensors']:,}"),
+        ("shape", lambda layer: _shapes(layer["shapes"])),
+        ("dtype", lambda layer: ", ".join(layer["dtypes"]) + roles.get(layer["pattern"], "")),
+        ("weights", lambda layer: f"{layer['n_weights']:,}"),
+        ("share", lambda layer: f"{layer['n_weights'] / total:.1%}"),
+        ("size", _size),
+        numeric={1, 4, 5, 6},
     )
-    names = ("name", "tensors", "shape", "dtype", "weights", "share", "size")
-    return Table("layers: # is a layer's number", columns(*names, numeric={1, 4, 5, 6}), rows)
 
 
 def tensors(checkpoint: Json, *, values: bool, everything: bool = True) -> Table:
@@ -64,7 +61,7 @@ def tensors(checkpoint: Json, *, values: bool, everything: bool = True) -> Table
             printable(tensor["name"]) if everything else shorten(tensor["name"], 32),
             tensor["dtype"],
             shape_text(tensor["shape"]),
-            *((f"{tensor['n_weights']:,}", human_bytes(tensor["n_bytes"])) if sizes else ()),
+            *((f"{tensor['n_weights']:,}", _size(tensor)) if sizes else ()),
             *(_values(tensor) if values else ()),
         )
         for tensor in checkpoint["tensors"]
@@ -74,14 +71,15 @@ def tensors(checkpoint: Json, *, values: bool, everything: bool = True) -> Table
 
 def unread_values(checkpoint: Json) -> list[str]:
     """Return one line per reason for which values were not read."""
-    reasons: dict[str, int] = {}
-    for tensor in checkpoint["tensors"]:
-        if tensor["reason"]:
-            reasons[tensor["reason"]] = reasons.get(tensor["reason"], 0) + 1
+    reasons = Counter(tensor["reason"] for tensor in checkpoint["tensors"] if tensor["reason"])
     return [
         f"the values of {plural(count, 'tensor')} were not looked at: {reason}"
         for reason, count in reasons.items()
     ]
+
+
+def _size(record: Json) -> str:
+    return human_bytes(record["n_bytes"])
 
 
 def _values(tensor: Json) -> tuple[str, ...]:

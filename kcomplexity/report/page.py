@@ -11,42 +11,27 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kcomplexity.errors import ResultError
 from kcomplexity.report.figures import pictures, unmet
 from kcomplexity.report.figures.canvas import page_svg
-from kcomplexity.report.figures.themes import PAGE
 from kcomplexity.report.glossary import TERMS, definitions
-from kcomplexity.report.remarks import cautions, problems
+from kcomplexity.report.reading import as_trajectory
+from kcomplexity.report.remarks import cautions, problems, sentences
 from kcomplexity.report.rows import Json, expecting, specs_of
-from kcomplexity.report.sentences import sentences
 from kcomplexity.report.tables import page_tables
-from kcomplexity.report.tracked import as_trajectory
 from kcomplexity.text import plural, printable
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
 
 
 def page_bytes(results: Sequence[tuple[str, Json]]) -> bytes:
-    """Return results as one self-contained HTML page.
+    """Return results, each with its name, as one self-contained HTML page.
 
-    Parameters
-    ----------
-    results : sequence of (str, mapping)
-        The name of each result, and its JSON form.
-
-    Returns
-    -------
-    bytes
-        UTF-8; the same for the same results and the same version of matplotlib.
-
-    Raises
-    ------
-    ResultError
-        If a result has neither a figure nor a row to show.
+    The bytes, UTF-8, are the same for the same results and the same version of matplotlib. A result
+    with neither a figure nor a row to show is a ResultError.
     """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     shown = []
     names: dict[str, int] = {}
     for index, (name, document) in enumerate(results):
@@ -55,25 +40,6 @@ def page_bytes(results: Sequence[tuple[str, Json]]) -> bytes:
     specs = specs_of(
         row for _, document in results for row in document.get("rows", ()) if row.get("spec")
     )
-    engine = _engine()
-    script = files("kcomplexity.report").joinpath("templates/page.js").read_text("utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    page = engine.get_template("page.html").render(
-        results=shown,
-        names=list(names),
-        terms=TERMS,
-        definitions=definitions(specs),
-        n_series=len(PAGE.series),
-        script=script,
-        script_hash=digest,
-        title="Weight complexity: " + ", ".join(result["name"] for result in shown),
-    )
-    return page.encode("utf-8", "backslashreplace")
-
-
-def _engine() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     engine = Environment(
         loader=PackageLoader("kcomplexity.report", "templates"),
         autoescape=True,
@@ -82,7 +48,18 @@ def _engine() -> Environment:
         lstrip_blocks=True,
     )
     engine.filters["plural"] = plural
-    return engine
+    script = files("kcomplexity.report").joinpath("templates/page.js").read_text("utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    page = engine.get_template("page.html").render(
+        results=shown,
+        names=list(names),
+        terms=TERMS,
+        definitions=definitions(specs),
+        script=script,
+        script_hash=digest,
+        title="Weight complexity: " + ", ".join(result["name"] for result in shown),
+    )
+    return page.encode("utf-8", "backslashreplace")
 
 
 def _result(index: int, name: str, document: Json, names: dict[str, int]) -> dict[str, Any]:
@@ -90,13 +67,11 @@ def _result(index: int, name: str, document: Json, names: dict[str, int]) -> dic
 
     figures = [
         {
-            "title": printable(picture.chart.title),
-            "subtitle": printable(picture.chart.subtitle),
+            "title": picture.chart.title,
+            "subtitle": picture.chart.subtitle,
             "kind": picture.kind.name,
             # What page_svg returns is markup whose text is escaped already.
-            "svg": Markup(  # noqa: S704
-                page_svg(picture.kind, picture.chart, f"f{index}-{at}", names)
-            ),
+            "svg": Markup(page_svg(picture.kind, picture.chart, f"f{index}-{at}", names)),  # noqa: S704
         }
         for at, picture in enumerate(pictures(document))
     ]

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kcomplexity.report.glossary import TERMS
 from kcomplexity.report.numbers import any_value, four_figures, gaussian_bits
 from kcomplexity.report.rows import Json
-from kcomplexity.report.table import Column, Table, columns
+from kcomplexity.report.table import Column, Table, columns, tabulate
 from kcomplexity.text import printable, shorten
 
 _MOST_COLUMNS = 14
-
-
-# --- Any record --------------------------------------------------------------------------------
 
 
 def lists(document: Json, names: Sequence[str]) -> list[Table]:
@@ -24,16 +21,16 @@ def lists(document: Json, names: Sequence[str]) -> list[Table]:
 
 def _records(name: str, items: Sequence[Json]) -> Table:
     """Return a list of records without the fields that hold more than one value."""
-    known = list(dict.fromkeys(key for item in items for key in item))
+    fields = {key: [item.get(key) for item in items] for item in items for key in item}
     kept = [
         key
-        for key in known
-        if any(item.get(key) is not None for item in items)
-        and not any(isinstance(item.get(key), list | dict) for item in items)
+        for key, values in fields.items()
+        if any(value is not None for value in values)
+        and not any(isinstance(value, list | dict) for value in values)
     ]
     if len(kept) > _MOST_COLUMNS and len(items) > 1:
         # What all rows have in common distinguishes none of them.
-        kept = [key for key in kept if any(item.get(key) != items[0].get(key) for item in items)]
+        kept = [key for key in kept if any(value != fields[key][0] for value in fields[key])]
     first = next((key for key in ("tensor", "name", "method", "spec") if key in kept), None)
     if first is not None:
         kept = [first, *(key for key in kept if key != first)]
@@ -41,7 +38,7 @@ def _records(name: str, items: Sequence[Json]) -> Table:
         Column(
             printable(key).replace("_", " "),
             TERMS.get(key, ""),
-            numeric=all(isinstance(item.get(key), int | float | None) for item in items),
+            numeric=all(isinstance(value, int | float | None) for value in fields[key]),
         )
         for key in kept
     )
@@ -67,44 +64,41 @@ def facts(document: Json) -> Table:
     return Table("The figures", columns("what", "value", numeric={1}), rows)
 
 
-# --- Sweep -------------------------------------------------------------------------------------
-
-
 def points(document: Json) -> Table:
     """Return one row a coding and setting, by its bits."""
     evaluated = document.get("eval_command") is not None or any(
         point.get("metric") is not None for point in document["points"]
     )
-    rows = []
-    for point in sorted(document["points"], key=_by_bits):
-        bits, error, metric = (point.get(n) for n in ("bits_per_weight", "relative_mse", "metric"))
-        measured = bits is not None
-        rows.append(
-            (
-                printable(point["coding"]),
-                _setting(point),
-                f"{bits:.4f}" if measured else "",
-                f"{error:.4g}" if measured else "",
-                f"{gaussian_bits(error):.3f}" if measured and error else "",
-                "front" if measured and point.get("on_front") else "",
-                *((f"{metric:g}" if metric is not None else "",) if evaluated else ()),
-                shorten(point["reason"], 60) if point.get("reason") else "",
-            )
-        )
-    heads = ["coding", "setting", "bits/weight", "error", "Gaussian", "front"]
-    heads += ["metric", "note"] if evaluated else ["note"]
     meanings = {
         "bits/weight": TERMS["bits/weight"],
         "error": TERMS["error"],
         "Gaussian": "bits that independent Gaussian weights of one variance need at that error",
         "metric": "the last number that the evaluation of the decoded checkpoint printed",
     }
-    return Table(
+    return tabulate(
         "bits against error: lower = better in both; Gaussian: what weights of one Gaussian "
         "variance need at that error",
-        columns(*heads, numeric={2, 3, 4}, meanings=meanings),
-        tuple(rows),
+        sorted(document["points"], key=_by_bits),
+        ("coding", lambda point: printable(point["coding"])),
+        ("setting", _setting),
+        ("bits/weight", _measured("bits_per_weight", "{:.4f}".format)),
+        ("error", _measured("relative_mse", "{:.4g}".format)),
+        ("Gaussian", _measured("relative_mse", lambda e: f"{gaussian_bits(e):.3f}" if e else "")),
+        ("front", _measured("on_front", lambda on_front: "front" if on_front else "")),
+        *((("metric", _metric),) if evaluated else ()),
+        ("note", lambda point: shorten(point["reason"], 60) if point.get("reason") else ""),
+        numeric={2, 3, 4},
+        meanings=meanings,
     )
+
+
+def _measured(name: str, text: Callable[[Any], str]) -> Callable[[Json], str]:
+    """Return what writes a field of a point, if the point was measured."""
+    return lambda point: "" if point.get("bits_per_weight") is None else text(point.get(name))
+
+
+def _metric(point: Json) -> str:
+    return "" if point.get("metric") is None else f"{point['metric']:g}"
 
 
 def _by_bits(point: Json) -> tuple[bool, float]:
@@ -113,15 +107,9 @@ def _by_bits(point: Json) -> tuple[bool, float]:
 
 
 def _setting(point: Json) -> str:
-    return printable(
-        " ".join(
-            f"{key}={four_figures(value) if isinstance(value, float) else value}"
-            for key, value in (point.get("setting") or {}).items()
-        )
-    )
-
-
-# --- Bound -------------------------------------------------------------------------------------
+    values = (point.get("setting") or {}).items()
+    texts = (f"{k}={four_figures(v) if isinstance(v, float) else v}" for k, v in values)
+    return printable(" ".join(texts))
 
 
 def bits_of_bound(document: Json) -> Table:
@@ -134,32 +122,35 @@ def bits_of_bound(document: Json) -> Table:
         rows.append(("prefix-free", "its length comes first", f"{first['prefix_bits']:,.4f}"))
     if grid_bits:
         rows.append(("grid", "which of the models tried", f"{grid_bits:,.4f}"))
-    rows.append(("L", "all bits", f"{first['bits']:,.4f}"))
-    rows.append(("train error", "of the decoded model", f"{first['train_error']:g}"))
-    rows.append(("samples", "", f"{first['n_samples']:,}"))
-    return Table(
-        "what it was made from", columns("part", "what it is", "value", numeric={2}), tuple(rows)
-    )
+    rows += [
+        ("L", "all bits", f"{first['bits']:,.4f}"),
+        ("train error", "of the decoded model", f"{first['train_error']:g}"),
+        ("samples", "", f"{first['n_samples']:,}"),
+    ]
+    heads = columns("part", "what it is", "value", numeric={2})
+    return Table("what it was made from", heads, tuple(rows))
 
 
-# --- Calibration -------------------------------------------------------------------------------
+_MET = {True: " ok ", False: " NOT"}
 
 
 def answers(case: Json) -> Table:
     """Return the known answers of a case, and what was measured."""
-    rows = tuple(
-        (
-            # As wide as the widest of all cases, so that the columns of the tables meet.
-            _measure(case, answer).ljust(31),
-            "" if answer["measured"] is None else f"{answer['measured']:.3f}".rjust(8),
-            _known(answer).rjust(15) + (" ok " if answer["met"] else " NOT"),
-            answer["sees"].ljust(7),
-            answer["reason"] or answer["why"],
-        )
-        for answer in case["answers"]
+
+    def measured(answer: Json) -> str:
+        return "" if answer["measured"] is None else f"{answer['measured']:.3f}".rjust(8)
+
+    return tabulate(
+        f"{case['name']}: {case['what']}",
+        case["answers"],
+        # As wide as the widest of all cases, so that the columns of the tables meet.
+        ("measure", lambda answer: _measure(case, answer).ljust(31)),
+        ("measured", measured),
+        ("known   ", lambda answer: _known(answer).rjust(15) + _MET[answer["met"]]),
+        ("sees it", lambda answer: answer["sees"].ljust(7)),
+        ("because", lambda answer: answer["reason"] or answer["why"]),
+        numeric={1, 2},
     )
-    heads = columns("measure", "measured", "known   ", "sees it", "because", numeric={1, 2})
-    return Table(f"{case['name']}: {case['what']}", heads, rows)
 
 
 def _measure(case: Json, answer: Json) -> str:
@@ -182,11 +173,11 @@ def _known(answer: Json) -> str:
     return f"{low:.3f} to {high:.3f}" if low is not None and low > 0 else f"<= {high:.3f}"
 
 
-def sight(cases: Sequence[Json]) -> Table:
+def sight(document: Json) -> Table:
     """Return what each measure sees: cases by spec, from the answers of all cases."""
     sights = ("sees", "partly", "blind", "misled")
     by_spec: dict[str, dict[str, dict[str, None]]] = {}
-    for case in cases:
+    for case in document["cases"]:
         for answer in case["answers"]:
             if answer["sees"]:
                 by_sight = by_spec.setdefault(answer["spec"], {})
@@ -201,9 +192,5 @@ def sight(cases: Sequence[Json]) -> Table:
 
 def _structure(case: Json, answer: Json) -> str:
     """Name what was put in: the tensor alone, where a measure sees it in one and not in another."""
-    verdicts = {
-        other["sees"]
-        for other in case["answers"]
-        if other["spec"] == answer["spec"] and other["sees"]
-    }
-    return _part(case, answer) if len(verdicts) > 1 else str(case["name"])
+    verdicts = {own["sees"] for own in case["answers"] if own["spec"] == answer["spec"]}
+    return _part(case, answer) if len(verdicts - {None, ""}) > 1 else str(case["name"])

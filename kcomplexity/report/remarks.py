@@ -1,24 +1,46 @@
-"""What a reader has to know in addition to the tables of a result, one line each."""
+"""The lines of a result: its headline, and what a reader has to know in addition to the tables."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import MappingProxyType
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
 
 from kcomplexity.report.inspection_tables import unread_values
+from kcomplexity.report.reading import as_trajectory
 from kcomplexity.report.rows import Json, label, specs_of
-from kcomplexity.report.tracked import as_trajectory
 from kcomplexity.results.reading import kind_of
 from kcomplexity.text import human_bytes, plural, printable, shorten, without_numbers
 
 
-def remarks(document: Json) -> list[str]:
-    """Return what was left out of a result and why, and where its steps are from.
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence of the headline, and the effect in it, which is set large; most have none."""
 
-    Warnings are not among them: they are for the top, not the bottom of a page.
-    """
+    figure: str
+    text: str
+
+
+_FIGURE = re.compile(r"(?<![\w.])[-+]?\d[\d.,]*(?:%| ?[kMGT]?B\b)")
+#: Before a size or share that is a threshold or a part of the weights, not an effect.
+_NO_EFFECT = re.compile(r"\bno \w+|the largest tensor,|left out of")
+
+
+def sentences(document: Json) -> list[Sentence]:
+    """Return the headline, each sentence with its first size or percentage if that is an effect."""
+    result = []
+    for text in map(str, document.get("headline", ())):
+        match = _FIGURE.search(text)
+        effect = match and not _NO_EFFECT.search(text[: match.start()])
+        result.append(Sentence(match[0] if match and effect else "", printable(text)))
+    return result
+
+
+def remarks(document: Json) -> list[str]:
+    """Return what was left out of a result and why; warnings are for the top of a page."""
     document = as_trajectory(document)
-    return [line for make in _REMARKS[kind_of(document)] for line in make(document)]
+    return [line for make in _REMARKS.get(kind_of(document), ()) for line in make(document)]
 
 
 def cautions(document: Json) -> list[str]:
@@ -69,16 +91,13 @@ def _not_compared(document: Json) -> list[str]:
     ]
 
 
-def _unread_steps(document: Json) -> list[str]:
-    return [
+def _trajectory(document: Json) -> list[str]:
+    unread = [
         f"step {step['step']:g}, {shorten(step['checkpoint'])}: {printable(step['reason'])}"
         for step in document["steps"]
         if step.get("reason")
     ]
-
-
-def _notes(document: Json) -> list[str]:
-    return [printable(text) for text in document.get("notes", ())]
+    return [*map(printable, document.get("notes", ())), *unread]
 
 
 def _inspected(document: Json) -> list[str]:
@@ -90,20 +109,14 @@ def _inspected(document: Json) -> list[str]:
 
 
 def _names(names: Iterable[str]) -> str:
-    known = list(names)
-    return ", ".join(shorten(name, 32) for name in known[:3]) + (", ..." if len(known) > 3 else "")
+    first, more = [shorten(name, 32) for name in islice(names, 4)], ", ..."
+    return ", ".join(first[:3]) + (more if len(first) > 3 else "")
 
 
-_REMARKS: Mapping[str, tuple[Callable[[Json], list[str]], ...]] = MappingProxyType(
-    {
-        "score": (problems,),
-        "compare": (_not_compared, problems),
-        "conditional": (_not_compared, problems),
-        "trajectory": (_notes, _unread_steps, problems),
-        "fit": (),
-        "sweep": (),
-        "bound": (),
-        "calibrate": (),
-        "inspect": (_inspected,),
-    }
-)
+_REMARKS: dict[str, tuple[Callable[[Json], list[str]], ...]] = {
+    "score": (problems,),
+    "compare": (_not_compared, problems),
+    "conditional": (_not_compared, problems),
+    "trajectory": (_trajectory, problems),
+    "inspect": (_inspected,),
+}

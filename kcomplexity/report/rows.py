@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from kcomplexity.errors import ResultError
-from kcomplexity.report.layers import in_depth_order
-from kcomplexity.text import about_row
+from kcomplexity.report.layers import in_depth_order, kind_of_layer
+from kcomplexity.text import about_row, printable
 
 Json: TypeAlias = Mapping[str, Any]
 """A result, or a record in it, in its JSON form."""
@@ -30,17 +30,10 @@ def expecting(what: str) -> Iterator[None]:
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         if isinstance(error, ResultError):
             raise
+        problem = f"a field is not what its schema says ({type(error).__name__}: {error})"
         if isinstance(error, KeyError):
-            raise ResultError(
-                f"{what}: the field {error} is missing; make the result again"
-            ) from error
-        raise ResultError(
-            f"{what}: a field is not what its schema says ({type(error).__name__}: {error}); "
-            "make the result again"
-        ) from error
-
-
-# --- Fields ------------------------------------------------------------------------------------
+            problem = f"the field {error} is missing"
+        raise ResultError(f"{what}: {problem}; make the result again") from error
 
 
 def label(row: Json) -> str:
@@ -48,32 +41,25 @@ def label(row: Json) -> str:
     return str(about_row(row.get("tensor"), row.get("group"), row.get("dtype")))
 
 
+def problem(row: Json) -> str:
+    """Return why a row was not measured; empty where it was."""
+    return f"{row['status']}: {printable(row['reason'])}" if row["reason"] else ""
+
+
+def by_layer(row: Json) -> tuple[str, str, int]:
+    """Return the label of a tensor's row, what kind of layer it seems to be, its weights."""
+    return label(row), kind_of_layer(label(row), row.get("shape")), row["n_weights"]
+
+
 def stream_bits(row: Json) -> Mapping[str, float]:
     """Return the bits of each named stream of the view; empty where it has one stream."""
     return row.get("stream_bits") or {}
 
 
-def tiles(row: Json) -> Json | None:
-    """Return the tile map: ``tile``, and the ``ratios`` to the shuffles by row and column."""
-    tile_map: Json = row.get("tiles") or {}
-    return tile_map if tile_map.get("ratios") else None
-
-
-def largest(row: Json) -> int:
-    """Return the number of weights of the largest tensor of a row, which may be over several."""
-    return int(row.get("largest_tensor_weights") or row["n_weights"])
-
-
 def control_of(row: Json, kind: str) -> Json | None:
     """Return the comparison of a row with a kind of control; None if it has no ratio to it."""
-    for control in row.get("controls") or ():
-        if control["kind"] == kind and control.get("ratio") is not None:
-            own: Json = control
-            return own
-    return None
-
-
-# --- Rows --------------------------------------------------------------------------------------
+    controls: Iterable[Json] = row.get("controls") or ()
+    return next((c for c in controls if c["kind"] == kind and c.get("ratio") is not None), None)
 
 
 def measured(document: Json, *fields: str) -> list[Json]:
@@ -94,24 +80,21 @@ def last_step(document: Json) -> Json:
         return document
     steps = [row["step"] for row in document.get("rows", ()) if row.get("step") is not None]
     last = max(steps, default=None)
-    return {
-        **document,
-        "checkpoints": [
-            step["info"] for step in document["steps"] if step.get("info") and step["step"] == last
-        ],
-        **{
-            name: [row for row in document.get(name, ()) if row.get("step") == last]
-            for name in ("rows", "summary")
-        },
+    infos = [step.get("info") for step in document["steps"] if step["step"] == last]
+    own: Json = {
+        name: [row for row in document.get(name, ()) if row.get("step") == last]
+        for name in ("rows", "summary")
     }
+    return {**document, **own, "checkpoints": [info for info in infos if info]}
 
 
-def by_checkpoint(rows: Iterable[Json]) -> dict[str, list[Json]]:
-    """Return rows by their checkpoint, in order."""
-    groups: dict[str, list[Json]] = {}
+def by_path_and_spec(rows: Iterable[Json]) -> Iterator[tuple[str, str, list[Json]]]:
+    """Yield the path of each checkpoint with each spec and its rows, in depth order."""
+    groups: dict[tuple[str, str], list[Json]] = {}
     for row in rows:
-        groups.setdefault(str(row.get("checkpoint", "")), []).append(row)
-    return groups
+        groups.setdefault((str(row.get("checkpoint", "")), str(row["spec"])), []).append(row)
+    for (checkpoint, spec), own in groups.items():
+        yield checkpoint, spec, depth_sorted(own)
 
 
 def by_spec(rows: Iterable[Json]) -> list[dict[str, Json]]:
@@ -131,3 +114,31 @@ def depth_sorted(rows: Sequence[Json]) -> list[Json]:
 def specs_of(rows: Iterable[Json]) -> list[str]:
     """Return the specs of rows, each once, in order."""
     return list(dict.fromkeys(str(row["spec"]) for row in rows))
+
+
+def main_spec(rows: Iterable[Json]) -> str | None:
+    """Return the main code: the first at a set error, else the first lossy one, else the first.
+
+    Codes come before estimates. A spec that measures less than half of the weights of the widest
+    one is passed over: the scales of integer weights alone are not the network. None if no row has
+    bits.
+
+    Examples
+    --------
+    >>> row = {"n_weights": 9, "bits": 20.0, "kind": "code"}
+    >>> main_spec([row | {"spec": "zstd@bytes"}, row | {"spec": "entropy@rd0.01"}])
+    'entropy@rd0.01'
+    """
+    taken: dict[str, int] = {}
+    firsts: dict[str, Json] = {}
+    for row in rows:
+        if row.get("bits") is not None:
+            spec = str(row["spec"])
+            taken[spec] = taken.get(spec, 0) + int(row.get("n_weights") or 0)
+            firsts.setdefault(spec, row)
+    widest = max(taken.values(), default=0)
+    wide = {spec: row for spec, row in firsts.items() if taken[spec] >= 0.5 * widest}
+    codes = {spec: row for spec, row in wide.items() if row.get("kind", "code") == "code"}
+    at_error = [spec for spec, row in codes.items() if row.get("target_mse")]
+    lossy = [spec for spec, row in codes.items() if row.get("decodes") == "view"]
+    return next(iter(at_error or lossy or codes or wide), None)

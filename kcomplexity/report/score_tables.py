@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from kcomplexity.report.glossary import TERMS, definitions
 from kcomplexity.report.layers import kind_of_layer
-from kcomplexity.report.main_code import main_spec
 from kcomplexity.report.numbers import any_value, four_decimals
 from kcomplexity.report.rows import (
     Json,
     by_spec,
     control_of,
     label,
-    largest,
     last_step,
+    main_spec,
+    problem,
     specs_of,
 )
-from kcomplexity.report.table import Column, Table, columns
+from kcomplexity.report.table import Column, Table, tabulate
 from kcomplexity.text import human_bytes, printable, shape_text, shorten
-
-# --- The whole ---------------------------------------------------------------------------------
 
 #: What a person has to know of each kind of figure before reading one.
 _KINDS = {
@@ -35,53 +35,45 @@ _KINDS = {
 def whole(document: Json) -> list[Table]:
     """Return the whole: codes, estimates and statistics apart, a row per checkpoint and spec."""
     document = last_step(document)
-    weights = _weights_by_checkpoint(document)
     tables = []
     for kind, title in _KINDS.items():
-        rows = [row for row in document.get("summary", ()) if row.get("kind") == kind]
-        if rows:
-            tables.append(_whole_of_kind(kind, title, rows, document, weights))
+        if rows := [row for row in document.get("summary", ()) if row.get("kind") == kind]:
+            tables.append(_whole_of_kind(kind, title, rows, document))
     if tables:
         tables[-1] = replace(tables[-1], caption=_caption(document))
     return tables
 
 
-def _whole_of_kind(
-    kind: str, title: str, rows: Sequence[Json], document: Json, weights: Mapping[str, int]
-) -> Table:
+def _whole_of_kind(kind: str, title: str, rows: Sequence[Json], document: Json) -> Table:
     """Return the sums of one kind; an empty column is left out."""
-    checkpoints = document.get("checkpoints", ())
-    names = _short_paths([str(info["path"]) for info in checkpoints])
-    cells: dict[Column, list[str]] = {}
-    if len(checkpoints) > 1:
-        cells[Column("checkpoint")] = [names[str(row["checkpoint"])] for row in rows]
-    cells[Column("spec", TERMS["spec"])] = [printable(row["spec"]) for row in rows]
+    names = _short_paths([str(info["path"]) for info in document.get("checkpoints", ())])
+    weights = _weights_by_checkpoint(document)
+    cells: dict[Column, Callable[[Json], str]] = {}
+    if len(document.get("checkpoints", ())) > 1:
+        cells[Column("checkpoint")] = lambda row: names[str(row["checkpoint"])]
+    cells[Column("spec", TERMS["spec"])] = lambda row: printable(row["spec"])
     if kind == "statistic":
-        cells[Column("value", numeric=True)] = [four_decimals(row.get("value")) for row in rows]
-        cells[Column("unit")] = [f"{row.get('unit')}, {row.get('direction')}" for row in rows]
+        cells[Column("value", numeric=True)] = lambda row: four_decimals(row.get("value"))
+        cells[Column("unit")] = lambda row: f"{row.get('unit')}, {row.get('direction')}"
     else:
-        cells[Column("bits/weight", TERMS["bits/weight"], numeric=True)] = list(map(_bits, rows))
+        cells[Column("bits/weight", TERMS["bits/weight"], numeric=True)] = _bits
     if kind == "code":
         decodes = Column("decodes", "what a decoder gets back", wide=True)
-        cells[decodes] = [f"the {row['decodes']}" if row.get("decodes") else "" for row in rows]
+        cells[decodes] = lambda row: f"the {row['decodes']}" if row.get("decodes") else ""
         size = Column("size", "bytes, side information included; lower = simpler", numeric=True)
-        cells[size] = [
-            human_bytes(row["bits"] / 8) if row.get("bits") is not None else "" for row in rows
-        ]
-        cells[Column("raw/comp", TERMS["raw/comp"], numeric=True, wide=True)] = [
-            any_value(row.get("ratio_raw_over_comp")) for row in rows
-        ]
+        cells[size] = lambda row: "" if row.get("bits") is None else human_bytes(row["bits"] / 8)
+        ratio = Column("raw/comp", TERMS["raw/comp"], numeric=True, wide=True)
+        cells[ratio] = lambda row: any_value(row.get("ratio_raw_over_comp"))
     if kind != "statistic":
-        cells[Column("error", TERMS["error"], numeric=True)] = list(map(_error, rows))
+        cells[Column("error", TERMS["error"], numeric=True)] = _error
     for control in _control_kinds(document):
-        cells[Column(f"of {control}", TERMS["vs shuffled"], numeric=True)] = [
-            _of_control(_control(row, control)) for row in rows
-        ]
-    cells[Column("largest", "the largest tensor's share of the weights measured", numeric=True)] = [
-        f"{_largest_share(row, document):.0%}" for row in rows
-    ]
-    cells[Column("note")] = [_note(row, weights.get(str(row.get("checkpoint")), 0)) for row in rows]
-    shown = {column: texts for column, texts in cells.items() if any(texts)}
+        head = Column(f"of {control}", TERMS["vs shuffled"], numeric=True)
+        cells[head] = partial(_of_control, kind=control)
+    share = Column("largest", "the largest tensor's share of the weights measured", numeric=True)
+    cells[share] = lambda row: f"{_largest_share(row, document):.0%}"
+    cells[Column("note")] = lambda row: _note(row, weights[str(row.get("checkpoint"))])
+    texts = {column: tuple(map(cell, rows)) for column, cell in cells.items()}
+    shown = {column: own for column, own in texts.items() if any(own)}
     return Table(title, tuple(shown), tuple(zip(*shown.values(), strict=True)))
 
 
@@ -99,10 +91,9 @@ def _caption(document: Json) -> str:
 
 
 def _control_kinds(document: Json) -> list[str]:
-    kinds = (
-        control["kind"] for row in document["summary"] for control in row.get("controls") or ()
+    return list(
+        dict.fromkeys(c["kind"] for r in document["summary"] for c in r.get("controls") or ())
     )
-    return list(dict.fromkeys(kinds))
 
 
 def _short_paths(paths: Sequence[str]) -> dict[str, str]:
@@ -113,29 +104,28 @@ def _short_paths(paths: Sequence[str]) -> dict[str, str]:
     return {path: shorten(path[start:], 28) for path in paths}
 
 
-def _weights_by_checkpoint(document: Json) -> dict[str, int]:
+def _weights_by_checkpoint(document: Json) -> Counter[str]:
     """Return how many weights were to be measured in each checkpoint."""
     sizes = {
-        (str(row.get("checkpoint")), label(row), row.get("dtype")): row["n_weights"]
+        (str(row.get("checkpoint")), label(row), row["dtype"]): row["n_weights"]
         for row in document.get("rows", ())
-        if not row.get("side_of")
+        # Tensors of mixed dtypes, which have none, are measured by dtype as well.
+        if row.get("dtype") and not row.get("side_of")
     }
-    totals: dict[str, int] = {}
-    for (checkpoint, _, dtype), n_weights in sizes.items():
-        # Tensors of mixed dtypes are measured by dtype as well.
-        totals[checkpoint] = totals.get(checkpoint, 0) + (n_weights if dtype else 0)
+    totals: Counter[str] = Counter()
+    for (checkpoint, _, _), n_weights in sizes.items():
+        totals[checkpoint] += n_weights
     return totals
 
 
 def _largest_share(total: Json, document: Json) -> float:
     key = total.get("checkpoint"), total["spec"], "ok"
-    sizes = [
-        largest(row)
+    sizes = (
+        row.get("largest_tensor_weights") or row["n_weights"]  # a group or a model has several
         for row in document.get("rows", ())
         if (row.get("checkpoint"), row["spec"], row["status"]) == key
-    ]
-    n_weights: int = total["n_weights"]
-    return max(sizes, default=0) / max(n_weights, 1)
+    )
+    return float(max(sizes, default=0) / max(total["n_weights"], 1))
 
 
 def _note(row: Json, n_selected: int) -> str:
@@ -144,9 +134,7 @@ def _note(row: Json, n_selected: int) -> str:
         notes.append(f"{_share(row['n_weights'] / n_selected)} of weights")
     if row.get("sampled_fraction", 1) < 1:
         notes.append(f"{_share(row['sampled_fraction'])} sampled")
-    if row.get("saturated"):
-        notes.append("saturated")
-    return ", ".join(notes)
+    return ", ".join(notes + (["saturated"] if row.get("saturated") else []))
 
 
 def _share(share: float) -> str:
@@ -161,12 +149,9 @@ def _error(row: Json) -> str:
     return f"{100 * error:.2g}%" if error is not None else ""
 
 
-def _control(row: Json, kind: str) -> Json | None:
-    return next((c for c in row.get("controls") or () if c["kind"] == kind), None)
-
-
-def _of_control(control: Json | None) -> str:
+def _of_control(row: Json, kind: str) -> str:
     """Return the effect size first, then how many replicates agree."""
+    control = next((c for c in row.get("controls") or () if c["kind"] == kind), None)
     if control is None:
         return ""
     if control.get("ratio") is None:
@@ -181,31 +166,35 @@ def _bits(row: Json) -> str:
     return text
 
 
-# --- Rows --------------------------------------------------------------------------------------
-
-
 def every_row(document: Json) -> Table:
     """Return every row, in order."""
-    names = (
-        *("tensor", "shape", "dtype", "spec"),
-        *("bits/weight", "value", "unit", "raw/comp", "vs controls", "note"),
+    return tabulate(
+        "every row",
+        document["rows"],
+        ("tensor", lambda row: printable(label(row))),
+        ("shape", lambda row: shape_text(row.get("shape") or ())),
+        ("dtype", lambda row: row.get("dtype") or "mixed"),
+        ("spec", lambda row: row["spec"]),
+        ("bits/weight", _bits),
+        ("value", lambda row: four_decimals(row["value"]) if row["kind"] == "statistic" else ""),
+        ("unit", lambda row: row["unit"] if row["kind"] == "statistic" else ""),
+        ("raw/comp", lambda row: f"{ratio:.3f}" if (ratio := row["ratio_raw_over_comp"]) else ""),
+        ("vs controls", _vs_controls),
+        ("note", problem),
+        numeric={4, 5, 7},
     )
-    rows = tuple(
-        (
-            printable(label(row)),
-            shape_text(row.get("shape") or ()),
-            row.get("dtype") or "mixed",
-            row["spec"],
-            _bits(row),
-            four_decimals(row["value"]) if row["kind"] == "statistic" else "",
-            row["unit"] if row["kind"] == "statistic" else "",
-            f"{row['ratio_raw_over_comp']:.3f}" if row["ratio_raw_over_comp"] else "",
-            "; ".join(f"{_of_control(c)} of {c['kind']}" for c in row["controls"]),
-            f"{row['status']}: {printable(row['reason'])}" if row["reason"] else "",
-        )
-        for row in document["rows"]
-    )
-    return Table("every row", columns(*names, numeric={4, 5, 7}), rows)
+
+
+def _vs_controls(row: Json) -> str:
+    kinds = (control["kind"] for control in row["controls"])
+    return "; ".join(f"{_of_control(row, kind)} of {kind}" for kind in kinds)
+
+
+_TENSOR: tuple[tuple[str, Callable[[Json], str]], ...] = (
+    ("tensor", lambda row: shorten(label(row))),
+    ("shape", lambda row: shape_text(row.get("shape") or ())),
+    ("dtype", lambda row: row.get("dtype") or "mixed"),
+)
 
 
 def extremes(document: Json) -> list[Table]:
@@ -214,16 +203,11 @@ def extremes(document: Json) -> list[Table]:
     A tensor must hold at least a thousandth of the weights: side information makes small ones look
     complex.
     """
-    rows = document["rows"]
-    spec = main_spec(rows)
-    total = sum(row["n_weights"] for row in rows if row["spec"] == spec)
-    chosen = [
-        row
-        for row in rows
-        if row["spec"] == spec
-        and row["bits_per_weight"] is not None
-        and row["n_weights"] >= total / 1000
-    ]
+    spec = main_spec(document["rows"])
+    rows = [row for row in document["rows"] if row["spec"] == spec]
+    total = sum(row["n_weights"] for row in rows)
+    rows = [row for row in rows if row["bits_per_weight"] is not None]
+    chosen = [row for row in rows if row["n_weights"] >= total / 1000]
     if len(chosen) < 2:
         return []
     chosen.sort(key=lambda row: (row["bits_per_weight"], label(row)))
@@ -235,96 +219,108 @@ def extremes(document: Json) -> list[Table]:
 
 
 def _extreme(title: str, rows: Sequence[Json], total: int) -> Table:
-    cells = tuple(
-        (
-            shorten(label(row)),
-            shape_text(row["shape"] or ()),
-            row["dtype"] or "mixed",
-            f"{row['n_weights'] / total:.1%}",
-            four_decimals(row["bits_per_weight"]),
-        )
-        for row in rows
+    table = tabulate(
+        title,
+        rows,
+        *_TENSOR,
+        ("share of weights", lambda row: f"{row['n_weights'] / total:.1%}"),
+        ("bits/weight", lambda row: four_decimals(row["bits_per_weight"])),
+        numeric={3, 4},
     )
-    names = columns("tensor", "shape", "dtype", "share of weights", numeric={3})
-    return Table(title, (*names, Column("bits/weight", numeric=True, bar=True)), cells)
+    *others, bits = table.columns
+    return replace(table, columns=(*others, replace(bits, bar=True)))
 
 
-# --- One row a tensor --------------------------------------------------------------------------
+def without_whole(document: Json) -> list[Table]:
+    """Return the tensors of each statistic that has no value for all of them together."""
+    sums = (row for row in document["summary"] if row["kind"] == "statistic")
+    undefined = {row["spec"] for row in sums if row["value"] is None}
+    several = len(document["checkpoints"]) > 1
+    names = _short_paths([str(info["path"]) for info in document["checkpoints"]])
+    return [
+        tabulate(
+            f"{spec}, tensor by tensor: the values do not add up to one of the whole",
+            [row for row in document["rows"] if row["spec"] == spec],
+            *((("checkpoint", lambda row: names[str(row["checkpoint"])]),) if several else ()),
+            *_TENSOR,
+            ("value", lambda row: four_decimals(row["value"])),
+            ("unit", lambda row: f"{row['unit']}, {row['direction']}"),
+            ("note", problem),
+            numeric={3 + several},
+        )
+        for spec in specs_of(document["rows"])
+        if spec in undefined
+    ]
 
-ABOUT_TENSOR = (
+
+_ABOUT_TENSOR = (
     Column("tensor", "in depth order, as far as the names show it"),
     Column("layer", "what the tensor seems to be, by its name and shape"),
     Column("shape"),
     Column("dtype", "as stored"),
     Column("weights", "how many", numeric=True),
 )
-"""The columns that :func:`about_tensor` fills."""
 
 
-def about_tensor(row: Json) -> tuple[str, ...]:
-    """Return the first cells of a tensor's row."""
-    return (
-        printable(label(row)),
-        kind_of_layer(label(row), row.get("shape")),
-        "x".join(map(str, row.get("shape") or ())) or "-",
-        str(row.get("dtype") or "mixed"),
-        f"{row['n_weights']:,}",
-    )
+def per_tensor(
+    title: str, rows: Sequence[Json], cells: Sequence[tuple[Column, str, Callable[[Json], str]]]
+) -> Table:
+    """Return one row a tensor, in depth order: what it is, then a column for each of `cells`.
+
+    Those are the head of the column, the spec of the row that is shown, and what makes the cell.
+    """
+    lines = []
+    for of_tensor in by_spec(rows):
+        first = next(iter(of_tensor.values()))
+        about = (
+            printable(label(first)),
+            kind_of_layer(label(first), first.get("shape")),
+            "x".join(map(str, first.get("shape") or ())) or "-",
+            str(first.get("dtype") or "mixed"),
+            f"{first['n_weights']:,}",
+        )
+        shown = (cell(of_tensor[spec]) if spec in of_tensor else "" for _, spec, cell in cells)
+        lines.append((*about, *shown))
+    return Table(title, (*_ABOUT_TENSOR, *(head for head, _, _ in cells)), tuple(lines))
 
 
 def by_tensor(document: Json) -> list[Table]:
     """Return, for each checkpoint, one row a tensor and one column a spec, then one a control."""
     document = last_step(document)
     checkpoints = document.get("checkpoints", ())
-    return [
-        _of_checkpoint(
-            [row for row in document["rows"] if row.get("checkpoint") == info["path"]],
-            str(info["path"]) if len(checkpoints) > 1 else "",
-        )
-        for info in checkpoints
-    ]
+    tables = []
+    for path in (info["path"] for info in checkpoints):
+        rows = [row for row in document["rows"] if row.get("checkpoint") == path]
+        what = "Every tensor" if all(row.get("tensor") for row in rows) else "Every part"
+        title = what + (f" of {printable(path)}" if len(checkpoints) > 1 else "")
+        tables.append(_of_checkpoint(title, rows))
+    return tables
 
 
-def _of_checkpoint(rows: Sequence[Json], checkpoint: str) -> Table:
+def _of_checkpoint(title: str, rows: Sequence[Json]) -> Table:
     specs = specs_of(rows)
-    controls = list(
-        dict.fromkeys((r["spec"], c["kind"]) for r in rows for c in r.get("controls") or ())
-    )
+    controls = dict.fromkeys((r["spec"], c["kind"]) for r in rows for c in r.get("controls") or ())
     in_bits = {str(row["spec"]) for row in rows if row["kind"] != "statistic"}
     meanings = definitions(specs)
-    heads = (
-        *ABOUT_TENSOR,
-        *(_head(spec, meanings, in_bits=spec in in_bits) for spec in specs),
-        *(
-            Column(f"{spec} vs {kind}", TERMS["vs shuffled"], numeric=True)
-            for spec, kind in controls
-        ),
-    )
-    cells = tuple(
-        (
-            *about_tensor(next(iter(of_tensor.values()))),
-            *(_measured(of_tensor.get(spec)) for spec in specs),
-            *(_ratio(of_tensor.get(spec), kind) for spec, kind in controls),
-        )
-        for of_tensor in by_spec(rows)
-    )
-    what = "Every tensor" if all(row.get("tensor") for row in rows) else "Every part"
-    return Table(what + (f" of {printable(checkpoint)}" if checkpoint else ""), heads, cells)
+    columns = [(_head(spec, meanings, spec in in_bits), spec, _measured) for spec in specs]
+    columns += [
+        (Column(f"{spec} vs {kind}", TERMS["vs shuffled"], True), spec, partial(_ratio, kind=kind))
+        for spec, kind in controls
+    ]
+    return per_tensor(title, rows, columns)
 
 
-def _head(spec: str, meanings: Mapping[str, str], *, in_bits: bool) -> Column:
+def _head(spec: str, meanings: Mapping[str, str], in_bits: bool) -> Column:
     meaning = meanings.get(spec, spec) + (". Bits/weight; lower = simpler" if in_bits else "")
     return Column(f"{spec}{'' if in_bits else ' (statistic)'}", meaning, numeric=True)
 
 
-def _measured(row: Json | None) -> str:
-    if row is None:
-        return ""
+def _measured(row: Json) -> str:
     if row["status"] != "ok":
         return str(row["status"])
     return any_value(row["value"] if row["kind"] == "statistic" else row["bits_per_weight"])
 
 
-def _ratio(row: Json | None, kind: str) -> str:
-    control = control_of(row or {}, kind)
+def _ratio(row: Json, kind: str) -> str:
+    control = control_of(row, kind)
     return f"{control['ratio']:.4f}" if control else ""

@@ -7,9 +7,9 @@ shows a table - terminal, Markdown, notebook, page - draws the same
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from types import MappingProxyType
+from functools import partial
 from typing import TypeAlias
 
 from kcomplexity.report import (
@@ -19,78 +19,56 @@ from kcomplexity.report import (
     score_tables,
     trajectory_tables,
 )
+from kcomplexity.report.reading import as_trajectory
 from kcomplexity.report.rows import Json
 from kcomplexity.report.table import Table
-from kcomplexity.report.tracked import as_trajectory
 from kcomplexity.results.reading import kind_of
 from kcomplexity.text import printable
 
-Make: TypeAlias = Callable[[Json], list[Table]]
-
-
-def _none(_document: Json) -> list[Table]:
-    return []
+Make: TypeAlias = Callable[[Json], Table | list[Table]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tables:
-    """The tables of a kind of result; each function makes them from the document.
+    """What makes the tables of a kind of result, each from its document.
 
-    Attributes
-    ----------
-    whole : callable
-        Those of the whole.
-    parts : callable
-        Those that pick out some of the rows.
-    rows : callable
-        The one that has every row.
-    page : callable
-        Those that the page shows after those of the whole.
+    `whole` are those of the whole, `parts` those that pick out some of the rows, `rows` the one
+    that has every row; the page shows `page` after those of the whole.
     """
 
-    whole: Make
-    parts: Make = _none
-    rows: Make = _none
-    page: Make = _none
+    whole: tuple[Make, ...]
+    parts: tuple[Make, ...] = ()
+    rows: tuple[Make, ...] = ()
+    page: tuple[Make, ...] = ()
 
 
 def tables(document: Json) -> list[Table]:
     """Return the tables of a page of text: the whole, some of the rows, every row."""
-    document, own = _of_kind(document)
-    made = [*own.whole(document), *own.parts(document), *own.rows(document)]
+    made = _made(document, "whole", "parts", "rows")
     return [table.narrow() for table in made]
 
 
 def whole_tables(document: Json) -> list[Table]:
     """Return the tables of the whole alone."""
-    document, own = _of_kind(document)
-    return [table.narrow() for table in own.whole(document)]
+    return [table.narrow() for table in _made(document, "whole")]
 
 
 def page_tables(document: Json) -> list[Table]:
     """Return the tables of the HTML page, which has room for wide ones and one row a tensor."""
-    document, own = _of_kind(document)
-    made = [*own.whole(document), *own.page(document)]
-    return [table for table in made if table.rows]
+    return [table for table in _made(document, "whole", "page") if table.rows]
 
 
-def _of_kind(document: Json) -> tuple[Json, Tables]:
+def _made(document: Json, *parts: str) -> Iterator[Table]:
     document = as_trajectory(document)
-    return document, TABLES[kind_of(document)]
+    own = TABLES[kind_of(document)]
+    for make in (make for part in parts for make in getattr(own, part)):
+        made = make(document)
+        yield from [made] if isinstance(made, Table) else made
 
 
-def _conditional_parts(document: Json) -> list[Table]:
+def _costs(document: Json, *, everything: bool = False) -> list[Table]:
     costs = document.get("conditional")
-    return [comparison_tables.conditional(costs)] if costs else []
-
-
-def _comparison_page(document: Json) -> list[Table]:
-    costs = document.get("conditional")
-    return [
-        *comparison_tables.by_tensor(document),
-        *([comparison_tables.conditional(costs, everything=True)] if costs else []),
-        *record_tables.lists(document, ["unmatched"]),
-    ]
+    return [comparison_tables.conditional(costs, everything=everything)] if costs else []
 
 
 def _inspection(document: Json) -> list[Table]:
@@ -119,64 +97,43 @@ def _of_checkpoint(table: Table, checkpoint: Json, document: Json) -> Table:
     return replace(table, title=f"{table.title} ({printable(checkpoint['path'])})")
 
 
-TABLES: Mapping[str, Tables] = MappingProxyType(
-    {
-        "score": Tables(
-            whole=score_tables.whole,
-            parts=score_tables.extremes,
-            rows=lambda document: [score_tables.every_row(document)],
-            page=score_tables.by_tensor,
-        ),
-        "compare": Tables(
-            whole=lambda document: [comparison_tables.whole(document)],
-            parts=lambda document: [
-                *comparison_tables.most_changed(document),
-                *_conditional_parts(document),
-            ],
-            rows=lambda document: [comparison_tables.every_row(document)],
-            page=_comparison_page,
-        ),
-        "conditional": Tables(
-            whole=lambda document: [
-                comparison_tables.conditional([*document["rows"], document["whole"]])
-            ],
-            page=lambda document: [
-                comparison_tables.conditional(document["rows"], everything=True),
-                *record_tables.lists(document, ["unmatched"]),
-            ],
-        ),
-        "trajectory": Tables(
-            whole=lambda document: [trajectory_tables.steps(document)],
-            parts=lambda document: [trajectory_tables.trends(document)],
-            rows=lambda document: [trajectory_tables.tensors(document)],
-            page=lambda document: [
-                trajectory_tables.trends(document),
-                *score_tables.whole(document),
-                *score_tables.by_tensor(document),
-            ],
-        ),
-        "fit": Tables(
-            whole=lambda document: [record_tables.facts(document)],
-            rows=lambda document: record_tables.lists(document, ["controls", "tensors"]),
-            page=lambda document: record_tables.lists(document, ["controls", "tensors"]),
-        ),
-        "fit-plan": Tables(whole=lambda document: [record_tables.facts(document)]),
-        "sweep": Tables(
-            whole=lambda document: [record_tables.points(document)],
-            page=lambda document: [record_tables.facts(document)],
-        ),
-        "bound": Tables(
-            whole=lambda document: [
-                *record_tables.lists(document, ["bounds"]),
-                record_tables.bits_of_bound(document),
-            ],
-        ),
-        "calibrate": Tables(
-            whole=lambda document: [record_tables.sight(document["cases"])],
-            rows=lambda document: [record_tables.answers(case) for case in document["cases"]],
-            page=lambda document: [record_tables.answers(case) for case in document["cases"]],
-        ),
-        "inspect": Tables(whole=_inspection, rows=_inspected_tensors, page=_inspected_tensors),
-    }
-)
+def _answers(document: Json) -> list[Table]:
+    return [record_tables.answers(case) for case in document["cases"]]
+
+
+_unmatched = partial(record_tables.lists, names=["unmatched"])
+_of_fit = partial(record_tables.lists, names=["controls", "tensors"])
+
+TABLES: dict[str, Tables] = {
+    "score": Tables(
+        whole=(score_tables.whole,),
+        parts=(score_tables.without_whole, score_tables.extremes),
+        rows=(score_tables.every_row,),
+        page=(score_tables.by_tensor,),
+    ),
+    "compare": Tables(
+        whole=(comparison_tables.whole,),
+        parts=(comparison_tables.most_changed, _costs),
+        rows=(comparison_tables.every_row,),
+        page=(comparison_tables.by_tensor, partial(_costs, everything=True), _unmatched),
+    ),
+    "conditional": Tables(
+        whole=(lambda d: comparison_tables.conditional([*d["rows"], d["whole"]]),),
+        page=(lambda d: comparison_tables.conditional(d["rows"], everything=True), _unmatched),
+    ),
+    "trajectory": Tables(
+        whole=(trajectory_tables.steps,),
+        parts=(trajectory_tables.trends,),
+        rows=(trajectory_tables.tensors,),
+        page=(trajectory_tables.trends, score_tables.whole, score_tables.by_tensor),
+    ),
+    "fit": Tables(whole=(record_tables.facts,), rows=(_of_fit,), page=(_of_fit,)),
+    "fit-plan": Tables(whole=(record_tables.facts,)),
+    "sweep": Tables(whole=(record_tables.points,), page=(record_tables.facts,)),
+    "bound": Tables(
+        whole=(partial(record_tables.lists, names=["bounds"]), record_tables.bits_of_bound)
+    ),
+    "calibrate": Tables(whole=(record_tables.sight,), rows=(_answers,), page=(_answers,)),
+    "inspect": Tables(whole=(_inspection,), rows=(_inspected_tensors,), page=(_inspected_tensors,)),
+}
 """The tables of each kind of result."""

@@ -147,7 +147,7 @@ class Document:
         return draw_on(self.to_dict(), kind, ax)
 
     def _repr_html_(self) -> str:
-        from kcomplexity.report.notebook import summary_html
+        from kcomplexity.report.markup import summary_html
 
         return summary_html(self.to_dict())
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 
 from kcomplexity.registry import Registry
 from kcomplexity.report.figures.base import Chart, FigureKind, check_figure, missing
@@ -40,22 +41,14 @@ class Picture:
 
 
 def pictures(document: Json, kinds: Sequence[str] = ()) -> Iterator[Picture]:
-    """Yield what can be drawn of a result, by the kinds asked for, else by all.
-
-    Raises
-    ------
-    SpecError
-        If there is no such kind.
-    """
+    """Yield what can be drawn of a result, by the kinds asked for (SpecError if unknown) or all."""
     taken: set[str] = set()
-    for kind_name in kinds or FIGURES:
-        kind = FIGURES.lookup(kind_name)
+    for kind in map(FIGURES.lookup, kinds or FIGURES):
         for chart in _charts(document, kind):
             plain = slug(kind.name, chart.variant)
             # Long specs may be cut to the same name.
-            name = next(
-                n for n in (plain, *(f"{plain}-{i}" for i in range(2, 10_000))) if n not in taken
-            )
+            numbered = (f"{plain}-{i}" if i > 1 else plain for i in count(1))
+            name = next(name for name in numbered if name not in taken)
             taken.add(name)
             yield Picture(kind, chart, name)
 
@@ -68,38 +61,23 @@ def _charts(document: Json, kind: FigureKind) -> list[Chart]:
             return kind.charts(document)
         last = last_step(document)
         step = next((row["step"] for row in last["rows"]), None)
-        return [
-            replace(chart, subtitle=f"step {step:,g}: {chart.subtitle}")
-            for chart in kind.charts(last)
-        ]
+        charts = kind.charts(last)
+        return [replace(chart, subtitle=f"step {step:,g}: {chart.subtitle}") for chart in charts]
 
 
 def unmet(document: Json, kinds: Sequence[str] = ()) -> list[str]:
     """Return, for each kind that a result cannot be drawn as, what it needs and what makes that."""
     lines = []
-    for name in kinds or FIGURES:
-        kind = FIGURES.lookup(name)
-        absent = missing(document, kind.needs)
+    for kind in map(FIGURES.lookup, kinds or FIGURES):
         if not _charts(document, kind):
-            fields = " and ".join(need.replace("|", " or ") for need in absent or kind.needs)
-            lines.append(f"{name} needs {fields} ({kind.made_by})")
+            absent = missing(document, kind.needs) or kind.needs
+            fields = " and ".join(need.replace("|", " or ") for need in absent)
+            lines.append(f"{kind.name} needs {fields} ({kind.made_by})")
     return lines
 
 
 for _kind in (
-    BITS,
-    CONTROLS,
-    ACCOUNT,
-    RATES,
-    ACCURACY,
-    TRAJECTORY,
-    SCATTER,
-    BUDGET,
-    MOTIFS,
-    USAGE,
-    TILES,
-    STREAMS,
-    HISTOGRAM,
-    BOUND,
+    *(BITS, CONTROLS, ACCOUNT, RATES, ACCURACY, TRAJECTORY, SCATTER, BUDGET, MOTIFS, USAGE),
+    *(TILES, STREAMS, HISTOGRAM, BOUND),
 ):
     FIGURES.register(_kind.name, _kind)

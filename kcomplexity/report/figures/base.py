@@ -24,10 +24,11 @@ from kcomplexity.report.rows import Json
 from kcomplexity.text import printable
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    import matplotlib.axes
 
     from kcomplexity.report.figures.themes import Theme
 
+Axes: TypeAlias = "matplotlib.axes.Axes"
 Cell: TypeAlias = str | float | int | None
 
 
@@ -141,7 +142,4 @@ def values_at(document: Any, path: str) -> Iterator[Any]:
         return
     values = document[name]
     for value in (values if isinstance(values, list | tuple) else []) if each else [values]:
-        if rest:
-            yield from values_at(value, rest)
-        else:
-            yield value
+        yield from values_at(value, rest) if rest else [value]

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
-from kcomplexity.report.figures.base import Chart, FigureKind
-from kcomplexity.report.figures.marks import MANY, Along, areas_of, legend, weighty
-from kcomplexity.report.figures.names import about, checkpoint_name
+from kcomplexity.report.figures.base import Axes, Chart, FigureKind
+from kcomplexity.report.figures.marks import MANY, Along, areas_of, layer_kinds, legend, weighty
+from kcomplexity.report.figures.names import about, variant
 from kcomplexity.report.figures.themes import Theme
-from kcomplexity.report.layers import KINDS, kind_of_layer
-from kcomplexity.report.main_code import main_spec
 from kcomplexity.report.numbers import three_figures
-from kcomplexity.report.rows import Json, by_checkpoint, depth_sorted, label, measured
+from kcomplexity.report.rows import Json, by_layer, by_path_and_spec, label, main_spec, measured
 from kcomplexity.text import plural, shorten
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 #: Values this many times the middle one ask for a logarithmic axis.
 _WIDE = 6
@@ -24,10 +18,9 @@ _WIDE = 6
 
 def _charts(document: Json) -> list[Chart]:
     rows = measured(document, "bits_per_weight", "n_weights")
-    spec = main_spec(rows)
+    main = main_spec(rows)
     charts = []
-    for path, own in by_checkpoint(row for row in rows if row["spec"] == spec).items():
-        ordered = depth_sorted(own)
+    for path, spec, ordered in by_path_and_spec(row for row in rows if row["spec"] == main):
         total = math.fsum(row["bits_per_weight"] * row["n_weights"] for row in ordered)
         n_weights = sum(row["n_weights"] for row in ordered)
         if not n_weights:
@@ -45,22 +38,14 @@ def _charts(document: Json) -> list[Chart]:
             )
         charts.append(
             Chart(
-                variant=checkpoint_name(path) if len(document.get("checkpoints", ())) > 1 else "",
+                variant=variant(document, path),
                 title=title,
-                subtitle=f"{about(str(spec), ordered)}; the area of a mark is the number of "
-                "weights",
+                subtitle=f"{about(spec, ordered)}; the area of a mark is the number of weights",
                 x="bits per weight (lower = simpler)",
                 y="tensor",
                 columns=("tensor", "layer_kind", "n_weights", "spec", "bits_per_weight"),
                 rows=tuple(
-                    (
-                        label(row),
-                        kind_of_layer(label(row), row.get("shape")),
-                        row["n_weights"],
-                        row["spec"],
-                        row["bits_per_weight"],
-                    )
-                    for row in ordered
+                    (*by_layer(row), row["spec"], row["bits_per_weight"]) for row in ordered
                 ),
                 levels=(("whole", whole),),
                 size=len(ordered) if len(ordered) <= MANY else 0,
@@ -70,7 +55,7 @@ def _charts(document: Json) -> list[Chart]:
 
 
 def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:
-    names, kinds, bits = chart["tensor"], chart["layer_kind"], chart["bits_per_weight"]
+    names, bits = chart["tensor"], chart["bits_per_weight"]
     along = Along(ax, names, theme)
     tips = [
         f"{name}: {value:.4g} bits/weight, {plural(n, 'weight')}"
@@ -78,18 +63,8 @@ def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:
     ]
     areas = areas_of(chart["n_weights"])
     entries = []
-    for index, kind in enumerate(KINDS):
-        chosen = [at for at, own in enumerate(kinds) if own == kind]
-        if not chosen:
-            continue
-        along.points(
-            chosen,
-            [bits[at] for at in chosen],
-            theme.series[index],
-            [tips[at] for at in chosen],
-            mark=index,
-            areas=[areas[at] for at in chosen],
-        )
+    for index, kind, chosen in layer_kinds(chart):
+        along.points(chosen, bits, theme.series[index], tips, mark=index, areas=areas)
         entries.append((kind, theme.series[index], str(index)))
     heavy = [bits[at] for at in weighty(chart["n_weights"])]
     positive = sorted(value for value in heavy if value > 0)

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
-from kcomplexity.report.figures.base import Chart, FigureKind
-from kcomplexity.report.figures.marks import legend, line_across, log_scale, marker, tip_links
+from kcomplexity.report.figures.base import Axes, Chart, FigureKind
+from kcomplexity.report.figures.marks import dots, finish, line_across, log_scale, marker
 from kcomplexity.report.figures.themes import Theme
 from kcomplexity.report.numbers import three_figures
 from kcomplexity.report.rows import Json
 from kcomplexity.text import human_bytes
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 
 def _charts(document: Json) -> list[Chart]:
-    bounds = [
-        one
-        for one in document["bounds"]
-        if one.get("bits") is not None and one.get("bound") is not None
-    ]
+    bounds = [b for b in document["bounds"] if None not in (b.get("bits"), b.get("bound"))]
     if not bounds:
         return []
-    best = min(bounds, key=lambda one: one["bound"])
+    best = min(bounds, key=lambda b: b["bound"])
     first = bounds[0]
     chance = float(first.get("chance", 1.0))
     rate = first.get("high", 1.0) == 1
@@ -33,12 +26,10 @@ def _charts(document: Json) -> list[Chart]:
     title = f"Error on new data: {promise} from {human_bytes(best['bits'] / 8)}"
     if budget:
         title += f"; from {human_bytes(budget / 8)} on the bound is vacuous"
-    rows = [(str(one["method"]), "bound", one["bits"], one["bound"]) for one in bounds]
-    rows += [
-        (str(one["method"]), "budget", one["budget_bits"], chance)
-        for one in bounds
-        if one.get("budget_bits")
-    ]
+    rows = [(str(b["method"]), "bound", b["bits"], b["bound"]) for b in bounds]
+    budgets = [(str(b["method"]), "budget", b.get("budget_bits"), chance) for b in bounds]
+    rows += [row for row in budgets if row[2]]
+    own = () if error is None else (("error in training", float(error)),)
     holds = ""
     if first.get("delta") is not None and first.get("n_samples") is not None:
         holds = f", with probability {1 - first['delta']:g} for {first['n_samples']:,} samples"
@@ -51,39 +42,27 @@ def _charts(document: Json) -> list[Chart]:
             y=f"bound on the {'error rate' if rate else 'loss'} (lower = better)",
             columns=("method", "what", "bits", "bound"),
             rows=tuple(rows),
-            levels=(() if error is None else (("error in training", float(error)),))
-            + (("guessing", chance),),
+            levels=(*own, ("guessing", chance)),
         )
     ]
 
 
 def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:
     entries = []
-    methods = list(dict.fromkeys(chart["method"]))
-    for index, method in enumerate(methods):
+    for index, method in enumerate(dict.fromkeys(chart["method"])):
         colour = theme.series[index % len(theme.series)]
         for what, fill in (("bound", colour), ("budget", "none")):
-            at = [
-                i
-                for i, (name, kind) in enumerate(zip(chart["method"], chart["what"], strict=True))
-                if (name, kind) == (method, what)
-            ]
-            x, y = [chart["bits"][i] for i in at], [chart["bound"][i] for i in at]
-            drawn = ax.scatter(
-                x, y, s=26, marker=marker(index), facecolors=fill, edgecolors=colour, zorder=3
-            )
-            tips = [f"{method}, {what}: {a:,.0f} bits, {b:.4f}" for a, b in zip(x, y, strict=True)]
-            drawn.set_urls(tip_links(tips))
+            own: list[Any] = [row[2:] for row in chart.rows if row[:2] == (method, what)]
+            tips = [f"{method}, {what}: {bits:,.0f} bits, {bound:.4f}" for bits, bound in own]
+            how = {"marker": marker(index), "facecolors": fill, "edgecolors": colour}
+            dots(ax, [b for b, _ in own], [b for _, b in own], tips, s=26, zorder=3, **how)
         entries.append((method, colour, str(index)))
     log_scale(ax, "x")
     for name, value in chart.levels:
         line_across(ax, value, f"{name} {three_figures(value)}", theme)
     ax.set_ylim(0, 1.15 * max(*chart["bound"], chart.levels[-1][1]))
     ax.margins(x=0.15)
-    ax.set_xlabel(chart.x)
-    ax.set_ylabel(chart.y.replace(" (", "\n("))
-    ax.grid(visible=True, axis="y")
-    legend(ax, entries, theme)
+    finish(ax, chart, theme, entries, grid="y")
 
 
 BOUND = FigureKind(

@@ -20,7 +20,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from kcomplexity.report.figures.base import Cell, Chart, FigureKind
+from kcomplexity.report.figures.base import Chart, FigureKind
 from kcomplexity.report.figures.marks import TIP
 from kcomplexity.report.figures.themes import PAGE, PAGE_COLOURS, Theme
 from kcomplexity.text import printable
@@ -33,6 +33,23 @@ PICTURE_FORMATS = ("png", "svg", "pdf")
 _DPI = 200
 #: Inches of a picture without its rows, for each row, and at most.
 _LEAST, _ROW, _MOST = 2.5, 0.215, 8.0
+#: What all themes have in common.
+_RC: dict[Any, Any] = {
+    "axes.axisbelow": True,
+    "axes.linewidth": 0.6,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "grid.linewidth": 0.6,
+    "legend.borderaxespad": 0,
+    "legend.borderpad": 0,
+    "legend.columnspacing": 1.2,
+    "legend.frameon": False,
+    "legend.handletextpad": 0.5,
+    "path.simplify": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "kcomplexity",
+    "text.parse_math": False,
+}
 
 
 @contextmanager
@@ -40,44 +57,20 @@ def styled(theme: Theme) -> Iterator[None]:
     """Draw in a theme, whatever the user's own settings are, and leave those as they were."""
     import matplotlib as mpl
 
-    small = 0.92 * theme.type_size
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update(
-            {
-                "axes.edgecolor": theme.muted,
-                "axes.facecolor": theme.ground,
-                "axes.axisbelow": True,
-                "axes.labelcolor": theme.ink,
-                "axes.labelsize": theme.type_size,
-                "axes.linewidth": 0.6,
-                "axes.spines.right": False,
-                "axes.spines.top": False,
-                "figure.facecolor": theme.ground,
-                "font.size": theme.type_size,
-                "grid.color": theme.grid,
-                "grid.linewidth": 0.6,
-                "legend.borderaxespad": 0,
-                "legend.borderpad": 0,
-                "legend.columnspacing": 1.2,
-                "legend.fontsize": small,
-                "legend.frameon": False,
-                "legend.handletextpad": 0.5,
-                "legend.labelcolor": theme.ink,
-                "path.simplify": False,
-                "savefig.facecolor": theme.ground,
-                "svg.fonttype": "none",
-                "svg.hashsalt": "kcomplexity",
-                "text.color": theme.ink,
-                "text.parse_math": False,
-                "xtick.color": theme.muted,
-                "xtick.labelcolor": theme.ink,
-                "xtick.labelsize": small,
-                "ytick.color": theme.muted,
-                "ytick.labelcolor": theme.ink,
-                "ytick.labelsize": small,
-            }
-        )
+        mpl.rcParams.update(_RC)
+        for value, names in (
+            (theme.ground, "axes.facecolor figure.facecolor savefig.facecolor"),
+            (theme.ink, "axes.labelcolor legend.labelcolor text.color"),
+            (theme.ink, "xtick.labelcolor ytick.labelcolor"),
+            (theme.muted, "axes.edgecolor xtick.color ytick.color"),
+            (theme.grid, "grid.color"),
+            (theme.type_size, "axes.labelsize font.size"),
+            (0.92 * theme.type_size, "legend.fontsize xtick.labelsize ytick.labelsize"),
+        ):
+            own: dict[Any, Any] = dict.fromkeys(names.split(), value)
+            mpl.rcParams.update(own)
         with warnings.catch_warnings():
             # A name may hold any character; matplotlib's typeface lacks some, and shows a box.
             warnings.filterwarnings("ignore", message="Glyph .* missing from font")
@@ -97,27 +90,17 @@ def image_bytes(kind: FigureKind, chart: Chart, theme: Theme, form: str) -> byte
     """Return a picture as a file of the format `form`, one of `PICTURE_FORMATS`."""
     with styled(theme):
         # In an SVG text stays text, for which the reader's machine has a typeface.
-        figure = _compose(kind, chart if form == "svg" else _in_typeface(chart), theme)
-        data = _saved(figure, form)
-    if form != "svg":
-        return data
-    return _accessible(data.decode(), chart).encode()
+        if form == "svg":
+            return _accessible(_saved(_compose(kind, chart, theme), form).decode(), chart).encode()
+        return _saved(_compose(kind, _in_typeface(chart), theme), form)
 
 
 def page_svg(kind: FigureKind, chart: Chart, key: str, names: dict[str, int]) -> str:
     """Return a picture as an SVG element to stand in the page, in the page's own colours.
 
-    The page says the title itself.
-
-    Parameters
-    ----------
-    kind : FigureKind
-    chart : Chart
-    key : str
-        Tells its ids from those of other pictures of the page.
-    names : dict of str to int
-        The names that the page says once, and their places; those of the picture are added where
-        its marks have none.
+    The page says the title itself. `key` begins the ids, which are those of the whole page. `names`
+    are the names that the page says once, with their places; those of the picture are added where
+    its marks have none.
     """
     import matplotlib as mpl
 
@@ -132,7 +115,7 @@ def page_svg(kind: FigureKind, chart: Chart, key: str, names: dict[str, int]) ->
         text = text.replace(" data-tips=", f' data-at="{" ".join(map(str, places))}" data-tips=', 1)
     text = re.sub(r'<svg ([^>]*?)height="[^"]*"([^>]*?)width="[^"]*"', r"<svg \1\2", text, count=1)
     text = re.sub(r'font: ([\d.]+)px [^;"]*', r"font-size: \1px", text)
-    # An id is one of the whole page; short ones, since every mark names one.
+    # Short ids, since every mark names one.
     used = dict.fromkeys(re.findall(r' id="([^"]*)"', text))
     ids = {old: f"{key}-{n}" for n, old in enumerate(used)}
     text = re.sub(r'( id="|url\(#|href="#)([^")]+)', lambda match: match[1] + ids[match[2]], text)
@@ -147,25 +130,18 @@ def _in_typeface(chart: Chart) -> Chart:
 
     known = get_font(findfont("DejaVu Sans")).get_charmap()
 
-    def shown(cell: Cell) -> Cell:
-        return text(cell) if isinstance(cell, str) else cell
-
-    def text(words: str) -> str:
+    def shown(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(map(shown, value))
+        if not isinstance(value, str):
+            return value
         return "".join(
             c if ord(c) in known or c == "\n" else c.encode("unicode_escape").decode("ascii")
-            for c in words
+            for c in value
         )
 
-    return replace(
-        chart,
-        title=text(chart.title),
-        subtitle=text(chart.subtitle),
-        x=text(chart.x),
-        y=text(chart.y),
-        columns=tuple(map(text, chart.columns)),
-        rows=tuple(tuple(map(shown, row)) for row in chart.rows),
-        levels=tuple((text(name), value) for name, value in chart.levels),
-    )
+    drawn = ("title", "subtitle", "x", "y", "columns", "rows", "levels")
+    return replace(chart, **{name: shown(getattr(chart, name)) for name in drawn})
 
 
 def alternative(chart: Chart) -> str:
@@ -178,6 +154,7 @@ def alternative(chart: Chart) -> str:
 def _compose(kind: FigureKind, chart: Chart, theme: Theme, *, head: bool = True) -> Figure:
     """Draw, below the title if there is to be one."""
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     # A character of matplotlib's typeface is some 0.58 of its size wide, bold 0.66.
     chars = theme.width * 72 / theme.type_size
@@ -189,10 +166,8 @@ def _compose(kind: FigureKind, chart: Chart, theme: Theme, *, head: bool = True)
     scale = max(theme.width / 5.4, 0.8)
     body = min(max(_LEAST * scale, _ROW * chart.size * scale + 1.1), _MOST)
     height = body + top
-    figure = Figure((theme.width, height), layout="constrained")
-    engine = figure.get_layout_engine()
-    if engine is not None:
-        engine.set(rect=(0, 0, 1, body / height))  # type: ignore[call-arg]
+    layout = ConstrainedLayoutEngine(rect=(0, 0, 1, body / height))
+    figure = Figure((theme.width, height), layout=layout)
     for at, lines, how in (
         (4 / 72, title, {"weight": "bold", "fontsize": big}),
         (4 / 72 + above, subtitle, {"color": theme.muted, "fontsize": small}),
@@ -210,13 +185,10 @@ def _saved(figure: Figure, form: str) -> bytes:
         # Links are what carries titles into an SVG; here they would be links.
         for drawn in figure.findobj(Collection):
             drawn.set_urls([])
-    nothing: dict[str, dict[str, Any]] = {
-        "png": {"Software": None},
-        "svg": {"Date": None, "Creator": None},
-        "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-    }
+    dated = {"png": "Software", "svg": "Date Creator", "pdf": "CreationDate Creator Producer"}
     file = io.BytesIO()
-    figure.savefig(file, format=form, dpi=_DPI, metadata=nothing[form])
+    nothing: dict[str, Any] = dict.fromkeys(dated[form].split())
+    figure.savefig(file, format=form, dpi=_DPI, metadata=nothing)
     return file.getvalue()
 
 
@@ -235,29 +207,19 @@ def _accessible(svg: str, chart: Chart, digits: int = 2) -> str:
     def rounded(match: re.Match[str]) -> str:
         return f"{round(float(match[0]), digits):g}"
 
-    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
+    def straightened(match: re.Match[str]) -> str:
+        return _LINE.sub(_upright, re.sub(r"\s*([MLCQz])\s*", r"\1", match[0]))
+
+    svg = re.sub(r"(?:<metadata>.*?</metadata>|<!--.*?-->)\s*", "", svg, flags=re.DOTALL)
     svg = _LINKS.sub(_titled, svg)
-    svg = re.sub(
-        r' (?:d|x|y|width|height|transform|points)="[^"]*"',
-        lambda match: _LONG.sub(rounded, match[0]),
-        svg,
-    )
-    svg = re.sub(
-        r' d="[^"]*"',
-        lambda match: _LINE.sub(_upright, re.sub(r"\s*([MLCQz])\s*", r"\1", match[0])),
-        svg,
-    )
+    places = r' (?:d|x|y|width|height|transform|points)="[^"]*"'
+    svg = re.sub(places, lambda match: _LONG.sub(rounded, match[0]), svg)
+    svg = re.sub(r' d="[^"]*"', straightened, svg)
     used = set(re.findall(r'(?:url\(#|href="#)([^")]+)', svg))
     svg = re.sub(r' id="([^"]*)"', lambda match: match[0] if match[1] in used else "", svg)
     svg = re.sub(r">\s+<", "><", svg)
-    words = escape(alternative(chart))
-    return re.sub(
-        r"<svg ([^>]*)>",
-        lambda match: f'<svg {match[1]} role="img" aria-label="{words}">',
-        svg,
-        count=1,
-    )
+    about = f' role="img" aria-label="{escape(alternative(chart))}">'
+    return re.sub(r"(<svg [^>]*)>", lambda match: match[1] + about, svg, count=1)
 
 
 def _upright(line: re.Match[str]) -> str:
@@ -299,8 +261,7 @@ def _titled(links: re.Match[str]) -> str:
         else:
             title = tip and f"<title>{tip}</title>"
         marks.append((said, f"{plain}>{title}</{shape[1]}>"))
-    joined = (
-        f"<g{said}>{''.join(mark for _, mark in same)}</g>"
+    return "".join(
+        _UNTITLED.sub(" ", f"<g{said}>{''.join(mark for _, mark in same)}</g>")
         for said, same in groupby(marks, key=itemgetter(0))
     )
-    return "".join(_UNTITLED.sub(" ", mark) for mark in joined)

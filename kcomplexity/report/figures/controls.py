@@ -2,53 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
-from kcomplexity.report.figures.base import Chart, FigureKind
+from kcomplexity.report.figures.base import Axes, Chart, FigureKind
 from kcomplexity.report.figures.marks import MANY, Along, legend
-from kcomplexity.report.figures.names import checkpoint_name
+from kcomplexity.report.figures.names import variant
 from kcomplexity.report.figures.themes import Theme
 from kcomplexity.report.numbers import three_figures
-from kcomplexity.report.rows import (
-    Json,
-    by_checkpoint,
-    control_of,
-    depth_sorted,
-    label,
-    measured,
-    specs_of,
-)
+from kcomplexity.report.rows import Json, by_path_and_spec, control_of, label, measured
 from kcomplexity.text import plural
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+#: Tensor, ratio, lowest and highest replicate over their mean, replicates, those above it, weights.
+_Effect: TypeAlias = tuple[str, float, float, float, int, int, int]
 
 
 def _charts(document: Json) -> list[Chart]:
-    rows = measured(document, "controls", "bits")
     charts = []
-    for path, of_checkpoint in by_checkpoint(rows).items():
-        for spec in specs_of(of_checkpoint):
-            of_spec = [row for row in of_checkpoint if row["spec"] == spec]
-            kinds = dict.fromkeys(c["kind"] for row in of_spec for c in row["controls"])
-            charts += [_chart(document, path, spec, kind, of_spec) for kind in kinds]
-    return [chart for chart in charts if chart.rows]
+    for path, spec, rows in by_path_and_spec(measured(document, "controls", "bits")):
+        for kind in dict.fromkeys(control["kind"] for row in rows for control in row["controls"]):
+            pairs = [(row, control_of(row, kind)) for row in rows]
+            effects = [_effect(row, own) for row, own in pairs if own and own["bits"]]
+            charts += [_chart(document, path, spec, kind, effects)] if effects else []
+    return charts
 
 
-def _chart(document: Json, path: str, spec: str, kind: str, rows: Sequence[Json]) -> Chart:
-    pairs = [
-        (row, control)
-        for row in depth_sorted(rows)
-        if (control := control_of(row, kind)) and control["bits"]
-    ]
-    effects = [_against(row, control) for row, control in pairs]
-    below = sum(one[4] == one[3] for one in effects)
-    n = max((one[3] for one in effects), default=0)
+def _chart(document: Json, path: str, spec: str, kind: str, effects: list[_Effect]) -> Chart:
+    below = sum(n_lower == n for *_, n, n_lower, _ in effects)
+    n = max(n for *_, n, _, _ in effects)
     noun = "shuffle" if kind.startswith("shuffle") else f"{kind} replicate"
     # Exact where no two are equal; ties make it less.
-    expected = sum(1 / (one[3] + 1) for one in effects)
-    several = len(document.get("checkpoints", ())) > 1
+    expected = sum(1 / (n + 1) for *_, n, _, _ in effects)
     whole = [
         (f"whole ({control['n_lower']} of {control['n']} above it)", control["ratio"])
         for row in document.get("summary", ())
@@ -56,10 +39,8 @@ def _chart(document: Json, path: str, spec: str, kind: str, rows: Sequence[Json]
         if (control := control_of(row, kind))
     ]
     return Chart(
-        variant=" ".join(
-            part for part in (checkpoint_name(path) if several else "", spec, kind) if part
-        ),
-        title=f"{spec}: {below} of {plural(len(pairs), 'tensor')} below every one of its own "
+        variant=variant(document, path, spec, kind),
+        title=f"{spec}: {below} of {plural(len(effects), 'tensor')} below every one of its own "
         + (f"{n} {noun}s" if n > 1 else noun)
         + f" (by chance: up to {three_figures(expected)})",
         subtitle=f"bits over the mean of the {noun}s; the bar is the range of the {noun}s "
@@ -67,60 +48,40 @@ def _chart(document: Json, path: str, spec: str, kind: str, rows: Sequence[Json]
         x=f"bits / mean bits of its {noun}s (lower = more structure)",
         y="tensor",
         columns=("tensor", "ratio", "lowest", "highest", "n", "n_lower", "n_weights"),
-        rows=tuple(
-            (label(row), *one, row["n_weights"])
-            for (row, _), one in zip(pairs, effects, strict=True)
-        ),
+        rows=tuple(effects),
         levels=tuple(whole),
-        size=len(pairs) if len(pairs) <= MANY else 0,
+        size=len(effects) if len(effects) <= MANY else 0,
     )
 
 
-def _against(row: Json, control: Json) -> tuple[float, float, float, int, int]:
-    """Return ratio, lowest and highest replicate over their mean, how many, how many above it."""
+def _effect(row: Json, control: Json) -> _Effect:
     bits, mean = control["bits"], control["mean_bits"]
     n_lower = sum(row["bits"] < b for b in bits)
-    return control["ratio"], min(bits) / mean, max(bits) / mean, len(bits), n_lower
+    ends = min(bits) / mean, max(bits) / mean
+    return label(row), control["ratio"], *ends, len(bits), n_lower, row["n_weights"]
 
 
 def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:
     names = chart["tensor"]
     along = Along(ax, names, theme)
+    ratios, n, n_lower = chart["ratio"], chart["n"], chart["n_lower"]
     places = range(len(names))
-    tips = [
-        f"{name}: {ratio:.4f}, below {lower} of {n}"
-        for name, ratio, n, lower in zip(
-            names, chart["ratio"], chart["n"], chart["n_lower"], strict=True
-        )
-    ]
+    tips = [f"{names[at]}: {ratios[at]:.4f}, below {n_lower[at]} of {n[at]}" for at in places]
     along.bars(chart["lowest"], chart["highest"], theme.muted, tips, width=0.5, alpha=0.35)
     along.rule(1)
-    below = [at for at in places if chart["n_lower"][at] == chart["n"][at]]
-    others = [at for at in places if chart["n_lower"][at] < chart["n"][at]]
-    for chosen, colour, hollow in (
-        (others, theme.muted, True),
-        (below, theme.series[0], False),
-    ):
-        along.points(
-            chosen,
-            [chart["ratio"][at] for at in chosen],
-            colour,
-            [tips[at] for at in chosen],
-            areas=22 if along.few else 9,
-            hollow=hollow,
-        )
+    below = [at for at in places if n_lower[at] == n[at]]
+    others = [at for at in places if n_lower[at] < n[at]]
+    areas = 22 if along.few else 9
+    along.points(others, ratios, theme.muted, tips, areas=areas, hollow=True)
+    along.points(below, ratios, theme.series[0], tips, areas=areas)
     for name, value in chart.levels:
         along.across(value, f"{name}: {value:.3f}")
     along.label(chart.x)
-    legend(
-        ax,
-        [
-            ("below all of them", theme.series[0], "0"),
-            ("not below all", theme.muted, "hollow"),
-            ("their own range", theme.muted, "band"),
-        ],
-        theme,
-    )
+    entries = [
+        ("below all of them", theme.series[0], "0"),
+        ("not below all", theme.muted, "hollow"),
+    ]
+    legend(ax, [*entries, ("their own range", theme.muted, "band")], theme)
 
 
 CONTROLS = FigureKind(

@@ -22,34 +22,11 @@ def save_figures(
     look: str = "light",
     inputs: Sequence[Path] = (),
 ) -> list[Path]:
-    """Draw all that a result has, or the kinds asked for, into a folder.
+    """Draw all that a result has, or the kinds asked for, into a folder; return their paths.
 
-    Parameters
-    ----------
-    document : mapping
-        The JSON form of a result.
-    folder : str or path
-        Made if it is not there; files of the same names are replaced.
-    kinds : sequence of str, optional
-        Names in :data:`~kcomplexity.report.figures.FIGURES`.
-    forms : sequence of {"png", "svg", "pdf"}
-    look : {"light", "dark", "paper"}
-    inputs : sequence of Path
-        What was read, and is not to be written over.
-
-    Returns
-    -------
-    list of Path
-        The pictures; the CSV of each has its name and ends in ``.csv``.
-
-    Raises
-    ------
-    SpecError
-        If a kind, a format or the look is not known.
-    ResultError
-        If nothing of what was asked for can be drawn; the message says what each would need.
-    OutputError
-        If a file cannot be written, or is one of `inputs`.
+    The CSV of each picture has its name and ends in ``.csv``. The folder is made if it is not
+    there; files of the same names are replaced, but never the `inputs` that were read.
+    If nothing can be drawn, a ResultError says what each kind would need.
     """
     for form in forms:
         if form not in PICTURE_FORMATS:
@@ -68,11 +45,9 @@ def save_figures(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot make {folder}: {error.strerror or error}") from error
-    written = []
     for picture in drawn:
         for form in forms:
-            path = folder / f"{picture.name}.{form}"
-            write_atomically(path, image_bytes(picture.kind, picture.chart, chosen, form))
-            written.append(path)
+            image = image_bytes(picture.kind, picture.chart, chosen, form)
+            write_atomically(folder / f"{picture.name}.{form}", image)
         write_atomically(folder / f"{picture.name}.csv", numbers_csv(picture.chart))
-    return written
+    return [folder / f"{picture.name}.{form}" for picture in drawn for form in forms]

@@ -13,16 +13,16 @@ of more than `CROWD` tensors have none: one area has a line of text for each pla
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from kcomplexity.report.figures.base import Axes, Chart
 from kcomplexity.report.figures.themes import PAGE, Theme
-from kcomplexity.report.layers import block_of
+from kcomplexity.report.layers import KINDS, block_of
 from kcomplexity.report.numbers import three_figures
 from kcomplexity.text import printable, shorten
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.collections import PolyCollection
 
 #: More tensors than this are not named one by one.
@@ -30,12 +30,13 @@ MANY = 32
 #: In the page, the names of more tensors than this are said once for all figures.
 CROWD = 200
 TIP = "tip:"
+DASHES = (0, (4, 2))
 _MOST_TICKS = 9
 _MARKERS = "osD^vPX*"
 
-
 Entry: TypeAlias = tuple[str, str, str]
-"""An entry of a legend: label, colour, and the mark."""
+"""An entry of a legend: label, colour, and the mark: ``"bar"`` (``"bar:0.5"`` with its opacity),
+``"line"``, ``"dashed"``, ``"band"``, ``"hollow"``, ``"beyond"`` or the number of a mark."""
 
 
 class Along:
@@ -68,8 +69,7 @@ class Along:
         Many bars touch and are drawn as one; :meth:`hints` has their lines of text.
         """
         if self.few:
-            bars = self._boxes(low, high, width, tips)
-            bars.set(facecolor=colour, alpha=alpha)
+            self._boxes(low, high, width, tips).set(facecolor=colour, alpha=alpha)
             return
         edges = [at - 0.5 for at in range(len(self.names) + 1)]
         self.ax.stairs(high, edges, baseline=low, fill=True, color=colour, alpha=alpha, linewidth=0)
@@ -89,12 +89,6 @@ class Along:
             self.said[int(place)][tip.removeprefix(f"{self.names[int(place)]}: ")] = None
         return [TIP] * len(tips)
 
-    def _area(self) -> None:
-        """Lay what was said of each tensor over the axes, a line each."""
-        lines = [printable("; ".join(said)) for said in self.said]
-        area = self.ax.axvspan(-0.5, len(lines) - 0.5, facecolor="none", linewidth=0, zorder=5)
-        area.set_url(TIP + "\n".join(lines))
-
     def _boxes(
         self, low: Sequence[float], high: Sequence[float], width: float, tips: Sequence[str]
     ) -> PolyCollection:
@@ -113,7 +107,7 @@ class Along:
 
     def points(
         self,
-        at: Sequence[float],
+        at: Sequence[int],
         values: Sequence[float],
         colour: str,
         tips: Sequence[str],
@@ -122,19 +116,19 @@ class Along:
         areas: Sequence[float] | float = 16,
         hollow: bool = False,
     ) -> None:
-        """Draw a mark for each tensor."""
-        x, y = (values, at) if self.few else (at, values)
+        """Draw a mark for each of the tensors `at`; the other sequences are those of all."""
+        own = [values[i] for i in at]
         drawn = self.ax.scatter(
-            x,
-            y,
-            s=areas,
-            marker=_MARKERS[mark % len(_MARKERS)],
+            x=own if self.few else at,
+            y=at if self.few else own,
+            s=areas if isinstance(areas, int | float) else [areas[i] for i in at],
+            marker=marker(mark),
             facecolors="none" if hollow else colour,
             edgecolors=colour if hollow else self.theme.ground,
             linewidths=0.9 if hollow else 0.4,
             zorder=3,
         )
-        drawn.set_urls(self._links(at, tips))
+        drawn.set_urls(self._links(at, [tips[i] for i in at]))
 
     def from_zero(self) -> None:
         """Let the values begin at zero."""
@@ -152,9 +146,10 @@ class Along:
         if not beyond:
             return []
         (self.ax.set_xlim if self.few else self.ax.set_ylim)(None, end)
+        ends = [end] * len(beyond)
         drawn = self.ax.scatter(
-            [end] * len(beyond) if self.few else beyond,
-            beyond if self.few else [end] * len(beyond),
+            x=ends if self.few else beyond,
+            y=beyond if self.few else ends,
             s=18 if self.few else 10,
             marker=">" if self.few else "^",
             color=self.theme.ink,
@@ -177,15 +172,16 @@ class Along:
         if log:
             log_scale(ax, "x" if self.few else "y")
         if self.few:
-            names = max((len(text.get_text()) for text in ax.get_yticklabels()), default=0)
-            wide = len(of_values) > characters(self.theme) - names - 4
+            wide = len(of_values) > _room(ax, self.theme)
             ax.set_xlabel(of_values.replace(" (", "\n(") if wide else of_values)
         else:
             # What is turned has the height of the axes alone: the direction goes below.
             ax.set_ylabel(of_values.replace(" (", "\n("))
         ax.grid(visible=True, axis="x" if self.few else "y")
         if self.crowd:
-            self._area()
+            lines = [printable("; ".join(said)) for said in self.said]
+            area = ax.axvspan(-0.5, len(lines) - 0.5, facecolor="none", linewidth=0, zorder=5)
+            area.set_url(TIP + "\n".join(lines))
 
     def across(self, value: float, text: str) -> None:
         """Draw a line at a value of the whole."""
@@ -194,9 +190,7 @@ class Along:
     def _name_each(self) -> None:
         ax = self.ax
         shown = [shorten(name, self.theme.name_width) for name in self.names]
-        ax.set_yticks(range(len(shown)), shown)
-        for text in ax.get_yticklabels():
-            text.set_parse_math(False)
+        ax.set_yticks(range(len(shown)), shown, parse_math=False)
         ax.set_ylim(len(shown) - 0.4, -0.6)
         known = any(map(block_of, self.names))
         ax.set_ylabel(f"tensor, in {'depth' if known else 'file'} order")
@@ -205,41 +199,33 @@ class Along:
     def _name_blocks(self) -> None:
         ax = self.ax
         ax.set_xlim(-1, len(self.names))
-        starts: dict[str, int] = {}
-        numbered: dict[str, int] = {}
+        starts: dict[tuple[str, int], int] = {}
         for at, name in enumerate(self.names):
-            block = block_of(name)
-            key = f"{block[0]}.{block[1]}" if block else ""
-            if key and key not in starts:
-                starts[key] = at
-                numbered[key] = block[1] if block else 0
-        order = "depth" if starts else "file"
-        families = {key.rpartition(".")[0] for key in starts}
+            if block := block_of(name):
+                starts.setdefault(block, at)
+        families = {family for family, _ in starts}
+        what = f"tensor in {'depth' if starts else 'file'} order"
         if len(families) == 1:
-            shown = {key: str(numbered[key]) for key in starts}
-            what = f"tensor in {order} order, by {shorten(families.pop(), 24)}.#"
+            shown = [(at, str(number)) for (_, number), at in starts.items()]
+            what += f", by {shorten(families.pop(), 24)}.#"
         else:
-            shown = {key: shorten(key, 9) for key in starts}
-            what = f"tensor in {order} order" + (", by block" if starts else "")
-        kept = self._spread(starts, shown)
-        if kept:
-            ax.set_xticks([starts[key] for key in kept], [shown[key] for key in kept])
-            for text in ax.get_xticklabels():
-                text.set_parse_math(False)
+            shown = [(at, shorten(f"{family}.{n}", 9)) for (family, n), at in starts.items()]
+            what += ", by block" if starts else ""
+        if kept := self._spread(shown):
+            ax.set_xticks([at for at, _ in kept], [name for _, name in kept], parse_math=False)
         label = f"{what}; {len(self.names):,} tensors"
         # Words of the axis values and the margins take some eight characters.
         ax.set_xlabel("\n".join(textwrap.wrap(label, int(characters(self.theme)) - 8)))
 
-    def _spread(self, starts: Mapping[str, int], shown: Mapping[str, str]) -> list[str]:
-        """Return the blocks whose names have room, at even distances."""
+    def _spread(self, blocks: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
+        """Return the blocks, each with its first tensor, whose names have room, evenly spaced."""
         room = 0.85 * characters(self.theme)
-        wide = max(map(len, shown.values()), default=1) + 2.5
-        step = -(-len(starts) // max(1, int(min(_MOST_TICKS, room // wide)))) or 1
-        gap = len(self.names) * wide / room
-        kept: list[str] = []
-        for key in list(starts)[::step]:
-            if not kept or starts[key] - starts[kept[-1]] >= gap:
-                kept.append(key)
+        wide = max((len(name) for _, name in blocks), default=1) + 2.5
+        step = -(-len(blocks) // max(1, int(min(_MOST_TICKS, room // wide)))) or 1
+        kept: list[tuple[int, str]] = []
+        for at, name in blocks[::step]:
+            if not kept or at - kept[-1][0] >= len(self.names) * wide / room:
+                kept.append((at, name))
         return kept
 
 
@@ -271,27 +257,60 @@ def characters(theme: Theme) -> float:
     return theme.width * 72 / (0.56 * theme.type_size)
 
 
+def _room(ax: Axes, theme: Theme) -> float:
+    """Return about how many characters fit below the axes, next to the names on the left."""
+    names = max((len(text.get_text()) for text in ax.get_yticklabels()), default=0)
+    return characters(theme) - names - 4
+
+
 def tip_links(tips: Sequence[str]) -> list[str]:
     """Return the links that carry lines of text into an SVG."""
     return [TIP + printable(tip) for tip in tips]
 
 
+def layer_kinds(chart: Chart) -> Iterator[tuple[int, str, list[int]]]:
+    """Yield each kind of layer in a chart: its index among `KINDS`, its name, its tensors."""
+    for index, kind in enumerate(KINDS):
+        if chosen := [at for at, own in enumerate(chart["layer_kind"]) if own == kind]:
+            yield index, kind, chosen
+
+
+def dots(ax: Axes, x: Sequence[float], y: Sequence[float], tips: Sequence[str], **how: Any) -> None:
+    """Draw a mark for each point, with its line of text; `how` goes to ``scatter``."""
+    ax.scatter(x, y, **how).set_urls(tip_links(tips))
+
+
+def mark_of(index: int, theme: Theme) -> dict[str, Any]:
+    """Return how ``scatter`` draws the marks of series `index`."""
+    colours = {"facecolors": theme.series[index % len(theme.series)], "edgecolors": theme.ground}
+    return {"marker": marker(index), "linewidths": 0.4, "zorder": 3} | colours
+
+
+def finish(
+    ax: Axes,
+    chart: Chart,
+    theme: Theme,
+    entries: Sequence[Entry] = (),
+    grid: Literal["both", "x", "y"] = "both",
+) -> None:
+    """Label both axes, the direction of what is turned below it; draw the grid and a legend."""
+    ax.set_xlabel(chart.x, parse_math=False)
+    ax.set_ylabel(chart.y.replace(" (", "\n("), parse_math=False)
+    ax.grid(visible=True, axis=grid)
+    if entries:
+        legend(ax, entries, theme)
+
+
 def line_across(ax: Axes, value: float, text: str, theme: Theme, *, vertical: bool = False) -> None:
     """Draw a dashed line at a value, with its name at the end of it."""
     draw = ax.axvline if vertical else ax.axhline
-    draw(value, color=theme.ink, linewidth=0.8, linestyle=(0, (4, 2)), zorder=2)
-    if vertical:
-        anchor, shift, side = (value, 1.0), (0, 2), "center"
-        along = ax.get_xaxis_transform()
-    else:
-        anchor, shift, side = (1.0, value), (-2, 2), "right"
-        along = ax.get_yaxis_transform()
+    draw(value, color=theme.ink, linewidth=0.8, linestyle=DASHES, zorder=2)
     ax.annotate(
         text,
-        anchor,
-        xycoords=along,
-        xytext=shift,
-        ha=side,
+        (value, 1.0) if vertical else (1.0, value),
+        xycoords=ax.get_xaxis_transform() if vertical else ax.get_yaxis_transform(),
+        xytext=(0, 2) if vertical else (-2, 2),
+        ha="center" if vertical else "right",
         textcoords="offset points",
         va="bottom",
         color=theme.ink,
@@ -318,17 +337,8 @@ def log_scale(ax: Axes, *names: str) -> None:
             axis.set_minor_locator(NullLocator())
 
 
-def legend(ax: Axes, entries: Sequence[tuple[str, str, str]], theme: Theme) -> None:
-    """Put a legend below the axes.
-
-    Parameters
-    ----------
-    ax : Axes
-    entries : sequence of (str, str, str)
-        Label, colour, and the mark: ``"bar"`` (``"bar:0.5"`` with its opacity),
-        ``"line"``, ``"dashed"``, ``"band"``, ``"hollow"``, ``"beyond"`` or the number of a mark.
-    theme : Theme
-    """
+def legend(ax: Axes, entries: Sequence[Entry], theme: Theme) -> None:
+    """Put a legend below the axes."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
     from matplotlib.transforms import ScaledTranslation
@@ -339,36 +349,19 @@ def legend(ax: Axes, entries: Sequence[tuple[str, str, str]], theme: Theme) -> N
             opacity = 0.3 if how == "band" else float(how.partition(":")[2] or 1)
             handles.append(Patch(facecolor=colour, alpha=opacity))
         elif how in ("line", "dashed"):
-            line = Line2D([], [], color=colour, linewidth=1.4)
-            if how == "dashed":
-                line.set_linestyle((0, (4, 2)))
-            handles.append(line)
+            style: dict[str, Any] = {"linestyle": DASHES} if how == "dashed" else {}
+            handles.append(Line2D([], [], color=colour, linewidth=1.4, **style))
         else:
-            named = {"hollow": "o", "beyond": ">"}
-            mark = named[how] if how in named else _MARKERS[int(how) % len(_MARKERS)]
-            fill = "none" if how == "hollow" else colour
-            handles.append(
-                Line2D(
-                    [],
-                    [],
-                    color=colour,
-                    marker=mark,
-                    linestyle="",
-                    markersize=4.5,
-                    markerfacecolor=fill,
-                )
-            )
+            mark = {"hollow": "o", "beyond": ">"}.get(how) or marker(int(how))
+            dot = Line2D([], [], color=colour, marker=mark, linestyle="", markersize=4.5)
+            dot.set_markerfacecolor("none" if how == "hollow" else colour)
+            handles.append(dot)
     labels = [shorten(label, 40) for label, _, _ in entries]
     # As many columns as fit side by side, filled line by line.
-    names = max((len(text.get_text()) for text in ax.get_yticklabels()), default=0)
-    room = characters(theme) - names - 4
-    n_columns = max(1, min(len(labels), int(room // (max(map(len, labels)) + 7))))
+    n_columns = max(1, min(len(labels), int(_room(ax, theme) // (max(map(len, labels)) + 7))))
     order = [at for column in range(n_columns) for at in range(column, len(labels), n_columns)]
-    below = ScaledTranslation(
-        0,
-        -(3.9 + 1.25 * ax.get_xlabel().count("\n")) * theme.type_size / 72,
-        ax.figure.dpi_scale_trans,
-    )
+    lines = 3.9 + 1.25 * ax.get_xlabel().count("\n")
+    below = ScaledTranslation(0, -lines * theme.type_size / 72, ax.figure.dpi_scale_trans)
     box = ax.legend(
         [handles[at] for at in order],
         [labels[at] for at in order],

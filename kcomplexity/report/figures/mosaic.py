@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from kcomplexity.errors import ResultError
-from kcomplexity.report.figures.base import Cell, Chart, FigureKind
-from kcomplexity.report.figures.marks import legend, log_scale, tip_links
+from kcomplexity.report.figures.base import Axes, Cell, Chart, FigureKind
+from kcomplexity.report.figures.marks import dots, finish, legend, log_scale
 from kcomplexity.report.figures.themes import Theme
 from kcomplexity.report.numbers import three_figures
 from kcomplexity.report.rows import Json
 from kcomplexity.text import human_bytes
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 #: More tiles than this are too small to see.
 _MOST_TILES = 96
 _ACROSS = 12
-_DIVERGING = "RdBu_r"
-
-
-# --- motifs ------------------------------------------------------------------------------------
 
 
 def _motif_charts(document: Json) -> list[Chart]:
@@ -37,7 +30,9 @@ def _motif_charts(document: Json) -> list[Chart]:
             f"figure motifs: motifs.values were cut: expected {listed} motifs or more of {size} "
             "weights each; make the result again with fit"
         )
-    height, width = _block_shape(document, len(values[0]))
+    shape, by, _ = str(document.get("block_shape", "")).partition("x")
+    height = int(shape) if by else 1
+    width = len(values[0]) // height
     kept = min(len(values), _MOST_TILES)
     rows: list[tuple[Cell, ...]] = [
         (rank + 1, counts[rank], *map(float, values[rank])) for rank in range(kept)
@@ -68,13 +63,7 @@ def _n_motifs(motifs: Json) -> int:
 
 
 def _of_set(motifs: Json) -> str:
-    n_sets = motifs.get("n_sets", 1)
-    return f" (largest of {n_sets:,} sets)" if n_sets > 1 else ""
-
-
-def _block_shape(document: Json, n: int) -> tuple[int, int]:
-    height, by, _ = str(document.get("block_shape", "")).partition("x")
-    return (int(height), n // int(height)) if by else (1, n)
+    return f" (largest of {n:,} sets)" if (n := motifs.get("n_sets", 1)) > 1 else ""
 
 
 def _draw_motifs(ax: Axes, chart: Chart, _theme: Theme) -> None:
@@ -89,13 +78,8 @@ def _draw_motifs(ax: Axes, chart: Chart, _theme: Theme) -> None:
         tile = np.array(row[2:], np.float64).reshape(height, width)
         picture[top : top + height, left : left + width] = tile
     largest = float(np.nanmax(np.abs(picture))) or 1.0
-    drawn = ax.imshow(
-        picture,
-        cmap=_DIVERGING,
-        vmin=-largest,
-        vmax=largest,
-        interpolation="nearest",
-    )
+    how: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest}
+    drawn = ax.imshow(picture, interpolation="nearest", **how)
     ax.set_axis_off()
     ax.set_anchor("N")
     bar = ax.figure.colorbar(drawn, ax=ax, orientation="horizontal", shrink=0.6, aspect=40)
@@ -111,9 +95,6 @@ MOTIFS = FigureKind(
     charts=_motif_charts,
     draw=_draw_motifs,
 )
-
-
-# --- usage -------------------------------------------------------------------------------------
 
 
 def _usage_charts(document: Json) -> list[Chart]:
@@ -140,16 +121,10 @@ def _draw_usage(ax: Axes, chart: Chart, theme: Theme) -> None:
     ranks, shares = chart["rank"], chart["share"]
     ax.plot(ranks, shares, color=theme.series[0], linewidth=1.4)
     if len(ranks) <= 1000:
-        drawn = ax.scatter(ranks, shares, s=8, color=theme.series[0])
-        drawn.set_urls(
-            tip_links(
-                [f"rank {r}: {n:,} blocks" for r, n in zip(ranks, chart["n_used"], strict=True)]
-            )
-        )
+        tips = [f"rank {r}: {n:,} blocks" for r, n in zip(ranks, chart["n_used"], strict=True)]
+        dots(ax, ranks, shares, tips, s=8, color=theme.series[0])
     log_scale(ax, "x", "y")
-    ax.set_xlabel(chart.x)
-    ax.set_ylabel(chart.y.replace(" (", "\n("))
-    ax.grid(visible=True)
+    finish(ax, chart, theme)
 
 
 USAGE = FigureKind(
@@ -161,8 +136,6 @@ USAGE = FigureKind(
     draw=_draw_usage,
 )
 
-
-# --- budget ------------------------------------------------------------------------------------
 
 _PARTS = ("motifs", "indices_coded", "scales", "kept", "container")
 _WORDS = {"indices_coded": "indices, coded", "kept": "kept as they were"}
@@ -183,9 +156,8 @@ def _budget_charts(document: Json) -> list[Chart]:
     if nominal:
         kept, indices = bits.get("kept") or 0, bits.get("indices_fixed") or 0
         # Not the motifs as they are stored: a nominal one has the source's bits a weight.
-        fixed = {"motifs": nominal - indices - kept, "indices, fixed": indices}
-        fixed["kept as they were"] = kept
-        rows += [("nominal", name, value) for name, value in fixed.items() if value]
+        fixed = (("motifs", nominal - indices - kept), ("indices, fixed", indices))
+        rows += [("nominal", *part) for part in (*fixed, (_WORDS["kept"], kept)) if part[1]]
         title += f"; the nominal size is {human_bytes(nominal / 8)}"
     return [
         Chart(
@@ -205,12 +177,10 @@ def _draw_budget(ax: Axes, chart: Chart, theme: Theme) -> None:
     sizes = list(dict.fromkeys(chart["size"]))
     parts = list(dict.fromkeys(chart["part"]))
     left = dict.fromkeys(sizes, 0.0)
-    for size, part, bits in chart.rows:
-        index = parts.index(str(part))
-        width = float(bits or 0) / 8000
-        start = left[str(size)]
-        ax.barh(sizes.index(str(size)), width, left=start, height=0.6, color=theme.series[index])
-        left[str(size)] = start + width
+    for size, part, bits in zip(chart["size"], chart["part"], chart["bits"], strict=True):
+        colour, width = theme.series[parts.index(part)], bits / 8000
+        ax.barh(sizes.index(size), width, left=left[size], height=0.6, color=colour)
+        left[size] += width
     ax.set_yticks(range(len(sizes)), sizes)
     ax.set_ylim(len(sizes) - 0.5, -0.5)
     ax.set_xlabel(chart.x)

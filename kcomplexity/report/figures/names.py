@@ -12,16 +12,20 @@ from kcomplexity.text import shorten
 
 def about(spec: str, rows: Sequence[Json]) -> str:
     """Return the spec with what kind of number it gives."""
-    if not rows:
-        return spec
-    row = rows[0]
-    kind = str(row.get("kind", ""))
+    row = rows[0] if rows else {}
+    kind = row.get("kind")
     if kind == "code":
         decodes = f" of the {row['decodes']}" if row.get("decodes") else ""
         error = row.get("relative_mse")
         at = f" at {100 * error:.2g}% error" if error and row.get("target_mse") else ""
         return f"{spec}, a code{decodes}{at}"
     return f"{spec}, an {kind}" if kind == "estimate" else spec
+
+
+def variant(document: Json, path: str, *parts: str) -> str:
+    """Return what distinguishes a picture: the checkpoint where there are several, and `parts`."""
+    several = len(document.get("checkpoints", ())) > 1
+    return " ".join(filter(None, (checkpoint_name(path) if several else "", *parts)))
 
 
 def checkpoint_name(path: str) -> str:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from kcomplexity.report.figures.base import Chart, FigureKind
-from kcomplexity.report.figures.marks import legend, log_scale, marker, tip_links
+from kcomplexity.report.figures.base import Axes, Chart, FigureKind
+from kcomplexity.report.figures.marks import DASHES, Entry, dots, finish, log_scale, mark_of
 from kcomplexity.report.figures.names import checkpoint_name
 from kcomplexity.report.figures.themes import Theme
 from kcomplexity.report.numbers import gaussian_bits, three_figures
 from kcomplexity.report.rows import Json
 from kcomplexity.text import plural
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 _BOUND = "Gaussian bound"
+_FIELDS = ("method", "what", "bits", "error")
 
 
 def _points(document: Json) -> list[dict[str, Any]]:
@@ -25,12 +23,8 @@ def _points(document: Json) -> list[dict[str, Any]]:
     points = [
         {
             "method": str(point["coding"]),
-            "what": ", ".join(
-                [
-                    str(point["coding"]),
-                    *(f"{k} {v}" for k, v in (point.get("setting") or {}).items()),
-                ]
-            ),
+            "what": str(point["coding"])
+            + "".join(f", {k} {v}" for k, v in (point.get("setting") or {}).items()),
             "bits": point["bits_per_weight"],
             "error": point["relative_mse"],
             "accuracy": point.get("metric"),
@@ -48,24 +42,22 @@ def _codes(document: Json) -> list[dict[str, Any]]:
     points = []
     several = len(document.get("checkpoints", ())) > 1
     for row in document.get("summary", ()):
-        # A comparison has two codes in a row, of two checkpoints.
-        if "checkpoint" not in row or row.get("kind") != "code":
+        # A comparison has two codes in a row, of two checkpoints. Without a target a few tensors of
+        # large weights make the error of the whole.
+        known = all(row.get(key) for key in ("target_mse", "relative_mse", "bits_per_weight"))
+        if "checkpoint" not in row or row.get("kind") != "code" or not known:
             continue
-        # Without a target a few tensors of large weights make the error of the whole.
-        if not row.get("target_mse"):
-            continue
-        if row.get("relative_mse") and row.get("bits_per_weight"):
-            name = f"{checkpoint_name(str(row['checkpoint']))}: " if several else ""
-            points.append(
-                {
-                    "method": name + str(row["spec"]).partition("@")[0],
-                    "what": str(row["spec"]),
-                    "bits": row["bits_per_weight"],
-                    # Steps meet an error but nearly: two codes at one error have the same.
-                    "error": float(f"{row['relative_mse']:.2g}"),
-                    "accuracy": None,
-                }
-            )
+        name = f"{checkpoint_name(str(row['checkpoint']))}: " if several else ""
+        points.append(
+            {
+                "method": name + str(row["spec"]).partition("@")[0],
+                "what": str(row["spec"]),
+                "bits": row["bits_per_weight"],
+                # Steps meet an error but nearly: two codes at one error have the same.
+                "error": float(f"{row['relative_mse']:.2g}"),
+                "accuracy": None,
+            }
+        )
     ends = front([(point["bits"], point["error"]) for point in points])
     return [point | {"on_front": (point["bits"], point["error"]) in ends} for point in points]
 
@@ -91,7 +83,7 @@ def _rate_charts(document: Json) -> list[Chart]:
         return []
     methods = list(dict.fromkeys(p["method"] for p in points))
     leaders = Counter(p["method"] for p in points if p["on_front"]).most_common()
-    rows = [(p["method"], p["what"], p["bits"], p["error"], int(p["on_front"])) for p in points]
+    rows = [(*(p[key] for key in _FIELDS), int(p["on_front"])) for p in points]
     # R(E) = 0.5 log2(1/E), the fewest bits at which a Gaussian source can have the error E.
     errors = [p["error"] for p in points]
     low, high = math.log(min(*errors, 0.1)), math.log(min(max(*errors, 0.2), 0.99))
@@ -123,17 +115,12 @@ def _draw_rates(ax: Axes, chart: Chart, theme: Theme) -> None:
     ends = sorted((bit, error) for bit, error, is_on in on if is_on)
     ax.plot([b for b, _ in ends], [e for _, e in ends], color=theme.ink, linewidth=0.8, zorder=2)
     bound = [at for at, name in enumerate(chart["method"]) if name == _BOUND]
-    ax.plot(
-        [bits[at] for at in bound],
-        [errors[at] for at in bound],
-        color=theme.muted,
-        linewidth=1.1,
-        linestyle=(0, (4, 2)),
-    )
+    line = [bits[at] for at in bound], [errors[at] for at in bound]
+    ax.plot(*line, color=theme.muted, linewidth=1.1, linestyle=DASHES)
     log_scale(ax, "y")
     ax.set_xlim(0, None)
     entries += [("not beaten", theme.ink, "line"), (_BOUND, theme.muted, "dashed")]
-    _finish(ax, chart, entries, theme)
+    finish(ax, chart, theme, entries)
 
 
 RATES = FigureKind(
@@ -159,9 +146,7 @@ def _accuracy_charts(document: Json) -> list[Chart]:
             y="result of the evaluation"
             + (f" ({better} = better)" if better else " (which end is better is unknown)"),
             columns=("method", "what", "bits_per_weight", "relative_mse", "accuracy"),
-            rows=tuple(
-                (p["method"], p["what"], p["bits"], p["error"], p["accuracy"]) for p in points
-            ),
+            rows=tuple(tuple(p[key] for key in (*_FIELDS, "accuracy")) for p in points),
             size=10,
         )
     ]
@@ -186,7 +171,7 @@ def _draw_accuracy(ax: Axes, chart: Chart, theme: Theme) -> None:
     methods = list(dict.fromkeys(chart["method"]))
     entries = _scatter(ax, chart, methods, chart["accuracy"], theme, "evaluation")
     ax.set_xlim(0, None)
-    _finish(ax, chart, entries, theme)
+    finish(ax, chart, theme, entries)
 
 
 ACCURACY = FigureKind(
@@ -201,8 +186,8 @@ ACCURACY = FigureKind(
 
 def _scatter(
     ax: Axes, chart: Chart, methods: list[str], y: list[float], theme: Theme, what: str
-) -> list[tuple[str, str, str]]:
-    entries = []
+) -> list[Entry]:
+    entries: list[Entry] = []
     bits = chart["bits_per_weight"]
     for index, method in enumerate(methods):
         chosen = sorted(
@@ -211,30 +196,10 @@ def _scatter(
         colour = theme.series[index % len(theme.series)]
         x = [bits[at] for at in chosen]
         ax.plot(x, [y[at] for at in chosen], color=colour, linewidth=0.7, alpha=0.6)
-        drawn = ax.scatter(
-            x,
-            [y[at] for at in chosen],
-            s=24,
-            marker=marker(index),
-            facecolors=colour,
-            edgecolors=theme.ground,
-            linewidths=0.4,
-            zorder=3,
-        )
-        drawn.set_urls(
-            tip_links(
-                [
-                    f"{chart['what'][at] or method}: {bits[at]:.4g} bits/weight, {what} {y[at]:.4g}"
-                    for at in chosen
-                ]
-            )
-        )
+        tips = [
+            f"{chart['what'][at] or method}: {bits[at]:.4g} bits/weight, {what} {y[at]:.4g}"
+            for at in chosen
+        ]
+        dots(ax, x, [y[at] for at in chosen], tips, s=24, **mark_of(index, theme))
         entries.append((method, colour, str(index)))
     return entries
-
-
-def _finish(ax: Axes, chart: Chart, entries: list[tuple[str, str, str]], theme: Theme) -> None:
-    ax.set_xlabel(chart.x)
-    ax.set_ylabel(chart.y.replace(" (", "\n("))
-    ax.grid(visible=True)
-    legend(ax, entries, theme)

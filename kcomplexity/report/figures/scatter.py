@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from kcomplexity.report.figures.base import Chart, FigureKind
-from kcomplexity.report.figures.marks import areas_of, legend, log_scale, marker, tip_links
+from kcomplexity.report.figures.base import Axes, Chart, FigureKind
+from kcomplexity.report.figures.marks import areas_of, dots, finish, layer_kinds, log_scale, mark_of
 from kcomplexity.report.figures.names import about, checkpoint_name
 from kcomplexity.report.figures.themes import Theme
-from kcomplexity.report.layers import KINDS, kind_of_layer
-from kcomplexity.report.main_code import main_spec
-from kcomplexity.report.rows import Json, depth_sorted, label, measured
+from kcomplexity.report.rows import Json, by_layer, depth_sorted, main_spec, measured
 from kcomplexity.text import LEAST_SHARE, plural
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 
 def _charts(document: Json) -> list[Chart]:
     rows = measured(document, "reference_bits", "bits", "n_weights")
     spec = main_spec(rows)
-    chosen = [row for row in rows if row["spec"] == spec]
-    others = list(dict.fromkeys(str(row.get("other", "")) for row in chosen))
-    return [
-        _chart(other, [row for row in chosen if str(row.get("other", "")) == other], len(others))
-        for other in others
-    ]
+    others: dict[str, list[Json]] = {}
+    for row in rows:
+        if row["spec"] == spec:
+            others.setdefault(str(row.get("other", "")), []).append(row)
+    return [_chart(other, own, len(others)) for other, own in others.items()]
 
 
 def _chart(other: str, rows: Sequence[Json], n_others: int) -> Chart:
@@ -45,13 +38,7 @@ def _chart(other: str, rows: Sequence[Json], n_others: int) -> Chart:
         y=f"bits per weight in {name} (lower = simpler)",
         columns=("tensor", "layer_kind", "n_weights", "reference", "other"),
         rows=tuple(
-            (
-                label(row),
-                kind_of_layer(label(row), row.get("shape")),
-                row["n_weights"],
-                row["reference_bits"] / row["n_weights"],
-                row["bits"] / row["n_weights"],
-            )
+            (*by_layer(row), *(row[side] / row["n_weights"] for side in ("reference_bits", "bits")))
             for row in ordered
         ),
         size=12,
@@ -62,34 +49,16 @@ def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:
     x, y = chart["reference"], chart["other"]
     areas = areas_of(chart["n_weights"])
     entries = []
-    for index, kind in enumerate(KINDS):
-        chosen = [at for at, own in enumerate(chart["layer_kind"]) if own == kind]
-        if not chosen:
-            continue
-        drawn = ax.scatter(
-            [x[at] for at in chosen],
-            [y[at] for at in chosen],
-            s=[areas[at] for at in chosen],
-            marker=marker(index),
-            facecolors=theme.series[index],
-            edgecolors=theme.ground,
-            linewidths=0.4,
-            zorder=3,
-        )
-        drawn.set_urls(
-            tip_links(
-                [f"{chart['tensor'][at]}: {x[at]:.4g} to {y[at]:.4g} bits/weight" for at in chosen]
-            )
-        )
+    for index, kind, chosen in layer_kinds(chart):
+        tips = [f"{chart['tensor'][at]}: {x[at]:.4g} to {y[at]:.4g} bits/weight" for at in chosen]
+        own_x, own_y, own_areas = ([values[at] for at in chosen] for values in (x, y, areas))
+        dots(ax, own_x, own_y, tips, s=own_areas, **mark_of(index, theme))
         entries.append((kind, theme.series[index], str(index)))
     ends = [min(*x, *y), max(*x, *y)]
     if ends[0] > 0 and ends[1] > 6 * ends[0]:
         log_scale(ax, "x", "y")
     ax.plot(ends, ends, color=theme.muted, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
-    ax.set_xlabel(chart.x, parse_math=False)
-    ax.set_ylabel(chart.y.replace(" (", "\n("), parse_math=False)
-    ax.grid(visible=True)
-    legend(ax, [*entries, ("no change", theme.muted, "dashed")], theme)
+    finish(ax, chart, theme, [*entries, ("no change", theme.muted, "dashed")])
 
 
 SCATTER = FigureKind(

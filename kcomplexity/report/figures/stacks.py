@@ -3,43 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-from kcomplexity.report.figures.base import Chart, FigureKind
-from kcomplexity.report.figures.marks import MANY, Along, legend
-from kcomplexity.report.figures.names import about, checkpoint_name
+from kcomplexity.report.figures.base import Axes, Chart, FigureKind
+from kcomplexity.report.figures.marks import MANY, Along, Entry, legend
+from kcomplexity.report.figures.names import about, variant
 from kcomplexity.report.figures.themes import Theme
 from kcomplexity.report.numbers import three_figures
-from kcomplexity.report.rows import (
-    Json,
-    by_checkpoint,
-    depth_sorted,
-    label,
-    measured,
-    specs_of,
-    stream_bits,
-)
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from kcomplexity.report.rows import Json, by_path_and_spec, label, measured, stream_bits
 
 #: Parts up to this many differ in colour, more in shade.
 _MOST_COLOURS = 4
 _LOW_RANK = "low rank"
 
 
-# --- streams -----------------------------------------------------------------------------------
-
-
 def _stream_charts(document: Json) -> list[Chart]:
     rows = [row for row in measured(document, "bits") if stream_bits(row)]
-    charts = []
-    for path, of_checkpoint in by_checkpoint(rows).items():
-        for spec in specs_of(of_checkpoint):
-            ordered = depth_sorted([row for row in of_checkpoint if row["spec"] == spec])
-            charts.append(_stream_chart(document, path, spec, ordered))
-    return charts
+    return [_stream_chart(document, *own) for own in by_path_and_spec(rows)]
 
 
 def _stream_chart(document: Json, path: str, spec: str, rows: Sequence[Json]) -> Chart:
@@ -53,9 +33,8 @@ def _stream_chart(document: Json, path: str, spec: str, rows: Sequence[Json]) ->
     named = [max(sums, key=lambda part: sums[part])]
     if len(parts) > _MOST_COLOURS:
         named = [parts[0], parts[-1]]  # from the top plane to the bottom one
-    several = len(document.get("checkpoints", ())) > 1
     return Chart(
-        variant=" ".join(filter(None, (checkpoint_name(path) if several else "", spec))),
+        variant=variant(document, path, spec),
         title=", ".join(f"{part} takes {three_figures(sums[part])}" for part in named)
         + f" of {three_figures(math.fsum(sums.values()))} bits/weight",
         subtitle=f"{about(spec, rows)}, stream by stream; side information is not drawn",
@@ -94,21 +73,13 @@ STREAMS = FigureKind(
 )
 
 
-# --- account -----------------------------------------------------------------------------------
-
-
 def _account_charts(document: Json) -> list[Chart]:
     rows = [row for row in measured(document, "bits") if row.get("account")]
-    charts = []
-    for path, of_checkpoint in by_checkpoint(rows).items():
-        for spec in specs_of(of_checkpoint):
-            ordered = depth_sorted([row for row in of_checkpoint if row["spec"] == spec])
-            charts.append(_account_chart(document, path, spec, ordered))
-    return charts
+    return [_account_chart(document, *own) for own in by_path_and_spec(rows)]
 
 
 def _account_chart(document: Json, path: str, spec: str, rows: Sequence[Json]) -> Chart:
-    stages = list(dict.fromkeys(stage for row in rows for stage in _saved_bits(row)))
+    stages = list(dict.fromkeys(stage for row in rows for stage in row["account"]["saved_bits"]))
     low_rank = {
         label(row): row["bits"]
         for row in measured(document, "bits")
@@ -124,18 +95,20 @@ def _account_chart(document: Json, path: str, spec: str, rows: Sequence[Json]) -
         f"{100 * math.fsum(_saved(row, stage) for row in counted) / order0:.1f}% by {stage}"
         for stage in stages
     )
-    several = len(document.get("checkpoints", ())) > 1
+
+    def instead_of(row: Json) -> float | None:
+        bits = low_rank.get(label(row))
+        # A code that is longer is not chosen, and loses nothing.
+        return None if bits is None else max(100 * (1 - bits / _order0(row)), 0.0)
+
+    instead = "; the mark is what a low-rank code saves instead, 0 where it is the longer"
     return Chart(
-        variant=" ".join(filter(None, (checkpoint_name(path) if several else "", spec))),
+        variant=variant(document, path, spec),
         title=f"Structure saves {100 * (1 - shortest / order0):.1f}% of the bits"
         + ("; the context code alone " if low_rank else ": ")
         + shares,
         subtitle=f"{about(spec, rows)}, against coding the same levels in any order"
-        + (
-            "; the mark is what a low-rank code saves instead, 0 where it is the longer"
-            if low_rank
-            else ""
-        ),
+        + (instead if low_rank else ""),
         x="order-0 bits saved, % (higher = more structure)",
         y="tensor",
         columns=("tensor", "n_weights", *stages, *([_LOW_RANK] if low_rank else ())),
@@ -144,7 +117,7 @@ def _account_chart(document: Json, path: str, spec: str, rows: Sequence[Json]) -
                 label(row),
                 row["n_weights"],
                 *(100 * _saved(row, stage) / _order0(row) for stage in stages),
-                *([_rest(row, low_rank.get(label(row)))] if low_rank else ()),
+                *([instead_of(row)] if low_rank else ()),
             )
             for row in rows
         ),
@@ -152,19 +125,14 @@ def _account_chart(document: Json, path: str, spec: str, rows: Sequence[Json]) -
     )
 
 
-def _saved_bits(row: Json) -> Mapping[str, float]:
-    saved: Mapping[str, float] = row["account"]["saved_bits"]
-    return saved
-
-
 def _saved(row: Json, stage: str) -> float:
     """Return the bits that a stage saves; of a sample, scaled up to all weights."""
-    return float(_saved_bits(row).get(stage, 0)) / (row.get("sampled_fraction") or 1)
+    return float(row["account"]["saved_bits"].get(stage, 0)) / (row.get("sampled_fraction") or 1)
 
 
 def _order0(row: Json) -> float:
     """Return the bits without structure: with the same header as those of the codes."""
-    return float(row["bits"] + math.fsum(_saved(row, s) for s in _saved_bits(row)))
+    return float(row["bits"] + math.fsum(_saved(row, s) for s in row["account"]["saved_bits"]))
 
 
 def _shortest(row: Json, low_rank: float | None) -> float:
@@ -173,34 +141,21 @@ def _shortest(row: Json, low_rank: float | None) -> float:
     return float(min(*codes, _order0(row)))
 
 
-def _rest(row: Json, bits: float | None) -> float | None:
-    # A code that is longer is not chosen, and loses nothing.
-    return None if bits is None else max(100 * (1 - bits / _order0(row)), 0.0)
-
-
 def _draw_account(ax: Axes, chart: Chart, theme: Theme) -> None:
     along = Along(ax, chart["tensor"], theme)
     stages = [name for name in chart.columns[2:] if name != _LOW_RANK]
-    other: list[tuple[str, str, str]] = []
+    other: list[Entry] = []
     if _LOW_RANK in chart.columns:
-        other = _low_rank(along, chart, theme)
+        shares = chart[_LOW_RANK]
+        known = [at for at, share in enumerate(shares) if share is not None]
+        names = chart["tensor"]
+        tips = [f"{names[i]}: {share or 0:.2f}% by low rank" for i, share in enumerate(shares)]
+        areas = 16 if along.few else min(16, max(3, 800 / len(chart.rows)))
+        along.points(known, shares, theme.ink, tips, mark=2, areas=areas)
+        other = [("low rank, instead", theme.ink, "2")]
     _stack(along, chart, stages, theme, "% saved", other)
     along.rule(0)
     along.label(chart.x)
-
-
-def _low_rank(along: Along, chart: Chart, theme: Theme) -> list[tuple[str, str, str]]:
-    """Mark what low rank saves instead."""
-    marks = [(at, value) for at, value in enumerate(chart[_LOW_RANK]) if value is not None]
-    along.points(
-        [at for at, _ in marks],
-        [value for _, value in marks],
-        theme.ink,
-        [f"{chart['tensor'][at]}: {value:.2f}% by low rank" for at, value in marks],
-        mark=2,
-        areas=16 if along.few else min(16, max(3, 800 / len(chart.rows))),
-    )
-    return [("low rank, instead", theme.ink, "2")]
 
 
 ACCOUNT = FigureKind(
@@ -213,16 +168,13 @@ ACCOUNT = FigureKind(
 )
 
 
-# --- both --------------------------------------------------------------------------------------
-
-
 def _stack(
     along: Along,
     chart: Chart,
     parts: Sequence[str],
     theme: Theme,
     unit: str,
-    other: Sequence[tuple[str, str, str]] = (),
+    other: Sequence[Entry] = (),
 ) -> None:
     """Stack the columns `parts`; what is below zero is stacked downwards."""
     names = chart["tensor"]

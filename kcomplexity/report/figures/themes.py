@@ -7,7 +7,7 @@ the order.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from kcomplexity.errors import SpecError
@@ -15,52 +15,26 @@ from kcomplexity.errors import SpecError
 
 @dataclass(frozen=True, kw_only=True)
 class Theme:
-    """The look of a figure.
-
-    Attributes
-    ----------
-    name : str
-    ground, ink, muted, grid : str
-        Colours of the background, of text and marks without a series, of side remarks, of grid
-        lines.
-    series : tuple of str
-        Colours that distinguish things.
-    width : float
-        In inches.
-    type_size : float
-        In points.
-    name_width : int
-        Characters of a name on an axis.
-    """
+    """The look of a figure: its colours, and its sizes."""
 
     name: str
     ground: str
-    ink: str
-    muted: str
+    ink: str  # of text, and of marks without a series
+    muted: str  # of side remarks
     grid: str
-    series: tuple[str, ...]
-    width: float = 5.4
-    type_size: float = 8.5
-    name_width: int = 30
+    series: tuple[str, ...]  # what distinguishes things
+    width: float = 5.4  # inches
+    type_size: float = 8.5  # points
+    name_width: int = 30  # characters of a name on an axis
 
 
-_SERIES = (
-    "#0072b2",
-    "#d55e00",
-    "#00875f",
-    "#b8429a",
-    "#3d9fdd",
-    "#c98500",
-    "#6b6f76",
-    "#8a7300",
-)
 _LIGHT = Theme(
     name="light",
     ground="#ffffff",
     ink="#1b1f24",
     muted="#5a636d",
     grid="#dfe3e8",
-    series=_SERIES,
+    series=("#0072b2", "#d55e00", "#00875f", "#b8429a", "#3d9fdd", "#c98500", "#6b6f76", "#8a7300"),
 )
 _DARK = Theme(
     name="dark",
@@ -68,31 +42,21 @@ _DARK = Theme(
     ink="#e9edf1",
     muted="#a3adb8",
     grid="#333b44",
-    series=(
-        "#5ab4f0",
-        "#ff8a4c",
-        "#33c79a",
-        "#e58bcb",
-        "#9ad4ff",
-        "#f2b84b",
-        "#b6bcc4",
-        "#d8c65a",
-    ),
+    series=("#5ab4f0", "#ff8a4c", "#33c79a", "#e58bcb", "#9ad4ff", "#f2b84b", "#b6bcc4", "#d8c65a"),
 )
 # One column of a two-column paper, in the type size of its captions.
-_PAPER = Theme(
+_PAPER = replace(
+    _LIGHT,
     name="paper",
-    ground="#ffffff",
     ink="#000000",
     muted="#444444",
     grid="#dddddd",
-    series=_SERIES,
     width=3.4,
     type_size=7,
     name_width=22,
 )
 
-THEMES = MappingProxyType({one.name: one for one in (_LIGHT, _DARK, _PAPER)})
+THEMES = MappingProxyType({look.name: look for look in (_LIGHT, _DARK, _PAPER)})
 """The themes to choose from."""
 
 # Colours that no theme has: the page replaces them by its own, which follow the reader's choice.
@@ -102,7 +66,7 @@ PAGE = Theme(
     ink="#fe0101",
     muted="#fe0102",
     grid="#fe0103",
-    series=tuple(f"#fe02{i:02x}" for i in range(len(_SERIES))),
+    series=tuple(f"#fe02{i:02x}" for i in range(len(_LIGHT.series))),
 )
 """Figures inside the page, whose colours are the page's."""
 
@@ -114,13 +78,7 @@ PAGE_COLOURS = MappingProxyType(
 
 
 def theme(name: str) -> Theme:
-    """Return the theme called `name`.
-
-    Raises
-    ------
-    SpecError
-        If there is no such theme; the message lists them.
-    """
+    """Return the theme called `name`, or raise a SpecError that lists them."""
     if name not in THEMES:
         raise SpecError(f"unknown theme {name!r}: expected one of {', '.join(THEMES)}")
     return THEMES[name]

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import statistics
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from kcomplexity.report.figures.base import Chart, FigureKind
+from kcomplexity.report.figures.base import Axes, Chart, FigureKind
 from kcomplexity.report.figures.themes import Theme
-from kcomplexity.report.rows import Json, label, measured, tiles
+from kcomplexity.report.rows import Json, label, measured
 from kcomplexity.text import plural, shorten
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 
 def _charts(document: Json) -> list[Chart]:
-    return [_chart(row, tile_map) for row in measured(document) if (tile_map := tiles(row))]
+    rows = [row for row in measured(document, "tiles") if row["tiles"].get("ratios")]
+    return [_chart(row, row["tiles"]) for row in rows]
 
 
 def _chart(row: Json, tile_map: Json) -> Chart:
@@ -25,16 +23,14 @@ def _chart(row: Json, tile_map: Json) -> Chart:
         (i, j, ratio) for i, line in enumerate(tile_map["ratios"]) for j, ratio in enumerate(line)
     )
     ratios = [ratio for _, _, ratio in cells if ratio is not None]
-    lowest = f"{min(ratios):.3f}" if ratios else "none"
-    middle = f"{statistics.median(ratios):.3f}" if ratios else "none"
-    name = shorten(label(row), 40)
+    middle, lowest = (f"{of(ratios):.3f}" if ratios else "none" for of in (statistics.median, min))
     side = f" of {tile_map['tile']} x {tile_map['tile']} weights" if tile_map.get("tile") else ""
-    scatter = _scatter(ratios)
-    n_clear = sum(ratio < 1 - scatter for ratio in ratios)
+    n_clear = sum(ratio < 1 - _scatter(ratios) for ratio in ratios)
     return Chart(
         variant=f"{label(row)} {row['spec']}",
-        title=f"{name}: bits over those of its shuffles are {middle} in the middle tile, {lowest} "
-        f"in the lowest; {n_clear} of {plural(len(ratios), 'tile')} beyond the scatter",
+        title=f"{shorten(label(row), 40)}: bits over those of its shuffles are {middle} in the "
+        f"middle tile, {lowest} in the lowest; {n_clear} of {plural(len(ratios), 'tile')} "
+        "beyond the scatter",
         subtitle=f"{row['spec']}, {plural(len(cells), 'tile')}{side}; below 1 = simpler than the "
         "same weights shuffled; pale = no further from 1 than the highest tile, as by chance",
         x="tile across (columns of the matrix)",
@@ -72,8 +68,8 @@ def _draw(ax: Axes, chart: Chart, theme: Theme) -> None:
     veil[..., :3] = mcolors.to_rgb(theme.ground)
     veil[..., 3] = 1 - pale
     ax.imshow(veil, interpolation="nearest")
-    ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
-    ax.yaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
     ax.set_xlabel(chart.x)
     ax.set_ylabel(chart.y)
     bar = ax.figure.colorbar(drawn, ax=ax, shrink=0.9)
