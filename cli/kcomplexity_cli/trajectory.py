@@ -5,11 +5,12 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from kcomplexity_cli.ending import finish
+from kcomplexity_cli.ending import finish, show
 from kcomplexity_cli.options import Output, measure_options, output_options
 from kcomplexity_cli.repeatable import Repeatable
 
@@ -71,12 +72,43 @@ def trajectory(
     from kcomplexity.training.trajectory import trajectory as follow
     from kcomplexity_cli.terminal import progress_display
 
+    if len(checkpoints) == 1 and (saved := _saved(Path(checkpoints[0]))):
+        if output.file:
+            raise click.UsageError(
+                "-o writes what was measured: leave it out to show a result again"
+            )
+        show(saved, saved["headline"], output)
+        return
     with progress_display(quiet) as measuring["progress"]:
         if watch:
             result = _watch(checkpoints, steps, interval, not no_cache, measuring, quiet)
         else:
             result = follow(checkpoints, steps=steps, cache=not no_cache, **measuring)
     finish(result, output, sources=result.steps)
+
+
+def _saved(path: Path) -> dict[str, Any] | None:
+    """Return the trajectory in a result file or a Tracker's file; None for a checkpoint.
+
+    The index of a sharded checkpoint ends in .json as well.
+    """
+    from kcomplexity.errors import ResultError
+    from kcomplexity.report.reading import read_result
+    from kcomplexity.results.reading import KINDS, kind_of
+
+    if path.suffix not in (".json", ".jsonl") or not path.is_file():
+        return None
+    try:
+        document = read_result(path)
+    except ResultError:
+        return None
+    kind = kind_of(document)
+    if kind != "trajectory":
+        raise ResultError(
+            f"{path} is the result of '{KINDS[kind]}': expected checkpoints, the result of "
+            "'trajectory' or the file of kcomplexity.Tracker"
+        )
+    return document
 
 
 def _watch(
