@@ -64,13 +64,7 @@ from kcomplexity.report.figures import FIGURES, Chart, FigureKind
 from kcomplexity.report.figures.base import Cell
 from kcomplexity.report.rows import Json
 from kcomplexity.results.documents import Document
-from kcomplexity.tensors.checkpoint import (
-    ArrayTensor,
-    Checkpoint,
-    Layout,
-    StoredTensor,
-    Tensor,
-)
+from kcomplexity.tensors.checkpoint import ArrayTensor, Checkpoint, Layout, StoredTensor, Tensor
 from kcomplexity.tensors.derived import rebuilt
 from kcomplexity.tensors.dtypes import DTYPES, StoredDtype
 from kcomplexity.text import printable, shorten

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kcomplexity_cli.options import as_one_option, json_option, run_options, selection_options
+from kcomplexity_cli.options import (
+    as_one_option,
+    json_option,
+    quiet_option,
+    run_options,
+    selection_options,
+)
 from kcomplexity_cli.types import OutputFile
 
 if TYPE_CHECKING:
@@ -30,7 +36,7 @@ Examples:
   kcomplexity inspect https://host/model.safetensors
   kcomplexity inspect a.npz b.npz --json > inspected.json
   kcomplexity inspect model.npz --dtype '*.weight=F8_E4M3' -o inspected.json
-""",
+"""
 )
 @click.argument("checkpoints", nargs=-1, required=True, metavar="CHECKPOINT...")
 @click.option(
@@ -43,11 +49,11 @@ Examples:
 @selection_options
 @as_one_option
 @run_options
+@quiet_option
 @click.option(
     "-o",
     "--output",
     type=OutputFile(".json"),
-    default=None,
     metavar="FILE.json",
     help="Write the JSON document to a file.",
 )

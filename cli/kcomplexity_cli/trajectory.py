@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kcomplexity_cli.ending import finish, show
-from kcomplexity_cli.options import Output, measure_options, output_options
+from kcomplexity_cli.options import Output, measure_options, output_options, quiet_option
 from kcomplexity_cli.repeatable import Repeatable
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ Examples:
 @click.argument("checkpoints", nargs=-1, required=True, metavar="CHECKPOINT|FOLDER|GLOB|RESULT...")
 @click.option(
     "--steps",
-    default=None,
     metavar="REGEX",
     help="Where in the path the step is: its first group.  [default: step, global_step, iteration "
     "or epoch in the metadata, else the last number in the names]",
@@ -47,6 +46,7 @@ Examples:
     help="Seconds between two looks of --watch; a file counts once it rested that long.",
 )
 @measure_options
+@quiet_option
 @output_options
 def trajectory(
     checkpoints: tuple[str, ...],

@@ -218,9 +218,7 @@ class Pool:
 
         # Spawn, not fork: the coordinating threads hold locks that a forked child would inherit.
         executor = ProcessPoolExecutor(
-            self.threads,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_start_worker,
+            self.threads, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
         )
         with _interrupts_held():
             for _ in range(self.threads):  # each starts one process, which inherits the mask
