@@ -38,24 +38,6 @@ from kcomplexity.parallel.folding import fold, largest_chunk
 from kcomplexity.parallel.spooling import spool
 from kcomplexity.tensors.pieces import FRAME, LEAF
 
-__all__ = [
-    "FRAME",
-    "LEAF",
-    "Cut",
-    "Every",
-    "Failed",
-    "Piece",
-    "Reducer",
-    "Rows",
-    "State",
-    "Whole",
-    "finish_state",
-    "fold",
-    "largest_chunk",
-    "leaf_sums",
-    "merge_states",
-    "read_key",
-    "spool",
-    "start_state",
-    "update_state",
-]
+__all__ = ["FRAME", "LEAF", "Cut", "Every", "Piece", "Reducer", "Rows", "State", "Whole"]
+__all__ += ["Failed", "fold", "largest_chunk", "leaf_sums", "merge_states", "read_key"]
+__all__ += ["finish_state", "spool", "start_state", "update_state"]
