@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,8 +112,7 @@ def _show(checkpoint: Any, *, values: bool, everything: bool, silent: bool) -> N
     )
     if silent:
         return
-    for line in _metadata_lines(checkpoint["metadata"], everything=everything):
-        click.echo(line)
+    _show_metadata(checkpoint["metadata"], everything=everything)
     click.echo()
     if len(checkpoint["files"]) > 1:
         print_table(tables.files(checkpoint), everything=everything)
@@ -127,16 +125,13 @@ def _show(checkpoint: Any, *, values: bool, everything: bool, silent: bool) -> N
         click.echo(f"note: {printable(text)}")
 
 
-def _metadata_lines(metadata: dict[str, str], *, everything: bool) -> Iterator[str]:
+def _show_metadata(metadata: dict[str, str], *, everything: bool) -> None:
     from kcomplexity.text import printable, shorten
 
     entries = sorted(metadata.items())  # writers keep no order of their own
     for key, value in entries if everything else entries[:_MOST_METADATA]:
-        if everything:
-            yield f"  {printable(key)}: {printable(value)}"
-        else:
-            name = shorten(key, 30)
-            yield f"  {name}: {shorten(value, _WIDTH - len(name) - 4)}"
-    left = len(entries) - _MOST_METADATA
-    if left > 0 and not everything:
-        yield f"  ... {left:,} more: --all prints every one"
+        name = printable(key) if everything else shorten(key, 30)
+        text = printable(value) if everything else shorten(value, _WIDTH - len(name) - 4)
+        click.echo(f"  {name}: {text}")
+    if len(entries) > _MOST_METADATA and not everything:
+        click.echo(f"  ... {len(entries) - _MOST_METADATA:,} more: --all prints every one")

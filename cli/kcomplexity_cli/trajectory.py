@@ -43,7 +43,7 @@ Examples:
     type=click.FloatRange(0.05),
     default=5.0,
     show_default=True,
-    help="Seconds between two looks of --watch; a file counts once it rested that long.",
+    help="Seconds between two looks of --watch; a file counts once it is unchanged for that long.",
 )
 @measure_options
 @quiet_option
@@ -62,11 +62,10 @@ def trajectory(
     """Score the checkpoints of a training, and report how the figures moved.
 
     Folders stand for the checkpoints in them. One that cannot be read becomes a row with the
-    reason. The .json or .jsonl of an earlier run is shown again, and so is the file of
-    kcomplexity.Tracker.
+    reason. A saved result (.json, .jsonl) or the file of kcomplexity.Tracker is shown again.
 
-    Run it again after more steps: what was measured before is taken from the cache, also where
-    single tensors did not change. Kendall's tau is 1 when a figure only rises with the steps, -1
+    Run it again after more steps: what was measured before is taken from the cache, and so are
+    tensors that did not change. Kendall's tau is 1 when a figure only rises with the steps, -1
     when it only falls.
     """
     from kcomplexity.training.trajectory import trajectory as follow
@@ -81,7 +80,8 @@ def trajectory(
         return
     with progress_display(quiet) as measuring["progress"]:
         if watch:
-            result = _watch(checkpoints, steps, interval, not no_cache, measuring, quiet)
+            following = {"steps": steps, "cache": not no_cache, **measuring}
+            result = _watch(checkpoints, interval, quiet, following)
         else:
             result = follow(checkpoints, steps=steps, cache=not no_cache, **measuring)
     finish(result, output, sources=result.steps)
@@ -112,12 +112,7 @@ def _saved(path: Path) -> dict[str, Any] | None:
 
 
 def _watch(
-    checkpoints: tuple[str, ...],
-    steps: str | None,
-    interval: float,
-    cache: bool,
-    measuring: Measuring,
-    quiet: bool,
+    checkpoints: tuple[str, ...], interval: float, quiet: bool, following: dict[str, Any]
 ) -> Trajectory:
     """Print a line for each new step, until interrupted or terminated."""
     from kcomplexity.training.watching import step_sentence, watch
@@ -130,9 +125,7 @@ def _watch(
             stopped=stopped,
             interval=interval,
             waiting=lambda reason: note(f"{reason}; waiting for more"),
-            steps=steps,
-            cache=cache,
-            **measuring,
+            **following,
         ):
             new = [step for step in result.steps if step.checkpoint not in printed]
             printed.update(step.checkpoint for step in new)
