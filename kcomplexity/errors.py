@@ -1,27 +1,5 @@
 """Every exception and warning kcomplexity raises on purpose.
 
-::
-
-    KComplexityError
-    ├── CheckpointError (ValueError)          the file cannot be read as a checkpoint
-    │   ├── CheckpointNotFoundError (FileNotFoundError)
-    │   ├── UnknownFormatError                no loader reads the file
-    │   ├── CorruptCheckpointError            cut, overlapping or lying headers
-    │   ├── ForbiddenGlobalError              a pickle refers to more than tensors
-    │   ├── MissingExtraError (ImportError)   the format needs a package that is not installed
-    │   ├── RemoteError (OSError)             a server did not send what was requested
-    │   └── ShardError                        an index and its shards disagree
-    ├── SpecError (ValueError)                an invalid spec, panel, control or option
-    ├── UnmeasurableError (ValueError)        this tensor cannot be measured this way: a skipped row
-    ├── ResultError (ValueError)              a file is not a result, or has nothing to show
-    ├── OutputError (OSError)                 a result could not be written
-    └── CtmTableError (RuntimeError)          pybdm's tables are missing or unknown
-
-    KComplexityWarning (UserWarning)
-    ├── CacheWarning                          figures are measured again
-    ├── JournalWarning                        rows of an interrupted run are replaced
-    └── ShardWarning                          unusual, but nothing is lost
-
 Leaves also inherit the builtin a caller would expect, so ``except FileNotFoundError`` works.
 A message names the subject, the problem and the next step.
 """

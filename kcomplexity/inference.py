@@ -52,9 +52,8 @@ def paired_interval(differences: Sequence[float]) -> Interval | None:
     n = len(differences)
     if n < 2:
         return None
-    half = _t_quantile(n - 1) * statistics.stdev(differences) / math.sqrt(n)
-    mean = math.fsum(differences) / n
-    return Interval(mean, mean - half, mean + half)
+    error = statistics.stdev(differences) / math.sqrt(n)
+    return _interval(math.fsum(differences) / n, error, freedom=n - 1)
 
 
 def welch_interval(before: Sequence[float], after: Sequence[float]) -> Interval | None:
@@ -69,20 +68,20 @@ def welch_interval(before: Sequence[float], after: Sequence[float]) -> Interval 
         return None
     mean = math.fsum(after) / len(after) - math.fsum(before) / len(before)
     parts = [statistics.variance(side) / len(side) for side in (before, after)]
-    error = sum(parts)
-    if error == 0:
+    variance = sum(parts)
+    if variance == 0:
         return Interval(mean, mean, mean)
-    freedom = error**2 / sum(
+    freedom = variance**2 / sum(
         part**2 / (len(side) - 1) for part, side in zip(parts, (before, after), strict=True)
     )
-    half = _t_quantile(freedom) * math.sqrt(error)
-    return Interval(mean, mean - half, mean + half)
+    return _interval(mean, math.sqrt(variance), freedom)
 
 
-def _t_quantile(freedom: float) -> float:
+def _interval(mean: float, error: float, freedom: float) -> Interval:
     from scipy.special import stdtrit
 
-    return float(stdtrit(freedom, (1 + _CONFIDENCE) / 2))
+    half = float(stdtrit(freedom, (1 + _CONFIDENCE) / 2)) * error
+    return Interval(mean, mean - half, mean + half)
 
 
 def kendall(times: Sequence[float], values: Sequence[float]) -> Trend | None:
@@ -144,11 +143,8 @@ def _normal_p(score: int, n: int, ties_x: NDArray[np.int64], ties_y: NDArray[np.
         return size * (size - 1) * (2 * size + 5)
 
     def both(power: int) -> float:
-        sides = []
-        for ties in (ties_x, ties_y):
-            falling = math.prod((ties - i for i in range(power)), start=np.ones_like(ties))
-            sides.append(float(falling.sum()))
-        return sides[0] * sides[1]
+        falling = (np.prod([ties - i for i in range(power)], axis=0) for ties in (ties_x, ties_y))
+        return math.prod(float(product.sum()) for product in falling)
 
     free = term(n) - sum(term(t) for t in ties_x.tolist()) - sum(term(t) for t in ties_y.tolist())
     variance = free / 18 + both(2) / (2 * n * (n - 1))

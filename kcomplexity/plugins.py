@@ -52,13 +52,7 @@ from kcomplexity.report.figures import FIGURES, Chart, FigureKind
 from kcomplexity.report.figures.base import Cell
 from kcomplexity.report.rows import Json
 from kcomplexity.results.documents import Document
-from kcomplexity.tensors.checkpoint import (
-    ArrayTensor,
-    Checkpoint,
-    Layout,
-    StoredTensor,
-    Tensor,
-)
+from kcomplexity.tensors.checkpoint import ArrayTensor, Checkpoint, Layout, StoredTensor, Tensor
 from kcomplexity.tensors.derived import rebuilt
 from kcomplexity.tensors.dtypes import DTYPES, StoredDtype
 from kcomplexity.tensors.pieces import FRAME, LEAF
@@ -66,79 +60,21 @@ from kcomplexity.text import printable, shorten
 from kcomplexity.views import VIEWS, Alphabet, Encoded, Encoder, Reduce, View
 from kcomplexity.views.base import bit_planes, plane_alphabets, weights_only
 
-__all__ = [
-    "CODINGS",
-    "CONTROLS",
-    "DTYPES",
-    "ESTIMATORS",
-    "FIGURES",
-    "FITTERS",
-    "FORMATS",
-    "FRAME",
-    "HEAD",
-    "LEAF",
-    "LOADERS",
-    "VIEWS",
-    "Alphabet",
-    "ArrayTensor",
-    "Cell",
-    "Chart",
-    "Checkpoint",
-    "CheckpointError",
-    "Coded",
-    "Coding",
-    "Control",
-    "CorruptCheckpointError",
-    "Cut",
-    "Document",
-    "Encoded",
-    "Encoder",
-    "Estimator",
-    "Every",
-    "FigureKind",
-    "FileSource",
-    "Fit",
-    "Fitter",
-    "Goal",
-    "Json",
-    "KComplexityError",
-    "KComplexityWarning",
-    "Kind",
-    "Layout",
-    "Loader",
-    "Measure",
-    "MissingExtraError",
-    "MotifDtype",
-    "Motifs",
-    "Options",
-    "OutputError",
-    "Piece",
-    "Pool",
-    "Problem",
-    "Reduce",
-    "Reducer",
-    "Registry",
-    "ResultError",
-    "Rows",
-    "SpecError",
-    "State",
-    "StoredDtype",
-    "StoredTensor",
-    "Tensor",
-    "UnmeasurableError",
-    "View",
-    "Whole",
-    "bit_planes",
-    "fold",
-    "from_mapping",
-    "import_extra",
-    "leaf_sums",
-    "nearest",
-    "open_for_loading",
-    "plane_alphabets",
-    "printable",
-    "rebuilt",
-    "shorten",
-    "weighted_mean",
-    "weights_only",
-]
+# A line or two for each thing to add, in the order of the table above.
+__all__ = ["ESTIMATORS", "Estimator", "Kind", "Measure", "weighted_mean", "weights_only"]
+__all__ += ["VIEWS", "Alphabet", "Encoded", "Encoder", "Reduce", "View"]
+__all__ += ["bit_planes", "plane_alphabets"]
+__all__ += ["HEAD", "LOADERS", "FileSource", "Layout", "Loader", "Options"]
+__all__ += ["from_mapping", "import_extra", "open_for_loading"]
+__all__ += ["CONTROLS", "Control", "rebuilt"]
+__all__ += ["FITTERS", "Fit", "Fitter", "Goal", "MotifDtype", "Motifs", "Problem", "nearest"]
+__all__ += ["CODINGS", "Coded", "Coding"]
+__all__ += ["FIGURES", "Cell", "Chart", "FigureKind", "Json"]
+__all__ += ["FORMATS", "Document", "printable", "shorten"]
+# Of all of them: tensors, passes over tensors, errors.
+__all__ += ["DTYPES", "ArrayTensor", "Checkpoint", "StoredDtype", "StoredTensor", "Tensor"]
+__all__ += ["FRAME", "LEAF", "Cut", "Every", "Piece", "Pool", "Reducer", "Rows", "State", "Whole"]
+__all__ += ["Registry", "fold", "leaf_sums"]
+__all__ += ["CheckpointError", "CorruptCheckpointError", "MissingExtraError", "SpecError"]
+__all__ += ["OutputError", "ResultError", "UnmeasurableError"]
+__all__ += ["KComplexityError", "KComplexityWarning"]

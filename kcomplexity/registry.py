@@ -138,13 +138,7 @@ class Registry(Mapping[str, T], Generic[T]):
 def class_problem(thing: object, base: type, required: Iterable[str]) -> str | None:
     """Return what is missing from a class that should derive from `base`, or None.
 
-    Parameters
-    ----------
-    thing : object
-    base : type
-        Its abstract methods must be defined.
-    required : iterable of str
-        Class attributes that must be set.
+    It must define the abstract methods of `base`, and set the class attributes `required`.
     """
     if not (isinstance(thing, type) and issubclass(thing, base)):
         return f"expected a subclass of {base.__name__}, got {printable(repr(thing))}"

@@ -32,10 +32,7 @@ def printable(name: object) -> str:
     text = str(name)
     if text.isprintable():
         return text
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
-        for char in text
-    )
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def of_weights(n: int, total: int) -> str:

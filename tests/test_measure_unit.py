@@ -14,7 +14,7 @@ import kcomplexity as kc
 from kcomplexity.controls import parse_control
 from kcomplexity.errors import UnmeasurableError
 from kcomplexity.estimators import Measure
-from kcomplexity.parallel import LEAF, Every
+from kcomplexity.parallel import Every
 from kcomplexity.parallel.pool import Pool
 from kcomplexity.results.records import Score
 from kcomplexity.scoring.measure import finish, gather, measure_unit, prepare_views
@@ -23,6 +23,7 @@ from kcomplexity.scoring.sampling import sample_parts
 from kcomplexity.scoring.specs import parse_spec
 from kcomplexity.tensors.checkpoint import Checkpoint, Tensor
 from kcomplexity.tensors.derived import Part, Sample
+from kcomplexity.tensors.pieces import LEAF
 
 SAMPLED = "zstd:1:frame=65536@bytes"
 

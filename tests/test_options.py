@@ -45,10 +45,9 @@ def parsed(*words: str, options: Any, cls: type[click.Command] = Repeatable) -> 
 def test_measuring_has_every_option_that_score_takes():
     values = parsed(
         *("-e", "l2", "--control", "shuffle:3", "--include", "w*", "--dtype", "*=f16"),
-        *("-T", "2", "--max-memory", "1MB", "--sample", "0.5", "-q"),
+        *("-T", "2", "--max-memory", "1MB", "--sample", "0.5"),
         options=[measure_options],
     )
-    assert values["quiet"] is True
     assert values["measuring"] == {
         "panel": "default",
         "specs": "l2",
@@ -93,7 +92,6 @@ def test_each_group_is_one_record_and_other_options_are_left():
     values = parsed("--exclude", "b", "--json", options=options, cls=click.Command)
     assert values == {
         "steps": "all",
-        "quiet": False,
         "reading": {
             "include": (),
             "exclude": ("b",),

@@ -32,14 +32,11 @@ Examples:
 """,
 )
 @click.argument(
-    "source",
-    required=False,
-    type=click.Path(path_type=Path),
-    metavar="[MOSAIC|FILE|SCORE.json]",
+    "source", required=False, type=click.Path(path_type=Path), metavar="[MOSAIC|FILE|SCORE.json]"
 )
-@click.option("--bits", type=float, default=None, help="Length of the description, instead.")
-@click.option("--spec", default=None, help="Which code of SCORE.json.")
-@click.option("--checkpoint", default=None, help="Which checkpoint of SCORE.json.")
+@click.option("--bits", type=float, help="Length of the description, instead.")
+@click.option("--spec", help="Which code of SCORE.json.")
+@click.option("--checkpoint", help="Which checkpoint of SCORE.json.")
 @click.option(
     "--train-error",
     type=float,
@@ -59,7 +56,7 @@ Examples:
 @click.option(
     "--prefix-free", is_flag=True, help="The code is prefix-free already: add nothing for that."
 )
-@click.option("--classes", type=int, default=None, help="Classes: guessing errs at 1 - 1/classes.")
+@click.option("--classes", type=int, help="Classes: guessing errs at 1 - 1/classes.")
 @click.option(
     "--method",
     type=click.Choice(["chernoff", "hoeffding", "maurer", "catoni", "all"]),
@@ -67,12 +64,11 @@ Examples:
     show_default=True,
     help="Which inequality turns bits into risk; 'all' prints each.",
 )
-@click.option("--range", "loss_high", type=float, default=None, help="Losses are 0 to this.")
-@click.option("--vocabulary", type=int, default=None, help="Tokens of a language model.")
+@click.option("--range", "loss_high", type=float, help="Losses are 0 to this.")
+@click.option("--vocabulary", type=int, help="Tokens of a language model.")
 @click.option(
     "--smoothing",
     type=float,
-    default=None,
     help="Share of uniform predictions that was mixed in to bound its loss.",
 )
 @json_option
@@ -80,8 +76,7 @@ def bound(source: Path | None, **options: Any) -> None:
     """Bound the true risk of a model from the bits that describe it.
 
     The bits are those of a file that is the description (a mosaic), of a code in the result of
-    'score', of the result of 'fit', or given with --bits. Stating their
-    number is counted as well.
+    'score', of the result of 'fit', or of --bits. The bits that state their number are added.
     """
     from kcomplexity.bounds.bounding import bound_by_methods
     from kcomplexity.bounds.descriptions import Description, describe_length
@@ -98,7 +93,7 @@ def bound(source: Path | None, **options: Any) -> None:
         description = describe_length(source, options["spec"], options["checkpoint"])
     else:
         description = Description("as given", options["bits"])
-    low, high, chance = _range(options)
+    loss_range, chance = _range(options)
     n_samples = options["samples"]
     if not n_samples.is_integer():
         raise click.UsageError(f"--samples {n_samples:g}: expected a whole number")
@@ -111,17 +106,17 @@ def bound(source: Path | None, **options: Any) -> None:
         prefix_free=options["prefix_free"],
         grid_bits=options["grid_bits"],
         classes=options["classes"],
-        loss_range=(low, high),
+        loss_range=loss_range,
         chance=chance,
         command=command_text(),
     )
     if options["as_json"]:
         print_json(report.to_dict())
     else:
-        _show(report, unit=_unit(options), chance=_chance(options))
+        _show(report, *_words(options))
 
 
-def _range(options: dict[str, Any]) -> tuple[float, float, float | None]:
+def _range(options: dict[str, Any]) -> tuple[tuple[float, float], float | None]:
     """Return the range of the loss, and the loss of guessing where that follows."""
     import math
 
@@ -130,51 +125,43 @@ def _range(options: dict[str, Any]) -> tuple[float, float, float | None]:
     smoothed = options["vocabulary"], options["smoothing"]
     if smoothed == (None, None):
         high = options["loss_high"]
-        return 0.0, 1.0 if high is None else high, None
+        return (0.0, 1.0 if high is None else high), None
     if None in smoothed or options["loss_high"] is not None or options["classes"] is not None:
         raise click.UsageError(
             "--vocabulary and --smoothing go together, without --range and --classes"
         )
-    return *smoothed_range(*smoothed), math.log2(options["vocabulary"])
+    return smoothed_range(*smoothed), math.log2(options["vocabulary"])
 
 
-def _unit(options: dict[str, Any]) -> str:
+def _words(options: dict[str, Any]) -> tuple[str, str]:
+    """Return the unit of the risk, and what risk an informative bound is below."""
     if options["vocabulary"] is not None:
-        return " bits a token"
-    return "" if options["loss_high"] is None else " (in units of the loss)"
-
-
-def _chance(options: dict[str, Any]) -> str:
-    """Say what the risk is that a bound has to be below to say something."""
-    if options["vocabulary"] is not None:
-        return f"guessing among {options['vocabulary']:,} tokens"
+        return " bits a token", f"guessing among {options['vocabulary']:,} tokens"
+    unit = "" if options["loss_high"] is None else " (in units of the loss)"
     if options["classes"] is not None:
-        return f"guessing among {options['classes']:,} classes"
-    return "all wrong but one in as many samples: what guessing errs at is known with --classes"
+        return unit, f"guessing among {options['classes']:,} classes"
+    return unit, "all wrong but one in as many samples: --classes states the error of guessing"
 
 
-def _show(report: BoundReport, *, unit: str, chance: str) -> None:
+def _show(report: BoundReport, unit: str, chance: str) -> None:
     from kcomplexity_cli.terminal import print_table
 
-    for one in report.bounds:
-        if one.vacuous:
-            need = (
-                f"{one.budget_bits:,.0f} bits would be needed, {one.bits:,.0f} are there"
-                if one.budget_bits > 0
-                else "no description is short enough at this training error and this many samples"
-            )
+    for bound in report.bounds:
+        value, guessing = f"{bound.bound:.6f}{unit}", f"{bound.chance:.6g} ({chance})"
+        if not bound.vacuous:
             click.echo(
-                f"vacuous ({one.method}): the bound of {one.bound:.6f}{unit} is no better than "
-                f"{one.chance:.6g} ({chance}); {need}"
+                f"true risk <= {value} with probability {1 - bound.delta:g} ({bound.method}); "
+                f"below {bound.budget_bits:,.0f} bits a bound is better than {guessing}"
             )
-        else:
-            click.echo(
-                f"true risk <= {one.bound:.6f}{unit} with probability {1 - one.delta:g} "
-                f"({one.method}); below {one.budget_bits:,.0f} bits a bound is better than "
-                f"{one.chance:.6g} ({chance})"
-            )
+            continue
+        need = (
+            f"{bound.budget_bits:,.0f} bits would be needed, {bound.bits:,.0f} are there"
+            if bound.budget_bits > 0
+            else "no description is short enough at this training error and this many samples"
+        )
+        click.echo(
+            f"vacuous ({bound.method}): the bound of {value} is no better than {guessing}; {need}"
+        )
     click.echo()
     print_table(report.tables()[-1])
-    click.echo("it holds if:")
-    for text in report.assumptions:
-        click.echo(f"- {text}")
+    click.echo("\n- ".join(("it holds if:", *report.assumptions)))

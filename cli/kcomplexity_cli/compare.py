@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kcomplexity_cli.ending import finish
-from kcomplexity_cli.options import Output, measure_options, output_options
+from kcomplexity_cli.options import Output, measure_options, output_options, quiet_option
 from kcomplexity_cli.repeatable import Repeatable
 from kcomplexity_cli.types import Renaming
 
@@ -36,7 +36,6 @@ Examples:
 @click.argument("checkpoints", nargs=-1, metavar="[REFERENCE] OTHER...")
 @click.option(
     "--reference",
-    default=None,
     metavar="FILE|init:KIND",
     help="The reference, instead of the first argument; init:torch (or glorot-uniform, he-normal, "
     "lecun-normal, normal, uniform) draws one where there is no initial checkpoint.",
@@ -73,11 +72,11 @@ Examples:
 )
 @click.option(
     "--rerun",
-    default=None,
     metavar="FILE",
     help="A run from the same start, its data in another order: the noise floor of --conditional.",
 )
 @measure_options
+@quiet_option
 @output_options
 def compare(
     checkpoints: tuple[str, ...],
@@ -94,7 +93,7 @@ def compare(
     output: Output,
     quiet: bool,
 ) -> None:
-    """Compare checkpoints with a REFERENCE: bits, and what of the change is order.
+    """Compare checkpoints with a REFERENCE: how bits changed, and how much of that is order.
 
     Tensors are matched by name. Each change is reported in total, for the values (their histogram)
     and for their arrangement, with how many shuffles agree and what one tensor could change.
@@ -103,18 +102,12 @@ def compare(
     from kcomplexity_cli.terminal import note, progress_display
 
     _check_sides(checkpoints, reference, reference_runs, runs, paired)
-    before: str | list[str]
-    after: list[str]
-    if runs:
-        before, after = list(reference_runs), list(runs)
-    elif reference:
-        before, after = reference, list(checkpoints)
-    else:
-        before, after = checkpoints[0], list(checkpoints[1:])
+    before = list(reference_runs) if runs else reference or checkpoints[0]
+    after = runs or (checkpoints if reference else checkpoints[1:])
     with progress_display(quiet) as measuring["progress"]:
         result = compare_checkpoints(
             before,
-            after,
+            list(after),
             over_runs=bool(runs),
             paired=paired,
             conditional=conditional,

@@ -16,10 +16,17 @@ if TYPE_CHECKING:
     from kcomplexity.report.table import Table
     from kcomplexity.results.records import CheckpointInfo, Report, Score
 
+_KINDS = ("lossless", "lossy", "estimate", "statistic")
 #: In addition to the default panel: size at an equal, larger error, and where order shows.
 _EXTRA = ("entropy:two-part@rd0.1", "zstd:9@rd0.1", "zstd:9@sign")
 _CONTROL = "shuffle:19"
 _WIDTH = 100
+_NEXT = """
+What to type next:
+  kcomplexity score MODEL.safetensors   the same for a file of yours
+  kcomplexity demo --calibrate          what each measure sees, where the answer is known
+  kcomplexity estimators                every measure there is
+These two files lie in """
 
 
 @click.command(
@@ -53,6 +60,7 @@ def _score_pair(*, as_json: bool, quiet: bool) -> None:
     from kcomplexity.samples import sample_paths
     from kcomplexity.scoring.panels import panel
     from kcomplexity.scoring.score import score
+    from kcomplexity.text import printable
     from kcomplexity_cli.terminal import print_json, print_table
 
     report = score(
@@ -65,54 +73,49 @@ def _score_pair(*, as_json: bool, quiet: bool) -> None:
         print_json(report.to_dict())
         return
     if not quiet:
-        click.echo("\n".join(_what_they_are(report.checkpoints)) + "\n")
+        _show_network(report.checkpoints)
     for info in report.checkpoints:
-        click.echo("\n".join(_headline(report, info)))
+        _show_headline(report, info)
     click.echo()
     for table in _side_by_side(report):
         print_table(table)
     if not quiet:
-        click.echo("\n".join(_reading(report)) + "\n")
-        click.echo("\n".join(_what_next(report.checkpoints[-1].path)))
+        for text in _reading(report):
+            _echo("* ", text)
+        click.echo(_NEXT + printable(Path(report.checkpoints[-1].path).parent))
 
 
-def _what_they_are(infos: Sequence[CheckpointInfo]) -> list[str]:
+def _show_network(infos: Sequence[CheckpointInfo]) -> None:
     from kcomplexity.text import human_bytes, plural
 
     before, after = (float(info.metadata["held_out_accuracy"]) for info in infos)
     trained = infos[-1]
     facts = trained.metadata
-    size = (
-        f"{plural(trained.n_weights, 'weight')} in {plural(trained.n_tensors, 'tensor')}, "
-        f"{human_bytes(trained.n_bytes)}"
-    )
-    lines = {
-        "network": f"{facts['architecture']}; {size}",
-        "data set": facts["data_set"],
-        "training": f"{facts['epochs']} epochs, {facts['optimiser']}",
-        "accuracy": f"{before:.1%} before, {after:.1%} after, on held-out images",
-    }
-    return [
-        "One small network, as it was initialised and as it was trained:",
-        *(line for name, text in lines.items() for line in _wrapped(f"  {name:<10}", text)),
-    ]
+    weights = plural(trained.n_weights, "weight")
+    tensors = plural(trained.n_tensors, "tensor")
+    size = f"{weights} in {tensors}, {human_bytes(trained.n_bytes)}"
+    click.echo("One small network, as it was initialised and as it was trained:")
+    _echo("  network   ", f"{facts['architecture']}; {size}")
+    _echo("  data set  ", facts["data_set"])
+    _echo("  training  ", f"{facts['epochs']} epochs, {facts['optimiser']}")
+    _echo("  accuracy  ", f"{before:.1%} before, {after:.1%} after, on held-out images")
+    click.echo()
 
 
-def _headline(report: Report, info: CheckpointInfo) -> list[str]:
-    """Return the sentences about one file, which name it once and without its folder.
+def _show_headline(report: Report, info: CheckpointInfo) -> None:
+    """Print the sentences about one file, which name it once and without its folder.
 
     Those about order are left out: they are a column of the table.
     """
     from kcomplexity.text import shorten
 
-    start = f"{shorten(info.path, 60)}: "
-    own = [s.removeprefix(start) for s in report.headline if s.startswith(start)]
+    click.echo(f"{Path(info.path).name}:")
     specs = {row.spec for row in report.summary}
-    sentences = [sentence for sentence in own if sentence.partition(": ")[0] not in specs]
-    return [
-        f"{Path(info.path).name}:",
-        *(line for sentence in sentences for line in _wrapped("  ", sentence)),
-    ]
+    start = f"{shorten(info.path, 60)}: "
+    for sentence in report.headline:
+        text = sentence.removeprefix(start)
+        if text != sentence and text.partition(": ")[0] not in specs:
+            _echo("  ", text)
 
 
 def _pairs(report: Report) -> list[tuple[Score, Score]]:
@@ -128,39 +131,27 @@ def _side_by_side(report: Report) -> tuple[Table, Table]:
     """Return bits, then statistics: each spec in one line, before and after."""
     from kcomplexity.report.table import Table, columns
 
-    pairs = _pairs(report)
-    order = ("lossless", "lossy", "estimate")
-    bits = sorted(
-        (p for p in pairs if p[0].bits is not None), key=lambda p: order.index(_kind(p[0]))
-    )
-    bit_rows = tuple(
-        (
-            a.spec,
-            _kind(a),
-            f"{a.bits_per_weight:.3f}",
-            f"{b.bits_per_weight:.3f}",
-            _change(a.value, b.value),
-            _both(a.relative_mse, b.relative_mse, "{:.2f}", 100),
-            _both(_of_control(a), _of_control(b), "{:.3f}"),
-        )
-        for a, b in bits
-    )
-    statistic_rows = tuple(
-        (a.spec, f"{a.value:.4g}", f"{b.value:.4g}", _change(a.value, b.value), a.direction)
-        for a, b in pairs
-        if a.bits is None
-    )
+    bit_rows, statistic_rows = [], []
+    for a, b in sorted(_pairs(report), key=lambda pair: _KINDS.index(_kind(pair[0]))):
+        change = _change(a.value, b.value)
+        if a.bits is None:
+            statistic_rows.append((a.spec, f"{a.value:.4g}", f"{b.value:.4g}", change, a.direction))
+            continue
+        figures = (f"{row.bits_per_weight:.3f}" for row in (a, b))
+        error = _both(a.relative_mse, b.relative_mse, "{:.2%}").replace("%", "")
+        order = _both(_of_control(a), _of_control(b), "{:.3f}")
+        bit_rows.append((a.spec, _kind(a), *figures, change, error, order))
     names = ("spec", "what", "init", "trained", "change", "error %", "of shuffled")
     return (
         Table(
             "bits/weight, side information included: lower = simpler",
             columns(*names, numeric=range(2, 7)),
-            bit_rows,
+            tuple(bit_rows),
         ),
         Table(
             "statistics",
             columns("spec", "init", "trained", "change", "direction", numeric={1, 2, 3}),
-            statistic_rows,
+            tuple(statistic_rows),
         ),
     )
 
@@ -172,16 +163,15 @@ def _kind(row: Score) -> str:
 
 
 def _change(before: float | None, after: float | None) -> str:
-    if not before or after is None:
-        return ""
-    change = round(after / before - 1, 3)
-    return f"{change:+.1%}" if change else "0.0%"
+    from kcomplexity.text import percent_change
+
+    return percent_change(after / before - 1) if before and after is not None else ""
 
 
-def _both(before: float | None, after: float | None, form: str, scale: float = 1) -> str:
+def _both(before: float | None, after: float | None, form: str) -> str:
     if before is None or after is None:
         return ""
-    return f"{form.format(before * scale)}->{form.format(after * scale)}"
+    return f"{form.format(before)}->{form.format(after)}"
 
 
 def _of_control(row: Score) -> float | None:
@@ -193,40 +183,31 @@ def _of_control(row: Score) -> float | None:
 
 
 def _reading(report: Report) -> list[str]:
-    """Return what the figures say, and no more than that."""
+    """Return what the figures say, and no more than that, in paragraphs."""
     pairs = {a.spec: (a, b) for a, b in _pairs(report)}
-    levels, ordered = pairs["zstd:9@q4"], pairs["zstd:9@rd0.1"]
-    bdm = pairs["bdm2d@sign"]
-    control = ordered[1].controls[0]
-    share = bdm[1].n_weights / report.checkpoints[-1].n_weights
-    stored = (
-        f"Stored bytes: without loss the trained weights need {_words(pairs['zstd@bytes/planes'])} "
-        "(zstd@bytes/planes). Most of the stored bits are noise that no code here can shorten, "
-        "before training and after."
-    )
-    equal_error = (
-        "Equal error: compared with the initial weights the trained ones need "
-        f"{_words(pairs['entropy:two-part@rd0.01'])} at a squared weight error of 1%, "
-        f"{_words(pairs['entropy:two-part@rd0.1'])} at 10% (entropy:two-part). "
-        f"zstd:9@q4 says {_change(levels[0].value, levels[1].value)}, but at {_times(levels)} "
-        "times the error: compare bits where the error is the same."
-    )
-    order = (
-        f"Order: the initial weights need {_of_control(ordered[0]):.3f} of the bits of the same "
-        f"weights shuffled, the trained ones {_of_control(ordered[1]):.3f} (zstd:9@rd0.1, below "
-        f"{control.n_lower} of {control.n} shuffles). Training arranged the weights; on "
-        "images that is in part the layout of the pixels."
-    )
-    estimates = (
-        "Estimates are not sizes: nothing decodes them. BDM and QuBD see matrices alone, "
-        f"{share:.0%} of the weights here."
-    )
-    runs = "This describes these two files; training runs vary."
-    return [
-        line
-        for text in (stored, equal_error, order, estimates, runs)
-        for line in _wrapped("* ", text)
-    ]
+    levels = pairs["zstd:9@q4"]
+    before, after = (_of_control(row) for row in pairs["zstd:9@rd0.1"])
+    control = pairs["zstd:9@rd0.1"][1].controls[0]
+    share = pairs["bdm2d@sign"][1].n_weights / report.checkpoints[-1].n_weights
+    return f"""\
+Stored bytes: without loss the trained weights need {_words(pairs["zstd@bytes/planes"])}
+(zstd@bytes/planes). Most of the stored bits are noise that no code here can shorten, before
+training and after.
+
+Equal error: compared with the initial weights the trained ones need
+{_words(pairs["entropy:two-part@rd0.01"])} at a squared weight error of 1%,
+{_words(pairs["entropy:two-part@rd0.1"])} at 10% (entropy:two-part). zstd:9@q4 says
+{_change(levels[0].value, levels[1].value)}, but at {_times(levels)} times the error: compare bits
+where the error is the same.
+
+Order: the initial weights need {before:.3f} of the bits of the same weights shuffled, the trained
+ones {after:.3f} (zstd:9@rd0.1, below {control.n_lower} of {control.n} shuffles). Training arranged
+the weights; on images that is in part the layout of the pixels.
+
+Estimates are not sizes: nothing decodes them. BDM and QuBD see matrices alone, {share:.0%} of the
+weights here.
+
+This describes these two files; training runs vary.""".split("\n\n")
 
 
 def _words(pair: tuple[Score, Score]) -> str:
@@ -243,18 +224,7 @@ def _times(pair: tuple[Score, Score]) -> str:
     return f"{b.relative_mse / a.relative_mse:.0f}" if a.relative_mse and b.relative_mse else "?"
 
 
-def _what_next(path: str) -> list[str]:
-    from kcomplexity.text import printable
-
-    return [
-        "What to type next:",
-        "  kcomplexity score MODEL.safetensors   the same for a file of yours",
-        "  kcomplexity demo --calibrate          what each measure sees, where the answer is known",
-        "  kcomplexity estimators                every measure there is",
-        f"These two files lie in {printable(Path(path).parent)}",
-    ]
-
-
-def _wrapped(start: str, text: str) -> list[str]:
-    """Wrap a text to lines that begin under each other, after `start` on the first."""
-    return textwrap.wrap(text, _WIDTH, initial_indent=start, subsequent_indent=" " * len(start))
+def _echo(start: str, text: str) -> None:
+    """Print a text in lines that begin under each other, after `start` on the first."""
+    indent = " " * len(start)
+    click.echo(textwrap.fill(text, _WIDTH, initial_indent=start, subsequent_indent=indent))

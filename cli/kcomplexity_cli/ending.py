@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
@@ -32,18 +32,17 @@ def finish(
 
     Parameters
     ----------
-    result : Comparison, Trajectory or another with ``rows``, ``headline``, ``tables()``, \
-``remarks()``
-        The last of its tables holds every row.
+    result : Document
+        With ``rows`` and ``headline``.
     output : Output
     sources : sequence of records with a ``status``
         What the rows are measured from; each that failed counts as a failed row.
+    saved : bool
+        Whether the file is written already.
     """
     if output.file and not saved:
         result.save(output.file)
-    _show(result, output)
-    if output.plots:
-        draw_into(output.plots, result.to_dict(), quiet=output.as_json)
+    show(result.to_dict(), result.headline, output)
     end_by_rows(
         len(result.rows),
         n_measured=sum(row.status == "ok" for row in result.rows),
@@ -51,27 +50,32 @@ def finish(
     )
 
 
-def _show(result: Any, output: Output) -> None:
-    """Print the JSON, or sentences, tables and remarks; sentences alone beside a file."""
+def show(document: dict[str, Any], headline: Iterable[str], output: Output) -> None:
+    """Print a result and draw it: as JSON, or as sentences, tables and remarks.
+
+    Only the sentences are printed where the result is also written to a file.
+    """
+    from kcomplexity.report.remarks import remarks
+    from kcomplexity.report.tables import tables
     from kcomplexity.text import printable
     from kcomplexity_cli.terminal import print_json, print_table
 
     if output.as_json:
-        print_json(result.to_dict())
-        return
-    for sentence in result.headline:
-        click.echo(printable(sentence))
-    if output.file:
-        return
-    click.echo()
-    *short, full = result.tables()
-    for table in short:
-        print_table(table)
-    if output.everything:
-        print_table(full, everything=True)
-    for line in result.remarks():
-        if not line.startswith("warning: "):  # they are printed as notes
-            click.echo(line)
+        print_json(document)
+    else:
+        click.echo("".join(f"{printable(sentence)}\n" for sentence in headline), nl=False)
+    if not (output.as_json or output.file):
+        click.echo()
+        *short, full = tables(document)
+        for table in short:
+            print_table(table)
+        if output.everything:
+            print_table(full, everything=True)
+        for line in remarks(document):
+            if not line.startswith("warning: "):  # they are printed as notes
+                click.echo(line)
+    if output.plots:
+        draw_into(output.plots, document, quiet=output.as_json)
 
 
 def end_by_rows(n_rows: int, *, n_measured: int, n_failed: int) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Example,
         PanelSpec,
         Parameter,
+        ViewEntry,
     )
 
 _WIDTH = 100
@@ -55,14 +56,14 @@ Examples:
   kcomplexity estimators q                 (a view)
   kcomplexity estimators default           (a panel)
   kcomplexity estimators --json
-""",
+"""
 )
 @click.argument("name", required=False, shell_complete=completed_from(_names))
 @json_option
 def estimators(name: str | None, as_json: bool) -> None:
     """List what can be measured: estimators, views, controls and panels; or describe NAME.
 
-    Those of other packages are listed with them.
+    Those of installed plug-ins are listed with them.
     """
     from kcomplexity.scoring.catalogue import catalogue, only
     from kcomplexity_cli.terminal import note, plain_text, print_json
@@ -86,25 +87,6 @@ def estimators(name: str | None, as_json: bool) -> None:
 
 def _tables(listing: Catalogue) -> list[Table]:
     """Return one table each of estimators, views, controls and panels."""
-    estimator_rows = [
-        (
-            entry.name,
-            "/".join(entry.kinds),
-            "yes" if entry.positional else "no",
-            f"@{entry.default_view}" if entry.default_view else "",
-            entry.summary + _unusual_unit(entry),
-        )
-        for entry in listing.estimators
-    ]
-    view_rows = [
-        (
-            entry.usage.partition("[/")[0],
-            "yes" if entry.lossless else "no",
-            ", ".join(f"/{split}" for split in entry.splits),
-            entry.summary,
-        )
-        for entry in listing.views
-    ]
     panel_rows = []
     for panel in listing.panels:
         panel_rows.append((panel.name, panel.summary))
@@ -112,14 +94,28 @@ def _tables(listing: Catalogue) -> list[Table]:
         panel_rows += [("", line) for line in _wrapped(specs, 80)]
     return [
         _table(
-            "estimators: bits, lower = simpler, unless it says otherwise; order?: does order count",
+            "estimators: in bits, lower = simpler, unless noted; order?: whether order counts",
             ("estimator", "kind", "order?", "view", "what it measures"),
-            estimator_rows,
+            [
+                (
+                    *(entry.name, "/".join(entry.kinds), _yes(entry.positional), _view(entry)),
+                    entry.summary + _unusual_unit(entry),
+                )
+                for entry in listing.estimators
+            ],
         ),
         _table(
             "views: after @",
             ("view", "lossless?", "splits", "how weights become symbols"),
-            view_rows,
+            [
+                (
+                    entry.usage.partition("[/")[0],
+                    _yes(entry.lossless),
+                    _splits(entry),
+                    entry.summary,
+                )
+                for entry in listing.views
+            ],
         ),
         _table(
             "controls: for --control",
@@ -130,14 +126,25 @@ def _tables(listing: Catalogue) -> list[Table]:
     ]
 
 
+def _yes(value: bool, no: str = "") -> str:
+    return "yes" if value else f"no{no}"
+
+
+def _view(entry: EstimatorEntry, absent: str = "") -> str:
+    return f"@{entry.default_view}" if entry.default_view else absent
+
+
+def _splits(entry: ViewEntry) -> str:
+    return ", ".join(f"/{split}" for split in entry.splits)
+
+
 def _unusual_unit(entry: EstimatorEntry) -> str:
     usual = (entry.unit, entry.direction) == ("bits", "lower = simpler")
     return "" if usual else f" ({entry.unit}; {entry.direction})"
 
 
 def _panel_spec(entry: PanelSpec) -> str:
-    against = f" (against {', '.join(entry.controls)})" if entry.controls else ""
-    return f"{entry.spec}{against}"
+    return entry.spec + (f" (against {', '.join(entry.controls)})" if entry.controls else "")
 
 
 def _table(title: str, names: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Table:
@@ -167,7 +174,7 @@ def _page(entry: Entry) -> str:
 
     facts = [(name, text) for name, text in _facts(entry) if text]
     width = max(len(name) for name, _ in facts) + 4
-    lines = [f"{printable(entry.name)}: {printable(entry.summary)}", ""]
+    lines = [printable(f"{entry.name}: {entry.summary}"), ""]
     for name, text in facts:
         first, *more = _wrapped(printable(text), _WIDTH - width)
         lines.append(f"  {name}".ljust(width) + first)
@@ -190,29 +197,22 @@ def _facts(entry: Entry) -> list[tuple[str, str]]:
             ("without", ", ".join(entry.exclude)),
             ("mind", entry.warning),
         ]
-    usage = [
-        ("written", entry.usage),
-        *_under("parameters", map(_parameter, entry.parameters)),
-    ]
+    usage = [("written", entry.usage), *_under("parameters", map(_parameter, entry.parameters))]
     if isinstance(entry, ViewEntry):
-        lossless = "yes" if entry.lossless else "no: symbols do not determine the stored weights"
         return [
             *usage,
-            ("lossless", lossless),
-            ("splits", ", ".join(f"/{split}" for split in entry.splits)),
+            ("lossless", _yes(entry.lossless, ": symbols do not determine the stored weights")),
+            ("splits", _splits(entry)),
             ("examples", ", ".join(entry.examples)),
         ]
     if isinstance(entry, ControlEntry):
         keeps = "yes: specs that see no positions are not repeated" if entry.keeps_values else "no"
         return [*usage, ("keeps values", keeps)]
-    view = (
-        f"@{entry.default_view}" if entry.default_view else "none: it sees the weights themselves"
-    )
     return [
         *_under("kind", (_KINDS[kind] for kind in entry.kinds)),
         ("unit", f"{entry.unit}; {entry.direction}"),
-        ("sees order", "yes" if entry.positional else "no: shuffles are not repeated"),
-        ("default view", f"@{entry.default_view}" if entry.default_view else view),
+        ("sees order", _yes(entry.positional, ": shuffles are not repeated")),
+        ("default view", _view(entry, "none: it sees the weights themselves")),
         *usage,
         ("examples", ", ".join(_example(example, entry.kind) for example in entry.examples)),
         ("reference", entry.reference),

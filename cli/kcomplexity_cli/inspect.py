@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from kcomplexity_cli.options import as_one_option, json_option, run_options, selection_options
+from kcomplexity_cli.options import (
+    as_one_option,
+    json_option,
+    quiet_option,
+    run_options,
+    selection_options,
+)
 from kcomplexity_cli.types import OutputFile
 
 if TYPE_CHECKING:
@@ -30,7 +35,7 @@ Examples:
   kcomplexity inspect https://host/model.safetensors
   kcomplexity inspect a.npz b.npz --json > inspected.json
   kcomplexity inspect model.npz --dtype '*.weight=F8_E4M3' -o inspected.json
-""",
+"""
 )
 @click.argument("checkpoints", nargs=-1, required=True, metavar="CHECKPOINT...")
 @click.option(
@@ -43,11 +48,11 @@ Examples:
 @selection_options
 @as_one_option
 @run_options
+@quiet_option
 @click.option(
     "-o",
     "--output",
     type=OutputFile(".json"),
-    default=None,
     metavar="FILE.json",
     help="Write the JSON document to a file.",
 )
@@ -107,8 +112,7 @@ def _show(checkpoint: Any, *, values: bool, everything: bool, silent: bool) -> N
     )
     if silent:
         return
-    for line in _metadata_lines(checkpoint["metadata"], everything=everything):
-        click.echo(line)
+    _show_metadata(checkpoint["metadata"], everything=everything)
     click.echo()
     if len(checkpoint["files"]) > 1:
         print_table(tables.files(checkpoint), everything=everything)
@@ -121,16 +125,13 @@ def _show(checkpoint: Any, *, values: bool, everything: bool, silent: bool) -> N
         click.echo(f"note: {printable(text)}")
 
 
-def _metadata_lines(metadata: dict[str, str], *, everything: bool) -> Iterator[str]:
+def _show_metadata(metadata: dict[str, str], *, everything: bool) -> None:
     from kcomplexity.text import printable, shorten
 
     entries = sorted(metadata.items())  # writers keep no order of their own
     for key, value in entries if everything else entries[:_MOST_METADATA]:
-        if everything:
-            yield f"  {printable(key)}: {printable(value)}"
-        else:
-            name = shorten(key, 30)
-            yield f"  {name}: {shorten(value, _WIDTH - len(name) - 4)}"
-    left = len(entries) - _MOST_METADATA
-    if left > 0 and not everything:
-        yield f"  ... {left:,} more: --all prints every one"
+        name = printable(key) if everything else shorten(key, 30)
+        text = printable(value) if everything else shorten(value, _WIDTH - len(name) - 4)
+        click.echo(f"  {name}: {text}")
+    if len(entries) > _MOST_METADATA and not everything:
+        click.echo(f"  ... {len(entries) - _MOST_METADATA:,} more: --all prints every one")

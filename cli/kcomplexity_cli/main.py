@@ -43,7 +43,6 @@ class Commands(click.Group):
     """A group whose commands end every error in one line and an exit code."""
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Run a command and exit."""
         if sys.stdout is None:  # closed before we came: nobody reads, which is not a failure
             sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for good
         code = self._run(*args, **kwargs)
@@ -51,12 +50,10 @@ class Commands(click.Group):
         sys.exit(code if failure is None else _report_error(failure))
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        """Parse the command line; help is printed here."""
-        with _reader_may_leave():
+        with _reader_may_leave():  # help is printed here
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command that was named."""
         with _reader_may_leave():
             return super().invoke(ctx)
 
@@ -69,10 +66,12 @@ class Commands(click.Group):
             error.show()
             return error.exit_code
         except click.ClickException as error:
-            note(f"error: {_usage(error)}")
+            context = getattr(error, "ctx", None)
+            hint = f" (try '{context.command_path} -h')" if context else ""
+            note(f"error: {error.format_message().rstrip('.')}{hint}")
             return error.exit_code
         except (KeyboardInterrupt, click.Abort) as error:
-            # What click makes of an interruption has the one that carries notes for its cause.
+            # click raises Abort from the interruption, which carries the notes.
             for text in getattr(error.__cause__ or error, "__notes__", ()):
                 note(text)
             note("interrupted")
@@ -85,7 +84,7 @@ class Commands(click.Group):
 
 @contextmanager
 def _reader_may_leave() -> Iterator[None]:
-    """Exit 0 when the reader of our output closes it; click's own handler would exit 1."""
+    """Exit 0 when the reader of stdout closes it; click's own handler would exit 1."""
     try:
         yield
     except BrokenPipeError:
@@ -94,7 +93,7 @@ def _reader_may_leave() -> Iterator[None]:
 
 
 def _stdout_failure() -> OSError | None:
-    """Return why the last output could not be written; None if it was, or nobody reads."""
+    """Return why the last output could not be written; None if it was, or nobody reads it."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -106,15 +105,8 @@ def _stdout_failure() -> OSError | None:
 
 
 def _abandon_stdout() -> None:
-    """Send stdout nowhere, or Python's own flush at exit would fail again and report it."""
+    """Discard stdout: Python's own flush at exit would fail again and report it."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _usage(error: click.ClickException) -> str:
-    """Return a usage error as one line with a hint at the help."""
-    context = getattr(error, "ctx", None)
-    hint = f" (try '{context.command_path} -h')" if context else ""
-    return error.format_message().rstrip(".") + hint
 
 
 def _report_error(error: Exception) -> int:
@@ -129,7 +121,7 @@ def _report_error(error: Exception) -> int:
         what = f"{name}: {error.strerror or error}" if name else str(error)
         what += "; make room or send the result elsewhere" if error.errno in _FULL else ""
     elif isinstance(error, MemoryError):
-        what = "the memory is used up; lower --threads or --max-memory"
+        what = "out of memory; lower --threads or --max-memory"
     else:
         what = f"{type(error).__name__}: {error} (a bug: 'kcomplexity --debug ...' shows where)"
     note(f"error: {what}")
@@ -163,11 +155,8 @@ def cli() -> None:
     warnings.simplefilter("always", UserWarning)  # all of ours are
 
 
-_COMMANDS = (
-    *(inspect, score, compare, trajectory, bound),
-    *(fit, expand, sweep),
-    *(plot, report, convert),
-    *(estimators, schema, demo),
-)
-for command in _COMMANDS:
-    cli.add_command(command)
+for _command in (
+    *(inspect, score, compare, trajectory, bound, fit, expand, sweep),
+    *(plot, report, convert, estimators, schema, demo),
+):
+    cli.add_command(_command)

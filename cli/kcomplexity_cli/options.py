@@ -1,7 +1,7 @@
 """Options that several commands share; a group of them reaches its command as one record.
 
 A command decorated with :func:`measure_options` takes a keyword ``measuring``, with
-:func:`selection_options` ``reading``, with :func:`run_options` ``running`` and ``quiet``, with
+:func:`selection_options` ``reading``, with :func:`run_options` ``running``, with
 :func:`output_options` ``output``. The first three are unpacked into the library's functions:
 ``score(checkpoints, **measuring)``.
 """
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -20,13 +20,6 @@ from click.core import ParameterSource
 from kcomplexity_cli.repeatable import command_text
 from kcomplexity_cli.types import DtypeRule, OutputFolder, Size, completed_from
 
-if TYPE_CHECKING:
-    from kcomplexity.loaders.selecting import Reading
-    from kcomplexity.parallel.running import Running
-    from kcomplexity.scoring.measuring import Measuring
-    from kcomplexity.tensors.groups import Scope
-
-F = TypeVar("F", bound=Callable[..., Any])
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
 
@@ -51,6 +44,12 @@ class Output:
     as_json: bool
     everything: bool
     plots: Path | None
+
+    def __post_init__(self) -> None:
+        if self.file:
+            from kcomplexity.report import check_target
+
+            check_target(self.file)
 
 
 def _as_record(name: str, build: Callable[..., Any], *options: Decorator) -> Decorator:
@@ -82,16 +81,11 @@ plot_option = click.option(
     "--plot",
     "plots",
     type=OutputFolder(),
-    default=None,
     metavar="DIR",
     help="Draw the result into this folder, as 'kcomplexity plot' does.",
 )
 threads_option = click.option(
-    "-T",
-    "--threads",
-    type=click.IntRange(1),
-    default=None,
-    help="How many workers.  [default: all processors]",
+    "-T", "--threads", type=click.IntRange(1), help="How many workers.  [default: all processors]"
 )
 as_one_option = click.option(
     "--as-one",
@@ -130,7 +124,7 @@ _WHAT = (
     click.option(
         "-e",
         "--estimators",
-        default=None,
+        "specs",
         metavar="SPEC,...",
         help="Specs instead of a panel; 'kcomplexity estimators' lists the names.",
     ),
@@ -146,14 +140,12 @@ _WHAT = (
     click.option(
         "--scope",
         type=click.Choice(["tensor", "group", "model"]),
-        default=None,
         help="What is measured as one.  [default: the panel's, mostly tensor]",
     ),
     click.option("--seed", default=0, show_default=True, help="Of controls and samples."),
     click.option(
         "--sample",
         type=float,
-        default=None,
         metavar="SHARE",
         help="Measure this share of each big tensor, with a standard error.",
     ),
@@ -176,7 +168,6 @@ _WHICH = (
     ),
     click.option(
         "--root",
-        default=None,
         metavar="KEY",
         help="Part of a nested file to read, e.g. ema.state_dict; '.' is all of it.",
     ),
@@ -204,95 +195,37 @@ _HOW = (
 )
 
 
-def _reading(
-    *,
-    include: tuple[str, ...],
-    exclude: tuple[str, ...],
-    dtypes: tuple[tuple[str, str], ...],
-    root: str | None,
-    dequantize: bool,
-) -> Reading:
-    return {
-        "include": include,
-        "exclude": exclude,
-        "dtypes": dict(dtypes),
-        "root": root,
-        "dequantize": dequantize,
-    }
+def _reading(**values: Any) -> dict[str, Any]:
+    return values | {"dtypes": dict(values["dtypes"])}
 
 
-def _running(
-    *, threads: int | None, workers: Literal["thread", "process"], max_memory: int
-) -> Running:
-    return {"threads": threads, "workers": workers, "max_memory": max_memory}
-
-
-def _measuring(
-    *,
-    panel: str,
-    estimators: str | None,
-    controls: tuple[str, ...],
-    scope: Scope | None,
-    seed: int,
-    sample: float | None,
-    exact: bool,
-    threads: int | None,
-    workers: Literal["thread", "process"],
-    max_memory: int,
-    **reading: Any,
-) -> Measuring:
+def _measuring(**values: Any) -> dict[str, Any]:
     source = click.get_current_context().get_parameter_source("panel")
-    if estimators and source is ParameterSource.COMMANDLINE:
+    if values["specs"] and source is ParameterSource.COMMANDLINE:
         raise click.UsageError("--panel and --estimators were given: choose one of them")
-    return {
-        "panel": panel,
-        "specs": estimators,
-        "controls": () if controls == ("none",) else controls or None,
-        "scope": scope,
-        "seed": seed,
-        "sample": sample,
-        "exact": exact,
-        **_reading(**reading),
-        **_running(threads=threads, workers=workers, max_memory=max_memory),
-        "command": command_text(),
-    }
-
-
-def _output(*, output: Path | None, as_json: bool, everything: bool, plots: Path | None) -> Output:
-    if output:
-        from kcomplexity.report import check_target
-
-        check_target(output)
-    return Output(output, as_json, everything, plots)
+    controls = () if values["controls"] == ("none",) else values["controls"] or None
+    return _reading(**values) | {"controls": controls, "command": command_text()}
 
 
 #: Which tensors, and how they are read: ``reading``.
 selection_options = _as_record("reading", _reading, *_WHICH)
-_running_record = _as_record("running", _running, *_HOW)
-_measuring_record = _as_record("measuring", _measuring, *_WHAT, *_WHICH, *_HOW)
+#: How the work is done; no figure depends on it: ``running``.
+run_options = _as_record("running", dict, *_HOW)
+#: What is measured by what, and how: ``measuring``, of a Repeatable command.
+measure_options = _as_record("measuring", _measuring, *_WHAT, *_WHICH, *_HOW)
 #: Where the result goes: ``output``; a file that could not be written is refused at once.
 output_options = _as_record(
     "output",
-    _output,
+    Output,
     click.option("--all", "everything", is_flag=True, help="Print the whole table, as plain text."),
     plot_option,
     json_option,
     click.option(
         "-o",
         "--output",
+        "file",
         type=click.Path(path_type=Path, dir_okay=False),
-        default=None,
         metavar="FILE",
         help="Write the result; the ending chooses json, jsonl, csv, md or parquet.",
     ),
 )
-
-
-def run_options(command: Command) -> Command:
-    """How the work is done; no figure depends on it: ``running``, and ``quiet``."""
-    return _running_record(quiet_option(command))
-
-
-def measure_options(command: Command) -> Command:
-    """What is measured by what, and how: ``measuring``, of a Repeatable command, and ``quiet``."""
-    return _measuring_record(quiet_option(command))

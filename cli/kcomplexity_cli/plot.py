@@ -28,7 +28,7 @@ Examples:
   kcomplexity plot scores.json --list
   kcomplexity score model.safetensors --json | kcomplexity plot - -o figures
   kcomplexity plot run.json -o figures --kind trajectory --metric validation.csv
-""",
+"""
 )
 @click.argument(
     "result", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True), metavar="RESULT"
@@ -37,7 +37,6 @@ Examples:
     "-o",
     "--output",
     type=OutputFolder(),
-    default=None,
     metavar="DIR",
     help="The folder of the pictures; each comes with its numbers as CSV.",
 )
@@ -69,7 +68,6 @@ Examples:
 @click.option(
     "--metric",
     type=click.Path(path_type=Path, dir_okay=False),
-    default=None,
     metavar="FILE.csv",
     help="Steps and a metric, drawn with a trajectory on an axis of its own.",
 )
@@ -95,7 +93,7 @@ def plot(result: Path, output: Path | None, listing: bool, metric: Path | None, 
 
 
 def _note_unused(document: dict[str, Any], kinds: Sequence[str]) -> None:
-    """Say so where a metric is given and no figure shows it."""
+    """Print a note if no figure shows the metric."""
     from kcomplexity.report.figures import unmet
     from kcomplexity_cli.terminal import note
 

@@ -10,8 +10,8 @@ _KEY = "kcomplexity.command"
 #: Options that change no figure: how the work is done, and where the result goes.
 _NOT_RECORDED = frozenset(
     {
-        *("threads", "workers", "max_memory", "quiet", "as_json", "output", "resume", "everything"),
-        *("plots", "no_cache", "watch", "interval"),
+        *("threads", "workers", "max_memory", "quiet", "no_cache", "watch", "interval"),
+        *("as_json", "file", "output", "resume", "everything", "plots"),
     }
 )
 
@@ -45,5 +45,4 @@ class Repeatable(click.Command):
 
 def command_text() -> str:
     """Return the command that gives the figures of the :class:`Repeatable` command that runs."""
-    text: str = click.get_current_context().meta[_KEY]
-    return text
+    return str(click.get_current_context().meta[_KEY])

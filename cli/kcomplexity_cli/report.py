@@ -15,7 +15,7 @@ Examples:
   kcomplexity score model.safetensors --json > scores.json
   kcomplexity report scores.json -o report.html
   kcomplexity report before.json after.json -o report.html
-""",
+"""
 )
 @click.argument(
     "results",
@@ -30,7 +30,7 @@ Examples:
     required=True,
     type=OutputFile(".html", ".htm"),
     metavar="FILE.html",
-    help="The page: one file that opens from disk and asks for nothing else.",
+    help="The page: one file that opens from disk and loads nothing else.",
 )
 def report(results: tuple[Path, ...], output: Path) -> None:
     """Write results as one HTML page: figures, tables to sort, definitions, provenance.

@@ -20,7 +20,7 @@ def _names() -> Iterable[str]:
 Examples:
   kcomplexity schema
   kcomplexity schema score > score.schema.json
-""",
+"""
 )
 @click.argument("name", required=False, shell_complete=completed_from(_names))
 def schema(name: str | None) -> None:

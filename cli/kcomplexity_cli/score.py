@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from kcomplexity_cli.ending import finish
-from kcomplexity_cli.options import Output, as_one_option, measure_options, output_options
+from kcomplexity_cli.options import (
+    Output,
+    as_one_option,
+    measure_options,
+    output_options,
+    quiet_option,
+)
 from kcomplexity_cli.repeatable import Repeatable
 
 if TYPE_CHECKING:
@@ -43,6 +49,7 @@ Examples:
 @click.option("--stored", is_flag=True, help="Of a mosaic file: the arrays in it, not the weights.")
 @as_one_option
 @measure_options
+@quiet_option
 @output_options
 def score(
     checkpoints: tuple[str, ...],
@@ -89,7 +96,7 @@ def score(
 
 
 def _note(plan: Plan) -> None:
-    """Print what a reader should know of the checkpoints, and what is not sampled."""
+    """Print what a reader should know about the checkpoints, and what is not sampled."""
     from kcomplexity_cli.terminal import note
 
     for checkpoint in plan.checkpoints:
@@ -115,17 +122,13 @@ def _show_plan(plan: Plan, threads: int | None, *, as_json: bool) -> None:
         print_json(document)
         return
     seconds = document["predicted_seconds"]
-    click.echo(
-        f"{plural(document['n_tensors'], 'tensor')}, {human_bytes(document['n_bytes'])}; "
-        f"{f'about {seconds:.1f} s' if seconds >= 0.05 else 'less than 0.1 s'} with "
-        f"{plural(threads, 'worker')}"
+    time = f"about {seconds:.1f} s" if seconds >= 0.05 else "less than 0.1 s"
+    size = f"{plural(document['n_tensors'], 'tensor')}, {human_bytes(document['n_bytes'])}"
+    click.echo(f"{size}; {time} with {plural(threads, 'worker')}")
+    rows = []
+    for task in plan.tasks:
+        share = "all" if task.fraction >= 1 else f"{task.fraction:.2%} of big tensors"
+        rows.append((str(task.spec), ", ".join(map(str, task.controls)), share))
+    print_table(
+        Table("what would be measured", columns("spec", "controls", "measured"), tuple(rows))
     )
-    rows = tuple(
-        (
-            str(task.spec),
-            ", ".join(str(control) for control in task.controls),
-            "all" if task.fraction >= 1 else f"{task.fraction:.2%} of big tensors",
-        )
-        for task in plan.tasks
-    )
-    print_table(Table("what would be measured", columns("spec", "controls", "measured"), rows))

@@ -6,7 +6,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -55,18 +55,17 @@ def _print_rich(table: Table) -> None:
     drawn = RichTable(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for column in table.columns:
         justify: Literal["right", "left"] = "right" if column.numeric else "left"
-        drawn.add_column(
-            Text(column.name), justify=justify, overflow="fold", no_wrap=column.numeric
-        )
+        head = Text(column.name)
+        drawn.add_column(head, justify=justify, overflow="fold", no_wrap=column.numeric)
     console = Console()
     shown = table.rows[:_MOST_ROWS]
-    lengths: list[tuple[str, ...]] = [()] * len(shown)
     at = next((i for i, column in enumerate(table.columns) if column.bar), None)
     if at is not None and can_show(console.encoding):
         drawn.add_column("")
-        lengths = [(bar,) for bar in bars([row[at] for row in shown])]
-    for row, bar in zip(shown, lengths, strict=True):
-        drawn.add_row(*(Text(cell) for cell in row + bar))
+        drawn_bars = bars([row[at] for row in shown])
+        shown = tuple((*row, bar) for row, bar in zip(shown, drawn_bars, strict=True))
+    for row in shown:
+        drawn.add_row(*map(Text, row))
     # Apart from the table, which would wrap them to its own width. In Text no bracket is markup.
     console.print(Text(table.title, style="italic"))
     console.print(drawn)
@@ -81,16 +80,10 @@ def plain_text(table: Table) -> str:
     """Return a table as aligned plain text, columns two spaces apart."""
     rows = [table.names, *table.rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(table.columns))]
-    lines = [table.title]
-    for row in rows:
-        cells = (
-            cell.rjust(width) if column.numeric else cell.ljust(width)
-            for column, cell, width in zip(table.columns, row, widths, strict=True)
-        )
-        lines.append("  ".join(cells).rstrip())
-    if table.caption:
-        lines.append(table.caption)
-    return "\n".join(lines) + "\n"
+    signs = [">" if column.numeric else "<" for column in table.columns]
+    form = "  ".join(f"{{:{sign}{width}}}" for sign, width in zip(signs, widths, strict=True))
+    lines = [table.title, *(form.format(*row).rstrip() for row in rows)]
+    return "\n".join([*lines, table.caption] if table.caption else lines) + "\n"
 
 
 @contextmanager
@@ -104,52 +97,42 @@ def progress_display(quiet: bool) -> Iterator[OnProgress | None]:
     if quiet or not sys.stderr.isatty():
         yield None
         return
-    with _Display() as display:
-        yield display.show
+    bar: Any = None
 
-
-class _Display:
-    """One line of stderr: a stage, or a bar once the total is known."""
-
-    def __init__(self) -> None:
-        self._bar: Any = None
-        self._task: Any = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-        else:
-            self._erase()
-
-    def show(self, event: Progress) -> None:
-        if event.total is not None and self._bar is None:
-            self._erase()
-            self._start(event)
-        if self._bar is None:
+    def show(event: Progress) -> None:
+        nonlocal bar
+        if event.total is not None and bar is None:
+            _write("")
+            bar = _started_bar()
+        if bar is None:
             # A line that wraps could not be erased.
-            line = event.stage[: shutil.get_terminal_size().columns - 1]
-            click.echo(f"{_ERASE}{line}", nl=False, err=True)
-        elif event.total is None:
-            self._bar.update(self._task, description=event.stage)
+            _write(event.stage[: shutil.get_terminal_size().columns - 1])
+            return
+        counts = {} if event.total is None else {"completed": event.done, "total": event.total}
+        bar.update(bar.task_ids[0], description=event.stage, **counts)
+
+    try:
+        yield show
+    finally:
+        if bar is None:
+            _write("")
         else:
-            self._bar.update(
-                self._task, description=event.stage, completed=event.done, total=event.total
-            )
+            bar.stop()
 
-    def _start(self, event: Progress) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bar
 
-        # In plain text no bracket of a stage is markup.
-        stage = TextColumn("{task.description}", markup=False)
-        columns = (stage, BarColumn(), DownloadColumn(), TimeRemainingColumn())
-        self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
-        self._bar.start()
-        self._task = self._bar.add_task(event.stage, total=event.total)
+def _started_bar() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-    def _erase(self) -> None:
-        click.echo(_ERASE, nl=False, err=True)
+    # In plain text no bracket of a stage is markup.
+    stage = TextColumn("{task.description}", markup=False)
+    columns = (stage, BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    bar.start()
+    bar.add_task("", total=None)
+    return bar
+
+
+def _write(line: str) -> None:
+    """Put `line` in the place of what the line of stderr holds."""
+    click.echo(f"{_ERASE}{line}", nl=False, err=True)

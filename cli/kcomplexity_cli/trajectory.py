@@ -5,12 +5,13 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from kcomplexity_cli.ending import finish
-from kcomplexity_cli.options import Output, measure_options, output_options
+from kcomplexity_cli.ending import finish, show
+from kcomplexity_cli.options import Output, measure_options, output_options, quiet_option
 from kcomplexity_cli.repeatable import Repeatable
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ Examples:
 @click.argument("checkpoints", nargs=-1, required=True, metavar="CHECKPOINT|FOLDER|GLOB|RESULT...")
 @click.option(
     "--steps",
-    default=None,
     metavar="REGEX",
     help="Where in the path the step is: its first group.  [default: step, global_step, iteration "
     "or epoch in the metadata, else the last number in the names]",
@@ -43,9 +43,10 @@ Examples:
     type=click.FloatRange(0.05),
     default=5.0,
     show_default=True,
-    help="Seconds between two looks of --watch; a file counts once it rested that long.",
+    help="Seconds between two looks of --watch; a file counts once it is unchanged for that long.",
 )
 @measure_options
+@quiet_option
 @output_options
 def trajectory(
     checkpoints: tuple[str, ...],
@@ -61,31 +62,57 @@ def trajectory(
     """Score the checkpoints of a training, and report how the figures moved.
 
     Folders stand for the checkpoints in them. One that cannot be read becomes a row with the
-    reason. The .json or .jsonl of an earlier run is shown again, and so is the file of
-    kcomplexity.Tracker.
+    reason. A saved result (.json, .jsonl) or the file of kcomplexity.Tracker is shown again.
 
-    Run it again after more steps: what was measured before is taken from the cache, also where
-    single tensors did not change. Kendall's tau is 1 when a figure only rises with the steps, -1
+    Run it again after more steps: what was measured before is taken from the cache, and so are
+    tensors that did not change. Kendall's tau is 1 when a figure only rises with the steps, -1
     when it only falls.
     """
     from kcomplexity.training.trajectory import trajectory as follow
     from kcomplexity_cli.terminal import progress_display
 
+    if len(checkpoints) == 1 and (saved := _saved(Path(checkpoints[0]))):
+        if output.file:
+            raise click.UsageError(
+                "-o writes what was measured: leave it out to show a result again"
+            )
+        show(saved, saved["headline"], output)
+        return
     with progress_display(quiet) as measuring["progress"]:
         if watch:
-            result = _watch(checkpoints, steps, interval, not no_cache, measuring, quiet)
+            following = {"steps": steps, "cache": not no_cache, **measuring}
+            result = _watch(checkpoints, interval, quiet, following)
         else:
             result = follow(checkpoints, steps=steps, cache=not no_cache, **measuring)
     finish(result, output, sources=result.steps)
 
 
+def _saved(path: Path) -> dict[str, Any] | None:
+    """Return the trajectory in a result file or a Tracker's file; None for a checkpoint.
+
+    The index of a sharded checkpoint ends in .json as well.
+    """
+    from kcomplexity.errors import ResultError
+    from kcomplexity.report.reading import read_result
+    from kcomplexity.results.reading import KINDS, kind_of
+
+    if path.suffix not in (".json", ".jsonl") or not path.is_file():
+        return None
+    try:
+        document = read_result(path)
+    except ResultError:
+        return None
+    kind = kind_of(document)
+    if kind != "trajectory":
+        raise ResultError(
+            f"{path} is the result of '{KINDS[kind]}': expected checkpoints, the result of "
+            "'trajectory' or the file of kcomplexity.Tracker"
+        )
+    return document
+
+
 def _watch(
-    checkpoints: tuple[str, ...],
-    steps: str | None,
-    interval: float,
-    cache: bool,
-    measuring: Measuring,
-    quiet: bool,
+    checkpoints: tuple[str, ...], interval: float, quiet: bool, following: dict[str, Any]
 ) -> Trajectory:
     """Print a line for each new step, until interrupted or terminated."""
     from kcomplexity.training.watching import step_sentence, watch
@@ -98,9 +125,7 @@ def _watch(
             stopped=stopped,
             interval=interval,
             waiting=lambda reason: note(f"{reason}; waiting for more"),
-            steps=steps,
-            cache=cache,
-            **measuring,
+            **following,
         ):
             new = [step for step in result.steps if step.checkpoint not in printed]
             printed.update(step.checkpoint for step in new)

@@ -21,7 +21,6 @@ class Size(click.ParamType[int]):
     name = "size"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> int:
-        """Return the number of bytes."""
         if isinstance(value, int):
             return value
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", str(value).strip().lower())
@@ -49,7 +48,6 @@ class Commas(click.ParamType[tuple[T, ...]], Generic[T]):
         self._expected = expected
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[T, ...]:
-        """Return the values; there is at least one."""
         if isinstance(value, tuple):
             return value
         parts = [part.strip() for part in str(value).split(",")]
@@ -68,7 +66,6 @@ class DtypeRule(click.ParamType[tuple[str, str]]):
     name = "glob=code"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, str]:
-        """Return the glob and the dtype's code."""
         glob, equals, code = str(value).rpartition("=")
         if not equals:
             self.fail(f"{value!r}: expected GLOB=CODE, e.g. '*.weight=F8_E4M3'", param, ctx)
@@ -81,9 +78,6 @@ class Renaming(click.ParamType[tuple[str, str]]):
     name = "pattern=replacement"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, str]:
-        """Return the pattern and its replacement."""
-        if isinstance(value, tuple):
-            return value
         pattern, equals, replacement = str(value).partition("=")
         if not equals or not pattern:
             self.fail(rf"{value!r}: expected PATTERN=REPLACEMENT, e.g. '^enc\.=encoder.'", param)
@@ -98,7 +92,6 @@ class OutputFile(click.Path):
         self._suffixes = suffixes
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Path:
-        """Return the path; another ending is refused."""
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
         if path.suffix.lower() not in self._suffixes:
             expected = " or ".join(self._suffixes)
@@ -107,17 +100,15 @@ class OutputFile(click.Path):
 
 
 class OutputFolder(click.Path):
-    """A folder of pictures, which may exist already."""
+    """A folder of pictures, which may exist already; its parent has to."""
 
     def __init__(self) -> None:
         super().__init__(path_type=Path, file_okay=False)
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Path:
-        """Return the path; the name of a picture is refused, and a folder without a parent."""
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
         if path.suffix.lower() in (".png", ".svg", ".pdf", ".html") and not path.is_dir():
-            message = f"{path}: expected a folder; each picture gets its own name in it"
-            self.fail(message, param, ctx)
+            self.fail(f"{path}: expected a folder; each picture gets its own name in it", param)
         parent = path.resolve().parent
         if not parent.is_dir():
             self.fail(f"cannot make {path}: there is no folder {parent}", param, ctx)

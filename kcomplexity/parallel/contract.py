@@ -7,7 +7,7 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from kcomplexity.errors import UnmeasurableError
 from kcomplexity.tensors.dtypes import StoredDtype
 from kcomplexity.tensors.pieces import FRAME, LEAF
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def read_key(cut: Cut) -> object:
 
 
 class Piece:
-    """A run or a rectangle of one tensor, decoded when asked for.
+    """A run or a rectangle of one tensor, decoded on first use.
 
     Attributes
     ----------
@@ -94,7 +96,7 @@ class Piece:
 
 
 class State(ABC):
-    """What a reducer has gathered so far; picklable once finished."""
+    """What a reducer has gathered so far; it can be pickled once finished."""
 
     @abstractmethod
     def update(self, chunk: Any, at: Any) -> None:
@@ -145,22 +147,23 @@ class Failed(State):
 
     @classmethod
     def of(cls, error: Exception) -> Failed:
-        """Return the state that records `error`."""
         if isinstance(error, UnmeasurableError):
             return cls(str(error), unmeasurable=True)
         return cls(f"{type(error).__name__}: {error}")
 
     def update(self, chunk: Any, at: Any) -> None:
-        """Ignore what follows."""
+        pass
 
     def __add__(self, other: State) -> Failed:
         return self
 
 
+# The steps of a reducer. One that raises costs its own rows, with the reason in them.
+
+
 def start_state(reducer: Reducer) -> State:
-    """Return the empty state of a reducer, or :class:`Failed` if it cannot make one."""
-    state: State = _attempt(reducer.start)
-    return state
+    """Return the empty state of a reducer, or :class:`Failed` if that raises."""
+    return _attempt(reducer.start)
 
 
 def update_state(state: State, chunk: Any, at: Any) -> State:
@@ -179,12 +182,10 @@ def merge_states(left: State, right: State) -> State:
     """Add two states; the first that :class:`Failed` wins, in any grouping."""
     if isinstance(left, Failed) or isinstance(right, Failed):
         return left if isinstance(left, Failed) else right
-    merged: State = _attempt(operator.add, left, right)
-    return merged
+    return _attempt(operator.add, left, right)
 
 
-def _attempt(step: Callable[..., Any], *args: Any) -> Any:
-    """Call a step of a reducer. One that fails costs its own rows, with the reason in them."""
+def _attempt(step: Callable[..., T], *args: Any) -> T | Failed:
     try:
         return step(*args)
     except Exception as error:  # noqa: BLE001 - estimators come from anywhere

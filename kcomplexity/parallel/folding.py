@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +26,7 @@ from kcomplexity.parallel.contract import (
 )
 from kcomplexity.parallel.pool import Pool
 from kcomplexity.tensors.checkpoint import Tensor
-from kcomplexity.tensors.pieces import FRAME
+from kcomplexity.tensors.pieces import FRAME, spans
 
 #: Weights handled at once when nothing asks for more: 1 MiB of float32 stays in the L2 cache.
 _PIECE = 1 << 18
@@ -62,10 +64,9 @@ def fold(tensor: Tensor, reducers: Sequence[Reducer], pool: Pool, *, work: int =
     """
     states: list[State | None] = [None] * len(reducers)
     groups = _groups(reducers)
-    total = tensor.n_bytes * work
     for order, members in enumerate(groups):
         chosen = tuple(reducers[i] for i in members)
-        share = _part(total, order, order + 1, len(groups))
+        share = _part(tensor.n_bytes * work, order, order + 1, len(groups))
         for results in pool.run(_jobs(tensor, chosen, pool.piece, share)):
             for i, state in zip(members, results, strict=True):
                 before = states[i]
@@ -87,72 +88,69 @@ _QUIET = np.errstate(over="ignore", invalid="ignore")
 
 
 @dataclass(frozen=True)
-class _Run:
-    """Feed some reducers the weights `start` to `stop`, `step` at a time."""
+class _Job(ABC):
+    """Feed some reducers the weights or the rows `start` to `stop`, `step` at a time."""
 
     tensor: Tensor
     reducers: tuple[Reducer, ...]
     start: int
     stop: int
     step: int
-    share: int
+    work: int
 
     @property
     def memory(self) -> int:
-        n = min(self.step, self.stop - self.start)
         # One reducer works at a time, on the same piece.
-        return self.tensor.dtype.n_bytes(n) + max(reducer.memory for reducer in self.reducers)
+        chunk = self.tensor.dtype.n_bytes(self.largest_piece())
+        return chunk + max(reducer.memory for reducer in self.reducers)
 
-    @property
-    def work(self) -> int:
-        return _part(self.share, self.start, self.stop, self.tensor.n_weights)
+    @abstractmethod
+    def largest_piece(self) -> int:
+        """Return how many weights a piece has at most."""
+
+    @abstractmethod
+    def pieces(self) -> Iterator[tuple[Piece, Any]]:
+        """Yield each piece, and where it starts."""
 
     @_QUIET
     def __call__(self) -> list[State]:
         states = [start_state(reducer) for reducer in self.reducers]
-        dtype = self.tensor.dtype
-        buffer = np.empty(dtype.n_bytes(min(self.step, self.stop - self.start)), np.uint8)
-        for at in range(self.start, self.stop, self.step):
-            end = min(at + self.step, self.stop)
-            piece = Piece(dtype, self.tensor.raw(at, end, buffer), (end - at,))
+        for piece, at in self.pieces():
             states = [update_state(s, piece, at) for s in states]
         return [finish_state(s) for s in states]
 
 
+class _Run(_Job):
+    """A run of weights."""
+
+    def largest_piece(self) -> int:
+        return min(self.step, self.stop - self.start)
+
+    def pieces(self) -> Iterator[tuple[Piece, int]]:
+        dtype = self.tensor.dtype
+        buffer = np.empty(dtype.n_bytes(self.largest_piece()), np.uint8)
+        for at in range(self.start, self.stop, self.step):
+            end = min(at + self.step, self.stop)
+            yield Piece(dtype, self.tensor.raw(at, end, buffer), (end - at,)), at
+
+
 @dataclass(frozen=True)
-class _Band:
-    """Feed some reducers of one 2-D cut the rows `start` to `stop` of the matrix form."""
+class _Band(_Job):
+    """Rows of the matrix form, for reducers of one 2-D cut."""
 
-    tensor: Tensor
-    reducers: tuple[Reducer, ...]
     cut: Rows
-    start: int
-    stop: int
-    step: int
-    share: int
 
-    @property
-    def memory(self) -> int:
+    def largest_piece(self) -> int:
         rows = min(self.step, self.stop - self.start) + self.cut.halo
-        columns = min(self.cut.width, self.tensor.matrix_shape[1])
-        chunk = self.tensor.dtype.n_bytes(rows * columns)
-        return chunk + max(reducer.memory for reducer in self.reducers)
+        return rows * min(self.cut.width, self.tensor.matrix_shape[1])
 
-    @property
-    def work(self) -> int:
-        return _part(self.share, self.start, self.stop, self.tensor.matrix_shape[0])
-
-    @_QUIET
-    def __call__(self) -> list[State]:
-        states = [start_state(reducer) for reducer in self.reducers]
+    def pieces(self) -> Iterator[tuple[Piece, tuple[int, int]]]:
         columns = self.tensor.matrix_shape[1]
         for row in range(self.start, self.stop, self.step):
-            bottom = min(row + self.step, self.stop)
-            for column in range(0, columns, self.cut.width):
-                right = min(column + self.cut.width, columns)
-                piece = _rectangle(self.tensor, max(row - self.cut.halo, 0), bottom, column, right)
-                states = [update_state(s, piece, (row, column)) for s in states]
-        return [finish_state(s) for s in states]
+            top, bottom = max(row - self.cut.halo, 0), min(row + self.step, self.stop)
+            for left in range(0, columns, self.cut.width):
+                right = min(left + self.cut.width, columns)
+                yield _rectangle(self.tensor, top, bottom, left, right), (row, left)
 
 
 def _groups(reducers: Sequence[Reducer]) -> list[list[int]]:
@@ -165,9 +163,7 @@ def _groups(reducers: Sequence[Reducer]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _jobs(
-    tensor: Tensor, reducers: tuple[Reducer, ...], piece: int, share: int
-) -> Iterator[_Run | _Band]:
+def _jobs(tensor: Tensor, reducers: tuple[Reducer, ...], piece: int, share: int) -> Iterator[_Job]:
     n = tensor.n_weights
     cut = reducers[0].cut
     if isinstance(cut, Rows):
@@ -175,8 +171,8 @@ def _jobs(
         # By the matrix alone, never by the machine: floats are added chunk by chunk.
         step = max(_PIECE // max(cut.height * columns, 1), 1) * cut.height
         bands = max(_JOB // max(step * columns, 1), 1) * step
-        for row in range(0, rows, bands):
-            yield _Band(tensor, reducers, cut, row, min(row + bands, rows), step, share)
+        for row, end in spans(rows, bands):
+            yield _Band(tensor, reducers, row, end, step, _part(share, row, end, rows), cut)
         return
     if isinstance(cut, Whole):
         if n:
@@ -185,24 +181,22 @@ def _jobs(
     unit = math.lcm(*(reducer.cut.n for reducer in reducers if isinstance(reducer.cut, Every)))
     step = piece * unit if piece > 1 else max(unit, _PIECE // unit * unit)
     length = max(_JOB // step, 1) * step
-    for start in range(0, n, length):
-        yield _Run(tensor, reducers, start, min(start + length, n), step, share)
+    for start, end in spans(n, length):
+        yield _Run(tensor, reducers, start, end, step, _part(share, start, end, n))
 
 
 def _rectangle(tensor: Tensor, top: int, bottom: int, left: int, right: int) -> Piece:
     """Read a rectangle of the matrix form: one read if it spans whole rows, else one a row."""
     columns = tensor.matrix_shape[1]
+    starts = range(top * columns, bottom * columns, columns)
     shape = (bottom - top, right - left)
     if tensor.dtype.bits < 8:
         # Packed rows need not start on a byte: unpack, then pack the rectangle anew.
-        values = [
-            tensor.read(row * columns + left, row * columns + right) for row in range(top, bottom)
-        ]
+        values = [tensor.read(at + left, at + right) for at in starts]
         return Piece(tensor.dtype, tensor.dtype.encode(np.concatenate(values)), shape)
     if right - left == columns:
         return Piece(tensor.dtype, tensor.raw(top * columns, bottom * columns), shape)
-    width = tensor.dtype.n_bytes(right - left)
-    raw = np.empty((bottom - top, width), np.uint8)
-    for i, row in enumerate(range(top, bottom)):
-        raw[i] = tensor.raw(row * columns + left, row * columns + right)
+    raw = np.empty((bottom - top, tensor.dtype.n_bytes(right - left)), np.uint8)
+    for row, at in zip(raw, starts, strict=True):
+        row[:] = tensor.raw(at + left, at + right)
     return Piece(tensor.dtype, raw.reshape(-1), shape)

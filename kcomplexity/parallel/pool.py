@@ -13,9 +13,8 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal, Protocol, Self, TypeVar
 
 from kcomplexity.parallel.progress import Meter, OnProgress
@@ -85,7 +84,7 @@ class Pool:
         self.threads = threads or available_processors()
         self.piece = piece
         self._meter = Meter(on_progress) if on_progress else None
-        self.progress = progress or self._meter or _ignore
+        self.progress = progress or self._meter or (lambda _n_bytes: None)
         self.shares_memory = executor is None and kind == "thread"
         self._budget = _Budget(max_memory)
         self._kind = kind
@@ -107,12 +106,7 @@ class Pool:
             self._executor = self._start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._owns_executor and self._executor is not None:
             self._executor.shutdown(wait=True, cancel_futures=True)
         self._stack.close()
@@ -183,14 +177,9 @@ class Pool:
         self.progress(work)
         return result
 
-    @contextmanager
-    def reserve(self, n_bytes: int) -> Iterator[None]:
+    def reserve(self, n_bytes: int) -> AbstractContextManager[None]:
         """Reserve `n_bytes` of the budget for what outlives a job, such as a shuffled tensor."""
-        self._budget.reserve(n_bytes)
-        try:
-            yield
-        finally:
-            self._budget.unreserve(n_bytes)
+        return self._budget.reserve(n_bytes)
 
     def at_exit(self, close: Callable[[], None]) -> None:
         """Call `close` when the pool is done, before its temporary files are removed."""
@@ -218,9 +207,7 @@ class Pool:
 
         # Spawn, not fork: the coordinating threads hold locks that a forked child would inherit.
         executor = ProcessPoolExecutor(
-            self.threads,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_start_worker,
+            self.threads, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
         )
         with _interrupts_held():
             for _ in range(self.threads):  # each starts one process, which inherits the mask
@@ -233,16 +220,14 @@ class _Budget:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.jobs = self.jobs_bytes = 0
-        self.reserved = 0
+        self.jobs = self.jobs_bytes = self.reserved = 0
         self.changed = threading.Condition()
 
     def admit(self, n_bytes: int) -> None:
-        def fits() -> bool:
-            return self.jobs == 0 or self.jobs_bytes + self.reserved + n_bytes <= self.limit
-
         with self.changed:
-            self.changed.wait_for(fits)
+            self.changed.wait_for(
+                lambda: self.jobs == 0 or self.jobs_bytes + self.reserved + n_bytes <= self.limit
+            )
             self.jobs += 1
             self.jobs_bytes += n_bytes
 
@@ -252,25 +237,22 @@ class _Budget:
             self.jobs_bytes -= n_bytes
             self.changed.notify_all()
 
-    def reserve(self, n_bytes: int) -> None:
-        def fits() -> bool:
-            return self.reserved == 0 or self.reserved + n_bytes <= self.limit
-
+    @contextmanager
+    def reserve(self, n_bytes: int) -> Iterator[None]:
         with self.changed:
-            self.changed.wait_for(fits)
+            self.changed.wait_for(
+                lambda: self.reserved == 0 or self.reserved + n_bytes <= self.limit
+            )
             self.reserved += n_bytes
-
-    def unreserve(self, n_bytes: int) -> None:
-        with self.changed:
-            self.reserved -= n_bytes
-            self.changed.notify_all()
-
-
-def _ignore(n_bytes: int) -> None:
-    """Report nothing."""
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.reserved -= n_bytes
+                self.changed.notify_all()
 
 
-def _call(job: Job[R_co]) -> R_co:
+def _call(job: Job[R_co]) -> R_co:  # Dask names a task by its function, an object by its repr
     return job()
 
 

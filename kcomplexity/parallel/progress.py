@@ -34,10 +34,6 @@ class Meter:
     """Adds up the bytes of finished jobs and reports the sum as :class:`Progress`.
 
     Several threads may wait for jobs of one pool; the reports come one at a time, in order.
-
-    Parameters
-    ----------
-    report : callable
     """
 
     def __init__(self, report: OnProgress) -> None:

@@ -22,18 +22,9 @@ def map_in_threads(
 ) -> Iterator[R]:
     """Yield ``function(item)`` for each item, in their order, computed in threads.
 
-    Parameters
-    ----------
-    function : callable
-    items : iterable
-        Read to its end at once.
-    threads : int, optional
-        How many; by default as many as there are processors for this process.
-    initializer : callable, optional
-        Called once in each thread.
-    on_error : callable, optional
-        Called when a call fails or whoever waits is interrupted, before the calls under way are
-        waited for. The calls that have not begun are dropped either way.
+    `items` is read to its end at once, and `initializer` called once in each thread. When a call
+    fails or the caller is interrupted, `on_error` is called, the calls that have not begun are
+    dropped, and those under way are waited for.
     """
     waiting: deque[Future[R]] = deque()
     executor = ThreadPoolExecutor(

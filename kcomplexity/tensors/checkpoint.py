@@ -18,7 +18,6 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import TracebackType
 from typing import Any, Literal, Self
 
 from numpy.typing import NDArray
@@ -126,10 +125,16 @@ class Tensor(ABC):
     def sample(self) -> Iterator[Bytes]:
         """Yield a fixed sample of the stored bytes, for :meth:`Checkpoint.fingerprint`.
 
-        It is up to 16 runs of 1024 weights spread evenly, so that its cost does not grow with the
-        size of the tensor.
+        It is 16 runs of 1024 weights spread evenly, or all weights if they are fewer, so that its
+        cost does not grow with the size of the tensor.
         """
-        for start, stop in _sample_ranges(self.n_weights):
+        n, n_runs, run = self.n_weights, 16, 1024
+        if n <= n_runs * run:
+            ranges = [(0, n)] if n else []
+        else:
+            starts = ((n - run) * i // (n_runs - 1) // 8 * 8 for i in range(n_runs))
+            ranges = [(start, start + run) for start in starts]
+        for start, stop in ranges:
             yield self.raw(start, stop)
 
 
@@ -144,7 +149,6 @@ class StoredTensor(Tensor):
         object.__setattr__(self, "addressable", self.source.local)
 
     def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
-        """Read the range from the file, into `out` if there is one."""
         first = start * self.dtype.bits // 8
         return self.source.read(self.offset + first, self.dtype.n_bytes(stop) - first, out)
 
@@ -156,7 +160,6 @@ class ArrayTensor(Tensor):
     data: Bytes = field(kw_only=True, repr=False, compare=False)
 
     def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
-        """Return a view of the array's own bytes; nothing is copied."""
         return self.data[start * self.dtype.bits // 8 : self.dtype.n_bytes(stop)]
 
 
@@ -204,12 +207,7 @@ class Checkpoint(Mapping[str, Tensor]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -242,19 +240,19 @@ class Checkpoint(Mapping[str, Tensor]):
             If a pattern of `include` matches nothing.
         """
         for pattern in include:
-            if not any(fnmatch.fnmatchcase(name, pattern) for name in self.tensors):
-                names = ", ".join(printable(name) for name in list(self.tensors)[:3])
-                raise SpecError(
-                    f"no tensor of {printable(self.path)} matches {pattern!r}: "
-                    f"names look like {names or 'nothing, there are none'}"
-                )
+            if not any(fnmatch.fnmatchcase(name, pattern) for name in self):
+                names = ", ".join(map(printable, list(self.tensors)[:3]))
+                looks = f"names look like {names}" if names else "it has no tensors"
+                raise SpecError(f"no tensor of {printable(self.path)} matches {pattern!r}: {looks}")
 
-        def admitted(name: str) -> bool:
-            matches = [fnmatch.fnmatchcase(name, pattern) for pattern in include]
-            barred = [fnmatch.fnmatchcase(name, pattern) for pattern in exclude]
-            return (any(matches) or not include) and not any(barred)
+        def matches(name: str, patterns: Sequence[str]) -> bool:
+            return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
-        kept = {name: tensor for name, tensor in self.tensors.items() if admitted(name)}
+        kept = {
+            name: tensor
+            for name, tensor in self.tensors.items()
+            if (not include or matches(name, include)) and not matches(name, exclude)
+        }
         return replace(self, tensors=kept)
 
     def fingerprint(self) -> str:
@@ -266,8 +264,7 @@ class Checkpoint(Mapping[str, Tensor]):
         digest = hashlib.sha256()
         for name, tensor in self.items():
             # JSON, so that no name can be mistaken for another name and a dtype.
-            head = json.dumps([name, tensor.dtype.code, tensor.shape])
-            digest.update(head.encode())
+            digest.update(json.dumps([name, tensor.dtype.code, tensor.shape]).encode())
             for piece in tensor.sample():
                 digest.update(piece.data)
         return digest.hexdigest()
@@ -276,13 +273,4 @@ class Checkpoint(Mapping[str, Tensor]):
 def labelled(checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
     """Return the checkpoints with paths by which they can be distinguished."""
     paths = distinguished(checkpoint.path for checkpoint in checkpoints)
-    return [replace(one, path=path) for one, path in zip(checkpoints, paths, strict=True)]
-
-
-def _sample_ranges(n: int) -> list[tuple[int, int]]:
-    """Return 16 evenly spread runs of 1024 weights, or all `n` weights if they are fewer."""
-    n_runs, run = 16, 1024
-    if n <= n_runs * run:
-        return [(0, n)] if n else []
-    starts = [(n - run) * i // (n_runs - 1) // 8 * 8 for i in range(n_runs)]
-    return [(start, start + run) for start in starts]
+    return [replace(opened, path=path) for opened, path in zip(checkpoints, paths, strict=True)]

@@ -83,19 +83,31 @@ def concat(name: str, tensors: Iterable[Tensor]) -> Concat:
             f"{name}: tensors stored as {', '.join(codes) or 'nothing'} cannot be laid end to end; "
             "expected one stored dtype (cast them to one)"
         )
-    starts = tuple(itertools.accumulate((tensor.n_weights for tensor in members), initial=0))
+    starts = _starts(members)
     return Concat(name, (starts[-1],), members[0].dtype, members=members, starts=starts)
 
 
+def _starts(members: Iterable[Tensor]) -> tuple[int, ...]:
+    return tuple(itertools.accumulate((tensor.n_weights for tensor in members), initial=0))
+
+
 @dataclass(frozen=True)
-class Cast(Tensor):
+class Derived(Tensor):
+    """A tensor that reads one other tensor; addressable if that is."""
+
+    tensor: Tensor = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        set_addressable(self, self.tensor)
+
+
+@dataclass(frozen=True)
+class Cast(Derived):
     """Weights cast to another stored dtype on reading; name and shape are kept.
 
     Values out of the new type's range become what NumPy's cast makes of them (infinite for IEEE
     types), without a warning.
     """
-
-    tensor: Tensor = field(kw_only=True)
 
     @classmethod
     def of(cls, tensor: Tensor, code: str) -> Self:
@@ -113,11 +125,7 @@ class Cast(Tensor):
                 raise UnmeasurableError(f"{tensor.name} cannot be cast to {code}: {why}")
         return cls(tensor.name, tensor.shape, dtype, layout=tensor.layout, tensor=tensor)
 
-    def __post_init__(self) -> None:
-        set_addressable(self, self.tensor)
-
     def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
-        """Read and cast the range."""
         values = self.tensor.read(start, stop)
         with np.errstate(over="ignore", invalid="ignore"):
             if self.tensor.dtype.bits <= 8:
@@ -127,10 +135,9 @@ class Cast(Tensor):
 
 
 @dataclass(frozen=True)
-class Part(Tensor):
+class Part(Derived):
     """A run of a tensor's weights, as a tensor of its own called ``name[start:stop]``."""
 
-    tensor: Tensor = field(kw_only=True)
     start: int = field(kw_only=True)
 
     @classmethod
@@ -151,23 +158,17 @@ class Part(Tensor):
         ValueError
             If the range leaves the tensor, or does not consist of whole rows when it has to.
         """
+        what = f"{tensor.name}: weights {start} to {stop} are not"
         if not 0 <= start <= stop <= tensor.n_weights:
-            raise ValueError(
-                f"{tensor.name}: weights {start} to {stop} are not within 0 to {tensor.n_weights}"
-            )
+            raise ValueError(f"{what} within 0 to {tensor.n_weights}")
         shape: tuple[int, ...] = (stop - start,)
         if rows and len(tensor.shape) > 1:
             columns = tensor.matrix_shape[1]
             if columns and (start % columns or stop % columns):
-                raise ValueError(
-                    f"{tensor.name}: weights {start} to {stop} are not whole rows of {columns}"
-                )
+                raise ValueError(f"{what} whole rows of {columns}")
             shape = ((stop - start) // max(columns, 1), *tensor.shape[1:])
         name = f"{tensor.name}[{start}:{stop}]"
         return cls(name, shape, tensor.dtype, layout=tensor.layout, tensor=tensor, start=start)
-
-    def __post_init__(self) -> None:
-        set_addressable(self, self.tensor)
 
     @property
     def stop(self) -> int:
@@ -175,7 +176,6 @@ class Part(Tensor):
         return self.start + self.n_weights
 
     def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
-        """Read the range from the tensor."""
         start, stop = self.start + start, self.start + stop
         if self.dtype.bits < 8 and start % 8:
             return packed(self.dtype, stored_words(self.tensor, start, stop))
@@ -189,17 +189,10 @@ class Sample(Concat):
     @classmethod
     def of(cls, tensor: Tensor, parts: Sequence[Part]) -> Self:
         """Lay parts of `tensor` end to end; those of whole rows keep the shape of rows."""
-        starts = tuple(itertools.accumulate((part.n_weights for part in parts), initial=0))
-        rest = parts[0].shape[1:]
-        shape = (sum(part.shape[0] for part in parts), *rest)
-        return cls(
-            tensor.name,
-            shape,
-            tensor.dtype,
-            layout=tensor.layout,
-            members=tuple(parts),
-            starts=starts,
-        )
+        shape = (sum(part.shape[0] for part in parts), *parts[0].shape[1:])
+        layout, members = tensor.layout, tuple(parts)
+        starts = _starts(members)
+        return cls(tensor.name, shape, tensor.dtype, layout=layout, members=members, starts=starts)
 
 
 def stored_words(tensor: Tensor, start: int, stop: int) -> Words:
@@ -264,10 +257,9 @@ def rebuilt(tensor: Tensor, change: Callable[[Tensor], Tensor], *, whole: bool =
             changed = rebuilt(tensor.tensor, change, whole=whole)
             return Part.of(changed, tensor.start, tensor.stop, rows=rows)
         case Part(tensor=Concat() as joined) if tensor.n_weights:
-            covered = joined.covered(tensor.start, tensor.stop)
             pieces = [
                 member if b - a == member.n_weights else Part.of(member, a, b)
-                for member, _, a, b in covered
+                for member, _, a, b in joined.covered(tensor.start, tensor.stop)
             ]
             return rebuilt(concat(tensor.name, pieces), change, whole=whole)
         case _:

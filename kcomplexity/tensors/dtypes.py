@@ -92,8 +92,10 @@ class StoredDtype:
         """View stored bytes as `n_values` unsigned integers; packed types are unpacked (copied)."""
         if self.bits >= 8:
             return raw.view(self.word)
-        if self.bits != 4:
-            return _unpacked(raw, self.bits, n_values).view(self.word)
+        if self.bits != 4:  # the first value lies in the lowest bits
+            planes = np.unpackbits(raw, count=n_values * self.bits, bitorder="little")
+            values = np.packbits(planes.reshape(n_values, self.bits), axis=1, bitorder="little")
+            return values[:, 0].view(self.word)
         nibbles = np.empty((raw.size, 2), self.word)
         np.bitwise_and(raw, 0x0F, out=nibbles[:, 0])
         np.right_shift(raw, 4, out=nibbles[:, 1])
@@ -129,13 +131,6 @@ class StoredDtype:
         padded[: stored.size] = stored
         packed = (padded[0::2] & 0x0F) | (padded[1::2] << 4)
         return packed.astype(np.uint8, copy=False)
-
-
-def _unpacked(raw: Bytes, bits: int, n_values: int) -> Bytes:
-    """Unpack values of fewer than eight bits, the first in the lowest bits, one to a byte."""
-    planes = np.unpackbits(raw, count=n_values * bits, bitorder="little")
-    packed = np.packbits(planes.reshape(n_values, bits), axis=1, bitorder="little")
-    return packed[:, 0]
 
 
 def _little(kind: str) -> np.dtype[Any]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from kcomplexity.errors import UnmeasurableError
 from kcomplexity.files.sources import Bytes
 from kcomplexity.tensors.checkpoint import Tensor
-from kcomplexity.tensors.derived import packed, set_addressable
+from kcomplexity.tensors.derived import Derived, packed
 
 #: Weights that are drawn together. Starting a generator costs about as much as drawing 500
 #: normals, so smaller units waste time on starts, larger ones on short reads: rows of a matrix.
@@ -28,14 +28,13 @@ _SIGNS_PER_STEP = 256
 
 
 @dataclass(frozen=True)
-class SignFlipped(Tensor):
+class SignFlipped(Derived):
     """The magnitudes of a tensor with random signs: a fair bit per position in the sign bit.
 
     Zeros (of either sign) and NaN have no sign to draw and keep their stored bytes; what is -0
-    elsewhere is NaN in the FNUZ types, so this rule covers them too.
+    elsewhere is NaN in the FNUZ types, so this rule covers them too. About 6 ns a weight.
     """
 
-    tensor: Tensor = field(kw_only=True)
     key: int = field(kw_only=True)
 
     @classmethod
@@ -50,15 +49,10 @@ class SignFlipped(Tensor):
         if not tensor.dtype.is_signed:
             why = tensor.dtype.refusal or "there is no sign bit"
             raise UnmeasurableError(f"{tensor.name}: {tensor.dtype.code} signs: {why}")
-        return cls(
-            tensor.name, tensor.shape, tensor.dtype, layout=tensor.layout, tensor=tensor, key=key
-        )
-
-    def __post_init__(self) -> None:
-        set_addressable(self, self.tensor)
+        layout = tensor.layout
+        return cls(tensor.name, tensor.shape, tensor.dtype, layout=layout, tensor=tensor, key=key)
 
     def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
-        """Read the range and write the signs; about 6 ns a weight."""
         dtype = self.dtype
         raw = self.tensor.raw(start, stop, out)
         words = dtype.words(raw, stop - start)
@@ -101,7 +95,10 @@ class Law:
 
 @dataclass(frozen=True)
 class Reinit(Tensor):
-    """Weights drawn from a law and rounded to the stored dtype; beyond its range, to its ends."""
+    """Weights drawn from a law and rounded to the stored dtype; beyond its range, to its ends.
+
+    7 to 30 ns a weight.
+    """
 
     law: Law = field(kw_only=True)
     key: int = field(kw_only=True)
@@ -121,7 +118,6 @@ class Reinit(Tensor):
         return cls(tensor.name, tensor.shape, tensor.dtype, layout=tensor.layout, law=law, key=key)
 
     def raw(self, start: int, stop: int, out: Bytes | None = None) -> Bytes:
-        """Draw the units that hold the range; 7 to 30 ns a weight."""
         first = start // _UNIT
         values = np.empty((math.ceil(stop / _UNIT) - first, _UNIT))
         with np.errstate(over="ignore"):
