@@ -487,13 +487,17 @@ def test_nothing_is_left_where_writing_fails(tmp_path):
         ({"method": "sample", "train_points": 5}, "no train points"),
         ({"train_points": 0}, "0 train points: expected at least one"),
         ({"size": "1KB"}, "size '1KB': expected a number"),
-        ({"motif": 3}, "a fit has no option 'motif': expected one of block_size, method, motifs"),
         ({"method": "sample", "bits_per_weight": 1e-4}, "cannot be reached: the cheapest fit"),
     ],
 )
 def test_what_means_nothing_or_cannot_be_reached_is_refused(options, message):
     with pytest.raises(SpecError, match=message):
         fit_mosaic(model(), **options)
+
+
+def test_an_option_that_a_fit_does_not_have_is_refused_with_what_may_be_meant():
+    with pytest.raises(TypeError, match="unknown option 'motif': did you mean motifs"):
+        fit_mosaic(model(), motif=3)
 
 
 def test_more_motifs_than_the_coder_tells_apart_are_refused():

@@ -14,7 +14,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import kcomplexity as kc
-from kcomplexity.errors import SpecError
+from kcomplexity.errors import OutputError, SpecError
 from kcomplexity.parallel.pool import Pool
 from kcomplexity.parallel.progress import Progress
 from kcomplexity.plugins import LEAF, Estimator, Every
@@ -494,3 +494,17 @@ def test_a_network_that_diverged_is_not_told_as_a_simple_one():
         "no size at an error" in text for text in kc.compare(sound, diverged, specs=specs).headline
     )
     assert not any("no size" in text for text in kc.score(sound, specs=specs).headline)
+
+
+@pytest.mark.parametrize("name", ["missing/s.json", "s.foo"])
+def test_a_file_that_cannot_be_written_is_refused_before_anything_is_measured(name, tmp_path):
+    def measured(_: Progress) -> None:
+        raise AssertionError("something was measured")
+
+    with pytest.raises((OutputError, SpecError), match=r"no folder|output format"):
+        score(
+            {"w": np.zeros((64, 64), "f4")},
+            specs=["zstd@bytes"],
+            output=tmp_path / name,
+            progress=measured,
+        )

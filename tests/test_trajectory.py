@@ -366,3 +366,20 @@ def test_a_step_without_figures_is_not_told_as_the_end_of_the_way():
     diverged = kc.trajectory(states[1:], **options)
     assert diverged.series[0].change is None
     assert "one step alone has a figure of entropy:two-part@rd0.01" in diverged.headline
+
+
+@pytest.mark.parametrize("spec", ["entropy@q8", "zstd@bytes"])
+def test_a_file_that_breaks_while_its_content_is_hashed_costs_its_own_rows(spec, tmp_path):
+    """The content is hashed for the cache before anything is measured."""
+    good = tmp_path / "step-1.npz"
+    np.savez_compressed(good, w=np.arange(40_000, dtype="f4"))
+    broken = tmp_path / "step-2.npz"
+    data = bytearray(good.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    broken.write_bytes(bytes(data))
+    last = tmp_path / "step-3.npz"
+    last.write_bytes(good.read_bytes())
+    paths = [str(path) for path in (good, broken, last)]
+    result = kc.trajectory(paths, specs=[spec], cache=False)
+    assert [row.status for row in result.rows] == ["ok", "failed", "ok"]
+    assert "CancelledError" not in str(result.rows[1].reason)

@@ -70,8 +70,7 @@ def score(
     executed.
     """
     from kcomplexity.errors import JournalWarning
-    from kcomplexity.parallel.running import Running
-    from kcomplexity.scoring.measuring import part_of
+    from kcomplexity.parallel.running import Running, part_of
     from kcomplexity.scoring.score import open_plan, score_plan
     from kcomplexity_cli.terminal import progress_display
 

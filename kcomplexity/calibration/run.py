@@ -9,10 +9,9 @@ import numpy as np
 
 from kcomplexity.calibration.cases import CASES
 from kcomplexity.calibration.records import Answer, Arrays, Calibrated, Case, Known, Quantity
-from kcomplexity.parallel.running import Running
+from kcomplexity.parallel.running import Running, refuse_unknown
 from kcomplexity.results.control_results import SHUFFLE
 from kcomplexity.results.records import Score
-from kcomplexity.scoring.measuring import refuse_unknown
 from kcomplexity.scoring.score import score
 from kcomplexity.tensors.groups import Scope
 

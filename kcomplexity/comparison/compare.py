@@ -25,12 +25,12 @@ from kcomplexity.comparison.verdict import verdict
 from kcomplexity.errors import SpecError
 from kcomplexity.loaders.paths import find_checkpoints
 from kcomplexity.loaders.selecting import Reading, open_selected
-from kcomplexity.parallel.running import pool_of
+from kcomplexity.parallel.running import part_of, pool_of, refuse_unknown
 from kcomplexity.results.documents import Document
 from kcomplexity.results.json_form import SCHEMA_VERSION
 from kcomplexity.results.provenance import describe, provenance
 from kcomplexity.results.records import CheckpointInfo, Provenance
-from kcomplexity.scoring.measuring import Measuring, part_of, refuse_unknown
+from kcomplexity.scoring.measuring import Measuring
 from kcomplexity.scoring.plan import make_plan
 from kcomplexity.scoring.score import measure_plan
 from kcomplexity.tensors.checkpoint import Checkpoint, labelled
@@ -138,7 +138,7 @@ def compare(
     (True, 0.0)
     """
     started = time.time()
-    refuse_unknown(options)
+    refuse_unknown(options, Measuring)
     seed = options.get("seed", 0)
     references, others = (_listed(side, are_runs=over_runs) for side in (reference, other))
     paired = _pairing(references, others, over_runs=over_runs, paired=paired)

@@ -17,12 +17,11 @@ from kcomplexity.comparison.conditional_bits import ConditionalBits, conditional
 from kcomplexity.comparison.conditional_codes import measure_conditional_bits
 from kcomplexity.comparison.reference import spool_checkpoint
 from kcomplexity.loaders.selecting import Reading, open_selected
-from kcomplexity.parallel.running import Running, pool_of
+from kcomplexity.parallel.running import Running, part_of, pool_of, refuse_unknown
 from kcomplexity.results.documents import Document
 from kcomplexity.results.json_form import SCHEMA_VERSION
 from kcomplexity.results.provenance import describe, provenance
 from kcomplexity.results.records import CheckpointInfo, Provenance
-from kcomplexity.scoring.measuring import part_of, refuse_unknown
 from kcomplexity.tensors.checkpoint import labelled
 
 

@@ -20,8 +20,7 @@ from kcomplexity.inspection.records import (
 from kcomplexity.inspection.values import inspect_values
 from kcomplexity.loaders.selecting import Reading, open_selected
 from kcomplexity.parallel.pool import Pool
-from kcomplexity.parallel.running import Running, pool_of
-from kcomplexity.scoring.measuring import part_of, refuse_unknown
+from kcomplexity.parallel.running import Running, part_of, pool_of, refuse_unknown
 from kcomplexity.tensors.checkpoint import Checkpoint
 from kcomplexity.tensors.dtypes import DTYPES
 from kcomplexity.tensors.groups import group_name

@@ -13,6 +13,7 @@ from kcomplexity.containers.motifs import MOST_MOTIFS, MOTIF_DTYPES, MotifDtype
 from kcomplexity.errors import SpecError
 from kcomplexity.mosaics.fitters import FITTERS, Fitter
 from kcomplexity.mosaics.selection import Selecting
+from kcomplexity.parallel.running import part_of, refuse_unknown
 from kcomplexity.tensors.groups import SCOPES, Scope
 from kcomplexity.text import plural
 
@@ -151,11 +152,6 @@ def capacity_motifs(capacity: float, m: int) -> int:
 
 def parse_options(options: Fitting) -> tuple[FitOptions, Selecting]:
     """Split the options of a call into how a mosaic is fitted and which tensors are."""
-    values: dict[str, Any] = dict(options)
-    of_fit, of_selection = FitOptions.__dataclass_fields__, Selecting.__annotations__
-    selecting = {name: values.pop(name) for name in of_selection if name in values}
-    for name in values:
-        if name not in of_fit:
-            known = ", ".join((*of_fit, *of_selection))
-            raise SpecError(f"a fit has no option {name!r}: expected one of {known}")
-    return FitOptions(**values), cast("Selecting", selecting)
+    refuse_unknown(options, Fitting)
+    of_fit = {k: v for k, v in options.items() if k in FitOptions.__dataclass_fields__}
+    return FitOptions(**cast("dict[str, Any]", of_fit)), part_of(options, Selecting)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import Executor
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict, TypeVar, cast
 
 from kcomplexity.parallel.pool import DEFAULT_MAX_MEMORY, Pool
 from kcomplexity.parallel.progress import OnProgress
+
+T = TypeVar("T")
 
 
 class Running(TypedDict, total=False):
@@ -49,3 +52,26 @@ def pool_of(options: Running) -> Pool:
         piece=options.get("piece", 1),
         on_progress=options.get("progress"),
     )
+
+
+def refuse_unknown(options: Mapping[str, Any], known: type) -> None:
+    """Refuse a keyword that `known`, a TypedDict, does not have; Python itself checks none.
+
+    Raises
+    ------
+    TypeError
+        With the name and what may have been meant.
+    """
+    names = frozenset(known.__annotations__)
+    for name in options:
+        if name not in names:
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, names, n=2)
+            hint = f"did you mean {' or '.join(near)}?" if near else ", ".join(sorted(names))
+            raise TypeError(f"unknown option {name!r}: {hint}")
+
+
+def part_of(options: Mapping[str, Any], kind: type[T]) -> T:
+    """Return the options that `kind`, a TypedDict, has: ``part_of(options, Reading)``."""
+    return cast(T, {name: options[name] for name in kind.__annotations__ if name in options})

@@ -1,4 +1,4 @@
-"""The one place where threads are started."""
+"""Threads that coordinate: they hand the jobs of their calls to a pool and wait for them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from typing import TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
+#: Calls that are handed out for each thread before the first of them is waited for: many, since a
+#: long one at the front keeps only those behind it waiting.
+_AHEAD = 64
+
 
 def map_in_threads(
     function: Callable[[T], R],
@@ -22,19 +26,22 @@ def map_in_threads(
 ) -> Iterator[R]:
     """Yield ``function(item)`` for each item, in their order, computed in threads.
 
-    `items` is read to its end at once, and `initializer` called once in each thread. When a call
-    fails or the caller is interrupted, `on_error` is called, the calls that have not begun are
-    dropped, and those under way are waited for.
+    `items` is read a little ahead of the results, and `initializer` called once in each thread.
+    When a call fails or the caller is interrupted, `on_error` is called, the calls that have not
+    begun are dropped, and those under way are waited for.
     """
+    threads = threads or available_processors()
     waiting: deque[Future[R]] = deque()
     executor = ThreadPoolExecutor(
-        threads or available_processors(),
-        thread_name_prefix="kcomplexity-call",
-        initializer=initializer,
+        threads, thread_name_prefix="kcomplexity-call", initializer=initializer
     )
     with executor:
         try:
-            waiting.extend(executor.submit(function, item) for item in items)
+            for item in items:
+                waiting.append(executor.submit(function, item))
+                # What is done is handed on while the rest goes on.
+                while waiting and (len(waiting) > _AHEAD * threads or waiting[0].done()):
+                    yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
         except BaseException:

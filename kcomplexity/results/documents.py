@@ -84,6 +84,21 @@ class Document:
             ) from None
         return pd.DataFrame(self.records())
 
+    @staticmethod
+    def check_target(path: str | Path) -> None:
+        """Refuse at once a file that :meth:`save` could not write.
+
+        Raises
+        ------
+        SpecError
+            If its ending is that of no format, or what writes that is not installed.
+        OutputError
+            If no file can be made there.
+        """
+        from kcomplexity.report import check_target
+
+        check_target(Path(path))
+
     def save(self, path: str | Path, *, kind: str | None = None) -> None:
         """Write the result whole, or not at all; the ending of `path` chooses the format.
 

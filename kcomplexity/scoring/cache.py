@@ -212,8 +212,8 @@ class CachedRows:
 
     def find(self, path: str, unit: Unit) -> dict[Spec, Score]:
         """Return the rows of a unit that the cache has, under the path of this checkpoint."""
-        keys = row_keys(unit, self._plan, self._cache)
-        self._keys.append(keys)
+        self._keys.append({})  # of a tensor that cannot be read nothing is kept
+        keys = self._keys[-1] = row_keys(unit, self._plan, self._cache)
         rows = self._cache.rows(keys.values())
         return {
             spec: replace(rows[key], checkpoint=path) for spec, key in keys.items() if key in rows
@@ -222,7 +222,7 @@ class CachedRows:
     def keep(self, path: str, unit: Unit, rows: Mapping[Spec, Score]) -> None:
         """Write rows to the cache as they come, so that an interruption loses little."""
         keys = self._keys.popleft()
-        self._cache.keep({keys[spec]: row for spec, row in rows.items()})
+        self._cache.keep({keys[spec]: row for spec, row in rows.items() if spec in keys})
 
 
 def row_keys(unit: Unit, plan: Plan, cache: Cache) -> dict[Spec, str]:
@@ -249,7 +249,7 @@ def _task(task: Task, seed: int, tensor: Tensor) -> list[Any]:
     measured_by = (task.spec.estimator, task.spec.view, *task.controls)
     theirs = [_file_code(type(thing).__module__) for thing in measured_by]
     controls = [[str(control), control.depends_on(tensor)] for control in task.controls]
-    return [spec, controls, task.fraction, seed, machine, theirs]
+    return [spec, controls, task.fraction, task.every_tensor, seed, machine, theirs]
 
 
 @lru_cache(maxsize=1)

@@ -148,7 +148,10 @@ def _identity(plan: Plan) -> dict[str, object]:
         "checkpoints": [c.fingerprint() for c in plan.checkpoints],
         # A fingerprint is of a sample: these change when a file was written since.
         "files": [[[s.st_size, s.st_mtime_ns] for s in states] for states in files],
-        "tasks": [[str(t.spec), [str(c) for c in t.controls], t.fraction] for t in plan.tasks],
+        "tasks": [
+            [str(t.spec), [str(c) for c in t.controls], t.fraction, t.every_tensor]
+            for t in plan.tasks
+        ],
         "seed": plan.seed,
     }
 

@@ -207,11 +207,11 @@ def gather(
             continue
         try:
             reducers = spec.estimator.reducers(encoder, tensor)
+            cut = reducers[0].cut
         except Exception as error:  # noqa: BLE001 - an estimator of any package
             results[spec] = Failed.of(error)
             continue
         view, shared = (None, None) if spec.estimator.sees_weights else (spec.view, encoder)
-        cut = reducers[0].cut
         # An ordered stream runs alone; specs that can share a read share its encoding as well.
         key = spec if cut == Whole() else (view, read_key(cut))
         groups.setdefault(key, (shared, {}))[1][spec] = reducers
@@ -347,8 +347,10 @@ def _compare(
     kind = control.kind
     try:
         bits = _replicate_bits(control, specs, share, encoders, seed, pool)
-    except UnmeasurableError as error:
-        none = ControlResult(kind=kind, n=0, bits=(), reason=str(error))
+    except (CheckpointError, OSError):
+        raise  # the file itself cannot be read
+    except Exception as error:  # noqa: BLE001 - a control of any package
+        none = ControlResult(kind=kind, n=0, bits=(), reason=Failed.of(error).reason)
         return dict.fromkeys(specs, none)
     return {spec: ControlResult.of(kind, rows[spec].bits or 0.0, bits[spec]) for spec in specs}
 

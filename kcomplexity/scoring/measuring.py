@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar, cast
+from collections.abc import Iterable
 
 from kcomplexity.loaders.selecting import Reading
 from kcomplexity.parallel.running import Running
 from kcomplexity.tensors.groups import Scope
-
-T = TypeVar("T")
 
 
 class Measuring(Reading, Running, total=False):
@@ -44,26 +41,3 @@ class Measuring(Reading, Running, total=False):
     seed: int
     sample: float | None
     exact: bool
-
-
-def refuse_unknown(options: Mapping[str, Any], known: type = Measuring) -> None:
-    """Refuse a keyword that `known`, a TypedDict, does not have; Python itself checks none.
-
-    Raises
-    ------
-    TypeError
-        With the name and what may have been meant.
-    """
-    names = frozenset(known.__annotations__)
-    for name in options:
-        if name not in names:
-            from difflib import get_close_matches
-
-            near = get_close_matches(name, names, n=2)
-            hint = f"did you mean {' or '.join(near)}?" if near else ", ".join(sorted(names))
-            raise TypeError(f"unknown option {name!r}: {hint}")
-
-
-def part_of(options: Mapping[str, Any], kind: type[T]) -> T:
-    """Return the options that `kind`, a TypedDict, has: ``part_of(options, Reading)``."""
-    return cast(T, {name: options[name] for name in kind.__annotations__ if name in options})

@@ -14,15 +14,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, Unpack
 
+from kcomplexity.errors import CheckpointError
 from kcomplexity.loaders.selecting import Reading, open_selected
 from kcomplexity.parallel.pool import Pool
-from kcomplexity.parallel.running import Running, pool_of
+from kcomplexity.parallel.running import Running, part_of, pool_of, refuse_unknown
 from kcomplexity.results.provenance import describe, provenance
 from kcomplexity.results.records import Report, Score
 from kcomplexity.scoring.headline import headline
 from kcomplexity.scoring.journal import Journal
 from kcomplexity.scoring.measure import measure_unit
-from kcomplexity.scoring.measuring import Measuring, part_of, refuse_unknown
+from kcomplexity.scoring.measuring import Measuring
 from kcomplexity.scoring.plan import Plan, make_plan
 from kcomplexity.scoring.specs import Spec
 from kcomplexity.scoring.structure import mark_left_out, structure, with_savings, with_structure
@@ -101,7 +102,7 @@ def score(
 @contextmanager
 def open_plan(source: Any, **options: Unpack[Measuring]) -> Iterator[Plan]:
     """Open what is to be scored and decide what is measured by what; no weight is read yet."""
-    refuse_unknown(options)
+    refuse_unknown(options, Measuring)
     with ExitStack() as stack:
         opened = open_selected(source, **part_of(options, Reading))
         yield make_plan([stack.enter_context(checkpoint) for checkpoint in opened], **options)
@@ -120,6 +121,8 @@ def score_plan(
     command = running.get("command", "")
     if tiles is not None:
         check_tiles(plan)
+    if output is not None:
+        Report.check_target(output)
     with ExitStack() as stack:
         path = None if output is None else Path(output)
         journal = stack.enter_context(Journal(path, plan, command, resume=resume))
@@ -148,7 +151,7 @@ def measure_plan(plan: Plan, pool: Pool, known: KnownRows | None = None) -> Iter
 
     def unknown() -> Iterator[tuple[str, Unit]]:
         for path, unit in plan.each_unit():
-            rows = known.find(path, unit) if known else {}
+            rows = _known_rows(known, path, unit)
             pool.progress(plan.work_of(unit, rows))
             started.append((path, unit, rows))
             missing = tuple(spec for spec in unit.specs if spec not in rows)
@@ -162,6 +165,13 @@ def measure_plan(plan: Plan, pool: Pool, known: KnownRows | None = None) -> Iter
             known.keep(path, unit, new)
         rows |= new
         yield [rows[spec] for spec in unit.specs]
+
+
+def _known_rows(known: KnownRows | None, path: str, unit: Unit) -> dict[Spec, Score]:
+    try:
+        return known.find(path, unit) if known else {}
+    except (CheckpointError, OSError):
+        return {}  # measuring meets the same error, and its rows have the reason
 
 
 def make_report(

@@ -28,6 +28,7 @@ from kcomplexity.mosaics.assembly import distortion_of, source_layout
 from kcomplexity.mosaics.fit_options import FitOptions
 from kcomplexity.mosaics.selection import Selecting, Selection, open_selection
 from kcomplexity.parallel.progress import OnProgress, Progress
+from kcomplexity.parallel.running import refuse_unknown
 from kcomplexity.parallel.threads import available_processors
 from kcomplexity.results.documents import Document
 from kcomplexity.results.json_form import SCHEMA_VERSION
@@ -166,6 +167,7 @@ def open_sweep(
     written to, which is refused if it is the input or cannot be written. The checkpoint is closed
     at the end, unless it was passed in open.
     """
+    refuse_unknown(options, Sweeping)
     values: dict[str, Any] = dict(options)
     selecting = {name: values.pop(name) for name in Selecting.__annotations__ if name in values}
     with open_selection(source, output=output, **selecting) as selection:

@@ -10,12 +10,12 @@ from typing import Any, Self, Unpack
 
 from kcomplexity.errors import OutputError
 from kcomplexity.loaders.selecting import Reading, open_selected
-from kcomplexity.parallel.running import pool_of
+from kcomplexity.parallel.running import part_of, pool_of, refuse_unknown
 from kcomplexity.results.control_results import SHUFFLE
 from kcomplexity.results.json_form import json_line, plain, read_lines
 from kcomplexity.results.reading import TRACKED
 from kcomplexity.scoring.cache import Cache, CachedRows
-from kcomplexity.scoring.measuring import Measuring, part_of, refuse_unknown
+from kcomplexity.scoring.measuring import Measuring
 from kcomplexity.scoring.plan import make_plan
 from kcomplexity.scoring.score import measure_plan
 from kcomplexity.scoring.specs import listed
@@ -70,7 +70,7 @@ class Tracker:
         self.path = None if path is None else Path(path)
         self.rows: list[dict[str, Any]] = []
         self.seconds = 0.0
-        refuse_unknown(options)
+        refuse_unknown(options, Measuring)
         self._options: Measuring = {"panel": "fast", **options}
         self._options["specs"] = listed(options.get("specs"))  # read once for all calls
         self._options["controls"] = listed(options.get("controls"))

@@ -17,13 +17,13 @@ from typing import Any, ClassVar, Unpack
 from kcomplexity.errors import CheckpointError
 from kcomplexity.loaders.paths import find_checkpoints
 from kcomplexity.loaders.selecting import Reading, open_selected
-from kcomplexity.parallel.running import pool_of
+from kcomplexity.parallel.running import part_of, pool_of, refuse_unknown
 from kcomplexity.results.documents import Document
 from kcomplexity.results.json_form import SCHEMA_VERSION
 from kcomplexity.results.provenance import describe, provenance
 from kcomplexity.results.records import Provenance
 from kcomplexity.scoring.cache import Cache, CachedRows, cache_path
-from kcomplexity.scoring.measuring import Measuring, part_of, refuse_unknown
+from kcomplexity.scoring.measuring import Measuring
 from kcomplexity.scoring.plan import make_plan
 from kcomplexity.scoring.score import measure_plan
 from kcomplexity.scoring.specs import listed
@@ -107,7 +107,7 @@ def trajectory(
     ([7.0, 6.6, 5.5], -1.0)
     """
     started = time.time()
-    refuse_unknown(options)
+    refuse_unknown(options, Measuring)
     options["specs"] = listed(options.get("specs"))  # read once for every checkpoint
     options["controls"] = listed(options.get("controls"))
     reading = part_of(options, Reading)
