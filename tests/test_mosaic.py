@@ -8,6 +8,7 @@ import time
 import tracemalloc
 import zlib
 from pathlib import Path
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -496,8 +497,9 @@ def test_what_means_nothing_or_cannot_be_reached_is_refused(options, message):
 
 
 def test_an_option_that_a_fit_does_not_have_is_refused_with_what_may_be_meant():
+    options: Any = {"motif": 3}
     with pytest.raises(TypeError, match="unknown option 'motif': did you mean motifs"):
-        fit_mosaic(model(), motif=3)
+        fit_mosaic(model(), **options)
 
 
 def test_more_motifs_than_the_coder_tells_apart_are_refused():

@@ -105,7 +105,8 @@ def sum_common_tensors(rows: Sequence[StepScore]) -> tuple[StepScore, ...]:
     n_steps = Counter(spec for spec, _ in usable)
     times = Counter(_key(row) for row in kept)
     common = [row for row in kept if times[_key(row)] == n_steps[row.spec]]
-    return tuple(row for row in summarise(common) if isinstance(row, StepScore))
+    step_of = {row.checkpoint: row.step for row in common}
+    return tuple(StepScore.at(step_of[row.checkpoint], row) for row in summarise(common))
 
 
 def make_series(rows: Sequence[StepScore], steps: Sequence[Step]) -> list[Series]:
