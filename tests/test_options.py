@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import click
 import numpy as np
@@ -10,9 +10,18 @@ import pytest
 from click.testing import CliRunner
 
 import kcomplexity as kc
+from kcomplexity.bounds.generalisation import METHODS
 from kcomplexity.calibration import calibrate
+from kcomplexity.codings import CODINGS
+from kcomplexity.containers.mosaic_parts import SCALE_MODES
+from kcomplexity.containers.motifs import MOTIF_DTYPES
 from kcomplexity.parallel.pool import DEFAULT_MAX_MEMORY
 from kcomplexity.parallel.progress import Progress
+from kcomplexity.parallel.running import Running
+from kcomplexity.report.figures.themes import THEMES
+from kcomplexity.sweeps.sweep import CAPACITIES, ERRORS, Direction
+from kcomplexity.tensors.groups import SCOPES
+from kcomplexity_cli.main import cli
 from kcomplexity_cli.options import (
     Output,
     measure_options,
@@ -22,6 +31,13 @@ from kcomplexity_cli.options import (
 )
 from kcomplexity_cli.repeatable import Repeatable
 
+CHOICES: dict[str, dict[str, Any]] = {
+    "score": {"scope": SCOPES, "workers": get_args(get_type_hints(Running)["workers"])},
+    "fit": {"scope": SCOPES, "scale": SCALE_MODES, "motif_dtype": MOTIF_DTYPES},
+    "bound": {"method": (*METHODS, "all")},
+    "plot": {"theme": THEMES},
+    "sweep": {"eval_direction": get_args(Direction)},
+}
 W = {"w": np.arange(64, dtype="f4").reshape(8, 8)}
 
 
@@ -102,6 +118,20 @@ def test_each_group_is_one_record_and_other_options_are_left():
         "running": {"threads": None, "workers": "thread", "max_memory": DEFAULT_MAX_MEMORY},
         "output": Output(file=None, as_json=True, everything=False, plots=None),
     }
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_the_choices_of_an_option_are_those_of_the_library(name):
+    params: Any = {param.name: param.type for param in cli.commands[name].params}
+    for option, choices in CHOICES[name].items():
+        assert set(params[option].choices) == set(choices), option
+
+
+def test_the_defaults_of_sweep_are_those_of_the_library():
+    params: Any = {param.name: param for param in cli.commands["sweep"].params}
+    for option, default in {"errors": ERRORS, "capacities": CAPACITIES}.items():
+        assert params[option].type(params[option].default) == default
+    assert f"[default: {','.join(CODINGS)}, and" in params["codings"].help
 
 
 def test_a_file_that_cannot_be_written_is_refused_before_the_command_runs(tmp_path):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
@@ -11,7 +12,7 @@ from kcomplexity_cli.options import json_option
 from kcomplexity_cli.repeatable import Repeatable, command_text
 
 if TYPE_CHECKING:
-    from kcomplexity.bounds.bounding import BoundReport
+    from kcomplexity.bounds.bounding import BoundOptions
 
 
 @click.command(
@@ -72,7 +73,21 @@ Examples:
     help="Share of uniform predictions that was mixed in to bound its loss.",
 )
 @json_option
-def bound(source: Path | None, **options: Any) -> None:
+def bound(
+    source: Path | None,
+    *,
+    bits: float | None,
+    spec: str | None,
+    checkpoint: str | None,
+    train_error: float,
+    samples: float,
+    method: str,
+    loss_high: float | None,
+    vocabulary: int | None,
+    smoothing: float | None,
+    as_json: bool,
+    **options: Unpack[BoundOptions],
+) -> None:
     """Bound the true risk of a model from the bits that describe it.
 
     The bits are those of a file that is the description (a mosaic), of a code in the result of
@@ -80,88 +95,42 @@ def bound(source: Path | None, **options: Any) -> None:
     """
     from kcomplexity.bounds.bounding import bound_by_methods
     from kcomplexity.bounds.descriptions import Description, describe_length
-    from kcomplexity.bounds.generalisation import METHODS
-    from kcomplexity_cli.terminal import print_json
+    from kcomplexity.bounds.generalisation import METHODS, smoothed_range
+    from kcomplexity_cli.terminal import print_json, print_table
 
-    if (source is None) == (options["bits"] is None):
-        raise click.UsageError("expected either a file or --bits, the length of the description")
-    if source is None and (options["spec"], options["checkpoint"]) != (None, None):
+    if source is None and (spec, checkpoint) != (None, None) and bits is not None:
         raise click.UsageError(
             "--spec and --checkpoint choose a code of SCORE.json: give that file instead of --bits"
         )
-    if source is not None:
-        description = describe_length(source, options["spec"], options["checkpoint"])
+    if source is None and bits is not None:
+        description = Description("as given", bits)
+    elif source is not None and bits is None:
+        description = describe_length(source, spec, checkpoint)
     else:
-        description = Description("as given", options["bits"])
-    loss_range, chance = _range(options)
-    n_samples = options["samples"]
-    if not n_samples.is_integer():
-        raise click.UsageError(f"--samples {n_samples:g}: expected a whole number")
-    report = bound_by_methods(
-        description,
-        options["train_error"],
-        int(n_samples),
-        METHODS if options["method"] == "all" else (options["method"],),
-        delta=options["delta"],
-        prefix_free=options["prefix_free"],
-        grid_bits=options["grid_bits"],
-        classes=options["classes"],
-        loss_range=loss_range,
-        chance=chance,
-        command=command_text(),
-    )
-    if options["as_json"]:
-        print_json(report.to_dict())
-    else:
-        _show(report, *_words(options))
-
-
-def _range(options: dict[str, Any]) -> tuple[tuple[float, float], float | None]:
-    """Return the range of the loss, and the loss of guessing where that follows."""
-    import math
-
-    from kcomplexity.bounds.generalisation import smoothed_range
-
-    smoothed = options["vocabulary"], options["smoothing"]
-    if smoothed == (None, None):
-        high = options["loss_high"]
-        return (0.0, 1.0 if high is None else high), None
-    if None in smoothed or options["loss_high"] is not None or options["classes"] is not None:
+        raise click.UsageError("expected either a file or --bits, the length of the description")
+    classes, unit = options["classes"], ""
+    guessing = "all wrong but one in as many samples: --classes states the error of guessing"
+    if vocabulary is not None and smoothing is not None and (loss_high, classes) == (None, None):
+        options["loss_range"] = smoothed_range(vocabulary, smoothing)
+        options["chance"] = math.log2(vocabulary)
+        unit, guessing = " bits a token", f"guessing among {vocabulary:,} tokens"
+    elif (vocabulary, smoothing) != (None, None):
         raise click.UsageError(
             "--vocabulary and --smoothing go together, without --range and --classes"
         )
-    return smoothed_range(*smoothed), math.log2(options["vocabulary"])
-
-
-def _words(options: dict[str, Any]) -> tuple[str, str]:
-    """Return the unit of the risk, and what risk an informative bound is below."""
-    if options["vocabulary"] is not None:
-        return " bits a token", f"guessing among {options['vocabulary']:,} tokens"
-    unit = "" if options["loss_high"] is None else " (in units of the loss)"
-    if options["classes"] is not None:
-        return unit, f"guessing among {options['classes']:,} classes"
-    return unit, "all wrong but one in as many samples: --classes states the error of guessing"
-
-
-def _show(report: BoundReport, unit: str, chance: str) -> None:
-    from kcomplexity_cli.terminal import print_table
-
-    for bound in report.bounds:
-        value, guessing = f"{bound.bound:.6f}{unit}", f"{bound.chance:.6g} ({chance})"
-        if not bound.vacuous:
-            click.echo(
-                f"true risk <= {value} with probability {1 - bound.delta:g} ({bound.method}); "
-                f"below {bound.budget_bits:,.0f} bits a bound is better than {guessing}"
-            )
-            continue
-        need = (
-            f"{bound.budget_bits:,.0f} bits would be needed, {bound.bits:,.0f} are there"
-            if bound.budget_bits > 0
-            else "no description is short enough at this training error and this many samples"
-        )
-        click.echo(
-            f"vacuous ({bound.method}): the bound of {value} is no better than {guessing}; {need}"
-        )
-    click.echo()
+    elif loss_high is not None:
+        options["loss_range"], unit = (0.0, loss_high), " (in units of the loss)"
+    if classes is not None:
+        guessing = f"guessing among {classes:,} classes"
+    if not samples.is_integer():
+        raise click.UsageError(f"--samples {samples:g}: expected a whole number")
+    methods = METHODS if method == "all" else (method,)
+    report = bound_by_methods(
+        description, train_error, int(samples), methods, command=command_text(), **options
+    )
+    if as_json:
+        print_json(report.to_dict())
+        return
+    click.echo("\n".join(report.sentences(unit, guessing)) + "\n")
     print_table(report.tables()[-1])
     click.echo("\n- ".join(("it holds if:", *report.assumptions)))

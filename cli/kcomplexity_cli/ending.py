@@ -56,7 +56,7 @@ def show(document: dict[str, Any], headline: Iterable[str], output: Output) -> N
     Only the sentences are printed where the result is also written to a file.
     """
     from kcomplexity.report.remarks import remarks
-    from kcomplexity.report.tables import tables
+    from kcomplexity.report.tables import row_tables, short_tables
     from kcomplexity.text import printable
     from kcomplexity_cli.terminal import print_json, print_table
 
@@ -66,11 +66,10 @@ def show(document: dict[str, Any], headline: Iterable[str], output: Output) -> N
         click.echo("".join(f"{printable(sentence)}\n" for sentence in headline), nl=False)
     if not (output.as_json or output.file):
         click.echo()
-        *short, full = tables(document)
-        for table in short:
+        for table in short_tables(document):
             print_table(table)
-        if output.everything:
-            print_table(full, everything=True)
+        for table in row_tables(document) if output.everything else ():
+            print_table(table, everything=True)
         for line in remarks(document):
             if not line.startswith("warning: "):  # they are printed as notes
                 click.echo(line)

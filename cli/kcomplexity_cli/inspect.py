@@ -114,12 +114,10 @@ def _show(checkpoint: Any, *, values: bool, everything: bool, silent: bool) -> N
         return
     _show_metadata(checkpoint["metadata"], everything=everything)
     click.echo()
-    if len(checkpoint["files"]) > 1:
-        print_table(tables.files(checkpoint), everything=everything)
-    print_table(tables.dtypes(checkpoint))
-    print_table(tables.layers(checkpoint, everything=everything), everything=everything)
+    shown = tables.overview(checkpoint, everything=everything)
     if values or everything:
-        table = tables.tensors(checkpoint, values=values, everything=everything)
+        shown.append(tables.tensors(checkpoint, values=values, everything=everything))
+    for table in shown:
         print_table(table, everything=everything)
     for text in (*checkpoint["notes"], *tables.unread_values(checkpoint)):
         click.echo(f"note: {printable(text)}")

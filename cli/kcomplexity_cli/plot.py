@@ -72,7 +72,16 @@ Examples:
     help="Steps and a metric, drawn with a trajectory on an axis of its own.",
 )
 @click.option("--list", "listing", is_flag=True, help="List what can be drawn, and what cannot.")
-def plot(result: Path, output: Path | None, listing: bool, metric: Path | None, **how: Any) -> None:
+def plot(
+    result: Path,
+    output: Path | None,
+    *,
+    kinds: tuple[str, ...],
+    forms: tuple[str, ...],
+    theme: str,
+    metric: Path | None,
+    listing: bool,
+) -> None:
     """Draw what a result holds: pictures for a paper, a page or a slide.
 
     RESULT is what a command printed with --json, its -o file that ends in .json or .jsonl, or the
@@ -83,13 +92,14 @@ def plot(result: Path, output: Path | None, listing: bool, metric: Path | None, 
     document = read_result(result)
     if metric is not None:
         document["metric"] = read_metric(metric)
-        _note_unused(document, how["kinds"])
+        _note_unused(document, kinds)
     if listing:
         _list_kinds(document)
     elif output is None:
         raise click.UsageError("name the folder of the pictures with -o DIR, or ask with --list")
     else:
-        draw_into(output, document, inputs=[path for path in (result, metric) if path], **how)
+        inputs = [path for path in (result, metric) if path]
+        draw_into(output, document, kinds=kinds, forms=forms, theme=theme, inputs=inputs)
 
 
 def _note_unused(document: dict[str, Any], kinds: Sequence[str]) -> None:

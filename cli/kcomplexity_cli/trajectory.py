@@ -80,8 +80,7 @@ def trajectory(
         return
     with progress_display(quiet) as measuring["progress"]:
         if watch:
-            following = {"steps": steps, "cache": not no_cache, **measuring}
-            result = _watch(checkpoints, interval, quiet, following)
+            result = _watch(checkpoints, steps, not no_cache, interval, quiet, measuring)
         else:
             result = follow(checkpoints, steps=steps, cache=not no_cache, **measuring)
     finish(result, output, sources=result.steps)
@@ -112,7 +111,12 @@ def _saved(path: Path) -> dict[str, Any] | None:
 
 
 def _watch(
-    checkpoints: tuple[str, ...], interval: float, quiet: bool, following: dict[str, Any]
+    checkpoints: tuple[str, ...],
+    steps: str | None,
+    cache: bool,
+    interval: float,
+    quiet: bool,
+    measuring: Measuring,
 ) -> Trajectory:
     """Print a line for each new step, until interrupted or terminated."""
     from kcomplexity.training.watching import step_sentence, watch
@@ -125,7 +129,9 @@ def _watch(
             stopped=stopped,
             interval=interval,
             waiting=lambda reason: note(f"{reason}; waiting for more"),
-            **following,
+            steps=steps,
+            cache=cache,
+            **measuring,
         ):
             new = [step for step in result.steps if step.checkpoint not in printed]
             printed.update(step.checkpoint for step in new)

@@ -40,6 +40,24 @@ class BoundReport(Document):
     kind: ClassVar[str] = "bound"
     rows_name: ClassVar[str] = "bounds"
 
+    def sentences(self, unit: str = "", guessing: str = "guessing") -> list[str]:
+        """Return one sentence a bound: the risk in `unit`, and whose loss `guessing` names."""
+        texts = []
+        for b in self.bounds:
+            value, chance = f"{b.bound:.6f}{unit}", f"{b.chance:.6g} ({guessing})"
+            need = (
+                f"{b.budget_bits:,.0f} bits would be needed, {b.bits:,.0f} are there"
+                if b.budget_bits > 0
+                else "no description is short enough at this training error and this many samples"
+            )
+            texts.append(
+                f"vacuous ({b.method}): the bound of {value} is no better than {chance}; {need}"
+                if b.vacuous
+                else f"true risk <= {value} with probability {1 - b.delta:g} ({b.method}); "
+                f"below {b.budget_bits:,.0f} bits a bound is better than {chance}"
+            )
+        return texts
+
 
 def bound_by_methods(
     description: Description,

@@ -13,6 +13,12 @@ from kcomplexity.tensors.groups import group_name
 from kcomplexity.text import human_bytes, plural, printable, shape_text, shorten
 
 
+def overview(checkpoint: Json, *, everything: bool = True) -> list[Table]:
+    """Return the tables of files, where there are several, of dtypes and of layers."""
+    shown = [dtypes(checkpoint), layers(checkpoint, everything=everything)]
+    return [files(checkpoint), *shown] if len(checkpoint["files"]) > 1 else shown
+
+
 def files(checkpoint: Json) -> Table:
     """Return one row a file."""
     rows = tuple((printable(Path(f["name"]).name), _size(f)) for f in checkpoint["files"])
@@ -73,7 +79,7 @@ def unread_values(checkpoint: Json) -> list[str]:
     """Return one line per reason for which values were not read."""
     reasons = Counter(tensor["reason"] for tensor in checkpoint["tensors"] if tensor["reason"])
     return [
-        f"the values of {plural(count, 'tensor')} were not looked at: {reason}"
+        f"the values of {plural(count, 'tensor')} were not read: {reason}"
         for reason, count in reasons.items()
     ]
 

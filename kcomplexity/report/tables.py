@@ -44,24 +44,32 @@ class Tables:
 
 def tables(document: Json) -> list[Table]:
     """Return the tables of a page of text: the whole, some of the rows, every row."""
-    made = _made(document, "whole", "parts", "rows")
-    return [table.narrow() for table in made]
+    return [*short_tables(document), *row_tables(document)]
+
+
+def short_tables(document: Json) -> list[Table]:
+    """Return the tables of the whole, and those of some of the rows."""
+    return [table.narrow() for table in _made(document, lambda own: own.whole + own.parts)]
+
+
+def row_tables(document: Json) -> list[Table]:
+    """Return the tables with every row; none where the kind of result has no rows to list."""
+    return [table.narrow() for table in _made(document, lambda own: own.rows)]
 
 
 def whole_tables(document: Json) -> list[Table]:
     """Return the tables of the whole alone."""
-    return [table.narrow() for table in _made(document, "whole")]
+    return [table.narrow() for table in _made(document, lambda own: own.whole)]
 
 
 def page_tables(document: Json) -> list[Table]:
     """Return the tables of the HTML page, which has room for wide ones and one row a tensor."""
-    return [table for table in _made(document, "whole", "page") if table.rows]
+    return [table for table in _made(document, lambda own: own.whole + own.page) if table.rows]
 
 
-def _made(document: Json, *parts: str) -> Iterator[Table]:
+def _made(document: Json, chosen: Callable[[Tables], tuple[Make, ...]]) -> Iterator[Table]:
     document = as_trajectory(document)
-    own = TABLES[kind_of(document)]
-    for make in (make for part in parts for make in getattr(own, part)):
+    for make in chosen(TABLES[kind_of(document)]):
         made = make(document)
         yield from [made] if isinstance(made, Table) else made
 
@@ -72,22 +80,20 @@ def _costs(document: Json, *, everything: bool = False) -> list[Table]:
 
 
 def _inspection(document: Json) -> list[Table]:
-    made = []
-    for checkpoint in document["checkpoints"]:
-        shown = [inspection_tables.dtypes(checkpoint), inspection_tables.layers(checkpoint)]
-        if len(checkpoint["files"]) > 1:
-            shown = [inspection_tables.files(checkpoint), *shown]
-        made += [_of_checkpoint(table, checkpoint, document) for table in shown]
-    return made
+    return [
+        _of_checkpoint(table, checkpoint, document)
+        for checkpoint in document["checkpoints"]
+        for table in inspection_tables.overview(checkpoint)
+    ]
 
 
 def _inspected_tensors(document: Json) -> list[Table]:
-    made = []
+    shown = []
     for checkpoint in document["checkpoints"]:
         values = any(tensor["values"] for tensor in checkpoint["tensors"])
         table = inspection_tables.tensors(checkpoint, values=values)
-        made.append(_of_checkpoint(table, checkpoint, document))
-    return made
+        shown.append(_of_checkpoint(table, checkpoint, document))
+    return shown
 
 
 def _of_checkpoint(table: Table, checkpoint: Json, document: Json) -> Table:
