@@ -29,12 +29,12 @@ from numpy.typing import NDArray
 import kcomplexity as kc
 from kcomplexity.codings import ScalarCoding
 from kcomplexity.codings.scalar import step_for
+from kcomplexity.inference import gaussian_bits
 from kcomplexity.mosaics.assign import distances, nearest
 from kcomplexity.mosaics.fitters import Goal, Problem
 from kcomplexity.mosaics.fitters.kmeans import KMeans
 from kcomplexity.mosaics.fitting import fit_mosaic
 from kcomplexity.mosaics.selection import select_fitted
-from kcomplexity.sweeps.sweep import gaussian_bits
 
 Floats = NDArray[np.float32]
 ERRORS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.5)

@@ -1,4 +1,4 @@
-"""The little inference that is honest here: intervals over runs, and trends over steps.
+"""Intervals over runs, trends over steps, and the limits and front of rates at an error.
 
 The unit of an interval is the training run, never the tensor: one checkpoint is fully observed, and
 its tensors are not exchangeable.
@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _CONFIDENCE = 0.95
+#: A relative difference of errors that is smaller is chance.
+_CHANCE = 1e-3
 
 
 class Interval(NamedTuple):
@@ -39,6 +41,36 @@ class Trend(NamedTuple):
 
     tau: float
     p: float
+
+
+def gaussian_bits(error: float) -> float:
+    """Return R(E) = log2(1 / E) / 2: bits a weight of a Gaussian at a relative squared error.
+
+    Examples
+    --------
+    >>> gaussian_bits(0.25)
+    1.0
+    """
+    return max(0.5 * math.log2(1 / error), 0.0)
+
+
+def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Return the places of the points (bits, error) that no other beats in both, by bits.
+
+    No bits at all give an error of 1. A point with more bits whose error is lower by less than a
+    thousandth is left out: such differences are chance.
+
+    Examples
+    --------
+    >>> pareto_front([(2, 0.1), (1, 0.5), (3, 0.2)])
+    [1, 0]
+    """
+    front, best = [], 1 / (1 - _CHANCE)
+    for i in sorted(range(len(points)), key=points.__getitem__):
+        if points[i][1] <= (1 - _CHANCE) * best:
+            best = points[i][1]
+            front.append(i)
+    return front
 
 
 def paired_interval(differences: Sequence[float]) -> Interval | None:

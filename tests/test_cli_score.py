@@ -189,7 +189,7 @@ def test_stderr_has_notes_and_warnings_once_and_stdout_the_result(tmp_path):
         warning, *notes = done.stderr.splitlines()
         assert warning == (
             f"kcomplexity: warning: {tmp_path}/m.safetensors.index.json: not in the index, so not "
-            "read: 1 file beside the shards, such as m-2.safetensors"
+            "read: 1 file next to the shards, such as m-2.safetensors"
         )
         told = f"{misnamed}: really.npz is safetensors by its content, whatever its extension"
         assert notes == ([] if quiet else [f"kcomplexity: {told} .npz says"])

@@ -23,6 +23,7 @@ from PIL import Image
 
 import kcomplexity as kc
 from kcomplexity.errors import OutputError, ResultError, SpecError
+from kcomplexity.inference import pareto_front
 from kcomplexity.report import figures
 from kcomplexity.report.figures import FIGURES, FigureKind, pictures, unmet
 from kcomplexity.report.figures.base import missing
@@ -37,7 +38,6 @@ from kcomplexity.report.figures.canvas import (
 )
 from kcomplexity.report.figures.files import save_figures
 from kcomplexity.report.figures.names import slug
-from kcomplexity.report.figures.rates import front
 from kcomplexity.report.figures.themes import PAGE, PAGE_COLOURS, THEMES, theme
 from kcomplexity.report.layers import KINDS, in_depth_order, kind_of_layer
 from kcomplexity.samples import TRAINED
@@ -410,10 +410,10 @@ def test_motifs_that_are_not_listed_are_counted():
     )
 
 
-@given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 9)), min_size=1))
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 9).map(lambda n: n / 9)), min_size=1))
 def test_the_front_is_what_no_other_point_beats(points):
     beaten = {p for p in points for q in points if q[0] <= p[0] and q[1] <= p[1] and q != p}
-    assert front(points) == sorted(set(points) - beaten)
+    assert [points[i] for i in pareto_front(points)] == sorted(set(points) - beaten)
 
 
 @given(st.lists(st.text(alphabet="ab.0129_", max_size=9)))

@@ -164,8 +164,8 @@ def test_the_weights_are_found_in_a_training_state(tmp_path):
         assert [*checkpoint] == ["fc.weight"]
         assert checkpoint.metadata == {"epoch": "7"}
         notes = "\n".join(checkpoint.notes)
-        assert "1 tensor of optimizer is left out, which training keeps beside" in notes
-        assert "1 tensor of normalizer is left out, beside 'state_dict'" in notes
+        assert "1 tensor of optimizer is left out, which training keeps in addition" in notes
+        assert "1 tensor of normalizer is left out, outside 'state_dict'" in notes
         assert "starts with 'module.', which is taken off" in notes
 
 

@@ -210,7 +210,7 @@ def test_an_index_that_points_outside_its_folder_is_refused(tmp_path, file):
 ODD: dict[str, Any] = {
     "stray shard": (
         {"shards": {ONE: "ab", TWO: "c", "consolidated.safetensors": "d"}},
-        "not read: 1 file beside the shards, such as consolidated.safetensors",
+        "not read: 1 file next to the shards, such as consolidated.safetensors",
         {"a", "b", "c"},
     ),
     "stale index": (

@@ -22,6 +22,7 @@ from kcomplexity.codings import CODINGS, Grid, LowRankCoding, PrunedCoding, Scal
 from kcomplexity.codings.base import Quantiser, encode_order0
 from kcomplexity.codings.scalar import step_for
 from kcomplexity.errors import SpecError
+from kcomplexity.inference import gaussian_bits
 from kcomplexity.mosaics.selection import Selecting, select_fitted
 from kcomplexity.parallel.progress import Progress
 from kcomplexity.sweeps.evaluate import evaluate, parse_command
@@ -30,7 +31,6 @@ from kcomplexity.sweeps.sweep import (
     SweepPoint,
     SweepReport,
     _front,
-    gaussian_bits,
     plan_sweep,
     sweep,
 )

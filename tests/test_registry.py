@@ -15,12 +15,15 @@ import kcomplexity
 from kcomplexity.errors import SpecError
 from kcomplexity.estimators.statistics import NonZero
 from kcomplexity.plugins import (
+    CODINGS,
     CONTROLS,
     ESTIMATORS,
     FIGURES,
     FITTERS,
+    FORMATS,
     LOADERS,
     VIEWS,
+    Coding,
     Control,
     Estimator,
     Fitter,
@@ -217,6 +220,8 @@ class ReadsNothing:
         (VIEWS, View, "View does not define prepare"),
         (CONTROLS, Control, "Control does not define summary, keeps_values, lazy, changes, replic"),
         (FITTERS, NoFit, "NoFit does not define reference, fit"),
+        (CODINGS, Coding, "Coding does not define name, code, recipes"),
+        (FORMATS, "csv", "expected a function, got 'csv'"),
         (LOADERS, ReadsNothing(), "ReadsNothing does not define load"),
         (LOADERS, ReadsNothing, "ReadsNothing is a class; register an instance of it"),
         (FIGURES, FIGURES["bits"], "the figure calls itself 'bits'; the two names must be equal"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import kcomplexity as kc
-from kcomplexity.errors import OutputError
+from kcomplexity.errors import OutputError, ResultError
 
 
 def state(seed):
@@ -55,9 +55,10 @@ def test_weights_may_change_in_place_between_calls():
 
 def test_a_file_of_something_else_is_refused(tmp_path):
     path = tmp_path / "notes.txt"
-    for text in ("no rows", '{"step": 1}', '{"record": "row", "step": 1}', "[1]"):
+    score = json.dumps(kc.score(state(0), specs=["l2"]).to_dict())
+    for text in ("no rows", '{"step": 1}', '{"record": "row", "step": 1}', "[1]", score):
         path.write_text(f"{text}\n")
-        with pytest.raises(OutputError, match="name another file"):
+        with pytest.raises(ResultError, match="is not"):
             kc.Tracker(path)
     with kc.Tracker(tmp_path / "missing" / "log.jsonl") as track, pytest.raises(OutputError):
         track(state(0))

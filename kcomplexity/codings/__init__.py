@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kcomplexity.codings.base import Coded, Coding, Grid
+from kcomplexity.codings.base import Coded, Coding, Grid, check_coding
 from kcomplexity.codings.low_rank import LowRankCoding
 from kcomplexity.codings.mosaic import EcvqCoding, KMeansCoding, SampleCoding
 from kcomplexity.codings.pruned import PrunedCoding
@@ -12,7 +12,7 @@ from kcomplexity.registry import Registry
 __all__ = ["CODINGS", "Coded", "Coding", "Grid", "LowRankCoding", "PrunedCoding", "ScalarCoding"]
 
 #: Every coding by its name, in the order of a sweep's rows.
-CODINGS: Registry[type[Coding]] = Registry("kcomplexity.codings", "coding")
+CODINGS: Registry[type[Coding]] = Registry("kcomplexity.codings", "coding", check_coding)
 
 CODINGS.register("ecvq", EcvqCoding)
 CODINGS.register("kmeans", KMeansCoding)

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from kcomplexity.algorithms.entropy_coding.ans import AnsEncoder
 from kcomplexity.containers.motifs import encode_counted
+from kcomplexity.registry import class_problem
 from kcomplexity.tensors.checkpoint import Tensor
 
 Ints = NDArray[np.int64]
@@ -77,6 +78,11 @@ class Coding(ABC):
     def setting(self) -> dict[str, Any]:
         """The fields, for a row."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+def check_coding(_name: str, thing: object) -> str | None:
+    """Return what `thing` lacks to be registered as a coding, or None."""
+    return class_problem(thing, Coding, ("name",))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from kcomplexity.controls.inits import Init
 from kcomplexity.controls.shuffles import Shuffle, ShuffleCols, ShuffleRows
 from kcomplexity.controls.signs import Signs
 from kcomplexity.controls.unit_permutation import UnitPermutation
-from kcomplexity.results.control_results import SHUFFLE
+from kcomplexity.results.control_results import INIT, SHUFFLE, UNIT_PERMUTATION
 
 __all__ = [
     "CONTROLS",
@@ -25,5 +25,5 @@ CONTROLS.register(SHUFFLE, Shuffle)
 CONTROLS.register("shuffle-rows", ShuffleRows)
 CONTROLS.register("shuffle-cols", ShuffleCols)
 CONTROLS.register("signs", Signs)
-CONTROLS.register("init", Init)
-CONTROLS.register("unit-permutation", UnitPermutation)
+CONTROLS.register(INIT, Init)
+CONTROLS.register(UNIT_PERMUTATION, UnitPermutation)

@@ -70,7 +70,7 @@ def inspect(
         if values:
             pool = stack.enter_context(pool_of(part_of(options, Running)))
             pool.expect(sum(checkpoint.n_bytes for checkpoint in checkpoints), "reading values")
-        inspections = (inspect_checkpoint(one, values=values, pool=pool) for one in checkpoints)
+        inspections = (inspect_checkpoint(each, values=values, pool=pool) for each in checkpoints)
         return InspectionReport(checkpoints=tuple(inspections))
 
 

@@ -50,9 +50,9 @@ def words(weights: NDArray[Any]) -> NDArray[Any]:
 
 
 def _check(array: object, name: str, dtypes: tuple[Any, ...], ndim: int | None) -> None:
-    found = getattr(array, "dtype", type(array).__name__)
-    if not isinstance(array, np.ndarray) or all(found != dtype for dtype in dtypes):
+    actual = getattr(array, "dtype", type(array).__name__)
+    if not isinstance(array, np.ndarray) or all(actual != dtype for dtype in dtypes):
         expected = " or ".join(np.dtype(dtype).name for dtype in dtypes)
-        raise TypeError(f"{name}: an array of {found}: expected {expected}")
+        raise TypeError(f"{name}: an array of {actual}: expected {expected}")
     if ndim is not None and array.ndim != ndim:
         raise ValueError(f"{name}: {array.ndim} axes: expected {ndim}")

@@ -7,7 +7,7 @@ the leaf: not on the machine, the vectors it has, or how a tensor was cut.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -61,8 +61,11 @@ def affine_levels(
     weights = ready(weights, "weights", *WEIGHTS, ndim=1)
     symbols = own(symbols, "symbols", *SYMBOLS[:2], ndim=1)
     _check_levels(weights, symbols, step, lowest, highest, 1 << 16)
+    define = partial(
+        affine_levels_numpy, zero=zero, step=step, lowest=lowest, highest=highest, wide=wide
+    )
     if compiled is None or not step:
-        return _affine_levels(weights, symbols, zero, step, lowest, highest, wide)
+        return define(weights, symbols)
     errors, squares = np.empty((2, _n_leaves(weights)))
     compiled.affine_levels(
         words(weights), symbols, errors, squares, zero, step, lowest, highest, wide
@@ -70,9 +73,7 @@ def affine_levels(
     # Squares that leave float32 are added in float64.
     for leaf in np.flatnonzero(np.isinf(errors) | np.isinf(squares)).tolist():
         part = slice(leaf * LEAF, (leaf + 1) * LEAF)
-        errors[[leaf]], squares[[leaf]] = _affine_levels(
-            weights[part], symbols[part], zero, step, lowest, highest, wide
-        )
+        errors[[leaf]], squares[[leaf]] = define(weights[part], symbols[part])
     return errors, squares
 
 
@@ -87,7 +88,29 @@ def affine_levels_numpy(
     wide: bool = False,
 ) -> tuple[Sums, Sums]:
     """Define :func:`affine_levels`."""
-    return _affine_levels(weights, symbols, zero, step, lowest, highest, wide)
+    dtype = np.dtype(np.float64 if wide or weights.dtype == np.float64 else np.float32)
+    errors, squares = np.empty((2, _n_leaves(weights)))
+    # New memory costs more than the arithmetic on it: five leaves of it do for all.
+    scratch = np.empty((5, min(LEAF, weights.size)))
+    with np.errstate(invalid="ignore", over="ignore"):
+        for leaf, part in enumerate(_leaves(weights)):
+            values = weights[part].astype(dtype, copy=False)
+            level, rest, *spare = scratch[:, : values.size]
+            if not step:
+                symbols[part] = -lowest
+                whole = values.astype(np.float64)
+                errors[leaf] = _squares(np.subtract(whole, zero, out=rest), spare)
+                squares[leaf] = _squares(whole, spare)
+                continue
+            level = level.view(dtype)[: values.size]
+            squares[leaf] = _squares(np.divide(values, dtype.type(step), out=level), spare)
+            np.divide(np.subtract(values, dtype.type(zero), out=level), dtype.type(step), out=level)
+            np.rint(level, out=level)
+            np.fmin(np.fmax(level, dtype.type(lowest), out=level), dtype.type(highest), out=level)
+            lifted = np.subtract(level, dtype.type(lowest), out=rest.view(dtype)[: values.size])
+            np.copyto(symbols[part], lifted, casting="unsafe")
+            errors[leaf] = _squares(_rest(values, level, zero, step, rest), spare)
+    return errors, squares
 
 
 def step_levels(
@@ -248,40 +271,6 @@ def _step_error(wide: Sums, step: float, level: Sums, spare: Sums) -> float:
     np.rint(np.divide(wide, step, out=level), out=level)
     np.subtract(wide, np.multiply(level, step, out=spare), out=spare)
     return float(np.square(spare, out=spare).sum())
-
-
-def _affine_levels(
-    weights: Floats,
-    symbols: NDArray[Any],
-    zero: float,
-    step: float,
-    lowest: int,
-    highest: int,
-    wide: bool,
-) -> tuple[Sums, Sums]:
-    dtype = np.dtype(np.float64 if wide or weights.dtype == np.float64 else np.float32)
-    errors, squares = np.empty((2, _n_leaves(weights)))
-    # New memory costs more than the arithmetic on it: five leaves of it do for all.
-    scratch = np.empty((5, min(LEAF, weights.size)))
-    with np.errstate(invalid="ignore", over="ignore"):
-        for leaf, part in enumerate(_leaves(weights)):
-            values = weights[part].astype(dtype, copy=False)
-            level, rest, *spare = scratch[:, : values.size]
-            if not step:
-                symbols[part] = -lowest
-                whole = values.astype(np.float64)
-                errors[leaf] = _squares(np.subtract(whole, zero, out=rest), spare)
-                squares[leaf] = _squares(whole, spare)
-                continue
-            level = level.view(dtype)[: values.size]
-            squares[leaf] = _squares(np.divide(values, dtype.type(step), out=level), spare)
-            np.divide(np.subtract(values, dtype.type(zero), out=level), dtype.type(step), out=level)
-            np.rint(level, out=level)
-            np.fmin(np.fmax(level, dtype.type(lowest), out=level), dtype.type(highest), out=level)
-            lifted = np.subtract(level, dtype.type(lowest), out=rest.view(dtype)[: values.size])
-            np.copyto(symbols[part], lifted, casting="unsafe")
-            errors[leaf] = _squares(_rest(values, level, zero, step, rest), spare)
-    return errors, squares
 
 
 def _rest(values: Floats, level: Floats, zero: float, step: float, out: Sums) -> Floats:

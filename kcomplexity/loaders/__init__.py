@@ -25,7 +25,7 @@ LOADERS.register(
     "pytorch", Deferred("pytorch:PytorchLoader", heads=(ZIP, b"\x80\x02", b"sys_info"))
 )
 LOADERS.register("hdf5", Deferred("hdf5:Hdf5Loader", heads=(ZIP, b"\x89HDF")))
-LOADERS.register("onnx", Deferred("onnx:OnnxLoader", suffixes=(".onnx",)))
+LOADERS.register("onnx", Deferred("onnx:OnnxLoader", heads=(b"\x08", b"\x12", b"\x3a")))
 LOADERS.register("gguf", Deferred("gguf:GgufLoader", heads=(b"GGUF",)))
 LOADERS.register("tflite", Deferred("tflite:TfliteLoader", heads=(b"TFL3",), at=4))
 LOADERS.register("flax", Deferred("flax:FlaxLoader", suffixes=(".msgpack",)))

@@ -71,14 +71,14 @@ class FlaxLoader:
             if walk.at != walk.size or not isinstance(tree, dict):
                 raise walk.damaged("it does not hold a single map")
             # Nothing in a Flax state wraps the rest: batch_stats are siblings of params.
-            found = find_tensors(tree, options.root, path.stem, shown, wrappers=())
+            chosen = find_tensors(tree, options.root, path.stem, shown, wrappers=())
             tensors = {
                 name: _tensor(name, ref, source, walk.pieces.get(ref.storage.key))
-                for name, ref in found.tensors.items()
+                for name, ref in chosen.tensors.items()
             }
             rest = source.size() - sum(tensor.n_bytes for tensor in tensors.values())
-        notes = (*walk.notes, *found.notes)
-        return Checkpoint(str(path), "flax", tensors, found.metadata, (source,), rest, notes)
+        notes = (*walk.notes, *chosen.notes)
+        return Checkpoint(str(path), "flax", tensors, chosen.metadata, (source,), rest, notes)
 
 
 def _tensor(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kcomplexity.text import plural, shorten
 
-_TRAINING = "which training keeps beside the weights"
+_TRAINING = "which training keeps in addition to the weights"
 
 
 def left_out(name: str, reason: str) -> str:

@@ -30,8 +30,8 @@ class OnnxLoader:
     extensions: tuple[str, ...] = (".onnx",)
 
     def sniff(self, path: Path, head: bytes) -> bool:
-        # A protocol buffer has no magic number, so the name has to help.
-        return path.suffix.lower() in self.extensions and head[:1] in (b"\x08", b"\x12", b"\x3a")
+        # The first bytes, which are checked already, are common: the name has to help.
+        return path.suffix.lower() in self.extensions
 
     def load(self, path: Path, options: Options) -> Checkpoint:
         with open_for_loading(path) as source:
@@ -41,7 +41,7 @@ class OnnxLoader:
                 model.read()
                 sources = (source, *model.tensor_reader.external.values())
                 tensors = model.named()
-                total = sum(one.size() for one in sources)
+                total = sum(file.size() for file in sources)
             except BaseException:
                 for other in model.tensor_reader.external.values():
                     other.close()

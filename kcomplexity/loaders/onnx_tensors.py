@@ -127,7 +127,7 @@ class TensorReader:
         location = proto.external.get("location", "")
         if not self.source.local:
             raise CheckpointError(
-                f"{where}: its data are in {printable(location)!r} beside the model, and the model "
+                f"{where}: its data are in {printable(location)!r} next to the model, which "
                 "is on a server; download both"
             )
         folder = self.path.parent
@@ -145,7 +145,7 @@ class TensorReader:
             if not (folder / location).is_file():
                 raise CheckpointError(
                     f"{where}: its data should be in {printable(location)}, which is missing; "
-                    "copy it beside the model"
+                    "copy it next to the model"
                 )
             self.external[location] = FileSource(folder / location)
         source = self.external[location]

@@ -64,25 +64,25 @@ class PytorchLoader:
                 byte_order = "<"
             else:
                 raise _unknown(head, shown)
-            found = find_tensors(tree, options.root, path.stem, shown)
+            chosen = find_tensors(tree, options.root, path.stem, shown)
             tensors: dict[str, Tensor] = {}
-            for name, ref in found.tensors.items():
+            for name, ref in chosen.tensors.items():
                 where = f"{shown}: tensor {shorten(name)}"
                 stream = storages.get(ref.storage.key)
                 _check(ref, stream, where)
                 if ref.n_values > ref.span:
-                    found.notes.append(
+                    chosen.notes.append(
                         f"{shorten(name)} is left out: it shows values of its storage more than "
                         f"once ({ref.n_values:,} from {ref.span:,}); save a contiguous copy"
                     )
                 elif stream is not None:
                     tensors[name] = _tensor(name, ref, stream, byte_order, where)
             rest = source.size() - sum(tensor.n_bytes for tensor in tensors.values())
-            read = {found.tensors[name].storage.key for name in tensors}
+            read = {chosen.tensors[name].storage.key for name in tensors}
             rest -= sum(_stored(storages[key]) for key in storages.keys() - read)
         # Windows that overlap can add up to more than the file.
-        rest, notes = max(rest, 0), tuple(found.notes)
-        return Checkpoint(str(path), "pytorch", tensors, found.metadata, (source,), rest, notes)
+        rest, notes = max(rest, 0), tuple(chosen.notes)
+        return Checkpoint(str(path), "pytorch", tensors, chosen.metadata, (source,), rest, notes)
 
 
 def _unknown(head: bytes, shown: str) -> UnknownFormatError:

@@ -57,7 +57,7 @@ def with_codes(checkpoint: Checkpoint) -> Checkpoint:
     n = sum(codes_by_dtype.values())
     note = (
         f"{plural(n, 'tensor')} {'holds' if n == 1 else 'hold'} codes of quantised weights "
-        f"({widths}), with scales beside them: @codes measures integer codes"
+        f"({widths}), with separate scales: @codes measures integer codes"
     )
     if packed:
         note += f"; the int32 words of {plural(packed, 'tensor')} are read as the codes they hold"

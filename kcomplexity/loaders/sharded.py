@@ -153,7 +153,7 @@ def _load_folder(folder: Path, suffix: str, options: Options) -> Checkpoint:
     _check_numbering(paths, shown)
     if len(paths) == 1:
         return replace(_loader_of(paths[0]).load(paths[0], options), path=str(folder))
-    cure = "no index tells which counts; give one file"
+    cure = "no index says which copy to read; give one file"
     joined = join_files(str(folder), paths, lambda path: _loader_of(path).load(path, options), cure)
     if all(SHARD.search(path.name) for path in paths):
         return joined
@@ -222,7 +222,7 @@ def _check_shards(
     stray = sorted(present - set(index.shards))
     if stray:
         _warn(
-            f"{shown}: not in the index, so not read: {plural(len(stray), 'file')} beside the "
+            f"{shown}: not in the index, so not read: {plural(len(stray), 'file')} next to the "
             f"shards, such as {printable(stray[0])}"
         )
     total = index.metadata.get("total_size")

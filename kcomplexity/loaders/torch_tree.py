@@ -23,7 +23,7 @@ from kcomplexity.loaders.notes import read_under, training_left_out
 from kcomplexity.loaders.torch_objects import TensorRef
 from kcomplexity.text import plural, printable, shorten
 
-#: Keys under which checkpoints keep the weights, most telling first.
+#: Keys under which checkpoints keep the weights, the most specific first.
 _WRAPPERS = "state_dict model_state_dict model_state model module network net weights params"
 WRAPPERS = tuple(_WRAPPERS.split())
 #: Keys under which training keeps other things; so are all that have "optimizer" as a word.
@@ -46,7 +46,7 @@ _MOST_FACT = 200
 
 
 @dataclass
-class FoundTensors:
+class ChosenTensors:
     """The tensors of a file, in the order of its nest."""
 
     tensors: dict[str, TensorRef] = field(default_factory=dict)
@@ -58,7 +58,7 @@ class FoundTensors:
 
 def find_tensors(
     tree: Any, root: str | None, alone: str, where: str, wrappers: Sequence[str] = WRAPPERS
-) -> FoundTensors:
+) -> ChosenTensors:
     """Find the tensors to read in what a pickle describes.
 
     Parameters
@@ -74,20 +74,20 @@ def find_tensors(
     wrappers : sequence of str
         Keys that hold the weights alone, for rule 3.
     """
-    found = FoundTensors()
+    chosen = ChosenTensors()
     walk = _Walk(where)
     for key, value in _items(tree) if isinstance(tree, dict) else ():
         if isinstance(value, bool | int | float | str) and len(str(value)) <= _MOST_FACT:
-            found.metadata[str(key)[:_MOST_FACT]] = str(value)
+            chosen.metadata[str(key)[:_MOST_FACT]] = str(value)
     if root is not None:
         nest, taken = _descend(tree, root, walk), root
     else:
-        nest, taken = _unwrap(tree, walk, wrappers, found.notes)
-    prefix = _prefix(walk.tensors(nest), found.notes) if root is None else ""
+        nest, taken = _unwrap(tree, walk, wrappers, chosen.notes)
+    prefix = _prefix(walk.tensors(nest), chosen.notes) if root is None else ""
     unnamed = taken.rpartition(".")[2].strip(".") or alone
     named = ((name.removeprefix(prefix) or unnamed, ref) for name, ref in walk.tensors(nest))
-    _keep_once(named, found, where)
-    return found
+    _keep_once(named, chosen, where)
+    return chosen
 
 
 class _Walk:
@@ -162,7 +162,7 @@ def _unwrap(tree: Any, walk: _Walk, wrappers: Sequence[str], notes: list[str]) -
             break
         others = [key for key in nest if key != inner and counts[key]]
         if others:
-            notes.append(_left_out(others, counts, path, reason=f"beside {inner!r}"))
+            notes.append(_left_out(others, counts, path, reason=f"outside {inner!r}"))
         nest, path = nest[inner], f"{path}.{inner}" if path else inner
     if path:
         notes.append(read_under(path))
@@ -206,23 +206,23 @@ def _prefix(named: Iterable[tuple[str, TensorRef]], notes: list[str]) -> str:
     return taken
 
 
-def _keep_once(named: Iterable[tuple[str, TensorRef]], found: FoundTensors, where: str) -> None:
+def _keep_once(named: Iterable[tuple[str, TensorRef]], chosen: ChosenTensors, where: str) -> None:
     first: dict[str, str] = {}
     # Nests that share parts may have more names than memory holds: all are counted, one is named.
     n_tied, example = 0, ("", "")
     for name, ref in named:
         identity = ref.identity
-        if name in found.tensors:
+        if name in chosen.tensors:
             raise CorruptCheckpointError(f"{where}: two tensors are called {printable(name)}")
         if identity in first and ref.n_values:
             n_tied += 1
             example = example if n_tied > 1 else (name, first[identity])
             continue
         first[identity] = name
-        found.tensors[name] = ref
+        chosen.tensors[name] = ref
     if n_tied:
         second, name = example
-        found.notes.append(
+        chosen.notes.append(
             f"{plural(n_tied, 'tensor')} {'is' if n_tied == 1 else 'are'} another one under "
             f"a second name, such as {shorten(second)} = {shorten(name)}: counted once"
         )

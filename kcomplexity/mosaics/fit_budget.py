@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from kcomplexity.inference import gaussian_bits
 from kcomplexity.mosaics.fit_options import DEFAULT_CAPACITY, capacity_motifs
 from kcomplexity.mosaics.fit_plan import FitPlan
 from kcomplexity.results.documents import Document
@@ -65,7 +66,7 @@ def fit_budget(plan: FitPlan) -> FitBudget:
 def _target_bits(plan: FitPlan) -> float | None:
     options = plan.options
     if options.relative_mse is not None:
-        return 0.5 * math.log2(1 / options.relative_mse) * plan.n_fitted
+        return gaussian_bits(options.relative_mse) * plan.n_fitted
     if options.bits_per_weight is not None:
         return options.bits_per_weight * plan.n_fitted
     if options.size is not None:

@@ -113,7 +113,7 @@ class FitOptions:
         return BlockShape.parse(self.block_size)
 
     def fitter(self) -> Fitter:
-        """Return the fitter that `method` names; SpecError if there is none."""
+        """Return the fitter that `method` names; SpecError if it is unknown."""
         cls = FITTERS.lookup(self.method)
         if self.train_points is None:
             return cls()

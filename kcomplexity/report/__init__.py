@@ -16,15 +16,24 @@ from kcomplexity.registry import Registry
 from kcomplexity.report import writers
 from kcomplexity.report.markup import markdown_bytes
 from kcomplexity.results.documents import Document
+from kcomplexity.text import printable
 
 __all__ = ["FORMATS", "check_target", "format_of", "save"]
 
+
+def check_format(_name: str, thing: object) -> str | None:
+    """Return why `thing` cannot be registered as an output format, or None."""
+    return None if callable(thing) else f"expected a function, got {printable(repr(thing))}"
+
+
 #: Every format by the ending it has.
-FORMATS: Registry[Callable[[Document], bytes]] = Registry("kcomplexity.formats", "output format")
+FORMATS: Registry[Callable[[Document], bytes]] = Registry(
+    "kcomplexity.formats", "output format", check_format
+)
 
 
 def format_of(path: Path, kind: str | None = None) -> str:
-    """Return the format that a path's ending, or `kind`, asks for; SpecError if there is none."""
+    """Return the format that a path's ending, or `kind`, asks for; SpecError if it is unknown."""
     name = (kind or path.suffix.lstrip(".")).lower()
     if name not in FORMATS:
         raise SpecError(

@@ -38,7 +38,7 @@ def layers(checkpoint: Json, *, everything: bool = True) -> Table:
     """Return one row for all tensors that differ in layer numbers alone; long names are cut."""
     total = max(checkpoint["n_weights"], 1)
     roles = {group_name(t["name"]): " codes" for t in checkpoint["tensors"] if t["code_bits"]}
-    roles |= {group_name(t["name"]): " beside codes" for t in checkpoint["tensors"] if t["side_of"]}
+    roles |= {group_name(t["name"]): " for codes" for t in checkpoint["tensors"] if t["side_of"]}
     shown = printable if everything else shorten
     return tabulate(
         "layers: # is a layer's number",

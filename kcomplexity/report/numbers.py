@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from kcomplexity.text import printable
@@ -60,14 +59,3 @@ def any_value(value: Any) -> str:
     if not isinstance(value, float):
         return printable(value)
     return f"{value:,.0f}" if abs(value) >= 1e3 else four_decimals(value)
-
-
-def gaussian_bits(error: float) -> float:
-    """Return R(E) = log2(1 / E) / 2: bits a weight of a Gaussian at a relative squared error.
-
-    Examples
-    --------
-    >>> gaussian_bits(0.25)
-    1.0
-    """
-    return max(0.5 * math.log2(1 / error), 0.0)

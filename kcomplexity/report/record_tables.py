@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from kcomplexity.inference import gaussian_bits
 from kcomplexity.report.glossary import TERMS
-from kcomplexity.report.numbers import any_value, four_figures, gaussian_bits
+from kcomplexity.report.numbers import any_value, four_figures
 from kcomplexity.report.rows import Json
 from kcomplexity.report.table import Column, Table, columns, tabulate
 from kcomplexity.text import printable, shorten

@@ -14,6 +14,10 @@ from kcomplexity.results.json_form import rebuilt
 
 #: The kind of the control that randomises the order of the weights and nothing else.
 SHUFFLE = "shuffle"
+#: The first word of the kinds that redraw the weights from an initialisation.
+INIT = "init"
+#: The kind of the control that reorders hidden units.
+UNIT_PERMUTATION = "unit-permutation"
 #: Fewest replicates with a z: a standard deviation of four has an error of some 40 %.
 FEWEST_FOR_Z = 5
 

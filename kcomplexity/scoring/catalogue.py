@@ -17,13 +17,13 @@ from kcomplexity.estimators import ESTIMATORS, Estimator
 from kcomplexity.registry import Registry
 from kcomplexity.results.json_form import SCHEMA_VERSION, plain
 from kcomplexity.scoring.panels import PANELS, Panel
-from kcomplexity.scoring.specs import Spec, is_glued, parameters, parse_spec, parse_specs
+from kcomplexity.scoring.specs import Spec, parameters, parse_spec, parse_specs, takes_suffix
 from kcomplexity.views import VIEWS, View
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of an estimator, a view or a control; `default` is None where it has none."""
+    """One parameter of an estimator, a view or a control; `default` is None if it is required."""
 
     name: str
     required: bool
@@ -184,14 +184,14 @@ def _estimator(name: str, cls: type[Estimator], *, used: Iterable[Spec]) -> Esti
     usage = _usage(name, cls)  # first: it says so where the class is not a dataclass
     view = cls.default_view
     specs = [str(spec) for spec in used if type(spec.estimator) is cls]
-    if not specs and not is_glued(cls):
+    if not specs and not takes_suffix(cls):
         specs = [f"{name}@{view}" if view else name]
     return EstimatorEntry(
         name=name,
         usage=usage + ("[@VIEW[/SPLIT]]" if view else ""),
         summary=cls.summary,
         # Where the first parameter has no default there is no instance to ask: the class says it.
-        kind=str(cls.kind) if is_glued(cls) else cls().kind,
+        kind=str(cls.kind) if takes_suffix(cls) else cls().kind,
         unit=cls.unit,
         direction=cls.direction,
         positional=cls.positional,
@@ -212,7 +212,7 @@ def _view(name: str, cls: type[View], *, used: Iterable[Spec]) -> ViewEntry:
         lossless=cls.lossless,
         splits=cls.splits,
         parameters=_parameters(parameters(cls)),
-        examples=tuple(texts) or (() if is_glued(cls) else (name,)),
+        examples=tuple(texts) or (() if takes_suffix(cls) else (name,)),
         description=_description(cls),
     )
 
@@ -241,7 +241,7 @@ def _panel(panel: Panel) -> PanelEntry:
 def _usage(name: str, cls: type[Estimator | View]) -> str:
     text = name
     for i, (key, value) in enumerate((_written(p), p.name.upper()) for p in parameters(cls)):
-        text += f"[:{key}={value}]" if i else value if is_glued(cls) else f"[:{value}]"
+        text += f"[:{key}={value}]" if i else value if takes_suffix(cls) else f"[:{value}]"
     return text
 
 

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from kcomplexity.results.control_results import SHUFFLE, ControlResult
+from kcomplexity.results.control_results import INIT, SHUFFLE, ControlResult
 from kcomplexity.results.records import CheckpointInfo, Score
 from kcomplexity.scoring.structure import Structure
 from kcomplexity.scoring.structure_sentences import structure_sentences
@@ -222,7 +222,7 @@ def _order(rows: Sequence[Score], totals: Sequence[Score]) -> list[str]:
         sentences += [
             f"{total.spec}: {_factors(control.kind, own)}"
             for control in total.controls
-            if control.kind.startswith("init:") and control.ratio
+            if control.kind.partition(":")[0] == INIT and control.ratio
         ]
     return sentences
 

@@ -49,9 +49,9 @@ def not_learned(tensor: Tensor) -> str | None:
     >>> not_learned(open_checkpoint({"pe": table})["pe"])
     'looks not learned: nearly every row, or column, is one sine'
     """
-    for glob, held in NAMES.items():
+    for glob, contents in NAMES.items():
         if fnmatch.fnmatchcase(tensor.name, glob):
-            return f"looks not learned: its name says {held}"
+            return f"looks not learned: its name says {contents}"
     if not tensor.dtype.holds_weights:
         return None
     rows, columns = tensor.matrix_shape

@@ -1,4 +1,4 @@
-"""Make the record of one measured value, or of the reason why there is none."""
+"""Make the record of one measured value, or of the reason why it is missing."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def _parse_view(view_text: str, text: str) -> View:
 def _build(registry: Registry[type[T]], text: str, whole: str, **extra: Any) -> T:
     """Build the frozen dataclass that ``name:value:key=value`` stands for."""
     head, *rest = text.split(":")
-    name, first = _unglue(registry, head)
+    name, first = _split_suffix(registry, head)
     cls = registry.lookup(name)
     known = parameters(cls)
     values: dict[str, Any] = {}
@@ -147,7 +147,7 @@ def _build(registry: Registry[type[T]], text: str, whole: str, **extra: Any) -> 
     return cls(**values, **extra)
 
 
-def _unglue(registry: Registry[type[T]], head: str) -> tuple[str, list[str]]:
+def _split_suffix(registry: Registry[type[T]], head: str) -> tuple[str, list[str]]:
     """Split ``q8`` into its name and its first parameter; a name that has digits comes first."""
     match = re.fullmatch(r"([a-z-]+)(\d+(?:\.\d+)?(?:e[+-]?\d+)?)", head)
     if not match or registry.known(head):
@@ -155,10 +155,10 @@ def _unglue(registry: Registry[type[T]], head: str) -> tuple[str, list[str]]:
     if not registry.known(match[1]) and head in registry:  # the other packages' names
         return head, []
     cls = registry.get(match[1])
-    return (match[1], [match[2]]) if cls and is_glued(cls) else (head, [])
+    return (match[1], [match[2]]) if cls and takes_suffix(cls) else (head, [])
 
 
-def is_glued(cls: type[Any]) -> bool:
+def takes_suffix(cls: type[Any]) -> bool:
     """Whether the first parameter is part of the name: it is when it has no default."""
     known = parameters(cls)
     return bool(known) and known[0].default is MISSING

@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields, replace
 
 from kcomplexity.controls.unit_permutation import symmetry_bits
 from kcomplexity.results.account import Account, StructureSummary
-from kcomplexity.results.control_results import SHUFFLE
+from kcomplexity.results.control_results import SHUFFLE, UNIT_PERMUTATION
 from kcomplexity.results.records import Score
 from kcomplexity.scoring.not_learned import left_out
 from kcomplexity.tensors.checkpoint import Checkpoint
@@ -222,7 +222,7 @@ def _tensor(row: Score, low_rank: Score | None) -> TensorStructure:
         # Shuffled weights have hardly any rank that pays, and the order of rows and columns has no
         # part in rank at all.
         shuffled=replicates(SHUFFLE, math.inf),
-        permuted=replicates("unit-permutation", math.inf if other is None else other),
+        permuted=replicates(UNIT_PERMUTATION, math.inf if other is None else other),
         variance=variance,
         order0_variance=account.order0_variance,
         covariance=covariance,

@@ -7,7 +7,6 @@ the sum of squares of the fitted weights, as decoded in their stored dtypes.
 
 from __future__ import annotations
 
-import math
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -23,6 +22,7 @@ from kcomplexity.containers.blocks import BlockShape
 from kcomplexity.containers.dense import write_dense
 from kcomplexity.containers.mosaic_parts import Distortion
 from kcomplexity.errors import KComplexityError
+from kcomplexity.inference import gaussian_bits, pareto_front
 from kcomplexity.loaders.opening import Source
 from kcomplexity.mosaics.assembly import distortion_of, source_layout
 from kcomplexity.mosaics.fit_options import FitOptions
@@ -42,8 +42,6 @@ Direction = Literal["higher", "lower"]
 #: The default errors and capacities.
 ERRORS = (0.01, 0.03, 0.1, 0.2, 0.3, 0.5)
 CAPACITIES = (0.0003, 0.001, 0.003, 0.01, 0.03)
-#: A relative difference of errors that is smaller is chance.
-_CHANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -129,11 +127,6 @@ class SweepPlan:
     eval_direction: Direction
     timeout: float
     seed: int
-
-
-def gaussian_bits(error: float) -> float:
-    """Return the bits a weight that a memoryless Gaussian needs at least at a relative error."""
-    return max(0.5 * math.log2(1 / error), 0.0)
 
 
 def sweep(
@@ -275,16 +268,8 @@ def _evaluated(
 
 
 def _front(points: Sequence[SweepPoint]) -> tuple[SweepPoint, ...]:
-    """Mark the points that no other point beats in both bits and error.
-
-    No bits at all give an error of 1. A point with more bits whose error is lower by less than a
-    thousandth is not marked: such differences are chance.
-    """
+    """Mark the points that no other point beats in both bits and error."""
     measured = [p for p in points if p.bits is not None and p.relative_mse is not None]
-    best = 1 / (1 - _CHANCE)
-    front = set()
-    for point in sorted(measured, key=lambda p: (p.bits or 0.0, p.relative_mse or 0.0)):
-        if point.relative_mse is not None and point.relative_mse <= (1 - _CHANCE) * best:
-            best = point.relative_mse
-            front.add(id(point))
-    return tuple(replace(p, on_front=id(p) in front) for p in points)
+    front = pareto_front([(p.bits or 0.0, p.relative_mse or 0.0) for p in measured])
+    marked = {id(measured[i]) for i in front}
+    return tuple(replace(p, on_front=id(p) in marked) for p in points)

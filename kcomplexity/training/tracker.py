@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, Unpack
 
-from kcomplexity.errors import OutputError
+from kcomplexity.errors import OutputError, ResultError
 from kcomplexity.loaders.selecting import Reading, open_selected
 from kcomplexity.parallel.running import part_of, pool_of, refuse_unknown
 from kcomplexity.results.control_results import SHUFFLE
-from kcomplexity.results.json_form import json_line, plain, read_lines
-from kcomplexity.results.reading import TRACKED
+from kcomplexity.results.json_form import json_line, plain
+from kcomplexity.results.reading import TRACKED, kind_of, read_document
 from kcomplexity.scoring.cache import Cache, CachedRows
 from kcomplexity.scoring.measuring import Measuring
 from kcomplexity.scoring.plan import make_plan
@@ -48,8 +48,8 @@ class Tracker:
 
     Raises
     ------
-    OutputError
-        If there is a file at `path` that holds no rows of a tracker.
+    ResultError
+        If there is a file at `path` that is neither empty nor a tracker's.
 
     Notes
     -----
@@ -75,27 +75,17 @@ class Tracker:
         self._options["specs"] = listed(options.get("specs"))  # read once for all calls
         self._options["controls"] = listed(options.get("controls"))
         self._cache = Cache()
-        if self.path is not None and self.path.exists():
+        if self.path is not None and self.path.exists() and self.path.stat().st_size:
             self.rows = self.load(self.path)
 
     @staticmethod
     def load(path: str | Path) -> list[dict[str, Any]]:
-        """Read the rows of a tracker's file.
-
-        Raises
-        ------
-        OutputError
-            If the file is not a tracker's.
-        """
-        try:
-            lines = read_lines(Path(path).read_bytes())
-        except (OSError, ValueError) as error:
-            raise OutputError(
-                f"{path} is not a tracker's file ({error}): name another file"
-            ) from error
-        if any(line.get("record") != TRACKED for line in lines):
-            raise OutputError(f"{path} holds other records than a tracker's: name another file")
-        return [{name: line[name] for name in line if name != "record"} for line in lines]
+        """Read the rows of a tracker's file; ResultError if it is not one."""
+        document = read_document(path)
+        if kind_of(document) != "tracker":
+            raise ResultError(f"{path} is not a tracker's file: name another file")
+        calls: list[dict[str, Any]] = document["calls"]
+        return calls
 
     def __enter__(self) -> Self:
         self._cache.__enter__()

@@ -10,6 +10,7 @@ from kcomplexity.report.figures.names import variant
 from kcomplexity.report.figures.themes import Theme
 from kcomplexity.report.numbers import three_figures
 from kcomplexity.report.rows import Json, by_path_and_spec, control_of, label, measured
+from kcomplexity.results.control_results import SHUFFLE
 from kcomplexity.text import plural
 
 #: Tensor, ratio, lowest and highest replicate over their mean, replicates, those above it, weights.
@@ -29,7 +30,7 @@ def _charts(document: Json) -> list[Chart]:
 def _chart(document: Json, path: str, spec: str, kind: str, effects: list[_Effect]) -> Chart:
     below = sum(n_lower == n for *_, n, n_lower, _ in effects)
     n = max(n for *_, n, _, _ in effects)
-    noun = "shuffle" if kind.startswith("shuffle") else f"{kind} replicate"
+    noun = "shuffle" if kind.startswith(SHUFFLE) else f"{kind} replicate"
     # Exact where no two are equal; ties make it less.
     expected = sum(1 / (n + 1) for *_, n, _, _ in effects)
     whole = [

@@ -6,11 +6,12 @@ import math
 from collections import Counter
 from typing import Any
 
+from kcomplexity.inference import gaussian_bits, pareto_front
 from kcomplexity.report.figures.base import Axes, Chart, FigureKind
 from kcomplexity.report.figures.marks import DASHES, Entry, dots, finish, log_scale, mark_of
 from kcomplexity.report.figures.names import checkpoint_name
 from kcomplexity.report.figures.themes import Theme
-from kcomplexity.report.numbers import gaussian_bits, three_figures
+from kcomplexity.report.numbers import three_figures
 from kcomplexity.report.rows import Json
 from kcomplexity.text import plural
 
@@ -50,7 +51,7 @@ def _codes(document: Json) -> list[dict[str, Any]]:
         name = f"{checkpoint_name(str(row['checkpoint']))}: " if several else ""
         points.append(
             {
-                "method": name + str(row["spec"]).partition("@")[0],
+                "method": name + str(row["estimator"]),
                 "what": str(row["spec"]),
                 "bits": row["bits_per_weight"],
                 # Steps meet an error but nearly: two codes at one error have the same.
@@ -58,23 +59,9 @@ def _codes(document: Json) -> list[dict[str, Any]]:
                 "accuracy": None,
             }
         )
-    ends = front([(point["bits"], point["error"]) for point in points])
-    return [point | {"on_front": (point["bits"], point["error"]) in ends} for point in points]
-
-
-def front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return the points that no other beats in both bits and error, by bits.
-
-    Examples
-    --------
-    >>> front([(2, 0.1), (1, 0.5), (3, 0.2)])
-    [(1, 0.5), (2, 0.1)]
-    """
-    best: list[tuple[float, float]] = []
-    for bits, error in sorted(points):
-        if not best or error < best[-1][1]:
-            best.append((bits, error))
-    return best
+    places = [(point["bits"], point["error"]) for point in points]
+    ends = {places[i] for i in pareto_front(places)}
+    return [point | {"on_front": at in ends} for point, at in zip(points, places, strict=True)]
 
 
 def _rate_charts(document: Json) -> list[Chart]:

@@ -11,6 +11,7 @@ from kcomplexity.report.figures.names import about
 from kcomplexity.report.figures.themes import Theme
 from kcomplexity.report.numbers import three_figures
 from kcomplexity.report.rows import Json, main_spec, specs_of
+from kcomplexity.results.control_results import SHUFFLE
 from kcomplexity.text import shorten
 
 
@@ -55,7 +56,7 @@ def _chart(document: Json, spec: str, rows: list[Json]) -> Chart:
     points: dict[Any, Any] = dict(metric.get("points", ()))
     name = str(metric.get("name", ""))
     subtitle = about(spec, rows)
-    if any(row.get("controls") for row in rows):
+    if any(_band(row) != (None, None) for row in rows):
         subtitle += "; the band is the range of the same weights shuffled"
     of_whole = {"quantity": "bits_per_weight", "spec": spec, "tensor": None, "group": None}
     for series in document.get("series", ()):
@@ -84,7 +85,7 @@ def _chart(document: Json, spec: str, rows: list[Json]) -> Chart:
 
 def _band(row: Json) -> tuple[float | None, float | None]:
     for control in row.get("controls") or ():
-        if str(control["kind"]).startswith("shuffle") and control["bits"]:
+        if control["kind"] == SHUFFLE and control["bits"]:
             n = row["n_weights"]
             return min(control["bits"]) / n, max(control["bits"]) / n
     return None, None
