@@ -307,7 +307,7 @@ def test_of_a_trajectory_only_its_own_figure_shows_more_than_the_last_step():
     shown = {picture.kind.name: picture.chart for picture in pictures(record)}
     assert list(shown) == ["bits", "controls", "trajectory", "streams"]
     assert shown["trajectory"]["step"][0] == 0
-    last = {row["bits_per_weight"] for row in record["rows"] if row["level_step"] == 4500}
+    last = {row["bits_per_weight"] for row in record["rows"] if row["step"] == 4500}
     assert set() < set(shown["bits"]["bits_per_weight"]) <= last
     assert all(
         chart.subtitle.startswith("step 4,500: ")
