@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import kcomplexity as kc
@@ -222,6 +222,7 @@ def test_a_trajectory_is_shown_again_and_other_results_are_refused(made, tmp_pat
 
 
 @given(st.dictionaries(st.text(), st.none() | st.text() | st.integers() | floats))
+@example({"": "0"})
 def test_a_tracker_file_of_anything_is_shown_or_refused(values):
     call = values | {"step": 1, "seconds": 0.5, "n_weights": 9}
     try:

@@ -46,6 +46,10 @@ def read_index(path: Path) -> Index:
         entries = parse_object(source.read(0, size).tobytes(), f"{shown}: the index")
     shard_of, metadata = entries.get("weight_map"), entries.get("metadata")
     named = isinstance(shard_of, dict) and all(isinstance(s, str) for s in shard_of.values())
+    if "schema_version" in entries:
+        raise CorruptCheckpointError(
+            f"{shown}: a result of kcomplexity, not a checkpoint: plot, report and bound read it"
+        )
     if not named or not shard_of:
         raise CorruptCheckpointError(
             f"{shown}: no weight_map from tensor names to file names; it is not an index of "

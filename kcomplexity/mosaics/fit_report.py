@@ -215,10 +215,10 @@ def _headline(report: FitReport) -> list[str]:
         *_uneven(report),
         motif_line,
         (
-            f"stored over coded bits of the fitted weights: {report.rac_coded:.2f}; "
-            f"nominal RAC {report.rac_nominal:.2f}, which is the same for noise"
+            f"stored bits over coded bits of the fitted weights: {report.rac_coded:.2f}; "
+            f"nominal ratio (RAC) {report.rac_nominal:.2f}, which noise gets too"
         ),
-        "accuracy not checked: kcomplexity sweep --eval",
+        "accuracy not checked; kcomplexity sweep --eval checks it",
     ]
     for gain in report.controls:
         own = gain.ratio * math.fsum(gain.bits) / gain.n

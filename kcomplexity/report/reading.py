@@ -62,6 +62,9 @@ def as_trajectory(document: Json) -> Json:
 
 def _trajectory(document: Json) -> Json:
     calls = sorted(document["calls"], key=lambda call: call["step"])
+    for key, value in (item for call in calls for item in call.items()):
+        if value is not None and not isinstance(value, int | float):
+            raise ResultError(f"a line of a Tracker's file: {key!r}: expected a number")
     keys = dict.fromkeys(key for call in calls for key in call if key not in _ABOUT_CALL)
     rest = {key: value for key, value in document.items() if key != "calls"}
     return rest | {

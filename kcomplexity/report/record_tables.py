@@ -120,7 +120,7 @@ def bits_of_bound(document: Json) -> Table:
     own = raw_bits or first["bits"] - grid_bits
     rows = [("description", printable(document.get("description", "")), f"{own:,.4f}")]
     if raw_bits is not None:
-        rows.append(("prefix-free", "its length comes first", f"{first['prefix_bits']:,.4f}"))
+        rows.append(("prefix-free", "with its own length in front", f"{first['prefix_bits']:,.4f}"))
     if grid_bits:
         rows.append(("grid", "which of the models tried", f"{grid_bits:,.4f}"))
     rows += [
@@ -129,7 +129,7 @@ def bits_of_bound(document: Json) -> Table:
         ("samples", "", f"{first['n_samples']:,}"),
     ]
     heads = columns("part", "what it is", "value", numeric={2})
-    return Table("what it was made from", heads, tuple(rows))
+    return Table("what the bound rests on", heads, tuple(rows))
 
 
 _MET = {True: " ok ", False: " NOT"}

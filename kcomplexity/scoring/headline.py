@@ -170,7 +170,7 @@ def _needed(need: Needed, at: str, further: str = "") -> str:
     about = "about " if need.sampled else ""
     kept = f", {plural(need.n_kept, 'tensor')} kept as stored" if need.n_kept else ""
     container = need.bits - need.weights_bits
-    rest = kept + (f"; {human_bytes(container / 8)} beside the tensors" if container else "")
+    rest = kept + (f"; {human_bytes(container / 8)} for header and metadata" if container else "")
     return (
         f"{about}{human_bytes(need.bits / 8)} of {human_bytes(need.stored_bits / 8)} needed{at} "
         f"({human_bytes(need.weights_bits / 8)} at {need.bits_per_weight:.2f} bits/weight, "

@@ -76,8 +76,8 @@ def _layout(structure: Structure, symmetry: float | None) -> list[str]:
         )
     if symmetry:
         sentences.append(
-            "symmetry: if hidden units of one width may trade places, as shapes suggest, "
-            f"2^{symmetry:,.0f} orders have equal function: {symmetry:,.0f} bits that are not "
-            "subtracted"
+            "symmetry: by their shapes, hidden units of one width can trade places in "
+            f"2^{symmetry:,.0f} ways that leave the function as it is; these {symmetry:,.0f} bits "
+            "are not subtracted"
         )
     return sentences

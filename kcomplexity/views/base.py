@@ -140,7 +140,8 @@ def weights_only(dtype: StoredDtype) -> None:
     """Refuse what is not real floating-point: codes, indices, masks and complex numbers."""
     if not dtype.is_float:
         raise UnmeasurableError(
-            f"{dtype.code} values are not weights: only @bytes, @words and @codes measure them"
+            f"{dtype.code} values are not weights: only @bytes, @words and @codes measure them, "
+            "without a split"
         )
     if dtype.numpy is None:
         raise UnmeasurableError(f"{dtype.code}: {dtype.refusal}")

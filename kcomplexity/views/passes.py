@@ -107,8 +107,8 @@ def extent(reduce: Reduce) -> ExtentState:
     state: ExtentState = reduce(Extent())
     if state.n_nan or state.n_inf:
         raise UnmeasurableError(
-            f"{state.n_nan} NaN and {state.n_inf} infinite weights: there is no level for them; "
-            "@bytes measures them as they are stored"
+            f"{state.n_nan:,} NaN and {state.n_inf:,} infinite weights: there is no level "
+            "for them; @bytes measures them as they are stored"
         )
     if state.low > state.high:
         raise UnmeasurableError("the tensor is empty: there is no weight to quantise")
