@@ -307,7 +307,7 @@ def test_of_a_trajectory_only_its_own_figure_shows_more_than_the_last_step():
     shown = {picture.kind.name: picture.chart for picture in pictures(record)}
     assert list(shown) == ["bits", "controls", "trajectory", "streams"]
     assert shown["trajectory"]["step"][0] == 0
-    last = {row["bits_per_weight"] for row in record["rows"] if row["level_step"] == 4500}
+    last = {row["bits_per_weight"] for row in record["rows"] if row["step"] == 4500}
     assert set() < set(shown["bits"]["bits_per_weight"]) <= last
     assert all(
         chart.subtitle.startswith("step 4,500: ")
@@ -340,7 +340,12 @@ def test_rates_of_a_score_are_of_codes_whose_error_is_that_of_every_tensor():
     record = score_result(4)
     total = next(row for row in record["summary"] if row["kind"] == "code")
     # Of levels a tensor a few large statistics have all the squares: the error says nothing.
-    levels = total | {"spec": "zstd:9@q4", "relative_mse": 1e-4, "bits_per_weight": 0.1}
+    levels = total | {
+        "spec": "zstd:9@q4",
+        "target_mse": None,
+        "relative_mse": 1e-4,
+        "bits_per_weight": 0.1,
+    }
     beaten = total | {"spec": "lowrank@rd0.01", "relative_mse": 0.00998, "bits_per_weight": 9.0}
     record["summary"] += [levels, beaten]
     chart = next(pictures(record, ["rates"])).chart

@@ -73,7 +73,7 @@ def unread_values(checkpoint: Json) -> list[str]:
     """Return one line per reason for which values were not read."""
     reasons = Counter(tensor["reason"] for tensor in checkpoint["tensors"] if tensor["reason"])
     return [
-        f"the values of {plural(count, 'tensor')} were not looked at: {reason}"
+        f"the values of {plural(count, 'tensor')} were not read: {reason}"
         for reason, count in reasons.items()
     ]
 
