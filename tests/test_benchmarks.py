@@ -17,7 +17,7 @@ JOBS = {
     "structure.py": ["ctx@rd0.1", "ctx@sign", "lowrank", "Mi weights"],
     "fit.py": ["nearest of", "faiss KMeans", "sklearn KMeans", "fixed-width", "scalar", "`sample`"],
     "formats.py": ["open a .pt of 4 MiB", "peak resident", "the same as .safetensors"],
-    "kernels.py": ["`affine_levels` as q8", "8 planes", "`shuffle_rows`", "prediction", "a score"],
+    "kernels.py": ["`affine_levels` as q8", "`shuffle_rows`", "prediction", "a score"],
     "startup.py": ["import kcomplexity", "--help", "inspect"],
 }
 

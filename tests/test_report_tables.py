@@ -199,7 +199,7 @@ def test_a_code_of_another_package_can_speak_for_the_network_and_be_drawn():
     document = score_result(4)
     for row in (*document["rows"], *document["summary"]):
         if row["spec"] == "entropy:two-part@rd0.01":
-            row |= {"spec": "theirs@view", "target_mse": 0.01}
+            row |= {"spec": "theirs@view", "estimator": "theirs", "target_mse": 0.01}
     assert main_spec(document["rows"]) == "theirs@view"
     charts = {picture.kind.name: picture.chart for picture in pictures(document)}
     assert charts["bits"].subtitle.startswith("theirs@view, a code of the view at 1% error")

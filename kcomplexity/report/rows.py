@@ -126,7 +126,8 @@ def main_spec(rows: Iterable[Json]) -> str | None:
     Examples
     --------
     >>> row = {"n_weights": 9, "bits": 20.0, "kind": "code"}
-    >>> main_spec([row | {"spec": "zstd@bytes"}, row | {"spec": "entropy@rd0.01"}])
+    >>> at_error = row | {"spec": "entropy@rd0.01", "target_mse": 0.01}
+    >>> main_spec([row | {"spec": "zstd@bytes"}, at_error])
     'entropy@rd0.01'
     """
     taken: dict[str, int] = {}
