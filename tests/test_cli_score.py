@@ -328,7 +328,7 @@ def test_o_md_holds_every_row_in_a_table_that_nothing_breaks_out_of(model, score
     run(model, *FEW, "-o", tmp_path / "s.md")
     page = (tmp_path / "s.md").read_text()
     assert all(char.isprintable() or char == "\n" for char in page)
-    table = page.partition("## Every row\n\n")[2].partition("\n\n")[0].splitlines()[2:]
+    head, _, *table = page.partition("## Every row\n\n")[2].partition("\n\n")[0].splitlines()
     cells = [line.replace("\\|", "!").strip("|").split("|") for line in table]
     assert [(row[0].strip(), row[3].strip()) for row in cells] == [
         (
@@ -337,7 +337,7 @@ def test_o_md_holds_every_row_in_a_table_that_nothing_breaks_out_of(model, score
         )
         for row in scored["rows"]
     ]
-    assert {len(row) for row in cells} == {10}
+    assert {len(row) for row in cells} == {len(head.strip("|").split("|"))}
 
 
 def test_a_link_is_followed_and_the_mode_is_that_of_a_new_file(model, tmp_path):
