@@ -95,7 +95,7 @@ def test_a_fit_is_written_and_expanded_to_the_layout_of_its_source(source, tmp_p
     fitted = run("fit", source, "--capacity", "0.01", "-o", mosaic)
     assert fitted.exit_code == 0, fitted.stderr
     assert "accuracy not checked" in fitted.stdout
-    assert "the same for noise" in fitted.stdout
+    assert "which noise gets too" in fitted.stdout
     expanded = run("expand", mosaic, "-o", dense)
     assert expanded.exit_code == 0, expanded.stderr
     before, after = load_file(source), load_file(dense)
