@@ -149,7 +149,8 @@ def _against_pybdm(
 def _qubd(weights: NDArray[np.float32]) -> float:
     """Score a tensor; returns the BDM of its planes, without the bits that describe the levels."""
     row = kc.score({"weight": weights}, specs=["qubd"], exact=True).rows[0]
-    return math.fsum(row.details["bits"].values())
+    assert row.stream_bits is not None
+    return math.fsum(row.stream_bits.values())
 
 
 def _planes(weights: NDArray[np.float32]) -> list[NDArray[np.uint8]]:

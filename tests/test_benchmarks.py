@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 JOBS = {
     "score.py": ["zstd:19@bytes", "entropy@q8", "entropy:two-part@rd0.01", "fast", "default"],
+    "bdm.py": ["`bdm2d` of the 8 planes", "score `qubd`", "`BlockCounter(w)`", "`lz76_phrases`"],
     "compare.py": ["90 % unchanged", "from the cache", "conditional complexity"],
     "memory.py": ["16 MiB of BF16", "<= 1 GiB"],
     "structure.py": ["ctx@rd0.1", "ctx@sign", "lowrank", "Mi weights"],
